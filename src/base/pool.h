@@ -1,0 +1,36 @@
+// The thread pool: one for the process, shared by all sessions. The calling thread takes part in its own work.
+//
+// Model: kp_parallel_for cuts [0, task_count) among at most |width| threads, the caller among them, and returns when
+// all are done. Workers are persistent, spin shortly after work, then sleep. Nested calls from inside a task run
+// inline on the calling worker. Several callers at once share the workers: a caller never waits for workers that are
+// busy elsewhere, it does the work itself. After fork the child gets a fresh pool at first use.
+// Threads: any. Tasks must not block on one another.
+#ifndef KP_BASE_POOL_H_
+#define KP_BASE_POOL_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define KP_POOL_MAX_WIDTH 256
+
+// |task| in [0, task_count); |worker| in [0, width): no two tasks run at once with the same |worker| within one call, so
+// it indexes per-thread scratch; the caller is worker 0.
+typedef void (*kp_task_fn)(void* arg, size_t task, int worker);
+
+// Default width: the processors this process may use (affinity, cpuset), cut to the cgroup's CPU quota (v1 and v2,
+// rounded up), at least 1.
+int kp_pool_default_width(void);
+
+// Makes sure that |width|-1 workers exist (0 = default); returns the width to be had. The pool counts its users: the
+// last kp_pool_release ends the workers.
+KP_MUST_USE kp_status* kp_pool_acquire(int width, int* out_width);
+void kp_pool_release(void);
+
+// Static: task i of n goes to a fixed share (best locality). Dynamic: threads take tasks one by one (uneven tasks).
+// width 1, task_count 1, or a nested call: runs inline. Never allocates and never fails.
+void kp_parallel_for(int width, size_t task_count, kp_task_fn fn, void* arg);
+void kp_parallel_for_dynamic(int width, size_t task_count, kp_task_fn fn, void* arg);
+
+#endif  // KP_BASE_POOL_H_
