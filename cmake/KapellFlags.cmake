@@ -1,0 +1,44 @@
+# The target kapell-flags carries what every C file of the project is compiled and linked with.
+add_library(kapell-flags INTERFACE)
+target_compile_features(kapell-flags INTERFACE c_std_17)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_FLAGS_RELEASE "-O3 -g1 -DNDEBUG")
+set(CMAKE_C_FLAGS_DEBUG "-O0 -g3")
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+target_compile_definitions(kapell-flags INTERFACE _GNU_SOURCE=1)
+target_compile_options(kapell-flags INTERFACE
+  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wpointer-arith -Wundef
+  -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wcast-qual
+  # Float results must not depend on the compiler's taste: kernels that want a fused multiply-add write fma(). The two
+  # -fno- flags give up errno and floating-point traps only; no value changes.
+  -ffp-contract=off -fno-math-errno -fno-trapping-math
+  -ffunction-sections -fdata-sections -fno-omit-frame-pointer
+  # No path of the building machine in the products.
+  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+if(KAPELL_WERROR)
+  target_compile_options(kapell-flags INTERFACE -Werror)
+endif()
+if(KAPELL_SCALAR_ONLY)
+  target_compile_definitions(kapell-flags INTERFACE KP_SCALAR_ONLY=1)
+endif()
+target_link_options(kapell-flags INTERFACE -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now)
+target_link_libraries(kapell-flags INTERFACE m Threads::Threads ${CMAKE_DL_LIBS})
+
+if(KAPELL_SANITIZE)
+  set(sanitize -fsanitize=${KAPELL_SANITIZE} -fno-sanitize-recover=all)
+  if(KAPELL_FUZZ)
+    list(APPEND sanitize -fsanitize=fuzzer-no-link)
+  endif()
+  target_compile_options(kapell-flags INTERFACE ${sanitize})
+  target_link_options(kapell-flags INTERFACE ${sanitize})
+else()
+  target_link_options(kapell-flags INTERFACE -Wl,-z,defs)
+endif()
+if(KAPELL_COVERAGE)
+  target_compile_options(kapell-flags INTERFACE --coverage -fprofile-update=atomic)
+  target_link_options(kapell-flags INTERFACE --coverage)
+endif()
