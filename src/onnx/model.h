@@ -1,0 +1,204 @@
+// An ONNX model as the file has it: the messages of onnx.proto as plain structs, read without copying.
+//
+// Strings and raw tensor bytes are views into the file's bytes (kp_onnx_model keeps them alive). Arrays and structs live
+// in the model's arena. Nothing here knows operators; graph/ turns this into kp_graph.
+// Source: onnx.proto, IR version 14. Unknown fields are skipped by the wire format's rules.
+// Threads: read-only after reading, so any.
+#ifndef KP_ONNX_MODEL_H_
+#define KP_ONNX_MODEL_H_
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/str.h"
+
+typedef struct kp_onnx_graph kp_onnx_graph;
+typedef struct kp_onnx_type kp_onnx_type;
+
+typedef struct kp_onnx_entry {  // StringStringEntryProto
+  kp_str key, value;
+} kp_onnx_entry;
+
+typedef struct kp_onnx_dim {  // TensorShapeProto.Dimension
+  int64_t value;      // >= 0 known; -1 where only a parameter name, or nothing, is given
+  kp_str param;       // symbolic name, may be empty
+  kp_str denotation;
+} kp_onnx_dim;
+
+// TensorProto. Exactly one of raw, typed arrays, strings or external holds the data.
+typedef struct kp_onnx_tensor {
+  kp_str name, doc;
+  int32_t type;  // as in the file; may be a number this build does not know
+  const int64_t* dims;
+  size_t rank;
+  bool has_raw;
+  kp_str raw;                      // little-endian, dense; view into the file
+  const int32_t* int32_data;       // typed fields, decoded into the arena
+  size_t int32_count;
+  const int64_t* int64_data;
+  size_t int64_count;
+  const uint64_t* uint64_data;
+  size_t uint64_count;
+  const float* float_data;         // may point into the file when packed and aligned
+  size_t float_count;
+  const double* double_data;
+  size_t double_count;
+  const kp_str* strings;
+  size_t string_count;
+  bool external;                   // data_location == EXTERNAL
+  const kp_onnx_entry* external_data;
+  size_t external_count;
+  bool has_segment;                // deprecated chunking: refused when the data is asked for
+  const kp_onnx_entry* metadata;
+  size_t metadata_count;
+} kp_onnx_tensor;
+
+typedef struct kp_onnx_sparse {  // SparseTensorProto
+  kp_onnx_tensor values, indices;
+  const int64_t* dims;
+  size_t rank;
+} kp_onnx_sparse;
+
+typedef enum kp_onnx_type_kind {
+  KP_ONNX_TYPE_NONE = 0,
+  KP_ONNX_TYPE_TENSOR,
+  KP_ONNX_TYPE_SPARSE,
+  KP_ONNX_TYPE_SEQUENCE,
+  KP_ONNX_TYPE_MAP,
+  KP_ONNX_TYPE_OPTIONAL,
+  KP_ONNX_TYPE_OPAQUE
+} kp_onnx_type_kind;
+
+struct kp_onnx_type {  // TypeProto
+  kp_onnx_type_kind kind;
+  int32_t element;            // tensor, sparse: element type; map: key type
+  bool has_shape;
+  const kp_onnx_dim* dims;
+  size_t rank;
+  const kp_onnx_type* inner;  // sequence, optional: element; map: value
+  kp_str denotation;
+  kp_str opaque_domain, opaque_name;
+};
+
+typedef struct kp_onnx_value_info {  // ValueInfoProto
+  kp_str name, doc;
+  kp_onnx_type type;  // kind NONE where the file gives none
+  const kp_onnx_entry* metadata;
+  size_t metadata_count;
+} kp_onnx_value_info;
+
+typedef enum kp_onnx_attr_type {  // AttributeProto.AttributeType
+  KP_ONNX_ATTR_UNDEFINED = 0,
+  KP_ONNX_ATTR_FLOAT = 1,
+  KP_ONNX_ATTR_INT = 2,
+  KP_ONNX_ATTR_STRING = 3,
+  KP_ONNX_ATTR_TENSOR = 4,
+  KP_ONNX_ATTR_GRAPH = 5,
+  KP_ONNX_ATTR_FLOATS = 6,
+  KP_ONNX_ATTR_INTS = 7,
+  KP_ONNX_ATTR_STRINGS = 8,
+  KP_ONNX_ATTR_TENSORS = 9,
+  KP_ONNX_ATTR_GRAPHS = 10,
+  KP_ONNX_ATTR_SPARSE_TENSOR = 11,
+  KP_ONNX_ATTR_SPARSE_TENSORS = 12,
+  KP_ONNX_ATTR_TYPE_PROTO = 13,
+  KP_ONNX_ATTR_TYPE_PROTOS = 14
+} kp_onnx_attr_type;
+
+typedef struct kp_onnx_attr {  // AttributeProto
+  kp_str name, ref_name, doc;
+  kp_onnx_attr_type type;  // inferred from the field present where old files leave it out
+  float f;
+  int64_t i;
+  kp_str s;
+  const kp_onnx_tensor* t;
+  const kp_onnx_graph* g;
+  const kp_onnx_sparse* sparse;
+  const kp_onnx_type* tp;
+  size_t count;  // of whichever list below is used
+  const float* floats;
+  const int64_t* ints;
+  const kp_str* strings;
+  const kp_onnx_tensor* tensors;
+  const kp_onnx_graph* const* graphs;
+  const kp_onnx_sparse* sparses;
+  const kp_onnx_type* tps;
+} kp_onnx_attr;
+
+typedef struct kp_onnx_node {  // NodeProto
+  kp_str name, op_type, domain, overload, doc;
+  const kp_str* inputs;  // "" = absent optional
+  size_t input_count;
+  const kp_str* outputs;
+  size_t output_count;
+  const kp_onnx_attr* attrs;
+  size_t attr_count;
+  const kp_onnx_entry* metadata;
+  size_t metadata_count;
+} kp_onnx_node;
+
+struct kp_onnx_graph {  // GraphProto
+  kp_str name, doc;
+  const kp_onnx_node* nodes;
+  size_t node_count;
+  const kp_onnx_tensor* initializers;
+  size_t initializer_count;
+  const kp_onnx_sparse* sparse_initializers;
+  size_t sparse_count;
+  const kp_onnx_value_info* inputs;
+  size_t input_count;
+  const kp_onnx_value_info* outputs;
+  size_t output_count;
+  const kp_onnx_value_info* value_infos;
+  size_t value_info_count;
+  const kp_onnx_entry* metadata;
+  size_t metadata_count;
+};
+
+typedef struct kp_onnx_opset {
+  kp_str domain;  // "" = ai.onnx
+  int64_t version;
+} kp_onnx_opset;
+
+typedef struct kp_onnx_function {  // FunctionProto
+  kp_str name, domain, overload, doc;
+  const kp_str* inputs;
+  size_t input_count;
+  const kp_str* outputs;
+  size_t output_count;
+  const kp_str* attr_names;  // without default
+  size_t attr_name_count;
+  const kp_onnx_attr* attrs;  // with default
+  size_t attr_count;
+  const kp_onnx_node* nodes;
+  size_t node_count;
+  const kp_onnx_opset* opsets;
+  size_t opset_count;
+  const kp_onnx_value_info* value_infos;
+  size_t value_info_count;
+} kp_onnx_function;
+
+typedef struct kp_onnx_model {
+  kp_arena arena;
+  kp_file* file;        // keeps the bytes alive; NULL where the bytes are the caller's (borrowed) or |copy|
+  void* copy;           // owned copy of bytes given in memory
+  const char* path;     // as given, for messages; NULL for bytes
+  kp_folder* folder;    // external data is opened under it; NULL = no file access
+  const char** more_folders;  // further folders that links may lead to, handed over by the caller
+  size_t more_folder_count;
+  bool refuse_hard_links;
+  struct kp_onnx_externals* externals;  // files mapped so far; guarded by its own lock
+  int64_t ir_version;
+  int64_t model_version;
+  kp_str producer_name, producer_version, domain, doc;
+  const kp_onnx_opset* opsets;
+  size_t opset_count;
+  kp_onnx_graph graph;
+  const kp_onnx_function* functions;
+  size_t function_count;
+  const kp_onnx_entry* metadata;
+  size_t metadata_count;
+  size_t training_info_count;  // present but not used; reported
+} kp_onnx_model;
+
+#endif  // KP_ONNX_MODEL_H_
