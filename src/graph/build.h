@@ -1,0 +1,23 @@
+// From the file's messages to a graph: names resolved to indices, opsets to schemas, functions expanded, captures made
+// explicit, every rule of ONNX checked that later code relies on.
+#ifndef KP_GRAPH_BUILD_H_
+#define KP_GRAPH_BUILD_H_
+
+#include "graph/graph.h"
+
+typedef struct kp_build_options {
+  uint64_t max_nodes;     // after expansion of functions; 0 = 10 million. Error LIMIT
+  uint32_t max_call_depth;  // functions calling functions; 0 = 64; recursion is an error
+  // Asked for each call of a model-local function or node whose schema has a function body: true keeps it as one node.
+  // NULL: model-local functions are expanded, ONNX's own operators kept.
+  bool (*keep_call)(void* user, const kp_node* node);
+  void* user;
+} kp_build_options;
+
+// Builds the graph; takes over |source| (closed with the model, or here on error).
+// Checks: single assignment, no cycles, known names, input and output counts and attribute types by schema, required
+// attributes, opset imports. Errors: INVALID_MODEL, UNSUPPORTED_MODEL, LIMIT, OUT_OF_MEMORY, each with node and name.
+// A node whose operator is in no table keeps schema NULL (a provider may know it).
+KP_MUST_USE kp_status* kp_model_build(kp_onnx_model* source, const kp_build_options* options, kp_model** out_model);
+
+#endif  // KP_GRAPH_BUILD_H_

@@ -1,0 +1,53 @@
+// Shape and type inference: one table of functions, used twice. At load time over symbols, with data propagation through shape
+// arithmetic; when a partition is specialised over the run's numbers (then every dim is a number).
+//
+// An operator is a row of the tables in infer_<family>.c: {domain, op, since, fn}. A function reads types and known data of inputs and sets
+// types, and where it can data, of outputs. It must be right for every input a file can contain: sizes overflow-checked, ranks
+// checked, errors with the input's name.
+#ifndef KP_GRAPH_INFER_H_
+#define KP_GRAPH_INFER_H_
+
+#include "graph/graph.h"
+
+#define KP_INFER_MAX_DATA 1024  // elements of a tensor whose contents are propagated
+
+// Contents of an integer (or bool) tensor known before the run, row-major; elements may be symbols. Also float32/float64 scalars or
+// vectors when |floats| is set (Resize scales, Range limits): then |elements| is NULL.
+typedef struct kp_known {
+  const kp_expr* elements;
+  const double* floats;
+  uint32_t count;
+} kp_known;
+
+typedef struct kp_infer {
+  const kp_graph* graph;
+  const kp_node* node;
+  kp_symbols* symbols;           // NULL while specialising: then all dims are numbers and a fresh symbol is an error UNKNOWN
+  kp_arena* arena;               // results' dims and data live here
+  const kp_type* const* inputs;  // node->input_count entries; NULL = absent
+  const kp_known* known;         // parallel to inputs; count 0 and NULLs = nothing known (an empty tensor has count 0 and a non-NULL array)
+  kapell_value* const* constants;  // parallel to inputs; the constant, where the input is one; else NULL
+  kp_type* outputs;              // node->output_count entries, zeroed (kind NONE = not known)
+  kp_known* out_known;           // parallel to outputs
+  bool data_dependent;           // out: set by the function when an output's shape depends on contents that are not known
+} kp_infer;
+
+typedef kp_status* (*kp_infer_fn)(kp_infer* infer);
+typedef struct kp_infer_rule {
+  const char* domain;
+  const char* op;
+  int32_t since;
+  kp_infer_fn fn;
+  uint32_t value_inputs;  // bit i: the shape of an output depends on the contents of input i (Reshape: bit 1)
+} kp_infer_rule;
+
+// The rule for |node| (newest with since <= node->version), or NULL: outputs stay unknown.
+const kp_infer_rule* kp_infer_find(const kp_node* node);
+// Runs the rule on one node. Errors carry node, op and value. Without a rule: nothing is set and NULL is returned.
+KP_MUST_USE kp_status* kp_infer_node(kp_infer* infer, const kp_infer_rule* rule);
+
+// Inference over a whole graph, bodies included, in order. Types stated in the file are merged: a contradiction of numbers is an error
+// (INVALID_MODEL naming both); the more specific side wins. O(nodes).
+KP_MUST_USE kp_status* kp_graph_infer(kp_graph* graph);
+
+#endif  // KP_GRAPH_INFER_H_
