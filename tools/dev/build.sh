@@ -1,0 +1,19 @@
+# Sourced by ./dev: configuring and building a preset of CMakePresets.json.
+
+# Configures only when it has to: ninja itself reruns CMake for changed or added files, but not for changed presets or newly
+# installed packages.
+configure_preset() {
+  local preset=$1 cache=build/$1/CMakeCache.txt
+  [ -e "build/$preset/build.ninja" ] && [ ! CMakePresets.json -nt "$cache" ] && [ ! build/.packages -nt "$cache" ] && return 0
+  step "configuring $preset" "configure-$preset" cmake --preset "$preset" --fresh || return 1
+  touch "$cache"
+}
+
+# build_preset PRESET [TARGET]
+build_preset() {
+  local preset=$1 target=${2:-all}
+  grep -q "\"name\": \"$preset\", \"configurePreset\"" CMakePresets.json ||
+    die "unknown preset '$preset'; there are: $(sed -n 's/.*"name": "\([a-z0-9]*\)", "configurePreset".*/\1/p' CMakePresets.json | tr '\n' ' ')"
+  configure_preset "$preset" || exit 1
+  step "building $preset" "build-$preset" cmake --build --preset "$preset" --target "$target" -j "$jobs" || exit 1
+}

@@ -1,0 +1,91 @@
+# Sourced by ./dev: messages, and the installation of what a command needs.
+
+readonly packages_build=(gcc g++ libc6-dev binutils cmake ninja-build pkg-config libcmocka-dev zlib1g-dev libpng-dev
+  libjpeg62-turbo-dev libcjson-dev)
+readonly packages_python=(python3 python3-venv)
+readonly packages_clang=(clang llvm libclang-rt-14-dev)
+readonly packages_lint=(clang-format clang-tidy shellcheck git)
+readonly packages_cover=(gcovr)
+readonly packages_oldcpu=(qemu-user-static)
+readonly packages_aarch64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libcmocka-dev:arm64)
+
+say() { printf '%s\n' "$*"; }
+die() { printf './dev: %s\n' "$*" >&2; exit 2; }
+
+# step WHAT LOG COMMAND...: runs a command with its output in build/log/LOG.log; says how long it took, and the log's tail if
+# it failed. Returns the command's status.
+step() {
+  local what=$1 log=$log_folder/$2.log start=$SECONDS status=0
+  shift 2
+  mkdir -p "$log_folder"
+  [ -t 1 ] && printf '%s ...' "$what"
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  [ -t 1 ] && printf '\r\033[K'
+  if [ $status -eq 0 ]; then
+    say "$what: ok ($((SECONDS - start)) s)"
+  else
+    say "$what: FAILED, exit status $status ($((SECONDS - start)) s); the end of $log:"
+    tail -n 40 "$log"
+  fi
+  return $status
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    say "needs root or sudo: $*"
+    return 1
+  fi
+}
+
+install_packages() {
+  case " $* " in
+    *:arm64\ *) as_root dpkg --add-architecture arm64 || return 1 ;;
+  esac
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+}
+
+# need_packages NAME...: installs those Debian packages that are missing. Elsewhere than on Debian it only says what is needed:
+# the build then finds the same things under that system's names, or says what it lacks.
+need_packages() {
+  local name missing=()
+  if ! command -v dpkg-query >/dev/null; then
+    [ -e build/.not-debian ] || say "not a Debian system; what this needs is called there: $*"
+    mkdir -p build && touch build/.not-debian
+    return 0
+  fi
+  for name in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  step "installing ${missing[*]}" apt install_packages "${missing[@]}" || exit 2
+  touch build/.packages  # makes build_preset look again for what CMake did not find
+}
+
+need_preset_packages() {
+  need_packages "${packages_build[@]}"
+  case $1 in
+    fuzz | msan | clang) need_packages "${packages_clang[@]}" ;;
+    oldcpu) need_packages "${packages_oldcpu[@]}" ;;
+    aarch64) need_packages "${packages_aarch64[@]}" ;;
+  esac
+}
+
+# The Python of the tests and generators, with exactly the versions of test/requirements.txt.
+need_venv() {
+  cmp -s test/requirements.txt "$venv/installed.txt" && return 0
+  step "installing the Python packages of test/requirements.txt" venv make_venv || exit 2
+}
+
+make_venv() {
+  local python=python3
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3
+  rm -rf "$venv" &&
+    "$python" -m venv "$venv" &&
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: -r test/requirements.txt &&
+    cp test/requirements.txt "$venv/installed.txt"
+}

@@ -1,0 +1,128 @@
+# Sourced by ./dev: the tests, in tiers. Every run of ctest or pytest leaves a JUnit file, from which the last line is summed.
+
+passed=0 failed=0 skipped=0
+
+# tally LOG: adds up the counts in build/log/LOG.xml; false if something failed or the file is missing.
+tally() {
+  local file=$log_folder/$1.xml counts
+  if [ ! -s "$file" ]; then
+    say "  no results in $file"
+    failed=$((failed + 1))
+    return 1
+  fi
+  counts=$(awk '/<testsuite[ >]/ || open {
+      line = $0; open = !/>/
+      while (match(line, /(tests|failures|errors|disabled|skipped)="[0-9]+"/)) {
+        split(substr(line, RSTART, RLENGTH), pair, "=\""); sum[pair[1]] += pair[2]
+        line = substr(line, RSTART + RLENGTH)
+      }
+    } END {
+      bad = sum["failures"] + sum["errors"]; skip = sum["skipped"] + sum["disabled"]
+      print sum["tests"] - bad - skip, bad, skip
+    }' "$file")
+  read -r tally_passed tally_failed tally_skipped <<<"$counts"
+  passed=$((passed + tally_passed)) failed=$((failed + tally_failed)) skipped=$((skipped + tally_skipped))
+  [ "$tally_failed" -eq 0 ]
+}
+
+# run_suite WHAT LOG COMMAND...: one ctest or pytest call; prints one line, and the failures if there are any.
+run_suite() {
+  local what=$1 log=$2 start=$SECONDS status=0
+  shift 2
+  mkdir -p "$log_folder"
+  rm -f "$log_folder/$log.xml"
+  [ -t 1 ] && printf '%s ...' "$what"
+  "$@" >"$log_folder/$log.log" 2>&1 </dev/null || status=$?
+  [ -t 1 ] && printf '\r\033[K'
+  # pytest's status 5 is "no test selected", which a NAME or a marker may well cause.
+  if [ $status -eq 5 ] && [[ $log == pytest* ]]; then return 0; fi
+  if tally "$log" && [ $status -eq 0 ]; then
+    say "$what: $tally_passed passed$([ "$tally_skipped" -eq 0 ] || echo ", $tally_skipped skipped") ($((SECONDS - start)) s)"
+  else
+    [ "${tally_failed:-0}" -gt 0 ] || [ ! -s "$log_folder/$log.xml" ] || failed=$((failed + 1))
+    say "$what: FAILED ($((SECONDS - start)) s); the end of $log_folder/$log.log:"
+    tail -n 60 "$log_folder/$log.log"
+    return 1
+  fi
+}
+
+# ThreadSanitizer of gcc 12 cannot cope with more than 28 random bits in addresses.
+sanitizer_launcher() {
+  if [ "$1" = tsan ] && [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -gt 28 ]; then echo setarch -R; fi
+}
+
+# unit_tests PRESET [NAME]
+unit_tests() {
+  local preset=$1 name=${2:-}
+  ctest --test-dir "build/$preset" -N ${name:+-R "$name"} 2>/dev/null | grep -q '^Total Tests: 0$' && return 0
+  # shellcheck disable=SC2046  # the launcher is words
+  run_suite "unit tests, $preset" "ctest-$preset" env UBSAN_OPTIONS=print_stacktrace=1 $(sanitizer_launcher "$preset") \
+    ctest --test-dir "build/$preset" ${name:+-R "$name"} -j "$jobs" --output-on-failure \
+    --output-junit "$PWD/$log_folder/ctest-$preset.xml" || true
+}
+
+# python_tests PRESET MARKERS [NAME]: test/py and the examples' tests against that preset's build.
+python_tests() {
+  local preset=$1 markers=$2 name=${3:-}
+  # shellcheck disable=SC2046
+  run_suite "Python tests, $preset ($markers)" "pytest-$preset" env KAPELL_PRESET="$preset" \
+    UBSAN_OPTIONS=print_stacktrace=1 $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/pytest-$preset.xml" test/py examples || true
+}
+
+# The ordinary tier for one preset: everything on a plain build, the unit tests and a slice of the rest under a sanitizer.
+test_preset() {
+  local preset=$1 name=${2:-}
+  need_preset_packages "$preset"
+  build_preset "$preset"
+  unit_tests "$preset" "$name"
+  case $preset in
+    release | debug | clang) python_tests "$preset" "not full" "$name" ;;
+    asan | tsan) python_tests "$preset" "asan_slice and not full" "$name" ;;
+  esac
+}
+
+# Each piece of the full tier that passed leaves a mark for this commit, so that a second call goes on where the first stopped.
+full_piece() {
+  local piece=$1 before=$failed mark
+  shift
+  mark=build/full/$(git rev-parse HEAD)/$piece
+  if [ -e "$mark" ]; then say "$piece: passed before on this commit"; return 0; fi
+  "$@"
+  [ "$failed" -ne "$before" ] && return 0
+  mkdir -p "$(dirname "$mark")" && touch "$mark"
+}
+
+finish_tests() {
+  [ -n "$1" ] && say "$1"
+  say "$passed passed, $failed failed, $skipped skipped"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
+
+command_test() {
+  local name="" preset="" full=0 piece
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --preset) preset=${2:?--preset needs a name}; shift 2 ;;
+      --full) full=1; shift ;;
+      -*) die "test: unknown option '$1'" ;;
+      *) [ -z "$name" ] || die "test takes one NAME"; name=$1; shift ;;
+    esac
+  done
+  need_packages "${packages_build[@]}" "${packages_python[@]}"
+  need_venv
+  if [ -n "$preset" ] || { [ -n "$name" ] && [ $full -eq 0 ]; }; then
+    test_preset "${preset:-release}" "$name"
+    finish_tests "Not run: everything but ${name:+tests named *$name* in }the preset ${preset:-release}."
+    return
+  fi
+  if [ $full -eq 0 ]; then
+    test_preset release
+    test_preset asan
+    finish_tests "Not run: the full tier (./dev test --full), which adds tsan, clang, msan, oldcpu, aarch64 and the long Python tests."
+    return
+  fi
+  for piece in release asan tsan debug clang msan oldcpu aarch64; do full_piece "$piece" test_preset "$piece" "$name"; done
+  full_piece python-full python_tests release full "$name"
+  finish_tests ""
+}
