@@ -4,6 +4,7 @@
 #ifndef KP_BASE_ARENA_H_
 #define KP_BASE_ARENA_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,15 @@ typedef struct kp_arena {
 void kp_arena_init(kp_arena* arena);  // allocates nothing; {0} is the same
 void kp_arena_free(kp_arena* arena);  // gives all blocks back; the arena may be used again
 void kp_arena_reset(kp_arena* arena); // forgets contents, keeps the blocks
+
+// A place in the arena to go back to: what was taken after the mark is forgotten, its blocks are kept. The marks of one
+// arena nest; a reset makes all of them void.
+typedef struct kp_arena_mark {
+  kp_arena_block* block;
+  size_t used;
+} kp_arena_mark;
+kp_arena_mark kp_arena_get_mark(const kp_arena* arena);
+void kp_arena_rewind(kp_arena* arena, kp_arena_mark mark);
 
 void* kp_arena_alloc(kp_arena* arena, size_t byte_count);                         // 16-byte aligned
 void* kp_arena_alloc_aligned(kp_arena* arena, size_t byte_count, size_t alignment);

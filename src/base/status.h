@@ -44,7 +44,7 @@ typedef struct kapell_status kp_status;
 KP_MUST_USE kp_status* kp_status_make(kapell_code code, const char* file, int line,
                                       const char* format, ...) KAPELL_PRINTF(4, 5);
 KP_MUST_USE kp_status* kp_status_make_v(kapell_code code, const char* file, int line,
-                                        const char* format, va_list args);
+                                        const char* format, va_list args) KAPELL_PRINTF(4, 0);
 
 // Adds a frame, oldest first; takes and returns |status|. NULL stays NULL.
 KP_MUST_USE kp_status* kp_status_frame(kp_status* status, const char* file, int line,
