@@ -1,0 +1,111 @@
+// The contract of an operator of the CPU provider. One family a file in op/ (pool.c, gather.c, ...), its table at the end.
+//
+//   supports  may only look (capability): says no with a reason.
+//   prepare   once per node when a partition is compiled: checks, packing of constant weights, choice of kernel -> state.
+//   plan      once per signature: numbers only (strides, tiles, scratch) from the special's arena -> params. Hot: ~1 us.
+//   run       computes. Fails only on what the data decides. Never allocates, except outputs by kp_op_output.
+// Each may be NULL where there is nothing to do; run may not. Without plan, run works from the tensors' dims alone.
+#ifndef KP_PROVIDER_CPU_OP_H_
+#define KP_PROVIDER_CPU_OP_H_
+
+#include "base/size.h"
+#include "base/value.h"
+#include "graph/graph.h"
+
+// A refusal's words (static or in the query's arena), or NULL = supported.
+typedef const char* kp_reason;
+#define KP_SUPPORTED NULL
+
+typedef struct kp_op_query {
+  const kp_graph* graph;
+  const kp_node* node;
+  kp_arena* arena;      // for the words of a reason
+} kp_op_query;
+
+// Element type of input |index| as inferred (UNDEFINED = not known or absent); rank (-1 = not known).
+kapell_type kp_query_type(const kp_op_query* query, uint32_t index);
+int32_t kp_query_rank(const kp_op_query* query, uint32_t index);
+kp_reason kp_query_no(const kp_op_query* query, const char* format, ...) KAPELL_PRINTF(2, 3);
+#define KP_REQUIRE(query, condition, ...)                          \
+  do {                                                             \
+    if (!(condition)) return kp_query_no((query), __VA_ARGS__);    \
+  } while (0)
+
+typedef struct kp_op_prepare {
+  const kp_graph* graph;
+  const kp_node* node;
+  kapell_value* const* constants;  // parallel to the node's inputs; NULL where not constant
+  uint64_t features;               // kp_cpu_features under the session's mask
+  int width;
+  kp_arena* arena;                 // lives as long as the compiled partition; packed weights: kp_prepare_packed
+  void* state;                     // out
+  bool* consumed;                  // out, parallel to inputs: the constant was packed and is not needed at run time
+  const char* kernel;              // out: name of the kernel chosen, for reports; NULL = the op's name
+} kp_op_prepare;
+// KP_ALIGNMENT-aligned memory for packed weights; NULL when out of memory. Owned by the compiled partition.
+void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count);
+
+typedef struct kp_op_plan {
+  const kp_node* node;
+  const void* state;
+  // Shapes as numbers; |data| set where the contents are known already. An absent optional has kind NONE.
+  const kapell_value* const* inputs;
+  const kapell_value* const* outputs;  // inferred; data NULL. Kind NONE where only the data decides (KP_OP_DYNAMIC)
+  int width;
+  kp_arena* arena;
+  void* params;          // out
+  size_t scratch_bytes;  // out
+} kp_op_plan;
+
+typedef struct kp_op_run {
+  const kp_node* node;
+  const void* state;
+  const void* params;
+  kapell_value* const* inputs;  // NULL = absent
+  kapell_value** outputs;       // NULL = not wanted
+  void* scratch;
+  int width;                    // threads to use in kp_parallel_for
+  const volatile int* cancel;   // may be NULL; long loops look at it between chunks of work
+  const void* host;             // runtime's own
+} kp_op_run;
+
+// Storage for an output whose shape only the data decides (KP_OP_DYNAMIC): dense tensor, or a value of another kind.
+KP_MUST_USE kp_status* kp_op_output(const kp_op_run* run, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank,
+                                    kapell_value** out_value);
+// Hands over |value| (one reference) as output |index|: sequences, optionals, maps, sparse tensors.
+KP_MUST_USE kp_status* kp_op_output_value(const kp_op_run* run, uint32_t index, kapell_value* value);
+
+#define KP_OP_VIEW 1u     // output 0 has the bytes of input 0 unchanged (Reshape, Squeeze, Identity...): no work when aliased
+#define KP_OP_INPLACE 2u  // output 0 may be written over input 0 when types and shapes agree
+#define KP_OP_DYNAMIC 4u  // an output's shape depends on data beyond what inference can know: a unit ends after it
+#define KP_OP_SHAPE 8u    // cheap on small tensors: evaluated while specialising when all inputs are known then
+
+typedef struct kp_op_def {
+  const char* domain;  // NULL = ai.onnx
+  const char* name;
+  int32_t since;       // first opset version that this row serves; the row with the greatest since <= the node's version is used
+  uint64_t types;      // element types (kp_type_mask bits) of input 0, or of output 0 where there is no input; 0 = any
+  kp_reason (*supports)(const kp_op_query* query);
+  kp_status* (*prepare)(kp_op_prepare* prepare);
+  kp_status* (*plan)(kp_op_plan* plan);
+  kp_status* (*run)(const kp_op_run* run);
+  uint32_t flags;
+  const char* kernels;  // for docs/operators.md: which types are vectorised; NULL = generic loops
+} kp_op_def;
+
+typedef struct kp_op_table {
+  const kp_op_def* ops;
+  size_t count;
+} kp_op_table;
+
+// The row for a node, by domain, operator and version alone; NULL: the CPU provider does not have it.
+const kp_op_def* kp_op_find(const kp_node* node);
+// Everything that stands between |node| and this provider, or NULL.
+kp_reason kp_op_check(const kp_op_query* query);
+
+// --- type masks for the tables ---
+#define KP_M(type) (UINT64_C(1) << KAPELL_##type)
+#define KP_M_FLOATS (KP_M(FLOAT) | KP_M(DOUBLE) | KP_M(FLOAT16) | KP_M(BFLOAT16))
+#define KP_M_INTS (KP_M(INT8) | KP_M(INT16) | KP_M(INT32) | KP_M(INT64) | KP_M(UINT8) | KP_M(UINT16) | KP_M(UINT32) | KP_M(UINT64))
+
+#endif  // KP_PROVIDER_CPU_OP_H_
