@@ -1,0 +1,362 @@
+// Kapell: runs ONNX models on whatever hardware a machine has.
+//
+// The order of this file is the order in which a program uses it: version, status, log, options, session, values, run,
+// reports. A first program is examples/hello.c.
+//
+// Ownership, everywhere: *_create/*_open gives one reference and *_release/*_close ends it (NULL is fine). Arguments are
+// borrowed for the call unless a comment says otherwise. Outputs are named out_x, set to NULL first and written last.
+// Threads: a session may be run from many threads at once; other objects belong to one thread at a time unless a comment says more.
+// Errors: functions that can fail return kapell_status*, NULL on success.
+#ifndef KAPELL_KAPELL_H_
+#define KAPELL_KAPELL_H_
+
+#include "kapell/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KAPELL_VERSION_MAJOR 0
+#define KAPELL_VERSION_MINOR 1
+#define KAPELL_VERSION_PATCH 0
+#define KAPELL_VERSION_STRING "0.1.0"
+
+// Version of the library that is loaded, "0.1.0" (compare with KAPELL_VERSION_STRING of the header). Static text.
+KAPELL_API const char* kapell_version(void);
+
+// --- status ---------------------------------------------------------------------------------------------------------
+
+// KAPELL_OK for NULL.
+KAPELL_API kapell_code kapell_status_code(const kapell_status* status);
+// What happened, one line, without the code. "" for NULL. Valid until the status is freed; so are all texts below.
+KAPELL_API const char* kapell_status_message(const kapell_status* status);
+// What to try, or NULL.
+KAPELL_API const char* kapell_status_hint(const kapell_status* status);
+// The place in the model: node name, operator, value. NULL where not known.
+KAPELL_API const char* kapell_status_node(const kapell_status* status);
+KAPELL_API const char* kapell_status_op(const kapell_status* status);
+KAPELL_API const char* kapell_status_value(const kapell_status* status);
+// Everything, for people: "error KAPELL-E0301 UNSUPPORTED: ...", one indented line for each thing that was being done, the
+// hint last.
+KAPELL_API const char* kapell_status_text(kapell_status* status);
+KAPELL_API void kapell_status_free(kapell_status* status);
+// "UNSUPPORTED" for KAPELL_UNSUPPORTED.
+KAPELL_API const char* kapell_code_name(kapell_code code);
+
+// --- log --------------------------------------------------------------------------------------------------------------
+
+// Receives every message at or above the level. Called on the thread that logs, possibly on several at once, with no lock
+// of Kapell's held. |message| is valid during the call.
+typedef void (*kapell_log_callback)(void* user, kapell_log_level level, const char* message);
+// Process-wide. NULL restores the default: standard error, one line each.
+KAPELL_API void kapell_log_set_callback(kapell_log_callback callback, void* user);
+// Default WARNING, or what the environment variable KAPELL_LOG says.
+KAPELL_API void kapell_log_set_level(kapell_log_level level);
+
+// --- options ------------------------------------------------------------------------------------------------------------
+
+// A setting of one provider: {"CUDA.device_id", "1"}. The part before the first dot is the provider's name in any form.
+typedef struct kapell_provider_option {
+  const char* key;
+  const char* value;
+} kapell_provider_option;
+
+typedef enum kapell_on_failure {
+  KAPELL_ON_FAILURE_ERROR = 0,     // a provider that fails in a run fails the run
+  KAPELL_ON_FAILURE_CONTINUE = 1   // the run is started again on a plan without that provider; counted, and a warning
+} kapell_on_failure;
+
+// Options of a session. Start from KAPELL_OPTIONS_INIT; every field's zero is its default. Texts are borrowed for the call.
+typedef struct kapell_options {
+  size_t struct_size;  // sizeof(kapell_options): tells the library which fields the program knows
+
+  // Providers in order of priority, with consent and clauses: "CUDA>=90%,OpenVINO?,CPU; partitions<=3; floor=none".
+  // Grammar in docs/providers.md. Default NULL: "CPU". The environment variable KAPELL_PROVIDERS overrides it, with a warning.
+  const char* providers;
+  const kapell_provider_option* provider_options;  // default NULL
+  size_t provider_option_count;                    // default 0
+
+  // Threads that a run may use, the caller's included. 0 (default): what affinity, cpuset and CPU quota allow. 1..256.
+  int threads;
+  // Takes instruction sets away, "avx2" or "-avx512f" (docs/environment.md). Default NULL: native.
+  const char* cpu_mask;
+
+  // Bytes given to kapell_session_open stay valid and unchanged until the session is closed; they are not copied. Default false.
+  bool borrow_bytes;
+  // Folder of external data for a model given as bytes (default NULL: no file access), or instead of the model's own folder.
+  const char* external_folder;
+  // Folders that symbolic links among the external data may lead to. Default none.
+  const char* const* link_folders;
+  size_t link_folder_count;
+
+  // Constant folding: bytes (default 0: 1 GiB) and nanoseconds (default 0: 10 s) that it may use.
+  uint64_t fold_bytes;
+  uint64_t fold_ns;
+  // Rewrites of the graph and fusions. Default false: on.
+  bool no_optimize;
+
+  // What happens when a provider fails in a run. Default KAPELL_ON_FAILURE_ERROR.
+  kapell_on_failure on_failure;
+  // Signatures (sets of input shapes) kept ready. 0 (default): 16. 1..4096.
+  uint32_t signature_cache;
+  // Longest run in nanoseconds, 0 (default): no limit. A provider that hangs past it fails the run with TIMEOUT.
+  uint64_t run_timeout_ns;
+
+  // Writes a profile of every run (Chrome trace JSON, opens in Perfetto) when the session is closed. Default NULL: none.
+  const char* profile_path;
+
+  // Called now and then while a session is opened, on the opening thread: |done| in 0..1. Return true to cancel. Default NULL.
+  bool (*progress)(void* user, double done, const char* what);
+  void* progress_user;
+} kapell_options;
+
+#define KAPELL_OPTIONS_INIT \
+  { sizeof(kapell_options) }
+
+// --- session -------------------------------------------------------------------------------------------------------------
+
+// A model, placed and compiled, ready to run.
+typedef struct kapell_session kapell_session;
+
+// Opens a session on the ONNX model in the file at |path|. The file is mapped, not read: weights cost memory only where they
+// are packed. It must not be truncated while the session is open.
+//
+// Owns:    nothing of the caller's. Close with kapell_session_close.
+// Threads: callable from any thread.
+// Errors:  NOT_FOUND, IO, NOT_A_MODEL, INVALID_MODEL, UNSUPPORTED_MODEL, EXTERNAL_DATA, UNSUPPORTED (a node that nobody takes),
+//          BAD_PROVIDER_LIST, PROVIDER_UNAVAILABLE, PROVIDER_UNUSED, CLAUSE_VIOLATED, CANCELLED, LIMIT, OUT_OF_MEMORY. The message
+//          names node and provider. *out_session is NULL on any error.
+// Cost:    parses, plans and packs weights; expect milliseconds per MB.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_open_file(const char* path, const kapell_options* options,
+                                                                   kapell_session** out_session);
+// The same from |byte_count| bytes in memory; copies them unless options->borrow_bytes. External data needs
+// options->external_folder.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_open(const void* bytes, size_t byte_count,
+                                                              const kapell_options* options, kapell_session** out_session);
+// Ends the session: waits for no one; no run may be in progress.
+KAPELL_API void kapell_session_close(kapell_session* session);
+
+// Type of an input, output or element. Owned by the session.
+typedef struct kapell_type_info {
+  kapell_kind kind;
+  kapell_type element;     // tensor, sparse: element type; map: key type; UNDEFINED = not known
+  int32_t rank;            // tensor, sparse: -1 = not known
+  const int64_t* dims;     // |rank| entries; -1 = not a number before the run
+  const char* const* symbols;           // |rank| entries: "batch" for a symbolic dimension, NULL for a number or a nameless one
+  const struct kapell_type_info* inner; // sequence, optional: element; map: value; else NULL
+} kapell_type_info;
+
+typedef struct kapell_io_info {
+  const char* name;
+  const kapell_type_info* type;
+  bool optional;  // an initializer that a run may replace
+} kapell_io_info;
+
+KAPELL_API size_t kapell_session_input_count(const kapell_session* session);
+KAPELL_API size_t kapell_session_output_count(const kapell_session* session);
+// NULL past the end. Inputs that a run must give come first, replaceable initializers (count below) after them.
+KAPELL_API const kapell_io_info* kapell_session_input(const kapell_session* session, size_t index);
+KAPELL_API const kapell_io_info* kapell_session_output(const kapell_session* session, size_t index);
+KAPELL_API size_t kapell_session_overridable_count(const kapell_session* session);
+
+// The model's metadata: properties of the file, and what it says of itself under "kapell:" names
+// (kapell:producer, kapell:producer_version, kapell:domain, kapell:graph, kapell:doc, kapell:model_version, kapell:ir_version).
+KAPELL_API size_t kapell_session_metadata_count(const kapell_session* session);
+KAPELL_API void kapell_session_metadata(const kapell_session* session, size_t index, const char** out_key, const char** out_value);
+// Value by key, or NULL.
+KAPELL_API const char* kapell_session_metadata_find(const kapell_session* session, const char* key);
+
+// --- values ----------------------------------------------------------------------------------------------------------------
+
+// A dense, row-major tensor in memory of its own; contents undefined, strings empty. INVALID_ARGUMENT for a bad type, rank
+// (over 32), negative dimension or a size that overflows.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_create(kapell_type type, const int64_t* dims, int32_t rank,
+                                                               kapell_value** out_value);
+// A tensor in the caller's memory of |byte_count| bytes (checked against type and dims; any alignment), which must stay valid
+// until |release| is called with |user| and |data| (NULL: until the value is released). Not for strings.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_wrap(kapell_type type, const int64_t* dims, int32_t rank, void* data,
+                                                             size_t byte_count, void (*release)(void* user, void* data),
+                                                             void* user, kapell_value** out_value);
+KAPELL_API kapell_value* kapell_value_retain(kapell_value* value);
+KAPELL_API void kapell_value_release(kapell_value* value);
+KAPELL_API kapell_kind kapell_value_kind(const kapell_value* value);
+KAPELL_API kapell_type kapell_value_type(const kapell_value* value);  // tensor, sparse: element type; map: key type
+KAPELL_API int32_t kapell_tensor_rank(const kapell_value* value);
+KAPELL_API const int64_t* kapell_tensor_dims(const kapell_value* value);
+KAPELL_API size_t kapell_tensor_count(const kapell_value* value);       // elements
+KAPELL_API size_t kapell_tensor_byte_count(const kapell_value* value);
+KAPELL_API void* kapell_tensor_data(kapell_value* value);               // not for strings
+KAPELL_API const void* kapell_tensor_const_data(const kapell_value* value);
+// Strings: UTF-8, may hold NULs; the text returned has a NUL after |*out_length| bytes.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_set_string(kapell_value* value, size_t index, const char* text, size_t length);
+KAPELL_API const char* kapell_tensor_string(const kapell_value* value, size_t index, size_t* out_length);
+// Sequences, maps, optionals, sparse tensors. Children are retained by the parent; getters lend them.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_sequence_create(kapell_value* const* items, size_t count, kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_map_create(kapell_value* keys, kapell_value* values, kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_optional_create(kapell_value* item_or_null, kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_sparse_create(kapell_value* values, kapell_value* indices, const int64_t* dims,
+                                                               int32_t rank, kapell_value** out_value);
+// Sequence: elements; map: 0 = keys, 1 = values; optional: 0 = the element; sparse: 0 = values, 1 = indices. NULL past the end.
+KAPELL_API size_t kapell_value_item_count(const kapell_value* value);
+KAPELL_API kapell_value* kapell_value_item(const kapell_value* value, size_t index);
+
+// Facts about types: "float32", bits of one element, bytes of |count| elements (SIZE_MAX on overflow).
+KAPELL_API const char* kapell_type_name(kapell_type type);
+KAPELL_API size_t kapell_type_bits(kapell_type type);
+KAPELL_API size_t kapell_type_bytes(kapell_type type, size_t count);
+// Element |index| of a numeric or bool tensor on the host as a double (any type, small floats included; complex: real part).
+KAPELL_API double kapell_tensor_get_double(const kapell_value* value, size_t index);
+KAPELL_API void kapell_tensor_set_double(kapell_value* value, size_t index, double number);
+
+// --- run --------------------------------------------------------------------------------------------------------------------
+
+// Lets one thread stop runs on others. kapell_cancel_request may be called from any thread or a signal handler; the runs
+// return CANCELLED within milliseconds. The token stays requested until reset.
+typedef struct kapell_cancel kapell_cancel;
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_cancel_create(kapell_cancel** out_cancel);
+KAPELL_API void kapell_cancel_request(kapell_cancel* cancel);
+KAPELL_API void kapell_cancel_reset(kapell_cancel* cancel);
+KAPELL_API void kapell_cancel_release(kapell_cancel* cancel);  // no run may be using it
+
+// What the providers did, in one run or in all runs of a session.
+typedef struct kapell_provider_counters {
+  const char* provider;  // "CPUExecutionProvider"
+  uint64_t runs;         // runs in which it took part
+  uint64_t nodes;        // nodes it ran (of the user's file)
+  uint64_t time_ns;
+  uint64_t failures;
+} kapell_provider_counters;
+
+typedef struct kapell_counters {
+  size_t struct_size;      // set by the caller: sizeof(kapell_counters)
+  uint64_t runs;           // finished well
+  uint64_t failed_runs;
+  uint64_t cancelled_runs;
+  uint64_t failovers;      // runs started again without a provider that failed
+  uint64_t time_ns;        // of runs, added up
+  uint64_t copies;         // between host and devices
+  uint64_t copied_bytes;
+  uint64_t signature_hits, signature_misses;
+  uint64_t peak_bytes;     // largest memory of one run context: arena, scratch, outputs that Kapell allocated
+  const kapell_provider_counters* providers;  // in the order of the chain; owned by the session (or the run's thread)
+  size_t provider_count;
+} kapell_counters;
+
+// Options of one run. Start from KAPELL_RUN_OPTIONS_INIT; zero is the default.
+typedef struct kapell_run_options {
+  size_t struct_size;
+  kapell_cancel* cancel;      // default NULL
+  uint64_t timeout_ns;        // 0 (default): the session's
+  int threads;                // 0 (default): the session's; at most that
+  kapell_counters* counters;  // filled with what this run did; default NULL. |providers| points into memory that stays valid
+                              // until this thread's next run of the session
+} kapell_run_options;
+#define KAPELL_RUN_OPTIONS_INIT \
+  { sizeof(kapell_run_options) }
+
+// Runs the model.
+//
+// |inputs| in the order of |input_names|; |input_names| NULL: in the order of kapell_session_input, |input_count| of them.
+// |outputs|: for each of |output_names| (NULL: all, in order) either NULL, and the run makes the value (the caller releases
+// it), or a value of the caller's that results are written into: a tensor of the right type and shape. Outputs that are not
+// named are not computed where nothing else needs them. On an error no new value is left in |outputs|.
+// An output's memory may be an input's only if they are the same bytes and the model allows it; otherwise INVALID_ARGUMENT.
+//
+// Threads: any, at once. Errors: INVALID_ARGUMENT, INVALID_INPUT (names the input, what was expected and what came), RUN_FAILED,
+// PROVIDER_FAILED, CANCELLED, TIMEOUT, OUT_OF_MEMORY.
+// Cost: the first run of a new set of input shapes also computes shapes and memory (about a microsecond a node); after that
+// nothing is allocated, outputs that the run makes apart.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_run(kapell_session* session, const kapell_run_options* options,
+                                                             const char* const* input_names, kapell_value* const* inputs,
+                                                             size_t input_count, const char* const* output_names,
+                                                             kapell_value** outputs, size_t output_count);
+
+// --- reports -----------------------------------------------------------------------------------------------------------------
+
+// Why a provider before the one that runs the node does not.
+typedef struct kapell_refusal {
+  const char* provider;
+  const char* reason;
+  const char* source;  // "provider", "log", "kapell", "none"
+} kapell_refusal;
+
+typedef struct kapell_placed_node {
+  const char* name;      // of the node in the user's file
+  const char* op;
+  const char* domain;
+  const char* path;      // "" main graph, "loop1/body"
+  const char* provider;  // NULL: no provider runs it: folded, removed or part of control flow ("executor")
+  const char* how;       // "run", "folded", "removed", "executor"
+  int32_t partition;     // index, -1 where none
+  double flops;          // estimate with symbolic dimensions taken as 1; 0 = not known
+  const kapell_refusal* refusals;
+  size_t refusal_count;
+} kapell_placed_node;
+
+typedef struct kapell_placed_provider {
+  const char* name;
+  const char* asked;     // as written: "CUDA?"
+  bool available;
+  bool in_use;
+  const char* version;   // NULL = not known
+  const char* file;      // NULL = built in
+  const char* reason;    // not available or not in use: why
+  const char* fix;       // and what to do; NULL if nothing is known
+  size_t nodes;
+  size_t partitions;
+  double flops;
+} kapell_placed_provider;
+
+typedef struct kapell_placement {
+  const kapell_placed_provider* providers;  // in the order of the list, the floor last
+  size_t provider_count;
+  const kapell_placed_node* nodes;          // every node of the user's file, in file order
+  size_t node_count;
+  size_t partition_count;
+  size_t copies;                            // between devices in one run of the main graph
+  const char* list;                         // the list of providers as used
+} kapell_placement;
+
+// Who runs what, and why. Owned by the session; read-only; the same at all times.
+KAPELL_API const kapell_placement* kapell_session_placement(const kapell_session* session);
+// The same as JSON (kapell_free_text it).
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_json(const kapell_session* session, char** out_text);
+// For people: providers, then nodes grouped by provider and reason (kapell_free_text it).
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_text(const kapell_session* session, char** out_text);
+// Counters over all runs so far. |counters->struct_size| must be set. |providers| stays valid until this thread asks again.
+KAPELL_API void kapell_session_counters(const kapell_session* session, kapell_counters* counters);
+// The profile so far as Chrome trace JSON; "[]"-like when profile_path is not set (kapell_free_text it).
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_profile_json(kapell_session* session, char** out_text);
+KAPELL_API void kapell_free_text(char* text);
+
+// Every provider that this build knows, available or not.
+typedef struct kapell_provider_info {
+  const char* name;        // "CUDAExecutionProvider"
+  const char* short_name;  // "CUDA"
+  bool built_in;
+  bool available;
+  const char* version;
+  const char* devices;     // text, "0: AMD EPYC"
+  const char* reason;      // not available: why
+  const char* fix;
+} kapell_provider_info;
+// A fresh list (probes each provider); free with kapell_providers_free.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_providers(kapell_provider_info** out_list, size_t* out_count);
+KAPELL_API void kapell_providers_free(kapell_provider_info* list);
+
+// Processor features that kernels are chosen by, as text ("avx2,fma,f16c"); static.
+KAPELL_API const char* kapell_cpu_features(void);
+
+// --- tensors in files (ONNX's TensorProto, the .pb of its test data) -------------------------------------------------------
+
+// Reads a TensorProto, SequenceProto or OptionalProto; |kind| says which the file holds (KAPELL_KIND_TENSOR, ...).
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_read_pb(const void* bytes, size_t byte_count, kapell_kind kind,
+                                                               kapell_value** out_value);
+// Serialises |value| named |name|; *out_bytes is freed by kapell_free_text.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_write_pb(const kapell_value* value, const char* name, char** out_bytes,
+                                                                size_t* out_byte_count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // KAPELL_KAPELL_H_
