@@ -32,19 +32,30 @@ typedef struct kp_infer {
   bool data_dependent;           // out: set by the function when an output's shape depends on contents that are not known
 } kp_infer;
 
+// What plan/ and providers need to know of an operator before any run, to decide where a unit of known shapes must end:
+#define KP_INFER_DYNAMIC 1u     // an output's shape depends on the contents of large inputs (NonZero, Unique, Compress, NonMaxSuppression)
+#define KP_INFER_FROM_SHAPE 2u  // contents of the outputs follow from the shapes of the inputs (Shape, Size)
+#define KP_INFER_FROM_DATA 4u   // shape arithmetic: cheap; contents of the outputs are known when those of all inputs are
+
 typedef kp_status* (*kp_infer_fn)(kp_infer* infer);
 typedef struct kp_infer_rule {
   const char* domain;
   const char* op;
   int32_t since;
   kp_infer_fn fn;
-  uint32_t value_inputs;  // bit i: the shape of an output depends on the contents of input i (Reshape: bit 1)
+  uint32_t value_inputs;  // bit i: the shape of an output depends on the contents of (small) input i (Reshape: bit 1)
+  uint32_t flags;         // KP_INFER_*
 } kp_infer_rule;
 
 // The rule for |node| (newest with since <= node->version), or NULL: outputs stay unknown.
 const kp_infer_rule* kp_infer_find(const kp_node* node);
 // Runs the rule on one node. Errors carry node, op and value. Without a rule: nothing is set and NULL is returned.
 KP_MUST_USE kp_status* kp_infer_node(kp_infer* infer, const kp_infer_rule* rule);
+
+// For each value of |graph| (value_count entries of |out_known|): are its contents known as soon as the shapes of the graph's inputs,
+// and the contents of those inputs i with |value_input|[i] set (may be NULL), are? Constants are; so are Shape's results and what
+// shape arithmetic (KP_INFER_FROM_DATA) makes of known ones, up to KP_INFER_MAX_DATA elements. Needs a valid order. O(nodes).
+KP_MUST_USE kp_status* kp_graph_known_values(kp_graph* graph, const bool* value_input, bool* out_known);
 
 // Inference over a whole graph, bodies included, in order. Types stated in the file are merged: a contradiction of numbers is an error
 // (INVALID_MODEL naming both); the more specific side wins. O(nodes).
