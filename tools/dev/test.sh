@@ -61,13 +61,13 @@ unit_tests() {
     --output-junit "$PWD/$log_folder/ctest-$preset.xml" || true
 }
 
-# python_tests PRESET MARKERS [NAME]: test/py and the examples' tests against that preset's build.
+# python_tests PRESET MARKERS [NAME]: test/py against that preset's build.
 python_tests() {
   local preset=$1 markers=$2 name=${3:-}
   # shellcheck disable=SC2046
   run_suite "Python tests, $preset ($markers)" "pytest-$preset" env KAPELL_PRESET="$preset" \
     UBSAN_OPTIONS=print_stacktrace=1 $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
-    -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/pytest-$preset.xml" test/py examples || true
+    -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/pytest-$preset.xml" test/py || true
 }
 
 # The ordinary tier for one preset: everything on a plain build, the unit tests and a slice of the rest under a sanitizer.

@@ -1,0 +1,73 @@
+"""The shipped digits model: what its metadata states is true of the committed file and pictures."""
+
+import pathlib
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+from PIL import Image
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "examples" / "digits"
+sys.path.insert(0, str(FOLDER))
+import digits_data  # noqa: E402
+
+PICTURES = sorted((FOLDER / "pictures").glob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return onnx.load(FOLDER / "digits.onnx")
+
+
+@pytest.fixture(scope="module")
+def metadata(model):
+    return {prop.key: prop.value for prop in model.metadata_props}
+
+
+def read_picture(path):
+    """The preprocessing that the model's metadata states: gray, averaged down to 8x8, 0..255 to 0..1."""
+    picture = np.asarray(Image.open(path).convert("L"), np.float32)
+    assert picture.shape == (64, 64)
+    return picture.reshape(8, 8, 8, 8).mean((1, 3))[None, None] / 255
+
+
+def test_model_is_small_and_valid(model):
+    assert (FOLDER / "digits.onnx").stat().st_size < 200_000
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_accuracy_on_the_held_out_digits(model, metadata):
+    images, labels = digits_data.split()[1]
+    assert len(labels) == int(metadata["held_out"]) == 449
+    probabilities = ReferenceEvaluator(model).run(None, {"image": images})[0]
+    accuracy = (probabilities.argmax(1) == labels).mean()
+    assert accuracy > 0.97
+    assert float(metadata["accuracy"]) == pytest.approx(accuracy, abs=1e-4)
+
+
+def test_no_digit_is_in_both_parts():
+    order = digits_data.order()
+    assert sorted(order) == list(range(1797))
+
+
+def test_there_are_twelve_pictures_of_all_digits():
+    assert len(PICTURES) == 12
+    assert {path.name[0] for path in PICTURES} == set("0123456789")
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_picture_is_the_held_out_digit_it_names(path):
+    label, index = map(int, path.stem.split("-"))
+    held = list(digits_data.order()[-digits_data.HELD_OUT_COUNT :])
+    assert index in held
+    images, labels = digits_data.split()[1]
+    assert labels[held.index(index)] == label
+    np.testing.assert_allclose(read_picture(path)[0], images[held.index(index)], atol=1e-6)
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_picture_is_recognised(model, metadata, path):
+    probabilities = ReferenceEvaluator(model).run(None, {"image": read_picture(path)})[0][0]
+    assert metadata["labels"].split("\n")[probabilities.argmax()] == path.name[0]
