@@ -49,7 +49,7 @@ typedef struct kp_attr {
     const kp_str* strings;
     kapell_value** tensors;
     kp_graph** graphs;
-    const kp_type* type;
+    const kp_type* type_proto;
     const kp_type* types;
   };
 } kp_attr;

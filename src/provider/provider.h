@@ -89,9 +89,11 @@ typedef struct kp_claim {
 
 // Copies |claim|'s arrays. Errors: OUT_OF_MEMORY; INVALID_ARGUMENT for a node that is not free or is claimed twice.
 KP_MUST_USE kp_status* kp_claims_add(kp_claims* claims, const kp_claim* claim);
-// Says why |node| is not claimed. Formats into the claims' arena; out of memory loses the words only.
+// Says why |node| is not claimed: one line of what stands in the way, with numbers ("mode=cubic has no kernel; linear has"). One
+// refusal is kept a node: the best founded, then the first. Words for nodes that were not offered are ignored; out of memory
+// loses the words (plan/ then says that no reason was given).
 void kp_claims_refuse(kp_claims* claims, kp_node_id node, kp_reason_source source, const char* format, ...) KAPELL_PRINTF(4, 5);
-bool kp_claims_is_free(const kp_claims* claims, kp_node_id node);  // still to be had
+bool kp_claims_is_free(const kp_claims* claims, kp_node_id node);  // offered, and not claimed in this answer either
 
 // --- compile, specialise, run ------------------------------------------------------------------------------------------------
 typedef struct kp_compile_args {
