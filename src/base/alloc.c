@@ -49,7 +49,8 @@ void* kp_alloc(size_t byte_count) {
 
 void* kp_alloc_zero(size_t count, size_t element_size) {
   size_t byte_count;
-  if (must_fail() || !kp_mul_size(count, element_size, &byte_count) || byte_count > MAX_BYTES) return NULL;
+  if (must_fail() || !kp_mul_size(count, element_size, &byte_count) || byte_count > MAX_BYTES)
+    return NULL;
   return count_new(calloc(1, at_least_one(byte_count)));
 }
 

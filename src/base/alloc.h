@@ -12,11 +12,12 @@
 #define KP_ALIGNMENT 64  // of tensors and arenas: a cache line, and the widest vector register
 
 void* kp_alloc(size_t byte_count);
-void* kp_alloc_zero(size_t count, size_t element_size);                // overflow-checked, zeroed
-void* kp_alloc_array(size_t count, size_t element_size);               // overflow-checked
-void* kp_realloc_array(void* old, size_t count, size_t element_size);  // overflow-checked; old stays valid on NULL
-void* kp_alloc_aligned(size_t byte_count, size_t alignment);           // alignment: power of two
-void kp_free(void* memory);                                            // any of the above; NULL is fine
+void* kp_alloc_zero(size_t count, size_t element_size);   // overflow-checked, zeroed
+void* kp_alloc_array(size_t count, size_t element_size);  // overflow-checked
+void* kp_realloc_array(void* old, size_t count,
+                       size_t element_size);  // overflow-checked; old stays valid on NULL
+void* kp_alloc_aligned(size_t byte_count, size_t alignment);  // alignment: power of two
+void kp_free(void* memory);                                   // any of the above; NULL is fine
 char* kp_strdup(const char* text);
 char* kp_strndup(const char* text, size_t length);
 

@@ -11,7 +11,8 @@
 
 static void test_zero_size_is_freeable(void** state) {
   (void)state;
-  void* const pieces[] = {kp_alloc(0), kp_alloc_zero(0, 8), kp_alloc_array(8, 0), kp_alloc_aligned(0, 64)};
+  void* const pieces[] = {kp_alloc(0), kp_alloc_zero(0, 8), kp_alloc_array(8, 0),
+                          kp_alloc_aligned(0, 64)};
   for (size_t i = 0; i < 4; ++i) {
     assert_non_null(pieces[i]);
     kp_free(pieces[i]);

@@ -25,10 +25,12 @@ static void test_unit(void** state) {
   nanosleep(&(struct timespec){0, 20000000}, NULL);
   const uint64_t passed = kp_clock_ns() - start;
   assert_true(passed >= 19000000);
-  assert_true(passed < UINT64_C(20000000000));  // a loaded machine may be late, but not by this much
+  assert_true(passed <
+              UINT64_C(20000000000));  // a loaded machine may be late, but not by this much
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_goes_back), cmocka_unit_test(test_unit)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_goes_back),
+                                     cmocka_unit_test(test_unit)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,10 +9,10 @@
 #include "base/str.h"
 
 typedef struct kp_file {
-  const uint8_t* data;  // read-only; NULL for an empty file
-  size_t size;          // bytes
-  bool mapped;          // munmap'd on release, else freed
-  int refs;             // atomic
+  const uint8_t* data;     // read-only; NULL for an empty file
+  size_t size;             // bytes
+  bool mapped;             // munmap'd on release, else freed
+  int refs;                // atomic
   uint64_t device, inode;  // identity, to map the same file once
   uint64_t link_count;
 } kp_file;
@@ -30,8 +30,9 @@ const char* kp_folder_path(const kp_folder* folder);
 // Maps |relative| below |folder|. Regular files only; refused: absolute paths, any "..", empty names, embedded NUL, a
 // symbolic link (in any component) whose target leaves |folder| and every folder in |more| (may be NULL/0). The error
 // says which rule and, for a link, that handing over the target's folder allows it.
-KP_MUST_USE kp_status* kp_folder_map(const kp_folder* folder, const kp_folder* const* more, size_t more_count,
-                                     kp_str relative, bool refuse_hard_links, kp_file** out_file);
+KP_MUST_USE kp_status* kp_folder_map(const kp_folder* folder, const kp_folder* const* more,
+                                     size_t more_count, kp_str relative, bool refuse_hard_links,
+                                     kp_file** out_file);
 
 // Writes a file whole: to a temporary name beside |path|, then renamed, so that a failure leaves the old file.
 KP_MUST_USE kp_status* kp_file_write(const char* path, const void* data, size_t byte_count);

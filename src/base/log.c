@@ -30,7 +30,10 @@ static kapell_log_level level_from_environment(void) {
   if (!text || !*text) return KAPELL_LOG_WARNING;
   for (size_t i = 0; i < KP_COUNT_OF(level_names); ++i)
     if (strcasecmp(text, level_names[i]) == 0) return (kapell_log_level)i;
-  fprintf(stderr, "kapell warning: KAPELL_LOG=%.40s is no level (trace, debug, info, warning, error, off)\n", text);
+  fprintf(
+      stderr,
+      "kapell warning: KAPELL_LOG=%.40s is no level (trace, debug, info, warning, error, off)\n",
+      text);
   return KAPELL_LOG_WARNING;
 }
 

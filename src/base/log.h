@@ -10,13 +10,13 @@
 
 typedef void (*kp_log_fn)(void* user, kapell_log_level level, const char* message);
 
-void kp_log_set(kp_log_fn fn, void* user);       // NULL restores the default
-void kp_log_set_level(kapell_log_level level);   // process-wide
+void kp_log_set(kp_log_fn fn, void* user);      // NULL restores the default
+void kp_log_set_level(kapell_log_level level);  // process-wide
 kapell_log_level kp_log_level(void);
 void kp_log(kapell_log_level level, const char* format, ...) KAPELL_PRINTF(2, 3);
 
-#define KP_LOG(level, ...)                                                        \
-  do {                                                                            \
+#define KP_LOG(level, ...)                                                             \
+  do {                                                                                 \
     if (KAPELL_LOG_##level >= kp_log_level()) kp_log(KAPELL_LOG_##level, __VA_ARGS__); \
   } while (0)
 

@@ -112,7 +112,8 @@ static void test_threads(void** state) {
   kp_log_set(count_one, NULL);
   kp_log_set_level(KAPELL_LOG_WARNING);
   pthread_t threads[4];
-  for (int i = 0; i < 4; ++i) assert_int_equal(pthread_create(&threads[i], NULL, log_many, NULL), 0);
+  for (int i = 0; i < 4; ++i)
+    assert_int_equal(pthread_create(&threads[i], NULL, log_many, NULL), 0);
   for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
   assert_int_equal(heard, 2000);
   kp_log_set(NULL, NULL);

@@ -17,6 +17,7 @@ typedef struct kp_interval {
 // Sets every |offset|; *out_total is the size of the block. |scratch| is used for work and left grown (no allocation
 // once it is large enough). O(n log n) typical; n = 40,000 in well under a second.
 // Errors: OUT_OF_MEMORY; LIMIT when the total overflows size_t.
-KP_MUST_USE kp_status* kp_plan_intervals(kp_interval* intervals, size_t count, kp_arena* scratch, size_t* out_total);
+KP_MUST_USE kp_status* kp_plan_intervals(kp_interval* intervals, size_t count, kp_arena* scratch,
+                                         size_t* out_total);
 
 #endif  // KP_BASE_PLANNER_H_

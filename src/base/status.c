@@ -39,7 +39,8 @@ static kp_status no_memory = {
 // Names in messages come from models: control characters would let them write anything on a terminal.
 static void make_printable(char* text) {
   for (; *text; ++text)
-    if (((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t') || *text == 0x7f) *text = '?';
+    if (((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t') || *text == 0x7f)
+      *text = '?';
 }
 
 static char* format_text(const char* format, va_list args) KAPELL_PRINTF(1, 0);
@@ -169,9 +170,11 @@ const char* kp_status_value(const kp_status* status) { return status ? status->v
 
 const char* kp_code_name(kapell_code code) {
   switch (code) {
-    case KAPELL_OK: return "OK";
+    case KAPELL_OK:
+      return "OK";
 #define CODE_NAME(name, number, text) \
-  case KAPELL_##name: return #name;
+  case KAPELL_##name:                 \
+    return #name;
       KAPELL_STATUS_CODES(CODE_NAME)
 #undef CODE_NAME
   }

@@ -20,10 +20,10 @@ typedef struct kapell_status kp_status;
 #define KP_ERROR(code, ...) kp_status_make(KAPELL_##code, __FILE__, __LINE__, __VA_ARGS__)
 
 // Runs |expr|; on an error adds a frame (what was being done, in words) and returns it from the calling function.
-#define KP_TRY(expr, ...)                                              \
-  do {                                                                 \
-    kp_status* kp_try_status_ = (expr);                                \
-    if (KP_UNLIKELY(kp_try_status_ != NULL))                           \
+#define KP_TRY(expr, ...)                                                      \
+  do {                                                                         \
+    kp_status* kp_try_status_ = (expr);                                        \
+    if (KP_UNLIKELY(kp_try_status_ != NULL))                                   \
       return kp_status_frame(kp_try_status_, __FILE__, __LINE__, __VA_ARGS__); \
   } while (0)
 
@@ -35,10 +35,10 @@ typedef struct kapell_status kp_status;
   } while (0)
 
 // Where an error has to run clean-up: stores into |status| and jumps to |label|.
-#define KP_GOTO(status, label, expr)                    \
-  do {                                                  \
-    (status) = (expr);                                  \
-    if (KP_UNLIKELY((status) != NULL)) goto label;      \
+#define KP_GOTO(status, label, expr)               \
+  do {                                             \
+    (status) = (expr);                             \
+    if (KP_UNLIKELY((status) != NULL)) goto label; \
   } while (0)
 
 KP_MUST_USE kp_status* kp_status_make(kapell_code code, const char* file, int line,

@@ -11,7 +11,9 @@
 
 #include "base/alloc.h"
 
-static kp_status* fail_inner(void) { return KP_ERROR(UNSUPPORTED, "Resize mode=%s has no kernel", "cubic"); }
+static kp_status* fail_inner(void) {
+  return KP_ERROR(UNSUPPORTED, "Resize mode=%s has no kernel", "cubic");
+}
 
 static kp_status* fail_outer(void) {
   KP_TRY(fail_inner(), "assigning node '%s'", "up3");
@@ -51,7 +53,8 @@ static void test_chain_text(void** state) {
   assert_string_equal(kp_status_op(status), "Resize");
   assert_string_equal(kp_status_value(status), "X");
   const char* text = kp_status_text(status);
-  const char* start = "error KAPELL-E0301 UNSUPPORTED: Resize mode=cubic has no kernel  (base/status_test.c:";
+  const char* start =
+      "error KAPELL-E0301 UNSUPPORTED: Resize mode=cubic has no kernel  (base/status_test.c:";
   assert_memory_equal(text, start, strlen(start));
   assert_non_null(strstr(text, "\n  at node 'up3', operator Resize, value 'X'"));
   assert_non_null(strstr(text, "\n  assigning node 'up3'  (base/status_test.c:"));

@@ -88,7 +88,8 @@ void kp_strbuf_printf(kp_strbuf* buf, const char* format, ...) {
 
 // Appends one character below U+0080 as JSON writes it inside quotes.
 static void put_json_ascii(kp_strbuf* buf, unsigned char c) {
-  static const char short_names[] = "\bb\ff\nn\rr\tt\"\"\\\\";  // pairs: character, letter after the backslash
+  static const char short_names[] =
+      "\bb\ff\nn\rr\tt\"\"\\\\";  // pairs: character, letter after the backslash
   for (size_t i = 0; i + 1 < sizeof short_names; i += 2) {
     if ((unsigned char)short_names[i] != c) continue;
     const char pair[2] = {'\\', short_names[i + 1]};
@@ -303,7 +304,8 @@ bool kp_parse_i64(kp_str text, int64_t* out) {
   int64_t value = 0;  // kept negative: the range reaches further there
   for (size_t i = has_sign ? 1 : 0; i < text.length; ++i) {
     if (text.data[i] < '0' || text.data[i] > '9') return false;
-    if (!kp_mul_i64(value, 10, &value) || !kp_add_i64(value, '0' - text.data[i], &value)) return false;
+    if (!kp_mul_i64(value, 10, &value) || !kp_add_i64(value, '0' - text.data[i], &value))
+      return false;
   }
   if (!negative && value == INT64_MIN) return false;
   *out = negative ? value : -value;
@@ -312,7 +314,8 @@ bool kp_parse_i64(kp_str text, int64_t* out) {
 
 bool kp_parse_f64(kp_str text, double* out) {
   char copy[1024];  // strtod needs a NUL; no number worth reading is longer
-  if (text.length == 0 || text.length >= sizeof copy || memchr(text.data, 0, text.length)) return false;
+  if (text.length == 0 || text.length >= sizeof copy || memchr(text.data, 0, text.length))
+    return false;
   if ((unsigned char)text.data[0] <= ' ') return false;  // strtod would skip white space
   memcpy(copy, text.data, text.length);
   copy[text.length] = 0;

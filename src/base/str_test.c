@@ -26,9 +26,25 @@ static void test_views(void** state) {
 
 static void test_utf8(void** state) {
   (void)state;
-  const char* const good[] = {"", "abc", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8E\xBB", "\xED\x9F\xBF", "\xF4\x8F\xBF\xBF"};
-  const char* const bad[] = {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
-                             "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3", "\xE2\x82", "a\xFF", "\xE2\x28\xA1"};
+  const char* const good[] = {"",
+                              "abc",
+                              "\xC3\xA9",
+                              "\xE2\x82\xAC",
+                              "\xF0\x9F\x8E\xBB",
+                              "\xED\x9F\xBF",
+                              "\xF4\x8F\xBF\xBF"};
+  const char* const bad[] = {"\x80",
+                             "\xC0\x80",
+                             "\xC1\xBF",
+                             "\xE0\x80\x80",
+                             "\xED\xA0\x80",
+                             "\xF0\x80\x80\x80",
+                             "\xF4\x90\x80\x80",
+                             "\xF5\x80\x80\x80",
+                             "\xC3",
+                             "\xE2\x82",
+                             "a\xFF",
+                             "\xE2\x28\xA1"};
   for (size_t i = 0; i < KP_COUNT_OF(good); ++i) assert_true(kp_str_utf8_valid(kp_str_of(good[i])));
   for (size_t i = 0; i < KP_COUNT_OF(bad); ++i) assert_false(kp_str_utf8_valid(kp_str_of(bad[i])));
 }
@@ -67,7 +83,8 @@ static void test_json_strings(void** state) {
   kp_strbuf buf = {0};
   kp_strbuf_json(&buf, (kp_str){"a\"\\\n\t\x01\x7f\0/", 9});
   kp_strbuf_json(&buf, kp_str_of("\xE2\x82\xAC\xFFz"));
-  assert_string_equal(buf.data, "\"a\\\"\\\\\\n\\t\\u0001\\u007f\\u0000/\"\"\xE2\x82\xAC\xEF\xBF\xBDz\"");
+  assert_string_equal(buf.data,
+                      "\"a\\\"\\\\\\n\\t\\u0001\\u007f\\u0000/\"\"\xE2\x82\xAC\xEF\xBF\xBDz\"");
   kp_strbuf_free(&buf);
 }
 
@@ -174,8 +191,10 @@ static void test_parse_i64(void** state) {
   assert_int_equal(value, 12);
   assert_true(kp_parse_i64((kp_str){"123456", 3}, &value));
   assert_int_equal(value, 123);
-  const char* const bad[] = {"", "-", "+", "9223372036854775808", "-9223372036854775809", "1x", " 1", "1 ", "0x10", "--1"};
-  for (size_t i = 0; i < KP_COUNT_OF(bad); ++i) assert_false(kp_parse_i64(kp_str_of(bad[i]), &value));
+  const char* const bad[] = {
+      "", "-", "+", "9223372036854775808", "-9223372036854775809", "1x", " 1", "1 ", "0x10", "--1"};
+  for (size_t i = 0; i < KP_COUNT_OF(bad); ++i)
+    assert_false(kp_parse_i64(kp_str_of(bad[i]), &value));
 }
 
 static void test_parse_f64(void** state) {
@@ -192,7 +211,8 @@ static void test_parse_f64(void** state) {
   assert_true(kp_parse_f64(kp_str_of("inf"), &value));
   assert_true(isinf(value));
   const char* const bad[] = {"", " 1", "1 ", "1,5", "1e999", "x", "1.5f", "--1", "."};
-  for (size_t i = 0; i < KP_COUNT_OF(bad); ++i) assert_false(kp_parse_f64(kp_str_of(bad[i]), &value));
+  for (size_t i = 0; i < KP_COUNT_OF(bad); ++i)
+    assert_false(kp_parse_f64(kp_str_of(bad[i]), &value));
   assert_false(kp_parse_f64((kp_str){"1\0", 2}, &value));
 }
 
