@@ -41,8 +41,10 @@ typedef struct kp_option {  // one setting of the user's
   const char* value;
 } kp_option;
 
-// Checks |options| against |defs| and fills *out_texts (one entry a def, arena; defaults filled in). Errors: BAD_PROVIDER_LIST
-// naming the key and the list of good ones, or the value and its range.
+// Checks |options| against |defs| and fills *out_texts (one entry a def, arena; defaults filled in; a default may be NULL). Keys and
+// ENUM values compare without case; texts come out in one form: BOOL "0" or "1" (true/false, on/off, yes/no are read), ENUM as in
+// |values|, numbers and strings as written. The last of equal keys wins. Errors: BAD_PROVIDER_LIST naming the key, the nearest
+// good one and all of them, or the value and what is allowed.
 KP_MUST_USE kp_status* kp_options_check(const char* provider, const kp_option_def* defs, size_t def_count, const kp_option* options,
                                         size_t option_count, kp_arena* arena, const char*** out_texts);
 
@@ -54,7 +56,8 @@ typedef struct kp_device_info {
 } kp_device_info;
 
 typedef struct kp_probe {     // strings in |arena|
-  kp_arena* arena;
+  const kp_provider_type* type;  // in: the type that is probed (several types may share functions)
+  kp_arena* arena;            // in
   bool available;
   const char* version;        // NULL = not known
   const char* file;           // library it comes from; NULL = built in
@@ -163,16 +166,20 @@ void kp_profile_add(kp_profile* profile, const kp_profile_event* event);  // thr
 
 // --- the provider itself -----------------------------------------------------------------------------------------------------
 typedef struct kp_provider_args {
+  const kp_provider_type* type;     // the type that is created (several types may share functions)
   const char* const* option_texts;  // parallel to type->options, checked
   int device_id;
   uint64_t cpu_features;            // mask of the session
   kp_model* model;
 } kp_provider_args;
 
+// Flags. Those of kp_provider_type hold for every instance; kp_provider.flags are the instance's own (options may add STATIC,
+// STREAMS or CONTROL), and are what plan/ and exec/ go by once there is an instance.
 #define KP_PROVIDER_HOST 1u     // runs on host memory and takes values of every kind
 #define KP_PROVIDER_STATIC 2u   // needs every shape inside a unit at specialising time: plan cuts after data-dependent nodes
 #define KP_PROVIDER_STREAMS 4u  // run only enqueues; exec waits on fences
 #define KP_PROVIDER_CONTROL 8u  // may claim whole If/Loop/Scan nodes; otherwise these are never offered
+#define KP_PROVIDER_HIDDEN 16u  // for tests: not in lists meant for users, found only by name
 
 struct kp_provider_type {
   const char* name;         // ONNX Runtime's name: "CPUExecutionProvider"
@@ -188,7 +195,14 @@ struct kp_provider_type {
   void (*release)(kp_compiled* compiled);
   kp_status* (*specialise)(kp_compiled* compiled, const kp_specialise_args* args, kp_special** out_special);
   kp_status* (*run)(kp_compiled* compiled, const kp_special* special, const kp_run_args* args);
-  // (optional, with KP_PROVIDER_STREAMS) A stream belongs to one run. signal gives a ticket that is reached when all enqueued so
+  // (optional) Runs |node| at once on host values: for constant folding, and for the mock, which has no kernels. Outputs: NULL on
+  // entry; on success new values, one reference each. Errors: UNSUPPORTED (no kernel), RUN_FAILED, OUT_OF_MEMORY.
+  kp_status* (*evaluate)(const kp_graph* graph, const kp_node* node, kapell_value* const* inputs, kapell_value** outputs);
+  // (optional, with KP_PROVIDER_STREAMS) A stream belongs to one run. What kp_run_args points to (values, their data, scratch, cancel)
+  // stays valid until a ticket signalled after that run is reached or the stream is destroyed; the struct and its arrays need
+  // not. kp_run_output may be called during run only, so a run with an output of unknown shape waits for its own work.
+  // A failure of enqueued work is returned by the next stream_signal or stream_wait. Destroy abandons what has not begun and ends
+  // what has; it may block for a few milliseconds, also when the device hangs. signal gives a ticket that is reached when all enqueued so
   // far is done; wait blocks until it is, |deadline_ns| (clock.h; 0 = none) passes, or *cancel is set: *out_done says which.
   kp_status* (*stream_create)(kp_provider* provider, kp_stream** out_stream);
   void (*stream_destroy)(kp_stream* stream);
@@ -200,7 +214,8 @@ struct kp_provider_type {
 
 struct kp_provider {               // first member of the provider's own struct
   const kp_provider_type* type;
-  const kp_memory* memory;         // its device memory; NULL = host
+  uint32_t flags;                  // KP_PROVIDER_*: type->flags and what the options added
+  const kp_memory* memory;         // its device memory; NULL = host. It may outlive the provider while values lie in it
   uint32_t max_concurrent_runs;    // 0 = no limit
 };
 
@@ -213,15 +228,23 @@ struct kp_compiled {               // first member of the provider's own struct
 };
 
 // --- registry -----------------------------------------------------------------------------------------------------------------
-// Every provider built in (builtin.inl), and every name of ONNX Runtime's that we know of.
-const kp_provider_type* kp_provider_builtin(size_t index);  // NULL past the end
-// Canonical name for any form ("cuda", "CUDA", "CUDAExecutionProvider"), or NULL if no provider of that name is known at all.
+// Canonical names are ONNX Runtime's ("CUDAExecutionProvider"); any form of a name in any case stands for it: the canonical one, the
+// short one ("CUDA"), and further aliases ("trt", "nvidia"). All texts are static. Threads: any.
+
+// Providers built in, in the order of builtin.inl (the CPU first); NULL past the end. Hidden ones are included.
+const kp_provider_type* kp_provider_builtin(size_t index);
+// Every provider known, built in or not, hidden ones left out: canonical names; NULL past the end.
+const char* kp_provider_known(size_t index);
+// Canonical name for any form, or NULL if no provider of that name is known at all.
 const char* kp_provider_canonical(kp_str name);
-const char* kp_provider_short(const char* canonical);        // "CUDA"
+const char* kp_provider_short(const char* canonical);        // "CUDA"; NULL if unknown
 const kp_provider_type* kp_provider_find(const char* canonical);  // NULL: known but not built in here
-// Why a known provider is not in this build, and what to do ("CoreML needs macOS or iOS").
+// Why a known provider is not in this build, and what to do ("CoreML is part of macOS and iOS; this is Linux"). Both NULL for
+// one that is built in or unknown.
 void kp_provider_absence(const char* canonical, const char** out_reason, const char** out_fix);
-// Names near |name| for "did you mean", and the list of all short names.
+// The error for a name that nobody knows: BAD_PROVIDER_LIST, with the nearest known name and the list of short names.
+KP_MUST_USE kp_status* kp_provider_unknown(kp_str name);
+// Short names of all known providers, by ", ".
 void kp_provider_list_names(kp_strbuf* buf);
 
 #endif  // KP_PROVIDER_PROVIDER_H_
