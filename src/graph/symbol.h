@@ -27,15 +27,23 @@ typedef enum kp_expr_op {
 
 typedef struct kp_symbols {
   struct kp_symbol_table* table;  // owned; NULL until first use
+  uint32_t fresh_count;           // fresh symbols need no memory: they are numbered from the other end
 } kp_symbols;
 
+// Expressions whose tree would have more parts than this become fresh symbols, as do those whose result overflows. The same
+// question gets the same answer, so two equal dims stay equal even then.
+#define KP_EXPR_MAX_SIZE 256
+
 void kp_symbols_free(kp_symbols* symbols);
-// Each of these gives a number where both sides are numbers (overflow gives a fresh symbol), and a fresh symbol on out of
-// memory of the table's budget, so no error path: a symbol that is equal to nothing is always right.
+// Each of these gives a number where both sides are numbers (overflow and division by zero give a fresh symbol), and a fresh
+// symbol when memory or the table's budget (64 MiB) is out, so no error path: a symbol that is equal to nothing is right.
 kp_expr kp_symbol_named(kp_symbols* symbols, const char* interned_name);
-kp_expr kp_symbol_fresh(kp_symbols* symbols);
+kp_expr kp_symbol_fresh(kp_symbols* symbols);      // may be any number
+kp_expr kp_symbol_fresh_dim(kp_symbols* symbols);  // a dimension that only the run knows: >= 0
 kp_expr kp_expr_make(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b);
 kp_expr kp_expr_product(kp_symbols* symbols, const kp_expr* dims, int32_t count);
+// True where |e| is known to be >= 0 whatever its symbols are: named symbols are dimensions, hence not negative.
+bool kp_expr_nonnegative(const kp_symbols* symbols, kp_expr e);
 // Text: "N", "(N+1)", "?" for a fresh one. For messages and for dim_param of inferred types.
 void kp_expr_describe(const kp_symbols* symbols, kp_expr e, kp_strbuf* buf);
 // Value of |e| when each named or fresh symbol s has value |lookup(user, s)|; false if one is not known.
