@@ -4,8 +4,9 @@
 // Names and operators are interned in the kp_model, so they compare by pointer within one model. A value is produced by at
 // most one node output, or is a graph input, a capture, or a constant. Control flow: an attribute of type graph is a body;
 // what a body uses from outside is listed explicitly in kp_node.implicit and kp_graph.captures.
-// Ownership: everything lives in the graph's arena, or the model's; constants are retained kapell_values.
-// Threads: one at a time while being changed; read-only use from any.
+// Ownership: everything lives in the graph's memory, or the model's; a constant is a reference that its value holds.
+// Adding nodes or values moves the arrays: pointers to kp_node and kp_value are good until the next addition, indices forever.
+// Threads: one at a time in a whole model while any of its graphs is changed; read-only use from any.
 #ifndef KP_GRAPH_GRAPH_H_
 #define KP_GRAPH_GRAPH_H_
 
@@ -19,6 +20,7 @@
 typedef uint32_t kp_node_id;
 typedef uint32_t kp_value_id;
 #define KP_NONE UINT32_MAX  // no node, no value (an absent optional input or output)
+#define KP_GRAPH_MAX_DEPTH 100  // bodies within bodies; deeper is an error LIMIT, so that walks of bodies may recurse
 
 typedef struct kp_graph kp_graph;
 typedef struct kp_op_schema kp_op_schema;  // schema.h
@@ -42,8 +44,8 @@ typedef struct kp_attr {
     float f;
     int64_t i;
     kp_str s;
-    kapell_value* tensor;  // TENSOR, SPARSE_TENSOR; owned by the model's constant list
-    kp_graph* graph;
+    kapell_value* tensor;  // TENSOR, SPARSE_TENSOR; owned by the model's list of constants
+    kp_graph* graph;       // owned by the graph of the node (kp_graph_create_body)
     const float* floats;
     const int64_t* ints;
     const kp_str* strings;
@@ -74,6 +76,7 @@ typedef struct kp_node {
   kp_value_id* inputs;
   kp_value_id* outputs;
   kp_value_id* implicit;  // values of this graph that the bodies use; parallel to each body's captures
+  uint32_t* use_slots;    // private to graph.c: where each input, then each implicit one, stands in its value's |uses|
   uint32_t input_count, output_count, implicit_count;
   kp_attr* attrs;
   uint32_t attr_count;
@@ -86,10 +89,11 @@ typedef struct kp_node {
 typedef struct kp_value {
   const char* name;        // interned; unique within the graph; made-up for new values
   kp_type type;
-  kapell_value* constant;  // initializer, Constant output or folded value; retained; else NULL
+  kapell_value* constant;  // initializer, Constant output or folded value; a reference of this value's own; else NULL
   kp_node_id producer;     // KP_NONE: input, capture or constant
   uint32_t producer_output;
   kp_node_id* uses;        // one entry for each input (or implicit input) that reads it; unordered
+  uint32_t* use_inputs;    // parallel: which input of that node; implicit ones count on after the inputs
   uint32_t use_count, use_capacity;
   uint32_t output_refs;    // how often it stands in the graph's outputs
   bool is_input, is_capture;
@@ -100,8 +104,11 @@ typedef struct kp_value {
 struct kp_graph {
   struct kp_model* model;
   kp_graph* parent;        // graph whose node owns this body; NULL for the main graph
-  kp_node_id parent_node;
+  kp_node_id parent_node;  // KP_NONE until the node is added
+  uint32_t depth;          // 0 for the main graph
   const char* name;        // "" or as in the file; for bodies the path, as in kp_origin.path
+  kp_graph** bodies;       // owned: graphs made by kp_graph_create_body, those of removed nodes included
+  uint32_t body_count;
   kp_arena arena;
   kp_node* nodes;
   uint32_t node_count, node_capacity;  // removed ones included
@@ -114,7 +121,7 @@ struct kp_graph {
   kp_value_id* overridable;  // initializers that the file lists as inputs too (IR >= 4): a run may replace them
   uint32_t overridable_count;
   kp_node_id* order;       // topological order of the nodes that are not removed; see kp_graph_order
-  uint32_t order_count;
+  uint32_t order_count, order_capacity;
   bool order_valid;
 };
 
@@ -126,26 +133,42 @@ typedef struct kp_model {
   kp_onnx_model* source;  // owned: constants point into its bytes
   kp_origin* origins;
   uint32_t origin_count, origin_capacity;
-  kapell_value** constants;  // every constant made or wrapped, released with the model
+  kapell_value** constants;  // tensors of attributes, released with the model
   uint32_t constant_count, constant_capacity;
   const kp_onnx_opset* opsets;
   size_t opset_count;
   kp_graph* graph;  // main graph; owned, bodies included
+  uint32_t fresh_names;  // counts made-up names
 } kp_model;
 
+// An empty model without graph, for graphs that no file stands behind (tests, tools); kp_model_build makes the others.
+KP_MUST_USE kp_status* kp_model_create(kp_model** out_model);
 void kp_model_free(kp_model* model);  // NULL is fine; frees graphs, constants and the source
+// Appends an origin, whose strings must live as long as the model.
+KP_MUST_USE kp_status* kp_model_add_origin(kp_model* model, const kp_origin* origin, uint32_t* out_index);
+// Keeps |tensor| (one reference, taken even on error) for an attribute until the model is freed.
+KP_MUST_USE kp_status* kp_model_add_constant(kp_model* model, kapell_value* tensor);
 
 // --- building blocks (graph.c) -----------------------------------------------------------------------------------------
 KP_MUST_USE kp_status* kp_graph_create(kp_model* model, kp_graph** out_graph);
-void kp_graph_free(kp_graph* graph);  // bodies included
+// A body for a node of |parent| that is still to be added; owned by |parent|. Errors: LIMIT beyond KP_GRAPH_MAX_DEPTH.
+KP_MUST_USE kp_status* kp_graph_create_body(kp_graph* parent, kp_graph** out_body);
+void kp_graph_free(kp_graph* graph);  // bodies included; NULL is fine
 
-// A new value; |name| NULL makes a fresh unique one.
+// A new value; |name| NULL makes a fresh unique one. A given name is interned; that it is unique is the caller's to see to.
 KP_MUST_USE kp_status* kp_graph_add_value(kp_graph* graph, const char* name, kp_value_id* out_value);
+// Lists |value| as input, overridable initializer, capture (KP_NONE allowed) or output of the graph, after those it has.
+KP_MUST_USE kp_status* kp_graph_add_input(kp_graph* graph, kp_value_id value);
+KP_MUST_USE kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value);
+KP_MUST_USE kp_status* kp_graph_add_capture(kp_graph* graph, kp_value_id value);
+KP_MUST_USE kp_status* kp_graph_add_output(kp_graph* graph, kp_value_id value);
 // A constant; takes over |constant| (one reference) even on error.
 KP_MUST_USE kp_status* kp_graph_add_constant(kp_graph* graph, const char* name, kapell_value* constant, kp_value_id* out_value);
 
 // What a new node is to be. Arrays are copied; attributes are copied shallowly (their data must live in the model's or
-// graph's arena). Outputs name existing values without producer, or KP_NONE for "make a fresh value" (out: set).
+// graph's arena). Outputs name existing values without producer, or KP_NONE for "make a fresh value" (out: set), or
+// KP_ABSENT for an optional output that is not wanted (KP_NONE in the node).
+#define KP_ABSENT (UINT32_MAX - 1)
 typedef struct kp_node_spec {
   const char* name;  // NULL: derived from the first origin's
   const char* op;
@@ -157,6 +180,8 @@ typedef struct kp_node_spec {
   uint32_t output_count;
   const kp_attr* attrs;
   uint32_t attr_count;
+  const kp_value_id* implicit;  // as many as each body of |attrs| has captures; the bodies become this node's
+  uint32_t implicit_count;
 } kp_node_spec;
 
 // Nodes made by anything but build.c and rewrite.c would lose their provenance: use kp_graph_rewrite (rewrite.h).
@@ -164,11 +189,16 @@ KP_MUST_USE kp_status* kp_graph_add_node(kp_graph* graph, const kp_node_spec* sp
                                          const char* rewrite, kp_node_id* out_node);
 void kp_graph_remove_node(kp_graph* graph, kp_node_id node);  // its outputs lose their producer
 KP_MUST_USE kp_status* kp_graph_set_input(kp_graph* graph, kp_node_id node, uint32_t index, kp_value_id value);
+// Output |index| becomes |value|, which nothing produces; the output it was loses its producer.
+KP_MUST_USE kp_status* kp_graph_set_output(kp_graph* graph, kp_node_id node, uint32_t index, kp_value_id value);
+// Takes out the implicit inputs of |node| that none of its bodies uses, in node and bodies. True if there were any.
+bool kp_graph_drop_unused_captures(kp_graph* graph, kp_node_id node);
 // Every use of |from| (graph outputs included) reads |to| instead.
 KP_MUST_USE kp_status* kp_graph_replace_uses(kp_graph* graph, kp_value_id from, kp_value_id to);
-// Makes |order| valid: Kahn's algorithm, stable by node id, O(nodes + edges). Error INVALID_MODEL naming a node on a cycle.
+// Makes |order| valid: Kahn's algorithm, the lowest id first among those that are ready, O(nodes log nodes + edges) and linear where
+// the ids are in order already. Bodies are left alone. Error INVALID_MODEL naming the nodes of a cycle.
 KP_MUST_USE kp_status* kp_graph_order(kp_graph* graph);
-// Removes nodes none of whose outputs are used (repeatedly), and unused constants. Bodies too.
+// Removes nodes none of whose outputs are used (repeatedly), what bodies capture without use, and unused constants. Bodies too.
 KP_MUST_USE kp_status* kp_graph_prune(kp_graph* graph);
 
 // --- looking at nodes --------------------------------------------------------------------------------------------------
@@ -188,6 +218,9 @@ kp_str kp_node_attr_s(const kp_node* node, const char* name, const char* fallbac
 const int64_t* kp_node_attr_ints(const kp_node* node, const char* name, size_t* out_count);
 const float* kp_node_attr_floats(const kp_node* node, const char* name, size_t* out_count);
 kp_graph* kp_node_attr_graph(const kp_node* node, const char* name);  // body, or NULL
+// All bodies of a node, in the order of its attributes.
+uint32_t kp_node_body_count(const kp_node* node);
+kp_graph* kp_node_body(const kp_node* node, uint32_t index);
 // Text of a type for messages: "float32[N,3,224,224]", "sequence(int64[?])".
 void kp_type_describe(const kp_model* model, const kp_type* type, kp_strbuf* buf);
 
