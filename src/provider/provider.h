@@ -183,6 +183,7 @@ typedef struct kp_provider_args {
 
 struct kp_provider_type {
   const char* name;         // ONNX Runtime's name: "CPUExecutionProvider"
+  const char* short_name;   // "CPU", for messages
   uint32_t flags;
   const kp_option_def* options;
   size_t option_count;

@@ -1,0 +1,3 @@
+// The providers built into this library, in the order of kp_provider_builtin, the CPU first. A new one is one line here
+// (provider/null/README.md has the steps): KP_BUILTIN(its kp_provider_type).
+#undef KP_BUILTIN

@@ -1,0 +1,112 @@
+// Which providers there are: those built in (builtin.inl), and every name that a user may write (known.inl). Neighbours: plan/
+// resolves the user's list through it, cli/ and api/ print it.
+#include <string.h>
+#include <strings.h>
+
+#include "base/nearest.h"
+#include "base/size.h"
+#include "provider/provider.h"
+
+#define KP_BUILTIN(type) extern const kp_provider_type type;
+#include "provider/builtin.inl"
+
+static const kp_provider_type* const builtins[] = {
+#define KP_BUILTIN(type) &type,
+#include "provider/builtin.inl"
+    NULL,
+};
+
+typedef struct known {
+  const char* canonical;
+  const char* short_name;
+  const char* aliases;  // by spaces
+  const char* reason;   // why it is not built in, should it not be
+  const char* fix;
+} known;
+
+static const known knowns[] = {
+#define KP_KNOWN(canonical, short_name, aliases, reason, fix) {canonical, short_name, aliases, reason, fix},
+#include "provider/known.inl"
+};
+
+static const char suffix[] = "ExecutionProvider";
+
+const kp_provider_type* kp_provider_builtin(size_t index) {
+  return index < KP_COUNT_OF(builtins) ? builtins[index] : NULL;
+}
+
+const char* kp_provider_known(size_t index) { return index < KP_COUNT_OF(knowns) ? knowns[index].canonical : NULL; }
+
+static const known* find_known(const char* canonical) {
+  for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i)
+    if (strcmp(knowns[i].canonical, canonical) == 0) return &knowns[i];
+  return NULL;
+}
+
+static bool same(kp_str name, const char* text, size_t length) {
+  return name.length == length && strncasecmp(name.data, text, length) == 0;
+}
+
+static bool among(kp_str name, const char* words) {
+  while (*words) {
+    const size_t length = strcspn(words, " ");
+    if (same(name, words, length)) return true;
+    words += length;
+    words += strspn(words, " ");
+  }
+  return false;
+}
+
+const char* kp_provider_canonical(kp_str name) {
+  if (!name.length) return NULL;
+  for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i) {
+    const known* row = &knowns[i];
+    if (same(name, row->canonical, strlen(row->canonical)) || same(name, row->short_name, strlen(row->short_name)) ||
+        among(name, row->aliases))
+      return row->canonical;
+  }
+  for (size_t i = 0; builtins[i]; ++i) {  // those for tests have no row
+    const char* canonical = builtins[i]->name;
+    const size_t length = strlen(canonical);
+    if (same(name, canonical, length) || same(name, canonical, length - strlen(suffix))) return canonical;
+  }
+  return NULL;
+}
+
+const kp_provider_type* kp_provider_find(const char* canonical) {
+  for (size_t i = 0; builtins[i]; ++i)
+    if (strcmp(builtins[i]->name, canonical) == 0) return builtins[i];
+  return NULL;
+}
+
+const char* kp_provider_short(const char* canonical) {
+  const known* row = find_known(canonical);
+  if (row) return row->short_name;
+  const kp_provider_type* type = kp_provider_find(canonical);
+  return type ? type->short_name : NULL;
+}
+
+void kp_provider_absence(const char* canonical, const char** out_reason, const char** out_fix) {
+  const known* row = kp_provider_find(canonical) ? NULL : find_known(canonical);
+  *out_reason = row ? row->reason : NULL;
+  *out_fix = row ? row->fix : NULL;
+}
+
+void kp_provider_list_names(kp_strbuf* buf) {
+  for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i) kp_strbuf_printf(buf, "%s%s", i ? ", " : "", knowns[i].short_name);
+}
+
+kp_status* kp_provider_unknown(kp_str name) {
+  // "CUDDAExecutionProvider" is near "CUDA", not near every name that ends the same way.
+  const size_t tail = strlen(suffix);
+  kp_str stem = name;
+  if (name.length > tail && strncasecmp(name.data + name.length - tail, suffix, tail) == 0) stem.length -= tail;
+  kp_nearest nearest = KP_NEAREST_INIT(stem);
+  for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i) kp_nearest_offer(&nearest, knowns[i].short_name);
+  kp_strbuf names = {0};
+  kp_provider_list_names(&names);
+  kp_status* status = KP_ERROR(BAD_PROVIDER_LIST, "no provider is called '%.*s'; known are: %s", KP_STR_ARG(name), names.data ? names.data : "");
+  if (nearest.best) kp_status_hint(status, "did you mean %s?", nearest.best);
+  kp_strbuf_free(&names);
+  return status;
+}
