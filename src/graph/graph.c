@@ -126,6 +126,7 @@ void kp_graph_free(kp_graph* graph) {
   if (!graph) return;
   for (uint32_t i = 0; i < graph->body_count; ++i) kp_graph_free(graph->bodies[i]);
   for (uint32_t i = 0; i < graph->value_count; ++i) kp_value_release(graph->values[i].constant);
+  for (uint32_t i = 0; i < graph->overridable_count; ++i) kp_value_release(graph->defaults[i]);
   kp_free(graph->nodes);
   kp_free(graph->values);
   kp_free(graph->order);
@@ -169,18 +170,28 @@ static kp_status* type_of_constant(kp_arena* arena, const kapell_value* constant
   return NULL;
 }
 
-kp_status* kp_graph_add_constant(kp_graph* graph, const char* name, kapell_value* constant,
-                                 kp_value_id* out_value) {
+kp_status* kp_graph_set_constant(kp_graph* graph, kp_value_id id, kapell_value* constant) {
+  kp_value* value = &graph->values[id];
   kp_type type;
-  kp_status* status = kp_graph_add_value(graph, name, out_value);
-  if (!status) status = type_of_constant(&graph->arena, constant, &type);
+  kp_status* status = type_of_constant(&graph->arena, constant, &type);
+  if (!status && (value->producer != KP_NONE || value->is_input || value->is_capture || value->constant)) {
+    status = KP_ERROR(INTERNAL, "'%s' cannot become a constant", value->name);
+  }
   if (status) {
     kp_value_release(constant);
     return status;
   }
-  graph->values[*out_value].type = type;
-  graph->values[*out_value].constant = constant;
+  if (type.rank >= 0 || value->type.kind == KAPELL_KIND_NONE) value->type = type;
+  value->constant = constant;
   return NULL;
+}
+
+kp_status* kp_graph_add_constant(kp_graph* graph, const char* name, kapell_value* constant,
+                                 kp_value_id* out_value) {
+  kp_status* status = kp_graph_add_value(graph, name, out_value);
+  if (!status) return kp_graph_set_constant(graph, *out_value, constant);
+  kp_value_release(constant);
+  return status;
 }
 
 static kp_status* list_value(kp_graph* graph, kp_value_id** array, uint32_t* count, kp_value_id value) {
@@ -195,8 +206,28 @@ kp_status* kp_graph_add_input(kp_graph* graph, kp_value_id value) {
   return NULL;
 }
 
-kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value) {
-  return list_value(graph, &graph->overridable, &graph->overridable_count, value);
+kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value, kapell_value* initial) {
+  const uint32_t count = graph->overridable_count;
+  if ((count & (count - 1)) == 0) {
+    kapell_value** grown = kp_arena_new_array(&graph->arena, kapell_value*, count ? count * (size_t)2 : 1);
+    if (!grown) {
+      kp_value_release(initial);
+      return KP_ERROR(OUT_OF_MEMORY, "%u overridable initializers", count);
+    }
+    if (count) memcpy(grown, graph->defaults, count * sizeof(kapell_value*));
+    graph->defaults = grown;
+  }
+  kp_type type;
+  kp_status* status = type_of_constant(&graph->arena, initial, &type);
+  if (!status) status = list_value(graph, &graph->overridable, &graph->overridable_count, value);
+  if (status) {
+    kp_value_release(initial);
+    return status;
+  }
+  graph->defaults[count] = initial;
+  graph->values[value].is_input = true;
+  if (graph->values[value].type.kind == KAPELL_KIND_NONE) graph->values[value].type = type;
+  return NULL;
 }
 
 kp_status* kp_graph_add_capture(kp_graph* graph, kp_value_id value) {

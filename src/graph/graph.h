@@ -114,11 +114,14 @@ struct kp_graph {
   uint32_t node_count, node_capacity;  // removed ones included
   kp_value* values;
   uint32_t value_count, value_capacity;
-  kp_value_id* inputs;     // real inputs: names that are also initializers are overridable, listed apart
+  kp_value_id* inputs;     // real inputs: those that have a default are listed apart, below
   kp_value_id* outputs;
   kp_value_id* captures;   // inner values, parallel to parent node's |implicit|; KP_NONE where this body does not use it
   uint32_t input_count, output_count, capture_count;
-  kp_value_id* overridable;  // initializers that the file lists as inputs too (IR >= 4): a run may replace them
+  // Initializers that the file lists as inputs too (IR >= 4): a run may replace them, so they are inputs without |constant|,
+  // and what they hold when the run gives nothing is here (a reference of the graph's own).
+  kp_value_id* overridable;
+  kapell_value** defaults;
   uint32_t overridable_count;
   kp_node_id* order;       // topological order of the nodes that are not removed; see kp_graph_order
   uint32_t order_count, order_capacity;
@@ -157,12 +160,13 @@ void kp_graph_free(kp_graph* graph);  // bodies included; NULL is fine
 
 // A new value; |name| NULL makes a fresh unique one. A given name is interned; that it is unique is the caller's to see to.
 KP_MUST_USE kp_status* kp_graph_add_value(kp_graph* graph, const char* name, kp_value_id* out_value);
-// Lists |value| as input, overridable initializer, capture (KP_NONE allowed) or output of the graph, after those it has.
+// Lists |value| as input, overridable initializer (|initial| is taken even on error), capture (KP_NONE allowed) or output of
+// the graph, after those it has.
 KP_MUST_USE kp_status* kp_graph_add_input(kp_graph* graph, kp_value_id value);
-KP_MUST_USE kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value);
+KP_MUST_USE kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value, kapell_value* initial);
 KP_MUST_USE kp_status* kp_graph_add_capture(kp_graph* graph, kp_value_id value);
 KP_MUST_USE kp_status* kp_graph_add_output(kp_graph* graph, kp_value_id value);
-// A constant; takes over |constant| (one reference) even on error.
+// A constant; takes over |constant| (one reference) even on error. Its type is the value's.
 KP_MUST_USE kp_status* kp_graph_add_constant(kp_graph* graph, const char* name, kapell_value* constant, kp_value_id* out_value);
 
 // What a new node is to be. Arrays are copied; attributes are copied shallowly (their data must live in the model's or
@@ -184,6 +188,8 @@ typedef struct kp_node_spec {
   uint32_t implicit_count;
 } kp_node_spec;
 
+// Makes a value that nothing produces a constant; takes over |constant| even on error.
+KP_MUST_USE kp_status* kp_graph_set_constant(kp_graph* graph, kp_value_id value, kapell_value* constant);
 // Nodes made by anything but build.c and rewrite.c would lose their provenance: use kp_graph_rewrite (rewrite.h).
 KP_MUST_USE kp_status* kp_graph_add_node(kp_graph* graph, const kp_node_spec* spec, const uint32_t* origins, uint32_t origin_count,
                                          const char* rewrite, kp_node_id* out_node);
