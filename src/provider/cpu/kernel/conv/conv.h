@@ -8,9 +8,9 @@
 //   kp_conv_pack(ops, algorithm, &shape, weights, packed) into kp_conv_packed_size(...) floats
 //   kp_conv_plan_init(ops, algorithm, &shape, workers, &plan); numbers only, per concrete shape
 //   kp_conv_run_task(&plan, &args, i, scratch) for i < plan.task_count, on any thread
-// The packing depends on the algorithm, the channel counts, groups and kernel, not on sizes of pictures or strides.
+// The packing depends on the algorithm, the channel counts, groups, kernel and in_layout, not on sizes or strides.
 //
-// Accuracy: GEMM, IMPLICIT, IM2COL, DEPTHWISE: as a chain of fused multiply-adds over kernel * channels. WINOGRAD2: about
+// Accuracy: GEMM, IMPLICIT, WINDOW, DEPTHWISE: as a chain of fused multiply-adds over kernel * channels. WINOGRAD2: about
 //   twice that error. WINOGRAD4: relative RMS error about 1e-6 on random and on real activations (gemm about 2e-7).
 // Padding: pixels outside the picture are zeros; bottom and right padding follow from |out_h| and |out_w|.
 // Source: Lavin & Gray 2016 (Winograd); Dukhan 2019 (implicit GEMM by pointers).
@@ -27,7 +27,8 @@
 typedef enum kp_conv_algorithm {
   KP_CONV_GEMM = 0,   // 1x1, stride 1, no padding: one product over all pixels
   KP_CONV_IMPLICIT,   // any kernel, stride, dilation, groups: rows of A by pointers
-  KP_CONV_IM2COL,     // few input channels: pixels' windows are copied side by side, tile by tile; both input layouts
+  KP_CONV_WINDOW,     // few input channels: whole rows of the window at once, from either input layout; one group,
+                      // dilation_w 1, and for NHWC in_pixel == in_c
   KP_CONV_DEPTHWISE,  // groups == in_c == out_c
   KP_CONV_WINOGRAD2,  // 3x3, stride 1, dilation 1, one group: F(2x2, 3x3)
   KP_CONV_WINOGRAD4,  // the same with F(4x4, 3x3)
@@ -45,7 +46,7 @@ typedef struct kp_conv_shape {
   size_t dilation_h, dilation_w;
   size_t pad_top, pad_left;
   size_t in_pixel, out_pixel;  // floats from pixel to pixel; in_pixel is unused for NCHW
-  kp_conv_layout in_layout;    // NCHW: dense; only with KP_CONV_IM2COL and one group
+  kp_conv_layout in_layout;    // NCHW: dense; only with KP_CONV_WINDOW
 } kp_conv_shape;
 
 struct kp_conv_plan;
@@ -55,16 +56,9 @@ struct kp_conv_args;
 typedef struct kp_conv_ops {
   const char* isa;
   const kp_gemm_ops* gemm;  // of the same instruction set
-  // Output rows [row, row + rows) of all batch * out_h, channels [c, c + channels), c a multiple of |lanes|.
-  void (*depthwise)(const kp_conv_shape* s, size_t row, size_t rows, size_t c, size_t channels, const float* input,
-                    const float* packed, float* output, const kp_epilogue* epilogue, float* scratch);
-  // Winograd: output tiles [tile, tile + tiles) of batch * tiles_h * tiles_w.
-  void (*winograd2)(const struct kp_conv_plan* plan, const struct kp_conv_args* args, size_t tile, size_t tiles,
-                    size_t col, size_t cols, float* scratch);
-  void (*winograd4)(const struct kp_conv_plan* plan, const struct kp_conv_args* args, size_t tile, size_t tiles,
-                    size_t col, size_t cols, float* scratch);
-  // Transforms one filter bank: weights [out_c][in_c][3][3] to [points][in_c][out_c], points = 16 or 36.
-  void (*winograd2_filter)(size_t in_c, size_t out_c, const float* weights, float* transformed);
+  // Depthwise: output rows [row, row + rows) of batch * out_h, all channels. |packed| is [kernel_h * kernel_w][channels
+  // rounded up to lanes].
+  void (*depthwise)(const kp_conv_shape* s, size_t row, size_t rows, const struct kp_conv_args* args);
 } kp_conv_ops;
 
 KP_DECLARE_FAMILY(conv);

@@ -26,7 +26,11 @@
 // One block of the inner dimension: PANEL * DEPTH_MAX floats of B should leave room in a first-level cache of 32 KB.
 #define DEPTH_MAX 384
 #define MAX_VECS (4 * VECS)
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 // What one micro-kernel does with its sums: C = clip(alpha * sum + (accumulate ? C : bias and residual)).
 typedef struct store_spec {
@@ -281,9 +285,14 @@ static void walk_columns(const walk* w, const float* b) {
   }
 }
 
-static void copy_rows(const kp_gemm_tile* tile, size_t offset, size_t depth) {
+// Copies the block's part of every row next to each other: many panels will pass over it.
+static void copy_rows(const kp_gemm_tile* tile, size_t tap, size_t taps, size_t offset, size_t depth) {
+  float* out = tile->a_copy;
   for (size_t r = 0; r < tile->rows; ++r) {
-    memcpy(tile->a_copy + r * depth, tile->a + r * tile->a_stride + offset, depth * sizeof(float));
+    for (size_t t = tap; t < tap + taps; ++t, out += depth) {
+      const float* row = tile->a_rows ? tile->a_rows[t * tile->a_tap_stride + r] : tile->a + r * tile->a_stride;
+      memcpy(out, row + offset, depth * sizeof(float));
+    }
   }
 }
 
@@ -294,13 +303,15 @@ static void walk_block(walk* w, size_t tap, size_t taps, size_t offset, size_t d
   w->block.depth = depth;
   w->block.a_offset = offset;
   w->block.a_tap_stride = tile->a_tap_stride;
-  if (tile->a_rows) {
-    w->a_table = tile->a_rows + tap * tile->a_tap_stride;
-  } else if (tile->a_copy) {
-    copy_rows(tile, offset, depth);
-    w->a_base = tile->a_copy;
-    w->a_base_stride = depth;
+  if (tile->a_copy) {
+    copy_rows(tile, tap, taps, offset, depth);
+    w->block.taps = 1;
+    w->block.depth = taps * depth;
     w->block.a_offset = 0;
+    w->a_base = tile->a_copy;
+    w->a_base_stride = taps * depth;
+  } else if (tile->a_rows) {
+    w->a_table = tile->a_rows + tap * tile->a_tap_stride;
   } else {
     w->a_base = tile->a;
     w->a_base_stride = tile->a_stride;
@@ -324,7 +335,7 @@ static void gemm_multiply(const kp_gemm_tile* tile) {
   w.out.low = e->act.kind == KP_ACT_CLIP ? e->act.a : 0.0f;
   w.out.high = e->act.kind == KP_ACT_CLIP ? e->act.b : INFINITY;
   // Few rows do not come back to a panel: then one long block saves passes over C.
-  const bool shallow = tile->rows > 2 * ROWS;
+  const bool shallow = tile->rows > 2 * ROWS || tile->a_copy;
   if (tile->taps == 1 || tile->depth > DEPTH_MAX) {
     const size_t blocks = shallow ? (tile->depth + DEPTH_MAX - 1) / DEPTH_MAX : 1;
     const size_t count = blocks ? blocks : 1;

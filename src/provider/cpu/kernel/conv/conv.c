@@ -1,0 +1,303 @@
+// Convolution: which algorithm, how weights are packed, how the work is cut; and the tables of pointers that make a matrix
+// product out of a window. conv.h has the contract.
+#include "provider/cpu/kernel/conv/conv.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define KP_FAMILY conv
+#define KP_FAMILY_LIST "provider/cpu/kernel/conv/conv_variants.inl"
+#include "provider/cpu/kernel/variant_family.inl"
+
+// Output pixels of one task of a matrix-product algorithm.
+enum { kRowsMax = 192 };
+// Output channels of one task.
+enum { kColsMax = 1024 };
+// Below this many multiply-adds a task is not worth handing over.
+enum { kTaskWorkMin = 128 * 1024 };
+// Most input channels for KP_CONV_WINDOW.
+enum { kWindowChannels = 8 };
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t round_up(size_t a, size_t b) { return div_up(a, b) * b; }
+
+static size_t group_in(const kp_conv_shape* s) { return s->in_c / s->groups; }
+static size_t group_out(const kp_conv_shape* s) { return s->out_c / s->groups; }
+static size_t kernel_taps(const kp_conv_shape* s) { return s->kernel_h * s->kernel_w; }
+
+kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* s) {
+  (void)ops;
+  if (s->in_layout == KP_CONV_NCHW) return KP_CONV_WINDOW;
+  if (s->groups > 1 && s->groups == s->in_c && s->in_c == s->out_c) return KP_CONV_DEPTHWISE;
+  const bool unit = s->stride_h == 1 && s->stride_w == 1;
+  const bool padded = s->pad_top || s->pad_left || s->out_h > s->in_h || s->out_w > s->in_w;
+  if (kernel_taps(s) == 1 && unit && !padded && s->groups == 1) return KP_CONV_GEMM;
+  const bool dense = s->in_pixel == s->in_c && s->dilation_w == 1 && s->groups == 1;
+  if (dense && s->in_c <= kWindowChannels && s->kernel_w > 1) return KP_CONV_WINDOW;
+  return KP_CONV_IMPLICIT;
+}
+
+size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s) {
+  if (algorithm == KP_CONV_DEPTHWISE) return kernel_taps(s) * round_up(s->out_c, ops->gemm->lanes);
+  return s->groups * kp_gemm_packed_b_size(ops->gemm, kernel_taps(s) * group_in(s), group_out(s));
+}
+
+size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s) {
+  (void)ops;
+  if (algorithm == KP_CONV_DEPTHWISE) return 0;
+  if (algorithm == KP_CONV_WINDOW && s->in_layout == KP_CONV_NCHW) return 0;
+  return kernel_taps(s) == 1 ? 0 : kernel_taps(s) * group_in(s) * group_out(s);
+}
+
+static void pack_depthwise(size_t lanes, const kp_conv_shape* s, const float* weights, float* packed) {
+  const size_t stride = round_up(s->out_c, lanes);
+  const size_t taps = kernel_taps(s);
+  for (size_t t = 0; t < taps; ++t) {
+    for (size_t c = 0; c < stride; ++c) packed[t * stride + c] = c < s->out_c ? weights[c * taps + t] : 0.0f;
+  }
+}
+
+void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s, const float* weights,
+                  float* packed, float* scratch) {
+  if (algorithm == KP_CONV_DEPTHWISE) {
+    pack_depthwise(ops->gemm->lanes, s, weights, packed);
+    return;
+  }
+  const size_t taps = kernel_taps(s), in_c = group_in(s), out_c = group_out(s), depth = taps * in_c;
+  const size_t packed_size = kp_gemm_packed_b_size(ops->gemm, depth, out_c);
+  for (size_t g = 0; g < s->groups; ++g) {
+    const float* source = weights + g * out_c * depth;
+    if (kp_conv_pack_scratch_size(ops, algorithm, s) != 0) {
+      // [out_c][in_c][taps] to [out_c][taps][in_c]: the inner dimension follows the channels-last input.
+      for (size_t o = 0; o < out_c; ++o) {
+        for (size_t c = 0; c < in_c; ++c) {
+          for (size_t t = 0; t < taps; ++t) scratch[(o * taps + t) * in_c + c] = source[(o * in_c + c) * taps + t];
+        }
+      }
+      source = scratch;
+    }
+    kp_gemm_pack_b(ops->gemm, depth, 0, out_c, source, depth, true, packed + g * packed_size);
+  }
+}
+
+// Runs of the inner dimension that lie one after the other in memory: see kp_gemm_tile.
+static size_t run_count(const kp_conv_plan* p) {
+  const kp_conv_shape* s = &p->shape;
+  if (p->algorithm != KP_CONV_WINDOW) return kernel_taps(s);
+  return s->in_layout == KP_CONV_NCHW ? s->in_c * s->kernel_h : s->kernel_h;
+}
+static size_t run_depth(const kp_conv_plan* p) {
+  const kp_conv_shape* s = &p->shape;
+  if (p->algorithm != KP_CONV_WINDOW) return group_in(s);
+  return s->in_layout == KP_CONV_NCHW ? s->kernel_w : s->kernel_w * s->in_c;
+}
+
+static size_t smaller_part(size_t total, size_t part, size_t tasks, size_t unit) {
+  const size_t next = min_size(round_up(div_up(total, tasks + 1), unit), total);
+  return next < part ? next : round_up(part, unit) - unit;
+}
+
+static void split_for_workers(kp_conv_plan* plan, size_t rows, size_t cols, size_t work_per_element, size_t wanted) {
+  const size_t mr = plan->ops->gemm->mr, nr = plan->ops->gemm->nr;
+  const size_t groups = plan->shape.groups;
+  wanted = min_size(wanted, rows * cols * groups * work_per_element / kTaskWorkMin);
+  while (plan->row_tasks * plan->col_tasks * groups < wanted) {
+    const size_t high = div_up(plan->task_rows, mr), wide = div_up(plan->task_cols, nr);
+    if (high >= wide && high > 1) {
+      plan->task_rows = smaller_part(rows, plan->task_rows, plan->row_tasks, mr);
+      plan->row_tasks = div_up(rows, plan->task_rows);
+    } else if (wide > 1) {
+      plan->task_cols = smaller_part(cols, plan->task_cols, plan->col_tasks, nr);
+      plan->col_tasks = div_up(cols, plan->task_cols);
+    } else {
+      break;
+    }
+  }
+}
+
+static void plan_depthwise(kp_conv_plan* plan, size_t workers) {
+  const kp_conv_shape* s = &plan->shape;
+  const size_t rows = s->batch * s->out_h;
+  const size_t work = rows * s->out_w * s->out_c * kernel_taps(s);
+  const size_t wanted = max_size(1, min_size(min_size(rows, 4 * workers), work / kTaskWorkMin));
+  plan->task_rows = workers > 1 ? div_up(rows, wanted) : rows;
+  plan->row_tasks = div_up(rows, plan->task_rows);
+  plan->task_cols = s->out_c;
+  plan->col_tasks = 1;
+  plan->task_count = plan->row_tasks;
+}
+
+// Floats of scratch for a row of zeros, as long as the longest run.
+static size_t zero_floats(const kp_conv_plan* plan) { return round_up(run_depth(plan), 16); }
+
+static bool copies_rows(const kp_conv_plan* plan) { return plan->task_cols >= 8 * plan->ops->gemm->nr; }
+
+void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s, size_t workers,
+                       kp_conv_plan* out_plan) {
+  kp_conv_plan plan = {.ops = ops, .algorithm = algorithm, .shape = *s};
+  const size_t rows = s->batch * s->out_h * s->out_w, cols = group_out(s);
+  if (rows == 0 || cols == 0) {
+    *out_plan = plan;
+    return;
+  }
+  if (algorithm == KP_CONV_DEPTHWISE) {
+    plan_depthwise(&plan, workers);
+    *out_plan = plan;
+    return;
+  }
+  const size_t mr = ops->gemm->mr, nr = ops->gemm->nr;
+  plan.task_rows = min_size(round_up(div_up(rows, div_up(rows, kRowsMax)), mr), rows);
+  plan.row_tasks = div_up(rows, plan.task_rows);
+  plan.task_cols = min_size(round_up(div_up(cols, div_up(cols, kColsMax)), nr), cols);
+  plan.col_tasks = div_up(cols, plan.task_cols);
+  if (workers > 1) split_for_workers(&plan, rows, cols, kernel_taps(s) * group_in(s), 4 * workers);
+  plan.task_count = s->groups * plan.row_tasks * plan.col_tasks;
+  const size_t depth = run_count(&plan) * run_depth(&plan);
+  size_t floats = copies_rows(&plan) ? plan.task_rows * min_size(depth, ops->gemm->depth_max) : 0;
+  if (algorithm != KP_CONV_GEMM) {
+    floats += zero_floats(&plan);
+    floats += plan.task_rows * run_count(&plan) * (sizeof(void*) / sizeof(float));
+  }
+  if (algorithm == KP_CONV_WINDOW) floats += plan.task_rows * depth;
+  plan.scratch_bytes = floats * sizeof(float);
+  *out_plan = plan;
+}
+
+// The output pixel |index| of batch * out_h * out_w.
+typedef struct pixel_place {
+  size_t picture, y, x;
+} pixel_place;
+
+static pixel_place place_of(const kp_conv_shape* s, size_t index) {
+  pixel_place p = {.x = index % s->out_w};
+  index /= s->out_w;
+  p.y = index % s->out_h;
+  p.picture = index / s->out_h;
+  return p;
+}
+static void next_place(const kp_conv_shape* s, pixel_place* p) {
+  if (++p->x < s->out_w) return;
+  p->x = 0;
+  if (++p->y < s->out_h) return;
+  p->y = 0;
+  ++p->picture;
+}
+
+// table[tap * rows + r]: the |in_c / groups| floats under tap |tap| of output pixel first + r, or zeros.
+static void fill_taps(const kp_conv_shape* s, const float* input, size_t first, size_t rows, const float* zeros,
+                      const float** table) {
+  pixel_place p = place_of(s, first);
+  for (size_t r = 0; r < rows; ++r, next_place(s, &p)) {
+    const float* picture = input + p.picture * s->in_h * s->in_w * s->in_pixel;
+    const ptrdiff_t left = (ptrdiff_t)(p.x * s->stride_w) - (ptrdiff_t)s->pad_left;
+    ptrdiff_t y = (ptrdiff_t)(p.y * s->stride_h) - (ptrdiff_t)s->pad_top;
+    const float** out = table + r;
+    for (size_t kh = 0; kh < s->kernel_h; ++kh, y += (ptrdiff_t)s->dilation_h) {
+      const bool inside_y = y >= 0 && y < (ptrdiff_t)s->in_h;
+      const float* line = inside_y ? picture + (size_t)y * s->in_w * s->in_pixel : zeros;
+      ptrdiff_t x = left;
+      for (size_t kw = 0; kw < s->kernel_w; ++kw, x += (ptrdiff_t)s->dilation_w, out += rows) {
+        const bool inside = inside_y && x >= 0 && x < (ptrdiff_t)s->in_w;
+        *out = inside ? line + (size_t)x * s->in_pixel : zeros;
+      }
+    }
+  }
+}
+
+// A window that sticks out on the left or right: |run| receives its row |line| with zeros outside. |unit| floats a pixel.
+static void copy_edge(const float* line, ptrdiff_t x, size_t in_w, size_t kernel_w, size_t unit, float* run) {
+  for (size_t kw = 0; kw < kernel_w; ++kw, ++x) {
+    const bool inside = x >= 0 && x < (ptrdiff_t)in_w;
+    for (size_t i = 0; i < unit; ++i) run[kw * unit + i] = inside ? line[x * (ptrdiff_t)unit + (ptrdiff_t)i] : 0.0f;
+  }
+}
+
+// The same for KP_CONV_WINDOW: runs are whole rows of the window. Those that stick out sideways are copied to |edges|.
+static void fill_windows(const kp_conv_plan* plan, const float* input, size_t first, size_t rows, const float* zeros,
+                         const float** table, float* edges) {
+  const kp_conv_shape* s = &plan->shape;
+  const bool planar = s->in_layout == KP_CONV_NCHW;
+  const size_t planes = planar ? s->in_c : 1, unit = planar ? 1 : s->in_c;
+  const size_t depth = run_depth(plan), plane = s->in_h * s->in_w * unit;
+  pixel_place p = place_of(s, first);
+  for (size_t r = 0; r < rows; ++r, next_place(s, &p)) {
+    const float* picture = input + p.picture * planes * plane;
+    const ptrdiff_t left = (ptrdiff_t)(p.x * s->stride_w) - (ptrdiff_t)s->pad_left;
+    const ptrdiff_t top = (ptrdiff_t)(p.y * s->stride_h) - (ptrdiff_t)s->pad_top;
+    const bool whole = left >= 0 && left + (ptrdiff_t)s->kernel_w <= (ptrdiff_t)s->in_w;
+    const float** out = table + r;
+    for (size_t c = 0; c < planes; ++c) {
+      for (size_t kh = 0; kh < s->kernel_h; ++kh, out += rows) {
+        const ptrdiff_t y = top + (ptrdiff_t)(kh * s->dilation_h);
+        *out = zeros;
+        if (y < 0 || y >= (ptrdiff_t)s->in_h) continue;
+        const float* line = picture + c * plane + (size_t)y * s->in_w * unit;
+        if (whole) {
+          *out = line + (size_t)left * unit;
+        } else {
+          copy_edge(line, left, s->in_w, s->kernel_w, unit, edges);
+          *out = edges;
+          edges += depth;
+        }
+      }
+    }
+  }
+}
+
+// A's side of the tile: rows by stride for 1x1, by a table in scratch else. Returns the scratch left.
+static float* set_rows(const kp_conv_plan* plan, const kp_conv_args* args, size_t group, size_t first,
+                       kp_gemm_tile* tile, float* scratch) {
+  const kp_conv_shape* s = &plan->shape;
+  tile->taps = run_count(plan);
+  tile->depth = run_depth(plan);
+  if (plan->algorithm == KP_CONV_GEMM) {
+    tile->a = args->input + first * s->in_pixel;
+    tile->a_stride = s->in_pixel;
+    return scratch;
+  }
+  float* zeros = scratch;
+  scratch += zero_floats(plan);
+  memset(zeros, 0, zero_floats(plan) * sizeof(float));
+  const float** table = (const float**)(void*)scratch;
+  scratch += tile->taps * tile->rows * (sizeof(void*) / sizeof(float));
+  if (plan->algorithm == KP_CONV_WINDOW) {
+    fill_windows(plan, args->input, first, tile->rows, zeros, table, scratch);
+    scratch += tile->rows * tile->taps * tile->depth;
+  } else {
+    fill_taps(s, args->input + group * group_in(s), first, tile->rows, zeros, table);
+  }
+  tile->a_rows = table;
+  tile->a_tap_stride = tile->rows;
+  return scratch;
+}
+
+void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t index, void* scratch) {
+  assert(index < plan->task_count);
+  const kp_conv_shape* s = &plan->shape;
+  const size_t row_task = index / plan->col_tasks % plan->row_tasks;
+  const size_t first = row_task * plan->task_rows;
+  if (plan->algorithm == KP_CONV_DEPTHWISE) {
+    plan->ops->depthwise(s, first, min_size(plan->task_rows, s->batch * s->out_h - first), args);
+    return;
+  }
+  const kp_gemm_ops* gemm = plan->ops->gemm;
+  const size_t group = index / plan->col_tasks / plan->row_tasks;
+  const size_t col = index % plan->col_tasks * plan->task_cols;
+  const size_t channel = group * group_out(s) + col;
+  kp_gemm_tile tile = {.epilogue = args->epilogue};
+  tile.rows = min_size(plan->task_rows, s->batch * s->out_h * s->out_w - first);
+  tile.cols = min_size(plan->task_cols, group_out(s) - col);
+  float* rest = set_rows(plan, args, group, first, &tile, scratch);
+  if (copies_rows(plan)) tile.a_copy = rest;
+  const size_t depth = tile.taps * tile.depth;
+  tile.b = args->packed + group * kp_gemm_packed_b_size(gemm, depth, group_out(s)) + col * depth;
+  tile.b_row_stride = gemm->nr;
+  tile.b_panel_stride = depth * gemm->nr;
+  tile.c = args->output + first * s->out_pixel + channel;
+  tile.c_stride = s->out_pixel;
+  if (tile.epilogue.bias_n) tile.epilogue.bias_n += channel;
+  if (tile.epilogue.residual) tile.epilogue.residual += first * tile.epilogue.residual_stride + channel;
+  gemm->multiply(&tile);
+}
