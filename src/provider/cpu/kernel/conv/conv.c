@@ -137,6 +137,10 @@ static bool copies_rows(const kp_conv_plan* plan) { return plan->task_cols >= 8 
 void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s, size_t workers,
                        kp_conv_plan* out_plan) {
   kp_conv_plan plan = {.ops = ops, .algorithm = algorithm, .shape = *s};
+  // A choice made before sizes were known: padding on the far side only shows now. The packing is the same.
+  if (algorithm == KP_CONV_GEMM && (s->out_h != s->in_h || s->out_w != s->in_w)) {
+    plan.algorithm = algorithm = KP_CONV_IMPLICIT;
+  }
   const size_t rows = s->batch * s->out_h * s->out_w, cols = group_out(s);
   if (rows == 0 || cols == 0) {
     *out_plan = plan;

@@ -1,0 +1,205 @@
+// Every variant and algorithm of convolution against double precision.
+#include "provider/cpu/kernel/conv/conv.h"
+
+#include "provider/cpu/kernel/kernel_test.h"
+
+// A shape from the numbers that matter; the rest follows.
+static kp_conv_shape make_shape(size_t size, size_t in_c, size_t out_c, size_t groups, size_t kernel, size_t stride,
+                                size_t pad) {
+  kp_conv_shape s = {.batch = 2, .in_h = size, .in_w = size + 3, .in_c = in_c, .out_c = out_c, .groups = groups};
+  s.kernel_h = s.kernel_w = kernel;
+  s.stride_h = s.stride_w = stride;
+  s.dilation_h = s.dilation_w = 1;
+  s.pad_top = s.pad_left = pad;
+  s.in_pixel = in_c;
+  s.out_pixel = out_c;
+  return s;
+}
+
+static void finish_shape(kp_conv_shape* s) {
+  const size_t reach_h = (s->kernel_h - 1) * s->dilation_h + 1, reach_w = (s->kernel_w - 1) * s->dilation_w + 1;
+  s->out_h = (s->in_h + 2 * s->pad_top - reach_h) / s->stride_h + 1;
+  s->out_w = (s->in_w + 2 * s->pad_left - reach_w) / s->stride_w + 1;
+}
+
+static double input_at(const kp_conv_shape* s, const float* x, size_t n, ptrdiff_t h, ptrdiff_t w, size_t c) {
+  if (h < 0 || w < 0 || h >= (ptrdiff_t)s->in_h || w >= (ptrdiff_t)s->in_w) return 0;
+  const size_t place = (size_t)h * s->in_w + (size_t)w;
+  if (s->in_layout == KP_CONV_NCHW) return x[(n * s->in_c + c) * s->in_h * s->in_w + place];
+  return x[(n * s->in_h * s->in_w + place) * s->in_pixel + c];
+}
+
+static double reference(const kp_conv_shape* s, const float* x, const float* weights, size_t pixel, size_t o,
+                        double* out_magnitude) {
+  const size_t in_c = s->in_c / s->groups, group = o / (s->out_c / s->groups);
+  const size_t n = pixel / (s->out_h * s->out_w), y = pixel / s->out_w % s->out_h, column = pixel % s->out_w;
+  double sum = 0, magnitude = 0;
+  for (size_t c = 0; c < in_c; ++c) {
+    for (size_t kh = 0; kh < s->kernel_h; ++kh) {
+      for (size_t kw = 0; kw < s->kernel_w; ++kw) {
+        const ptrdiff_t h = (ptrdiff_t)(y * s->stride_h + kh * s->dilation_h) - (ptrdiff_t)s->pad_top;
+        const ptrdiff_t w = (ptrdiff_t)(column * s->stride_w + kw * s->dilation_w) - (ptrdiff_t)s->pad_left;
+        const double product = input_at(s, x, n, h, w, group * in_c + c) *
+                               weights[((o * in_c + c) * s->kernel_h + kh) * s->kernel_w + kw];
+        sum += product;
+        magnitude += fabs(product);
+      }
+    }
+  }
+  *out_magnitude = magnitude + 2;
+  return sum;
+}
+
+// Runs one shape by one algorithm with bias, residual and |act| on |workers| threads' tasks, checks all outputs.
+// |slack| multiplies the bound of a plain chain of multiply-adds.
+static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_shape s, kp_act act, size_t workers,
+                  double slack) {
+  finish_shape(&s);
+  const size_t pixels = s.batch * s.out_h * s.out_w, depth = s.in_c / s.groups * s.kernel_h * s.kernel_w;
+  const size_t in_size = s.in_layout == KP_CONV_NCHW ? s.batch * s.in_h * s.in_w * s.in_c
+                                                     : (s.batch * s.in_h * s.in_w - 1) * s.in_pixel + s.in_c;
+  float* x = kt_input(in_size);
+  float* weights = kt_input(s.out_c * depth);
+  float* bias = kt_input(s.out_c);
+  float* residual = kt_input(pixels * s.out_c);
+  float* packed = kt_output(kp_conv_packed_size(ops, algorithm, &s));
+  float* scratch = kt_input(kp_conv_pack_scratch_size(ops, algorithm, &s));
+  kp_conv_pack(ops, algorithm, &s, weights, packed, scratch);
+  free(scratch);
+  kp_conv_plan plan;
+  kp_conv_plan_init(ops, algorithm, &s, workers, &plan);
+  float* y = kt_output(pixels * s.out_pixel);
+  kp_conv_args args = {.input = x, .packed = packed, .output = y, .epilogue = KP_EPILOGUE_NONE};
+  args.epilogue.bias_n = bias;
+  args.epilogue.residual = residual;
+  args.epilogue.residual_stride = s.out_c;
+  args.epilogue.act = act;
+  void* work = kt_scratch(plan.scratch_bytes);
+  for (size_t i = plan.task_count; i-- > 0;) kp_conv_run_task(&plan, &args, i, work);
+  free(work);
+  for (size_t p = 0; p < pixels; ++p) {
+    for (size_t o = 0; o < s.out_c; ++o) {
+      double magnitude;
+      const double sum = reference(&s, x, weights, p, o, &magnitude);
+      const double want = kt_act(&act, sum + bias[o] + residual[p * s.out_c + o]);
+      const double bound = slack * (2 * sqrt((double)depth) + 16) * (FLT_EPSILON / 2) * magnitude;
+      KT_NEAR(y[p * s.out_pixel + o], want, bound);
+    }
+  }
+  kt_check_guards(packed, kp_conv_packed_size(ops, algorithm, &s), 0, 0, 0);
+  kt_check_guards(y, pixels * s.out_pixel, pixels, s.out_c, s.out_pixel);
+  free(x);
+  free(weights);
+  free(bias);
+  free(residual);
+}
+
+static const kp_act kNone = {KP_ACT_NONE, 0, 0};
+static const kp_act kClip = {KP_ACT_CLIP, 0.0f, 2.0f};
+static const kp_act kSilu = {KP_ACT_SILU, 1.0f, 0};
+
+static void test_pointwise(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    for (size_t c = 1; c < 80; c = c * 3 + 1) {
+      kp_conv_shape s = make_shape(9, c, 2 * c + 1, 1, 1, 1, 0);
+      assert_int_equal(kp_conv_choose(ops, &s), KP_CONV_GEMM);
+      check(ops, KP_CONV_GEMM, s, kNone, 3, 1);
+      check(ops, KP_CONV_IMPLICIT, s, kClip, 1, 1);
+      s.in_pixel += 5;
+      s.out_pixel += 7;
+      check(ops, KP_CONV_GEMM, s, kSilu, 1, 1);
+      s.stride_h = s.stride_w = 2;
+      assert_int_equal(kp_conv_choose(ops, &s), KP_CONV_IMPLICIT);
+      check(ops, KP_CONV_IMPLICIT, s, kNone, 2, 1);
+    }
+  }
+}
+
+static void test_windows_by_pointers(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    for (size_t kernel = 1; kernel <= 5; kernel += 2) {
+      for (size_t stride = 1; stride <= 3; ++stride) {
+        for (size_t groups = 1; groups <= 3; ++groups) {
+          kp_conv_shape s = make_shape(10, 6 * groups, 5 * groups, groups, kernel, stride, kernel / 2);
+          s.in_pixel += groups;
+          s.dilation_h = stride;
+          check(ops, KP_CONV_IMPLICIT, s, kernel == 3 ? kClip : kNone, groups, 1);
+        }
+      }
+    }
+    check(ops, KP_CONV_IMPLICIT, make_shape(12, 500, 40, 1, 3, 1, 1), kNone, 2, 1);
+    check(ops, KP_CONV_IMPLICIT, make_shape(12, 70, 140 + ops->gemm->nr * 8, 1, 3, 1, 1), kSilu, 2, 1);
+  }
+}
+
+static void test_first_layers(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    for (size_t kernel = 2; kernel <= 7; ++kernel) {
+      for (int layout = KP_CONV_NHWC; layout <= KP_CONV_NCHW; ++layout) {
+        kp_conv_shape s = make_shape(11, 3, 20, 1, kernel, 1 + kernel % 2, kernel / 2);
+        s.in_layout = (kp_conv_layout)layout;
+        assert_int_equal(kp_conv_choose(ops, &s), KP_CONV_WINDOW);
+        check(ops, KP_CONV_WINDOW, s, kClip, 3, 1);
+      }
+    }
+  }
+}
+
+static void test_window_wider_than_the_picture(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    kp_conv_shape s = make_shape(2, 2, 9, 1, 7, 1, 4);
+    s.in_w = 1;
+    check(ops, KP_CONV_WINDOW, s, kNone, 1, 1);
+    check(ops, KP_CONV_IMPLICIT, s, kNone, 1, 1);
+    s = make_shape(2, 9, 9, 9, 5, 1, 4);
+    s.dilation_h = s.dilation_w = 2;
+    check(ops, KP_CONV_DEPTHWISE, s, kNone, 1, 1);
+  }
+}
+
+static void test_depthwise(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    for (size_t kernel = 1; kernel <= 7; ++kernel) {
+      for (size_t stride = 1; stride <= 2; ++stride) {
+        for (size_t c = 1; c <= 3 * ops->gemm->lanes + 1; c += ops->gemm->lanes / 2 + 1) {
+          kp_conv_shape s = make_shape(10, c, c, c, kernel, stride, kernel / 2);
+          if (c > 1) assert_int_equal(kp_conv_choose(ops, &s), KP_CONV_DEPTHWISE);
+          check(ops, KP_CONV_DEPTHWISE, s, kernel % 2 ? kClip : kSilu, kernel, 1);
+          s.in_pixel += 3;
+          s.out_pixel += 2;
+          s.dilation_w = 2;
+          s.pad_left = 2;
+          check(ops, KP_CONV_DEPTHWISE, s, kNone, 1, 1);
+        }
+      }
+    }
+  }
+}
+
+static void test_one_dimension(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    kp_conv_shape s = make_shape(1, 10, 33, 1, 1, 1, 0);
+    s.in_w = 50;
+    s.kernel_w = 9;
+    s.pad_left = 4;
+    check(ops, KP_CONV_IMPLICIT, s, kNone, 2, 1);
+    s.out_c = s.groups = s.in_c;
+    s.out_pixel = s.in_c;
+    check(ops, KP_CONV_DEPTHWISE, s, kNone, 2, 1);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_pointwise),  cmocka_unit_test(test_windows_by_pointers),
+      cmocka_unit_test(test_first_layers), cmocka_unit_test(test_window_wider_than_the_picture),
+      cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_one_dimension),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
