@@ -42,7 +42,7 @@ static kp_status* gather_options(kp_chain* chain, const kp_chain_entry* entry, c
 
 static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry, const kp_provider_type* type, const char** texts,
                                   kp_model* model, uint64_t features) {
-  kp_probe probe = {.arena = &chain->arena};
+  kp_probe probe = {.type = type, .arena = &chain->arena};
   if (type->probe) KP_TRY(type->probe(texts, &probe), "probing %s", entry->short_name);
   entry->version = probe.version;
   entry->file = probe.file;
@@ -50,7 +50,7 @@ static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry, const 
     kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s", probe.reason ? probe.reason : "it gives no reason");
     return probe.fix ? kp_status_hint(status, "%s", probe.fix) : status;
   }
-  const kp_provider_args args = {.option_texts = texts, .cpu_features = features, .model = model};
+  const kp_provider_args args = {.type = type, .option_texts = texts, .cpu_features = features, .model = model};
   return type->create(&args, &entry->provider);
 }
 

@@ -2,7 +2,6 @@
 #include "plan/chain.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <strings.h>
 
 #include "base/alloc.h"
@@ -66,15 +65,6 @@ static kp_status* parse_share(kp_str part, kp_str text, kp_chain_entry* entry) {
   return NULL;
 }
 
-static kp_status* unknown_provider(kp_str name) {
-  kp_strbuf names = {0};
-  kp_provider_list_names(&names);
-  kp_status* status = KP_ERROR(BAD_PROVIDER_LIST, "no provider is called '%.*s'", KP_STR_ARG(name));
-  kp_status_hint(status, "known names: %s", names.data ? names.data : "");
-  kp_strbuf_free(&names);
-  return status;
-}
-
 static kp_status* parse_entry(kp_chain* chain, kp_str part, kp_chain_entry* entry) {
   if (part.length == 0)
     return bad_list(part, "an empty name (two commas, or a comma at an end)");
@@ -87,7 +77,7 @@ static kp_status* parse_entry(kp_chain* chain, kp_str part, kp_chain_entry* entr
   entry->written = kp_arena_strndup(&chain->arena, part.data, part.length);
   entry->canonical = kp_provider_canonical(name);
   if (!entry->written) return KP_ERROR(OUT_OF_MEMORY, "the provider list");
-  if (!entry->canonical) return unknown_provider(name);
+  if (!entry->canonical) return kp_provider_unknown(name);
   entry->short_name = kp_provider_short(entry->canonical);
   entry->consent = KP_CONSENT_REQUIRED;
   if (mark.length == 0) return NULL;

@@ -18,6 +18,7 @@ typedef struct kp_plan_builder {
   uint32_t part_count;
   kp_part_graph* graphs;         // parallel to parts
   kp_plan* (*children)[2];       // parallel to parts: bodies of control flow
+  uint32_t* part_of;             // node -> its part
   uint32_t* slot_of;             // value -> its first slot, or KP_NONE
   uint32_t slot_capacity, step_capacity;
   const kp_memory** output_memory;  // parallel to graph->outputs
@@ -26,7 +27,7 @@ typedef struct kp_plan_builder {
 // slots.c: makes plan->slots and plan->steps from the parts. Control flow's bodies are planned already.
 KP_MUST_USE kp_status* kp_plan_make_slots(kp_plan_builder* builder);
 
-// Memory in which |node| (of the builder's graph) wants to read |value|; *out_any is set to true when it does not care.
+// Memory in which |node| (of the builder's graph) wants to read |value|.
 const kp_memory* kp_plan_reader_memory(const kp_plan_builder* builder, kp_node_id node, kp_value_id value);
 
 #endif  // KP_PLAN_INTERNAL_H_

@@ -270,7 +270,7 @@ static kp_status* find_levels(schedule* s, const best_schedule* best, levels* l)
     if (s->item_alone[item]) continue;
     const kp_provider* provider = s->set->chain->entries[s->item_entry[item]].provider;
     const kp_node_id node = s->item_nodes[s->item_start[item]];
-    if (provider->type->flags & KP_PROVIDER_STATIC) l->level[node] = node_level(l, node, best->part_of[i]);
+    if (provider->flags & KP_PROVIDER_STATIC) l->level[node] = node_level(l, node, best->part_of[i]);
     l->part[node] = best->part_of[i] + 1;
   }
   return NULL;

@@ -1,7 +1,4 @@
 // Asks each provider of the chain in turn what it would run, and gives each node to the first that claims it.
-#include <stdio.h>
-
-#include "base/size.h"
 #include "plan/plan.h"
 #include "provider/claims.h"
 
@@ -27,7 +24,7 @@ static void offer(const kp_plan_set* set, const kp_graph* graph, const kp_placin
   for (uint32_t n = 0; n < graph->node_count; ++n) {
     const kp_node* node = &graph->nodes[n];
     bool yes = !node->removed && placing->places[n].entry == KP_NONE;
-    if (yes && kp_plan_is_control(node)) yes = (e->provider->type->flags & KP_PROVIDER_CONTROL) != 0;
+    if (yes && kp_plan_is_control(node)) yes = (e->provider->flags & KP_PROVIDER_CONTROL) != 0;
     if (yes && e->consent == KP_CONSENT_FLOOR) yes = kp_chain_floor_takes(set->chain, node->op);
     out_offered[n] = yes;
   }
@@ -42,7 +39,7 @@ static kp_status* add_refusal(kp_plan_set* set, kp_node_place* place, uint32_t e
 
 // Why claim |c| cannot be honoured, or NULL.
 static const char* claim_objection(kp_plan_set* set, const kp_graph* graph, uint32_t entry, const kp_node* node) {
-  if (set->chain->entries[entry].provider->type->flags & KP_PROVIDER_HOST) return NULL;
+  if (set->chain->entries[entry].provider->flags & KP_PROVIDER_HOST) return NULL;
   const kp_value* value = host_only_value(graph, node);
   if (!value) return NULL;
   kp_strbuf type = {0};

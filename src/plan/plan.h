@@ -37,6 +37,7 @@ typedef struct kp_unit {
   uint32_t partition;        // units cut from one partition (KP_PROVIDER_STATIC) share the number
   uint32_t node_count;
   kp_provider* provider;
+  kp_graph* graph;           // the partition's private copy until it is compiled; then NULL
   kp_compiled* compiled;     // owned
   uint32_t* inputs;          // slots, parallel to the partition graph's inputs
   uint32_t* outputs;         // slots
@@ -143,7 +144,11 @@ KP_MUST_USE kp_status* kp_place_graph(kp_plan_set* set, kp_graph* graph, uint64_
 // partition.c: orders the graph and cuts it into parts.
 KP_MUST_USE kp_status* kp_partition_graph(kp_plan_set* set, kp_placing* placing, kp_part** out_parts, uint32_t* out_count);
 // clauses.c
+// Consent and clauses: every required provider runs something, shares are met, limits are kept. Errors: PROVIDER_UNUSED,
+// CLAUSE_VIOLATED with the nodes and each provider's reason.
 KP_MUST_USE kp_status* kp_clauses_check(const kp_plan_set* set);
+// The error for a node that nobody takes, with the reason of each entry.
+KP_MUST_USE kp_status* kp_clauses_unplaced(const kp_plan_set* set, const kp_graph* graph, const kp_node_place* places, kp_node_id node);
 // True for If, Loop and Scan of ai.onnx.
 bool kp_plan_is_control(const kp_node* node);
 // Memory in which |entry|'s claim wants |value| for |node|.

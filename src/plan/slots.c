@@ -6,9 +6,7 @@
 #include "plan/internal.h"
 
 static const kp_plan* child_of(const kp_plan_builder* b, kp_node_id node, uint32_t body) {
-  for (uint32_t p = 0; p < b->part_count; ++p)
-    if (b->parts[p].entry == KP_EXECUTOR && b->parts[p].nodes[0] == node) return b->children[p][body];
-  return NULL;
+  return b->part_of[node] == KP_NONE ? NULL : b->children[b->part_of[node]][body];
 }
 
 // Position of |value| in the node's implicit values, or KP_NONE.

@@ -138,6 +138,7 @@ typedef struct kp_run_args {
   void* scratch;                // special->scratch_bytes
   int width;
   const volatile int* cancel;   // non-zero: return CANCELLED soon (checked at least every few milliseconds of work)
+  uint64_t deadline_ns;         // clock.h; past it return TIMEOUT soon, where the provider can; 0 = none
   kp_stream* stream;            // NULL for providers without streams
   kp_profile* profile;          // NULL: not profiling
   void* exec;                   // for kp_run_output
