@@ -20,35 +20,31 @@ typedef struct kp_onnx_entry {  // StringStringEntryProto
 } kp_onnx_entry;
 
 typedef struct kp_onnx_dim {  // TensorShapeProto.Dimension
-  int64_t value;      // >= 0 known; -1 where only a parameter name, or nothing, is given
-  kp_str param;       // symbolic name, may be empty
+  int64_t value;              // >= 0 known; -1 where only a parameter name, or nothing, is given
+  kp_str param;               // symbolic name, may be empty
   kp_str denotation;
 } kp_onnx_dim;
 
-// TensorProto. Exactly one of raw, typed arrays, strings or external holds the data.
+// TensorProto. The elements stay in the file: kp_onnx_tensor_bytes (reader.h) gives them in memory's layout, whichever of
+// the raw, typed and external forms holds them. To make one for the writer: name, type, dims, has_raw and raw.
 typedef struct kp_onnx_tensor {
   kp_str name, doc;
   int32_t type;  // as in the file; may be a number this build does not know
+  bool has_raw;
+  bool external;     // data_location == EXTERNAL
+  bool has_segment;  // deprecated chunking: refused when the data is asked for
+  uint16_t
+      typed_fields;  // bit n: the typed field with number n (float_data = 4, ...) occurs in |body|
   const int64_t* dims;
   size_t rank;
-  bool has_raw;
-  kp_str raw;                      // little-endian, dense; view into the file
-  const int32_t* int32_data;       // typed fields, decoded into the arena
-  size_t int32_count;
-  const int64_t* int64_data;
-  size_t int64_count;
-  const uint64_t* uint64_data;
-  size_t uint64_count;
-  const float* float_data;         // may point into the file when packed and aligned
-  size_t float_count;
-  const double* double_data;
-  size_t double_count;
+  kp_str raw;  // little-endian, dense; view into the file
+  const struct kp_wire_span*
+      body;  // the message's bytes, where typed_fields != 0; typed elements are decoded on demand
   const kp_str* strings;
   size_t string_count;
-  bool external;                   // data_location == EXTERNAL
   const kp_onnx_entry* external_data;
   size_t external_count;
-  bool has_segment;                // deprecated chunking: refused when the data is asked for
+  kp_str segment;  // the Segment message, not parsed
   const kp_onnx_entry* metadata;
   size_t metadata_count;
 } kp_onnx_tensor;
@@ -71,7 +67,7 @@ typedef enum kp_onnx_type_kind {
 
 struct kp_onnx_type {  // TypeProto
   kp_onnx_type_kind kind;
-  int32_t element;            // tensor, sparse: element type; map: key type
+  int32_t element;  // tensor, sparse: element type; map: key type
   bool has_shape;
   const kp_onnx_dim* dims;
   size_t rank;
@@ -105,9 +101,11 @@ typedef enum kp_onnx_attr_type {  // AttributeProto.AttributeType
   KP_ONNX_ATTR_TYPE_PROTOS = 14
 } kp_onnx_attr_type;
 
-typedef struct kp_onnx_attr {  // AttributeProto
+// AttributeProto. Only the member that |type| names is set; further ones that a file may have are not read.
+typedef struct kp_onnx_attr {
   kp_str name, ref_name, doc;
-  kp_onnx_attr_type type;  // inferred from the field present where old files leave it out
+  kp_onnx_attr_type
+      type;  // inferred from the field present where old files leave it out; UNDEFINED: no value at all
   float f;
   int64_t i;
   kp_str s;
@@ -120,11 +118,55 @@ typedef struct kp_onnx_attr {  // AttributeProto
   const int64_t* ints;
   const kp_str* strings;
   const kp_onnx_tensor* tensors;
-  const kp_onnx_graph* const* graphs;
+  const kp_onnx_graph* graphs;
   const kp_onnx_sparse* sparses;
   const kp_onnx_type* tps;
 } kp_onnx_attr;
 
+// --- multi-device configuration: read and written back, without effect here ---------------------------------------------
+typedef struct kp_onnx_index_group {  // IntIntListEntryProto
+  int64_t key;
+  const int64_t* values;
+  size_t value_count;
+} kp_onnx_index_group;
+
+typedef struct kp_onnx_simple_sharding {  // SimpleShardedDimProto
+  int64_t value;                          // -1 where a parameter name, or nothing, is given
+  kp_str param;
+  int64_t shard_count;
+} kp_onnx_simple_sharding;
+
+typedef struct kp_onnx_sharded_dim {  // ShardedDimProto
+  int64_t axis;
+  const kp_onnx_simple_sharding* shardings;
+  size_t sharding_count;
+} kp_onnx_sharded_dim;
+
+typedef struct kp_onnx_sharding {  // ShardingSpecProto
+  kp_str tensor;
+  const int64_t* devices;
+  size_t device_count;
+  const kp_onnx_index_group* groups;
+  size_t group_count;
+  const kp_onnx_sharded_dim* dims;
+  size_t dim_count;
+} kp_onnx_sharding;
+
+typedef struct kp_onnx_node_device {  // NodeDeviceConfigurationProto
+  kp_str configuration;
+  const kp_onnx_sharding* shardings;
+  size_t sharding_count;
+  int32_t pipeline_stage;
+} kp_onnx_node_device;
+
+typedef struct kp_onnx_device {  // DeviceConfigurationProto
+  kp_str name;
+  int32_t count;
+  const kp_str* devices;
+  size_t device_count;
+} kp_onnx_device;
+
+// --- nodes and graphs ----------------------------------------------------------------------------------------------------
 typedef struct kp_onnx_node {  // NodeProto
   kp_str name, op_type, domain, overload, doc;
   const kp_str* inputs;  // "" = absent optional
@@ -135,7 +177,15 @@ typedef struct kp_onnx_node {  // NodeProto
   size_t attr_count;
   const kp_onnx_entry* metadata;
   size_t metadata_count;
+  const kp_onnx_node_device* devices;
+  size_t device_count;
 } kp_onnx_node;
+
+typedef struct kp_onnx_annotation {  // TensorAnnotation
+  kp_str tensor;
+  const kp_onnx_entry* quant_params;
+  size_t quant_param_count;
+} kp_onnx_annotation;
 
 struct kp_onnx_graph {  // GraphProto
   kp_str name, doc;
@@ -151,6 +201,8 @@ struct kp_onnx_graph {  // GraphProto
   size_t output_count;
   const kp_onnx_value_info* value_infos;
   size_t value_info_count;
+  const kp_onnx_annotation* annotations;
+  size_t annotation_count;
   const kp_onnx_entry* metadata;
   size_t metadata_count;
 };
@@ -176,15 +228,27 @@ typedef struct kp_onnx_function {  // FunctionProto
   size_t opset_count;
   const kp_onnx_value_info* value_infos;
   size_t value_info_count;
+  const kp_onnx_entry* metadata;
+  size_t metadata_count;
 } kp_onnx_function;
+
+typedef struct kp_onnx_training {  // TrainingInfoProto: read and written back, never run
+  kp_onnx_graph initialization, algorithm;
+  const kp_onnx_entry* initialization_bindings;
+  size_t initialization_binding_count;
+  const kp_onnx_entry* update_bindings;
+  size_t update_binding_count;
+} kp_onnx_training;
 
 typedef struct kp_onnx_model {
   kp_arena arena;
-  kp_file* file;        // keeps the bytes alive; NULL where the bytes are the caller's (borrowed) or |copy|
-  void* copy;           // owned copy of bytes given in memory
-  const char* path;     // as given, for messages; NULL for bytes
-  kp_folder* folder;    // external data is opened under it; NULL = no file access
-  const char** more_folders;  // further folders that links may lead to, handed over by the caller
+  kp_file*
+      file;    // keeps the bytes alive; NULL where the bytes are the caller's (borrowed) or |copy|
+  void* copy;  // owned copy of bytes given in memory
+  const char* path;   // as given, for messages; NULL for bytes
+  kp_folder* folder;  // external data is opened under it; NULL = no file access
+  kp_folder**
+      more_folders;  // further folders that links may lead to, handed over by the caller; owned
   size_t more_folder_count;
   bool refuse_hard_links;
   struct kp_onnx_externals* externals;  // files mapped so far; guarded by its own lock
@@ -193,12 +257,16 @@ typedef struct kp_onnx_model {
   kp_str producer_name, producer_version, domain, doc;
   const kp_onnx_opset* opsets;
   size_t opset_count;
+  bool has_graph;
   kp_onnx_graph graph;
   const kp_onnx_function* functions;
   size_t function_count;
   const kp_onnx_entry* metadata;
   size_t metadata_count;
-  size_t training_info_count;  // present but not used; reported
+  const kp_onnx_training* trainings;
+  size_t training_count;
+  const kp_onnx_device* devices;
+  size_t device_count;
 } kp_onnx_model;
 
 #endif  // KP_ONNX_MODEL_H_
