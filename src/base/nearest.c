@@ -3,10 +3,13 @@
 
 #include "base/size.h"
 
-static unsigned char lower(char c) { return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
+static unsigned char lower(char c) {
+  return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
 
 size_t kp_str_distance(kp_str a, kp_str b) {
-  const size_t m = kp_min_size(a.length, KP_NEAREST_LENGTH), n = kp_min_size(b.length, KP_NEAREST_LENGTH);
+  const size_t m = kp_min_size(a.length, KP_NEAREST_LENGTH),
+               n = kp_min_size(b.length, KP_NEAREST_LENGTH);
   size_t rows[3][KP_NEAREST_LENGTH + 1];
   size_t *before = rows[0], *last = rows[1], *row = rows[2];
   for (size_t j = 0; j <= n; ++j) last[j] = j;
@@ -15,7 +18,8 @@ size_t kp_str_distance(kp_str a, kp_str b) {
     for (size_t j = 1; j <= n; ++j) {
       const unsigned char x = lower(a.data[i - 1]), y = lower(b.data[j - 1]);
       size_t best = kp_min_size(kp_min_size(last[j], row[j - 1]) + 1, last[j - 1] + (x != y));
-      if (i > 1 && j > 1 && x == lower(b.data[j - 2]) && y == lower(a.data[i - 2])) best = kp_min_size(best, before[j - 2] + 1);
+      if (i > 1 && j > 1 && x == lower(b.data[j - 2]) && y == lower(a.data[i - 2]))
+        best = kp_min_size(best, before[j - 2] + 1);
       row[j] = best;
     }
     size_t* const free_row = before;

@@ -8,7 +8,9 @@
 // cmocka.h needs those above.
 #include <cmocka.h>
 
-static size_t distance(const char* a, const char* b) { return kp_str_distance(kp_str_of(a), kp_str_of(b)); }
+static size_t distance(const char* a, const char* b) {
+  return kp_str_distance(kp_str_of(a), kp_str_of(b));
+}
 
 static void test_distance(void** state) {
   (void)state;
@@ -43,6 +45,7 @@ static void test_nearest(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_distance), cmocka_unit_test(test_nearest)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_distance),
+                                     cmocka_unit_test(test_nearest)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

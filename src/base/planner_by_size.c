@@ -90,14 +90,17 @@ static uint64_t best_gap(const span* spans, size_t count, uint64_t size) {
   return best != UINT64_MAX ? best : free_from;
 }
 
-// Items in order of falling size; among equals the earlier first.
+// Items in order of falling size, those that go first before all others; among equals the earlier one.
 static bool order_by_size(const kp_plan_item* items, const kp_sort_pair* by_first, size_t count,
                           kp_arena* scratch, kp_sort_pair** out_order) {
   kp_sort_pair* order = kp_arena_new_array(scratch, kp_sort_pair, count);
   kp_sort_pair* work = kp_arena_new_array(scratch, kp_sort_pair, count);
   if (!order || !work) return false;
-  for (size_t leaf = 0; leaf < count; ++leaf)
-    order[leaf] = (kp_sort_pair){UINT64_MAX - items[by_first[leaf].index].size, (uint32_t)leaf};
+  for (size_t leaf = 0; leaf < count; ++leaf) {
+    const kp_plan_item* item = &items[by_first[leaf].index];
+    const uint64_t late = item->goes_first ? 0 : UINT64_MAX / 2;  // sizes count 64 bytes: far below
+    order[leaf] = (kp_sort_pair){UINT64_MAX / 2 - item->size + late, (uint32_t)leaf};
+  }
   kp_plan_sort(order, work, count);
   *out_order = order;
   return true;

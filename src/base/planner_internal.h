@@ -11,6 +11,7 @@ typedef struct kp_plan_item {
   uint64_t size;         // units, > 0
   uint64_t offset;       // out, units
   uint32_t first, last;  // steps, inclusive
+  bool goes_first;       // by size: before the larger ones
 } kp_plan_item;
 
 typedef struct kp_sort_pair {

@@ -1,10 +1,12 @@
 // The thread pool: one for the process, shared by all sessions. The calling thread takes part in its own work.
 //
 // Model: kp_parallel_for cuts [0, task_count) among at most |width| threads, the caller among them, and returns when
-// all are done. Workers are persistent, spin shortly after work, then sleep. Nested calls from inside a task run
-// inline on the calling worker. Several callers at once share the workers: a caller never waits for workers that are
-// busy elsewhere, it does the work itself. After fork the child gets a fresh pool at first use.
-// Threads: any. Tasks must not block on one another.
+// all are done. Workers are persistent, spin shortly after work, then sleep. Nested calls from inside a task that runs among
+// several threads run inline on the calling worker. Several callers at once share the workers: a caller never waits for
+// workers that are busy elsewhere or asleep, it does the work itself. After fork the child gets a fresh pool at first use
+// (not a child forked from inside a task, which may only exec).
+// Threads: any; between kp_pool_acquire and kp_pool_release (without it everything runs inline). Tasks must not block on
+// one another.
 #ifndef KP_BASE_POOL_H_
 #define KP_BASE_POOL_H_
 
@@ -22,14 +24,18 @@ typedef void (*kp_task_fn)(void* arg, size_t task, int worker);
 // Default width: the processors this process may use (affinity, cpuset), cut to the cgroup's CPU quota (v1 and v2,
 // rounded up), at least 1.
 int kp_pool_default_width(void);
+// The same for |processors| of affinity and the control files below |root| ("" = the system's own); for tests.
+int kp_pool_width_under(const char* root, int processors);
 
-// Makes sure that |width|-1 workers exist (0 = default); returns the width to be had. The pool counts its users: the
-// last kp_pool_release ends the workers.
+// Makes sure that |width|-1 workers exist (0 = default); *out_width is the width to be had, less when the system gives no more
+// threads (with a warning in the log). The pool counts its users: the last kp_pool_release ends the workers, once no
+// parallel_for runs any more. Errors: INVALID_ARGUMENT for a negative width.
 KP_MUST_USE kp_status* kp_pool_acquire(int width, int* out_width);
 void kp_pool_release(void);
 
-// Static: task i of n goes to a fixed share (best locality). Dynamic: threads take tasks one by one (uneven tasks).
-// width 1, task_count 1, or a nested call: runs inline. Never allocates and never fails.
+// Static: task i of n belongs to a fixed share, each share to one thread (best locality); a thread that is done helps with
+// what is left of the others. Dynamic: threads take tasks one by one in order (uneven tasks).
+// width 1, task_count 1, or a nested call: runs inline. Never allocates and never fails. Takes some 16 KB of stack.
 void kp_parallel_for(int width, size_t task_count, kp_task_fn fn, void* arg);
 void kp_parallel_for_dynamic(int width, size_t task_count, kp_task_fn fn, void* arg);
 
