@@ -130,19 +130,25 @@ static void test_allocator_reuses_and_ends(void** state) {
   assert_int_equal(kp_mock_get_totals().live_devices, devices - 1);
 }
 
+static const char* churn_once(const kp_memory* memory, int number) {
+  char in[64], out[64];
+  memset(in, number, sizeof in);
+  void* data = memory->alloc(memory, sizeof in, 64);
+  if (!data) return "no memory";
+  kp_status* status = memory->copy_in(memory, data, in, sizeof in);
+  if (!status) status = memory->copy_out(memory, out, data, sizeof out);
+  const bool good = !status && memcmp(in, out, sizeof in) == 0;
+  kp_status_free(status);
+  memory->free(memory, data);
+  return good ? NULL : "copied wrongly";
+}
+
+static const char* _Atomic complaint;
+
 static void* churn(void* user) {
-  const kp_memory* memory = user;
   for (int i = 0; i < 300; ++i) {
-    char in[64], out[64];
-    memset(in, i, sizeof in);
-    void* data = memory->alloc(memory, sizeof in, 64);
-    if (!data) return "no memory";
-    kp_status* status = memory->copy_in(memory, data, in, sizeof in);
-    if (!status) status = memory->copy_out(memory, out, data, sizeof out);
-    const bool good = !status && memcmp(in, out, sizeof in) == 0;
-    kp_status_free(status);
-    memory->free(memory, data);
-    if (!good) return "copied wrongly";
+    const char* wrong = churn_once(user, i);
+    if (wrong) complaint = wrong;
   }
   return NULL;
 }
@@ -152,11 +158,8 @@ static void test_threads(void** state) {
   kp_mock_device* device = open_device(1 << 20);
   pthread_t threads[4];
   for (int i = 0; i < 4; ++i) pthread_create(&threads[i], NULL, churn, (void*)(uintptr_t)kp_mock_device_memory(device));
-  for (int i = 0; i < 4; ++i) {
-    void* complaint = NULL;
-    pthread_join(threads[i], &complaint);
-    assert_null(complaint);
-  }
+  for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
+  assert_null(complaint);
   kp_mock_device_release(device);
 }
 
