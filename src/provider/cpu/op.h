@@ -5,12 +5,15 @@
 //   plan      once per signature: numbers only (strides, tiles, scratch) from the special's arena -> params. Hot: ~1 us.
 //   run       computes. Fails only on what the data decides. Never allocates, except outputs by kp_op_output.
 // Each may be NULL where there is nothing to do; run may not. Without plan, run works from the tensors' dims alone.
+// Shapes come from graph/infer.h, which also says what is dynamic and what is shape arithmetic (evaluated while specialising).
 #ifndef KP_PROVIDER_CPU_OP_H_
 #define KP_PROVIDER_CPU_OP_H_
 
 #include "base/size.h"
 #include "base/value.h"
+#include "base/types.h"
 #include "graph/graph.h"
+#include "graph/infer.h"
 
 // A refusal's words (static or in the query's arena), or NULL = supported.
 typedef const char* kp_reason;
@@ -41,6 +44,7 @@ typedef struct kp_op_prepare {
   void* state;                     // out
   bool* consumed;                  // out, parallel to inputs: the constant was packed and is not needed at run time
   const char* kernel;              // out: name of the kernel chosen, for reports; NULL = the op's name
+  void* owner;                     // the runtime's own
 } kp_op_prepare;
 // KP_ALIGNMENT-aligned memory for packed weights; NULL when out of memory. Owned by the compiled partition.
 void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count);
@@ -50,7 +54,7 @@ typedef struct kp_op_plan {
   const void* state;
   // Shapes as numbers; |data| set where the contents are known already. An absent optional has kind NONE.
   const kapell_value* const* inputs;
-  const kapell_value* const* outputs;  // inferred; data NULL. Kind NONE where only the data decides (KP_OP_DYNAMIC)
+  const kapell_value* const* outputs;  // inferred; data NULL. Kind NONE where only the data decides, or not wanted
   int width;
   kp_arena* arena;
   void* params;          // out
@@ -69,19 +73,25 @@ typedef struct kp_op_run {
   const void* host;             // runtime's own
 } kp_op_run;
 
-// Storage for an output whose shape only the data decides (KP_OP_DYNAMIC): dense tensor, or a value of another kind.
+// True if output |index| is wanted by anybody.
+bool kp_op_wants(const kp_op_run* run, uint32_t index);
+// Storage for an output whose shape only the data decides (run->outputs[index] is NULL although it is wanted). Where the runtime
+// knew the shape already this gives the tensor that is there.
 KP_MUST_USE kp_status* kp_op_output(const kp_op_run* run, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank,
                                     kapell_value** out_value);
 // Hands over |value| (one reference) as output |index|: sequences, optionals, maps, sparse tensors.
 KP_MUST_USE kp_status* kp_op_output_value(const kp_op_run* run, uint32_t index, kapell_value* value);
 
+// A reference to |value| that may outlive the run (an item of a sequence): retained where it owns its data, else a copy.
+KP_MUST_USE kp_status* kp_op_keep(kapell_value* value, kapell_value** out_value);
+
 #define KP_OP_VIEW 1u     // output 0 has the bytes of input 0 unchanged (Reshape, Squeeze, Identity...): no work when aliased
 #define KP_OP_INPLACE 2u  // output 0 may be written over input 0 when types and shapes agree
-#define KP_OP_DYNAMIC 4u  // an output's shape depends on data beyond what inference can know: a unit ends after it
-#define KP_OP_SHAPE 8u    // cheap on small tensors: evaluated while specialising when all inputs are known then
+#define KP_OP_WIDEN 4u    // float16 and bfloat16 tensors are given as float32: the runtime converts around prepare, plan and run
+#define KP_OP_UNPACK 8u   // tensors of 4- and 2-bit types are given as one byte an element: the runtime unpacks and packs
 
 typedef struct kp_op_def {
-  const char* domain;  // NULL = ai.onnx
+  const char* domain;  // NULL = ai.onnx; "kapell": made by a pass of fuse/
   const char* name;
   int32_t since;       // first opset version that this row serves; the row with the greatest since <= the node's version is used
   uint64_t types;      // element types (kp_type_mask bits) of input 0, or of output 0 where there is no input; 0 = any
@@ -91,15 +101,21 @@ typedef struct kp_op_def {
   kp_status* (*run)(const kp_op_run* run);
   uint32_t flags;
   const char* kernels;  // for docs/operators.md: which types are vectorised; NULL = generic loops
+  kp_infer_fn infer;    // shapes of nodes that passes make (symbols NULL); NULL = the rule of graph/infer.h
 } kp_op_def;
 
 typedef struct kp_op_table {
   const kp_op_def* ops;
   size_t count;
 } kp_op_table;
+// At the end of a family's file, after its `static const kp_op_def ops[]`; the line in op/tables.inl finds it.
+#define KP_OP_TABLE(family) const kp_op_table kp_ops_##family = {ops, sizeof(ops) / sizeof(ops[0])}
 
 // The row for a node, by domain, operator and version alone; NULL: the CPU provider does not have it.
 const kp_op_def* kp_op_find(const kp_node* node);
+// All rows, for docs and tests.
+size_t kp_op_count(void);
+const kp_op_def* kp_op_at(size_t index);  // NULL past the end
 // Everything that stands between |node| and this provider, or NULL.
 kp_reason kp_op_check(const kp_op_query* query);
 

@@ -1,0 +1,3 @@
+// Every pass over a partition's graph, in the order in which they run: KP_GRAPH_PASS(function, what it does).
+// A new pass is a file of its own here and a line below; say what it needs to come after.
+KP_GRAPH_PASS(kp_pass_nops, "drop nodes that change nothing")

@@ -1,0 +1,58 @@
+// Shared by operators of all families; see help.h.
+#include "provider/cpu/op/help.h"
+
+#include "base/small_float.h"
+
+double kp_double_at(const kapell_value* value, size_t index) {
+  switch (value->type) {
+#define CASE(type, c_type) \
+  case KAPELL_##type: return (double)((const c_type*)value->data)[index];
+    KP_EACH_NUMBER(CASE)
+    CASE(BOOL, uint8_t)
+#undef CASE
+    case KAPELL_FLOAT16: return kp_f16_to_f32(((const uint16_t*)value->data)[index]);
+    case KAPELL_BFLOAT16: return kp_bf16_to_f32(((const uint16_t*)value->data)[index]);
+    default: return 0;
+  }
+}
+
+static int64_t cut(double x) {
+  if (!(x > -9.2e18)) return x != x ? 0 : INT64_MIN;
+  return x >= 9.2e18 ? INT64_MAX : (int64_t)x;
+}
+
+int64_t kp_int_at(const kapell_value* value, size_t index) {
+  switch (value->type) {
+#define CASE(type, c_type) \
+  case KAPELL_##type: return (int64_t)((const c_type*)value->data)[index];
+    KP_EACH_INT(CASE)
+    CASE(BOOL, uint8_t)
+#undef CASE
+    default: return cut(kp_double_at(value, index));
+  }
+}
+
+static kp_status* add_axis(int64_t axis, int32_t rank, uint32_t* mask) {
+  int32_t normal;
+  if (!kp_axis(axis, rank, &normal))
+    return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)axis, (int)rank);
+  *mask |= UINT32_C(1) << normal;
+  return NULL;
+}
+
+kp_status* kp_axes_mask(const kp_node* node, const char* name, const kapell_value* input, int32_t rank, uint32_t* out_mask,
+                        bool* out_given) {
+  *out_mask = 0;
+  *out_given = false;
+  if (input) {
+    const size_t count = kp_value_count(input);
+    for (size_t i = 0; i < count; ++i) KP_PASS(add_axis(kp_int_at(input, i), rank, out_mask));
+    *out_given = count > 0;
+    return NULL;
+  }
+  size_t count;
+  const int64_t* axes = kp_node_attr_ints(node, name, &count);
+  for (size_t i = 0; i < count; ++i) KP_PASS(add_axis(axes[i], rank, out_mask));
+  *out_given = count > 0;
+  return NULL;
+}

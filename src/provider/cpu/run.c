@@ -1,0 +1,183 @@
+// Running a special: fills in this run's pointers, then walks the list. Everything that changes lies in the run's scratch, so
+// any number of runs of one special may be under way at once.
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "graph/cost.h"
+#include "provider/cpu/cpu.h"
+
+typedef struct kp_run_state {
+  const kp_cpu_special* special;
+  const kp_run_args* args;
+  kapell_value* views;
+  kapell_value** slots;   // by slot
+  kapell_value** gather;  // inputs, then outputs of the step at work
+  bool* owned;            // by slot: made by this run, to be released by it
+  char* block;
+} kp_run_state;
+
+static void set_views(const kp_run_state* state) {
+  const kp_cpu_special* special = state->special;
+  for (uint32_t i = 0; i < special->view_count; ++i) {
+    const kp_cpu_view* view = &special->views[i];
+    const kapell_value* from = special->values[view->slot];
+    kapell_value* to = &state->views[i];
+    to->kind = KAPELL_KIND_TENSOR;
+    to->type = from->type;
+    to->rank = from->rank;
+    to->refs = 1;
+    to->dims = from->dims;
+    to->byte_count = from->byte_count;
+    to->memory = NULL;
+    to->buffer = NULL;
+    to->items = NULL;
+    to->item_count = to->item_capacity = 0;
+    to->declared = NULL;
+    if (view->base == KP_PLACE_VIEW) to->data = state->block + view->offset;
+    else to->data = (view->base == KP_PLACE_INPUT ? state->args->inputs : state->args->outputs)[view->index]->data;
+    state->slots[view->slot] = to;
+  }
+}
+
+static void set_slots(const kp_run_state* state) {
+  const kp_cpu_special* special = state->special;
+  const kp_graph* graph = special->compiled->graph;
+  memcpy(state->slots, special->values, sizeof(kapell_value*) * special->compiled->slot_count);
+  for (uint32_t i = 0; i < graph->input_count; ++i)
+    if (special->direct_inputs[i] != KP_NONE) state->slots[special->direct_inputs[i]] = state->args->inputs[i];
+  for (uint32_t i = 0; i < graph->output_count; ++i)
+    if (special->direct_outputs[i] != KP_NONE) state->slots[special->direct_outputs[i]] = state->args->outputs[i];
+  set_views(state);
+  if (special->has_owned) memset(state->owned, 0, special->compiled->slot_count);
+}
+
+static double bytes_of(kapell_value* const* values, uint32_t count) {
+  double bytes = 0;
+  for (uint32_t i = 0; i < count; ++i) bytes += values[i] ? (double)values[i]->byte_count : 0;
+  return bytes;
+}
+
+static void profile(const kp_run_state* state, const kp_cpu_step* step, uint64_t start) {
+  const kp_node* node = step->node;
+  const uint64_t end = kp_clock_ns();
+  const kapell_value* const* inputs = (const kapell_value* const*)state->gather;
+  const kapell_value* const* outputs = inputs + node->input_count;
+  const kp_profile_event event = {.name = node->name,
+                                  .op = node->op,
+                                  .provider = state->special->compiled->base.provider->type->name,
+                                  .kernel = step->kernel,
+                                  .origins = node->origins,
+                                  .origin_count = node->origin_count,
+                                  .start_ns = start,
+                                  .end_ns = end,
+                                  .flops = kp_node_flops_of(node, inputs, outputs),
+                                  .bytes = bytes_of(state->gather, node->input_count + node->output_count),
+                                  .inputs = inputs,
+                                  .input_count = node->input_count,
+                                  .outputs = outputs,
+                                  .output_count = node->output_count};
+  kp_profile_add(state->args->profile, &event);
+}
+
+// The outputs of a late step become slots; what is not the partition's is ours to release.
+static void keep_late(const kp_run_state* state, const kp_cpu_step* step, kapell_value* const* outputs) {
+  for (uint32_t o = 0; o < step->node->output_count; ++o) {
+    const uint32_t slot = step->outputs[o];
+    if (slot == KP_NONE) continue;
+    state->slots[slot] = outputs[o];
+    state->owned[slot] = outputs[o] && state->special->output_of[slot] < 0;
+  }
+}
+
+static kp_status* run_step(const kp_run_state* state, const kp_cpu_live* live) {
+  const kp_cpu_step* step = live->step;
+  const uint32_t inputs = step->node->input_count, outputs = step->node->output_count;
+  kapell_value** values = state->gather;
+  for (uint32_t i = 0; i < inputs; ++i) values[i] = step->inputs[i] == KP_NONE ? NULL : state->slots[step->inputs[i]];
+  kapell_value** results = values + inputs;
+  const kp_cpu_host host = {state->args, state->special->output_of, step};
+  if (KP_UNLIKELY(live->late)) {
+    for (uint32_t o = 0; o < outputs; ++o) results[o] = NULL;
+    const kp_cpu_call call = {.graph = state->special->compiled->graph,
+                              .step = step,
+                              .host = &host,
+                              .inputs = values,
+                              .outputs = results,
+                              .width = state->args->width,
+                              .cancel = state->args->cancel};
+    kp_status* status = kp_cpu_call_step(&call);
+    keep_late(state, step, results);
+    return status;
+  }
+  for (uint32_t o = 0; o < outputs; ++o) results[o] = step->outputs[o] == KP_NONE ? NULL : state->slots[step->outputs[o]];
+  kp_op_run run = {.inputs = values,
+                   .outputs = results,
+                   .scratch = state->block + live->scratch,
+                   .width = state->args->width,
+                   .cancel = state->args->cancel,
+                   .host = &host};
+  return kp_cpu_invoke(live, &run);
+}
+
+static kp_status* run_steps(const kp_run_state* state) {
+  const volatile int* cancel = state->args->cancel;
+  for (uint32_t s = 0; s < state->special->step_count; ++s) {
+    const kp_cpu_live* live = &state->special->steps[s];
+    if (cancel && KP_UNLIKELY(*cancel)) return KP_ERROR(CANCELLED, "before node '%s'", live->step->node->name);
+    const uint64_t start = KP_UNLIKELY(state->args->profile != NULL) ? kp_clock_ns() : 0;
+    kp_status* status = run_step(state, live);
+    if (KP_UNLIKELY(status != NULL)) return kp_status_at(status, live->step->node->name, live->step->node->op, NULL);
+    if (KP_UNLIKELY(state->args->profile != NULL)) profile(state, live->step, start);
+  }
+  return NULL;
+}
+
+static kp_status* copy_tensor(const kapell_value* from, kapell_value* to) {
+  if (from->type == KAPELL_STRING) {
+    for (size_t i = 0; i < kp_value_count(from); ++i) KP_PASS(kp_value_set_string(to, i, kp_value_string(from, i)));
+  } else if (from->byte_count) {
+    memcpy(to->data, from->data, from->byte_count);
+  }
+  return NULL;
+}
+
+// Outputs whose slot lies elsewhere: constants, inputs handed through, a slot that stands in two outputs.
+static kp_status* copy_outputs(const kp_run_state* state) {
+  const kp_run_args* args = state->args;
+  for (uint32_t i = 0; i < state->special->copy_count; ++i) {
+    const kp_cpu_copy* copy = &state->special->copies[i];
+    kapell_value* from = state->slots[copy->slot];
+    if (!from) return KP_ERROR(INTERNAL, "output %u of a partition was not made", copy->output);
+    if (from->kind != KAPELL_KIND_TENSOR) {
+      args->outputs[copy->output] = kp_value_retain(from);
+      continue;
+    }
+    kapell_value* to = args->outputs[copy->output];
+    if (state->special->base.outputs[copy->output].rank < 0)
+      KP_PASS(kp_run_output(args, copy->output, from->type, from->dims, from->rank, &to));
+    KP_PASS(copy_tensor(from, to));
+  }
+  return NULL;
+}
+
+static void release_owned(const kp_run_state* state) {
+  for (uint32_t slot = 0; slot < state->special->compiled->slot_count; ++slot)
+    if (state->owned[slot]) kp_value_release(state->slots[slot]);
+}
+
+kp_status* kp_cpu_run(kp_compiled* compiled, const kp_special* base, const kp_run_args* args) {
+  (void)compiled;
+  const kp_cpu_special* special = (const kp_cpu_special*)base;
+  char* scratch = args->scratch;
+  const kp_run_state state = {.special = special,
+                              .args = args,
+                              .views = args->scratch,
+                              .slots = (kapell_value**)(void*)(scratch + special->slots_offset),
+                              .gather = (kapell_value**)(void*)(scratch + special->gather_offset),
+                              .owned = (bool*)(scratch + special->owned_offset),
+                              .block = scratch + special->block_offset};
+  set_slots(&state);
+  kp_status* status = run_steps(&state);
+  if (!status) status = copy_outputs(&state);
+  if (special->has_owned) release_owned(&state);
+  return status;
+}
