@@ -1,0 +1,44 @@
+// Runs a plan: walks its steps, keeps the memory of runs, caches what is computed for a set of input shapes.
+//
+// An executor belongs to one plan set. It is used from many threads at once: each run takes a context (memory, frames, streams)
+// from a pool and gives it back. Nothing is allocated in a run whose signature is in the cache, apart from outputs that the
+// run makes for the caller.
+#ifndef KP_EXEC_EXEC_H_
+#define KP_EXEC_EXEC_H_
+
+#include "exec/profile.h"
+#include "plan/plan.h"
+
+typedef struct kp_executor kp_executor;
+
+// What one provider did in a run.
+typedef struct kp_entry_counters {
+  uint64_t units, nodes, time_ns;
+} kp_entry_counters;
+
+typedef struct kp_run_counters {
+  uint64_t copies, copied_bytes;
+  uint64_t signature_hits, signature_misses;
+  uint64_t peak_bytes;         // memory of the run's context: blocks, scratch, buffers
+  kp_entry_counters* entries;  // one a chain entry; given by the caller
+} kp_run_counters;
+
+typedef struct kp_exec_args {
+  kapell_value* const* inputs;  // parallel to the main plan's inputs; all given
+  kapell_value** outputs;       // parallel to the plan's outputs. In: NULL = make one, else write into it. Out: filled
+  const bool* wanted;           // parallel to outputs; NULL = all. Outputs that are not wanted stay NULL
+  int width;
+  const volatile int* cancel;   // never NULL
+  uint64_t deadline_ns;         // 0 = none
+  kp_profile* profile;          // NULL = not profiling
+  kp_run_counters* counters;    // never NULL; zeroed by the caller
+  uint32_t failed_entry;        // out, on error: chain entry whose provider failed, or KP_NONE
+} kp_exec_args;
+
+KP_MUST_USE kp_status* kp_executor_create(const kp_plan_set* set, uint32_t signature_cache, kp_executor** out_executor);
+void kp_executor_free(kp_executor* executor);  // NULL is fine; no run may be in progress
+
+// Runs the main plan once. On an error no value made by the run is left in |outputs|.
+KP_MUST_USE kp_status* kp_exec_run(kp_executor* executor, kp_exec_args* args);
+
+#endif  // KP_EXEC_EXEC_H_
