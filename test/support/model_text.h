@@ -1,0 +1,25 @@
+// Small models for tests, written as text:
+//
+//     in x float[N,3]                         an input; dims are numbers, symbols, or ?
+//     init w float[3] = 1 2 3                 an initializer; also "= fill 0.5" and "= random 7" (seed; in [-1, 1))
+//     y = Add(x, w)                           a node; ",," leaves an input out; its name is that of its first output
+//     z, i = TopK(y, k) axis=1 largest=0      attributes: 1, 0.5, "text", [1,2], [0.5], {body}, float[2]{1 2} (a tensor)
+//     v = com.microsoft.Gelu(z)               an operator of another domain
+//     r = If(c) then_branch={ out a float[N] a = Neg(y) } else_branch={ ... }
+//     out y float[N,3]                        an output
+//
+// Types: float[..], int64[..], bool, string, ..., seq(float[..]), optional(float[..]); float without brackets has no known rank, float[] is
+// a scalar. '#' starts a comment. A mistake in the text ends the program with a message.
+#ifndef KP_TEST_SUPPORT_MODEL_TEXT_H_
+#define KP_TEST_SUPPORT_MODEL_TEXT_H_
+
+#include <stddef.h>
+
+// Bytes of an ONNX model with |text| as its graph; IR version 8, the given opset of ai.onnx, 1 of com.microsoft and ai.onnx.ml. Free with
+// free().
+char* kp_test_model(const char* text, int opset, size_t* out_byte_count);
+
+// The numbers that "random SEED" stands for.
+double kp_test_random(unsigned seed, size_t index);
+
+#endif  // KP_TEST_SUPPORT_MODEL_TEXT_H_
