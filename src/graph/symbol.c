@@ -76,6 +76,8 @@ static const kp_record* record_of(const kp_symbols* symbols, kp_expr e) {
   return &symbols->table->records[index];
 }
 
+bool kp_symbol_is_fresh(const kp_symbols* symbols, kp_expr e) { return kp_is_symbol(e) && !record_of(symbols, e); }
+
 static bool index_is_nonnegative(const kp_symbols* symbols, uint32_t index) {
   const kp_record* record = record_of(symbols, expr_of(index));
   return record ? record->nonnegative : ((UINT32_MAX - index) & 1) != 0;

@@ -44,6 +44,8 @@ kp_expr kp_expr_make(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b);
 kp_expr kp_expr_product(kp_symbols* symbols, const kp_expr* dims, int32_t count);
 // True where |e| is known to be >= 0 whatever its symbols are: named symbols are dimensions, hence not negative.
 bool kp_expr_nonnegative(const kp_symbols* symbols, kp_expr e);
+// True for a symbol that is a fresh unknown by itself, not an expression.
+bool kp_symbol_is_fresh(const kp_symbols* symbols, kp_expr e);
 // Text: "N", "(N+1)", "?" for a fresh one. For messages and for dim_param of inferred types.
 void kp_expr_describe(const kp_symbols* symbols, kp_expr e, kp_strbuf* buf);
 // Value of |e| when each named or fresh symbol s has value |lookup(user, s)|; false if one is not known.

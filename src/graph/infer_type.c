@@ -1,0 +1,186 @@
+// Types among themselves: union, merging, and what an operator's schema says of element types. See infer_rule.h.
+#include "graph/infer_rule.h"
+
+#include "graph/schema.h"
+
+static bool has_dims(kapell_kind kind) { return kind == KAPELL_KIND_TENSOR || kind == KAPELL_KIND_SPARSE; }
+
+bool kp_type_equal(const kp_type* a, const kp_type* b) {
+  if (a->kind != b->kind || a->element != b->element) return false;
+  if (has_dims(a->kind)) {
+    if (a->rank != b->rank) return false;
+    for (int32_t d = 0; d < a->rank; ++d) {
+      if (a->dims[d] != b->dims[d]) return false;
+    }
+    return true;
+  }
+  return a->inner == b->inner || (a->inner && b->inner && kp_type_equal(a->inner, b->inner));
+}
+
+// --- union ------------------------------------------------------------------------------------------------------------
+static kp_status* union_dims(kp_infer* infer, const kp_type* a, const kp_type* b, kp_type* out) {
+  *out = *a;
+  if (a->element != b->element) out->element = KAPELL_UNDEFINED;
+  if (a->rank != b->rank || a->rank < 0) {
+    out->rank = -1;
+    out->dims = NULL;
+    return NULL;
+  }
+  kp_expr* dims = kp_arena_new_array(infer->arena, kp_expr, a->rank > 0 ? (size_t)a->rank : 1);
+  if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims of a type");
+  for (int32_t d = 0; d < a->rank; ++d) dims[d] = a->dims[d] == b->dims[d] ? a->dims[d] : kp_dim_fresh(infer);
+  out->dims = dims;
+  return NULL;
+}
+
+kp_status* kp_type_union(kp_infer* infer, const kp_type* a, const kp_type* b, kp_type* out, bool* out_any) {
+  *out = (kp_type){.rank = -1};
+  *out_any = a->kind == b->kind && a->kind != KAPELL_KIND_NONE && !(a->element != b->element && a->element && b->element);
+  if (!*out_any) return NULL;
+  if (has_dims(a->kind)) return union_dims(infer, a, b, out);
+  *out = *a;
+  out->inner = NULL;
+  if (!a->inner || !b->inner) return NULL;
+  kp_type* inner = kp_arena_new(infer->arena, kp_type);
+  if (!inner) return KP_ERROR(OUT_OF_MEMORY, "inner type");
+  out->inner = inner;
+  return kp_type_union(infer, a->inner, b->inner, inner, out_any);
+}
+
+// --- merging ------------------------------------------------------------------------------------------------------------
+static kp_expr merge_dim(const kp_symbols* symbols, kp_expr old, kp_expr more) {
+  if (kp_is_number(old)) return old;
+  return kp_is_number(more) || !kp_symbol_is_fresh(symbols, more) ? more : old;
+}
+
+static kp_status* merge_dims(const kp_symbols* symbols, kp_arena* arena, const kp_type* type, const kp_type* more, kp_type* out,
+                             bool* out_agree) {
+  if (more->rank < 0) return NULL;
+  if (type->rank < 0) {
+    out->rank = more->rank;
+    out->dims = more->dims;
+    return NULL;
+  }
+  *out_agree = type->rank == more->rank;
+  if (!*out_agree || type->rank == 0 || type->dims == more->dims) return NULL;
+  bool as_old = true, as_more = true;
+  for (int32_t d = 0; d < type->rank; ++d) {
+    if (kp_dim_differ(type->dims[d], more->dims[d])) *out_agree = false;
+    const kp_expr best = merge_dim(symbols, type->dims[d], more->dims[d]);
+    as_old = as_old && best == type->dims[d];
+    as_more = as_more && best == more->dims[d];
+  }
+  if (!*out_agree || as_old) return NULL;
+  if (as_more) {
+    out->dims = more->dims;
+    return NULL;
+  }
+  kp_expr* dims = kp_arena_new_array(arena, kp_expr, (size_t)type->rank);
+  if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims of a type");
+  for (int32_t d = 0; d < type->rank; ++d) dims[d] = merge_dim(symbols, type->dims[d], more->dims[d]);
+  out->dims = dims;
+  return NULL;
+}
+
+kp_status* kp_type_merge(const kp_symbols* symbols, kp_arena* arena, const kp_type* type, const kp_type* more, kp_type* out,
+                         bool* out_agree) {
+  *out_agree = true;
+  *out = type->kind == KAPELL_KIND_NONE ? *more : *type;
+  if (type->kind == KAPELL_KIND_NONE || more->kind == KAPELL_KIND_NONE) return NULL;
+  *out_agree = type->kind == more->kind && (type->element == more->element || !type->element || !more->element);
+  if (!*out_agree) return NULL;
+  if (!type->element) out->element = more->element;
+  if (has_dims(type->kind)) return merge_dims(symbols, arena, type, more, out, out_agree);
+  if (!type->inner || !more->inner) {
+    if (!type->inner) out->inner = more->inner;
+    return NULL;
+  }
+  kp_type* inner = kp_arena_new(arena, kp_type);
+  if (!inner) return KP_ERROR(OUT_OF_MEMORY, "inner type");
+  out->inner = inner;
+  return kp_type_merge(symbols, arena, type->inner, more->inner, inner, out_agree);
+}
+
+// --- schemas ------------------------------------------------------------------------------------------------------------
+static const kp_param_schema* param_of(const kp_param_schema* params, uint32_t count, uint32_t i) {
+  if (i < count) return &params[i];
+  return count > 0 && params[count - 1].option == KP_PARAM_VARIADIC ? &params[count - 1] : NULL;
+}
+
+static const kp_type_constraint* constraint_of(const kp_op_schema* schema, const char* name) {
+  for (uint32_t k = 0; k < schema->constraint_count; ++k) {
+    if (strcmp(schema->constraints[k].name, name) == 0) return &schema->constraints[k];
+  }
+  return NULL;
+}
+
+// "tensor(int64)" -> INT64; UNDEFINED for anything else.
+static kapell_type fixed_element(const char* text) {
+  const size_t length = strlen(text);
+  if (length < 8 || memcmp(text, "tensor(", 7) != 0 || text[length - 1] != ')') return KAPELL_UNDEFINED;
+  return kp_type_parse((kp_str){text + 7, length - 8});
+}
+
+static kp_status* wrong_type(const kp_infer* infer, uint32_t i, const kp_op_schema* schema, const char* expected) {
+  return kp_in_error(infer, i, "%s; %s of opset %d does not take it (%s)", kp_type_name(kp_in_element(infer, i)), schema->name,
+                     schema->since, expected);
+}
+
+static kp_status* check_input(const kp_infer* infer, const kp_op_schema* schema, uint32_t i) {
+  const kapell_type element = kp_in_element(infer, i);
+  const kp_param_schema* param = param_of(schema->inputs, schema->input_count, i);
+  if (element == KAPELL_UNDEFINED || !param) return NULL;
+  const kp_type_constraint* constraint = constraint_of(schema, param->type);
+  if (!constraint) {
+    const kapell_type fixed = fixed_element(param->type);
+    return fixed != KAPELL_UNDEFINED && fixed != element ? wrong_type(infer, i, schema, param->type) : NULL;
+  }
+  if (constraint->tensor_mask && !(constraint->tensor_mask & kp_type_mask(element))) return wrong_type(infer, i, schema, param->type);
+  if (param->option == KP_PARAM_VARIADIC && !param->homogeneous) return NULL;
+  for (uint32_t k = 0; k < i; ++k) {
+    const kp_param_schema* other = param_of(schema->inputs, schema->input_count, k);
+    const kapell_type have = kp_in_element(infer, k);
+    if (!other || strcmp(other->type, param->type) != 0 || have == KAPELL_UNDEFINED) continue;
+    if (other->option == KP_PARAM_VARIADIC && !other->homogeneous) continue;
+    char buffer[128];
+    if (have != element)
+      return kp_in_error(infer, i, "%s; expected %s, as input '%s' has", kp_type_name(element), kp_type_name(have),
+                         kp_in_name(infer, k, buffer, sizeof buffer));
+    break;  // that one was compared with those before it
+  }
+  return NULL;
+}
+
+kp_status* kp_infer_check_types(const kp_infer* infer) {
+  const kp_op_schema* schema = infer->node->schema;
+  for (uint32_t i = 0; schema && i < infer->node->input_count; ++i) KP_PASS(check_input(infer, schema, i));
+  return NULL;
+}
+
+// The element type that stands for |param|'s type in this node; UNDEFINED where the schema alone does not say.
+static kapell_type element_by_schema(const kp_infer* infer, const kp_op_schema* schema, const kp_param_schema* param) {
+  const kapell_type fixed = fixed_element(param->type);
+  if (fixed != KAPELL_UNDEFINED) return fixed;
+  for (uint32_t i = 0; i < infer->node->input_count; ++i) {
+    const kp_param_schema* input = param_of(schema->inputs, schema->input_count, i);
+    if (!input || strcmp(input->type, param->type) != 0 || (input->option == KP_PARAM_VARIADIC && !input->homogeneous)) continue;
+    if (kp_in_element(infer, i) != KAPELL_UNDEFINED) return kp_in_element(infer, i);
+  }
+  const kp_type_constraint* constraint = constraint_of(schema, param->type);
+  if (!constraint || constraint->others || !constraint->tensor_mask) return KAPELL_UNDEFINED;
+  const uint64_t mask = constraint->tensor_mask;
+  return (mask & (mask - 1)) == 0 ? (kapell_type)__builtin_ctzll(mask) : KAPELL_UNDEFINED;
+}
+
+void kp_infer_fill_types(kp_infer* infer) {
+  const kp_op_schema* schema = infer->node->schema;
+  for (uint32_t o = 0; schema && o < infer->node->output_count; ++o) {
+    kp_type* type = &infer->outputs[o];
+    const kp_param_schema* param = param_of(schema->outputs, schema->output_count, o);
+    if (!param || type->element != KAPELL_UNDEFINED || (type->kind != KAPELL_KIND_NONE && !has_dims(type->kind))) continue;
+    const kapell_type element = element_by_schema(infer, schema, param);
+    if (element == KAPELL_UNDEFINED) continue;
+    if (type->kind == KAPELL_KIND_NONE) *type = (kp_type){.kind = KAPELL_KIND_TENSOR, .rank = -1};
+    type->element = element;
+  }
+}
