@@ -201,6 +201,15 @@ static uint32_t source_index(const kp_type* out, const kp_type* in, uint32_t fla
   return index;
 }
 
+void kp_data_broadcast(kp_infer* infer) {
+  const kp_type *in = kp_in_tensor(infer, 0), *out = infer->outputs;
+  if (!kp_in_has_data(infer, 0) || !kp_out_wanted(infer, 0) || kp_type_small_count(in) < 0) return;
+  const int64_t count = kp_type_small_count(out);
+  uint32_t* source = kp_data_sources(infer, 0, 0, count);
+  for (uint32_t k = 0; source && k < (uint32_t)count; ++k) source[k] = source_index(out, in, k);
+  if (source) kp_data_pick(infer, 0, 0, source, (uint32_t)count);
+}
+
 static bool combine_ints(kp_infer* infer, kp_data_op op, const operand* a, const operand* b, operand* out, int64_t count) {
   const kapell_type element = a->type->element;
   kp_expr* result = kp_out_ints(infer, 0, count);

@@ -225,3 +225,20 @@ void kp_out_data_of(kp_infer* infer, uint32_t o, uint32_t i) {
   else if (kp_in_doubles(infer, i, &doubles))
     infer->out_known[o] = (kp_known){.floats = doubles.v, .count = doubles.n};
 }
+
+uint32_t* kp_data_sources(kp_infer* infer, uint32_t o, uint32_t i, int64_t count) {
+  if (!kp_out_wanted(infer, o) || count < 0 || count > KP_INFER_MAX_DATA || !kp_in_has_data(infer, i)) return NULL;
+  return kp_arena_new_array(infer->arena, uint32_t, count ? (size_t)count : 1);
+}
+
+void kp_data_pick(kp_infer* infer, uint32_t o, uint32_t i, const uint32_t* source, uint32_t count) {
+  kp_ints ints;
+  kp_doubles doubles;
+  if (kp_in_ints(infer, i, &ints)) {
+    kp_expr* out = kp_out_ints(infer, o, count);
+    for (uint32_t k = 0; out && k < count; ++k) out[k] = source[k] < ints.n ? ints.v[source[k]] : 0;
+  } else if (kp_in_doubles(infer, i, &doubles)) {
+    double* out = kp_out_doubles(infer, o, count);
+    for (uint32_t k = 0; out && k < count; ++k) out[k] = source[k] < doubles.n ? doubles.v[source[k]] : 0;
+  }
+}

@@ -180,7 +180,28 @@ kp_expr kp_dim_product(kp_infer* infer, const kp_expr* dims, int32_t count) {
   return product;
 }
 
+kp_status* kp_dim_of_data(kp_infer* infer, uint32_t i, kp_expr e, kp_expr* out) {
+  *out = e;
+  if (kp_data_at_least(infer, e, 0)) return NULL;
+  if (kp_data_is_number(infer, e)) return kp_in_error(infer, i, "%lld; expected 0 or more", (long long)e);
+  *out = kp_dim_fresh(infer);
+  return NULL;
+}
+
 // --- broadcasting -------------------------------------------------------------------------------------------------------
+static bool is_one(void* user, kp_expr symbol, int64_t* out) {
+  *out = 1;
+  return symbol == *(const kp_expr*)user;
+}
+
+// True where |small| is min(|large|, number >= 1): a table cut to the length of a sequence. Then the broadcast of both is |large|: they are
+// equal, or |small| is 1, or they do not fit.
+static bool covers(kp_infer* infer, kp_expr large, kp_expr small) {
+  int64_t value;
+  if (!infer->symbols || kp_expr_make(infer->symbols, KP_EXPR_MIN, large, small) != small) return false;
+  return kp_expr_eval(infer->symbols, small, is_one, &large, &value) && value == 1;
+}
+
 kp_status* kp_broadcast_into(kp_infer* infer, uint32_t i, const kp_expr* dims, int32_t rank, kp_expr* result, int32_t result_rank) {
   kp_expr* tail = result + (result_rank - rank);
   for (int32_t d = 0; d < rank; ++d) {
@@ -191,7 +212,10 @@ kp_status* kp_broadcast_into(kp_infer* infer, uint32_t i, const kp_expr* dims, i
     } else if (kp_is_number(have) && kp_is_number(add)) {
       return kp_in_error(infer, i, "dim %d is %lld; expected 1 or %lld (broadcasting)", d, (long long)add, (long long)have);
     } else if (kp_is_symbol(have) && kp_is_symbol(add)) {
-      tail[d] = kp_dim_fresh(infer);  // either may be 1
+      if (covers(infer, add, have))
+        tail[d] = add;
+      else if (!covers(infer, have, add))
+        tail[d] = kp_dim_fresh(infer);  // either may be 1
     } else {
       tail[d] = kp_dim_merge(have, add);  // a number other than 1: the symbol is that number or 1
     }

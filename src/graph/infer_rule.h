@@ -119,6 +119,12 @@ double* kp_out_doubles(kp_infer* infer, uint32_t o, int64_t count);
 // Output |o| has the contents of input |i|.
 void kp_out_data_of(kp_infer* infer, uint32_t o, uint32_t i);
 void kp_out_drop_data(kp_infer* infer, uint32_t o);
+// Element k of output |o| is element source[k] of input |i|, where that input's contents are known. Sources are in range.
+void kp_data_pick(kp_infer* infer, uint32_t o, uint32_t i, const uint32_t* source, uint32_t count);
+// Room for |count| sources; NULL where contents of input |i| are not known, output |o| is not wanted, or |count| (-1: not known) is too large.
+uint32_t* kp_data_sources(kp_infer* infer, uint32_t o, uint32_t i, int64_t count);
+// Output 0 is input 0 broadcast to output 0's dims.
+void kp_data_broadcast(kp_infer* infer);
 bool kp_data_is_float(kapell_type type);  // float types whose contents are followed
 bool kp_data_is_int(kapell_type type);    // integer types and bool
 // |x| as an expression where it is a whole number below 2^53.
@@ -167,8 +173,10 @@ KP_MUST_USE kp_status* kp_infer_same(kp_infer* infer);
 KP_MUST_USE kp_status* kp_infer_broadcast2(kp_infer* infer);
 // Softmax and its like: the shape of input 0, attribute "axis" checked.
 KP_MUST_USE kp_status* kp_infer_softmax(kp_infer* infer);
-// Concatenation of inputs [first, first + count * step) in steps of |step| along attribute "axis".
+// Output 0: inputs |first|, |first| + |step|, ... one after the other along attribute "axis".
 KP_MUST_USE kp_status* kp_infer_concat(kp_infer* infer, uint32_t first, uint32_t step);
+// A dim from element |e| of a shape: fresh where it may be negative; error for a negative number.
+KP_MUST_USE kp_status* kp_dim_of_data(kp_infer* infer, uint32_t i, kp_expr e, kp_expr* out);
 
 // --- bodies (infer.c; only at load, where infer->engine is set) ------------------------------------------------------------
 // Infers |body| with these types (and contents; may be NULL) for its inputs (|count| of them; NULL: as stated). Results are in the body's
@@ -192,7 +200,7 @@ void kp_infer_fill_types(kp_infer* infer);
 // --- tables -------------------------------------------------------------------------------------------------------------
 // One line a family; X(name) stands for kp_infer_rules_<name>[], ended by a row whose op is NULL.
 #define KP_INFER_FAMILIES(X) \
-  X(math) X(matmul) X(nn) X(norm)
+  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice)
 #define KP_INFER_DECLARE(name) extern const kp_infer_rule kp_infer_rules_##name[];
 KP_INFER_FAMILIES(KP_INFER_DECLARE)
 
