@@ -93,6 +93,13 @@ bool kp_data_whole(double x, kp_expr* out) {
   return true;
 }
 
+bool kp_value_number(const kapell_value* value, int64_t* out_whole, double* out_real) {
+  *out_whole = 0;
+  if (value->kind != KAPELL_KIND_TENSOR || value->memory || kp_value_count(value) == 0) return false;
+  if (kp_data_is_int(value->type)) read_int(value, 0, out_whole);
+  return (kp_data_is_int(value->type) || kp_data_is_float(value->type)) && read_double(value, 0, out_real);
+}
+
 static bool ints_of_constant(kp_infer* infer, const kapell_value* value, kp_ints* out) {
   const size_t count = kp_value_count(value);
   // The usual case costs nothing: aligned int64, read in place. At load, numbers that look like symbols must be moved.

@@ -74,7 +74,8 @@ static kp_status* reduced_tail(kp_infer* infer, uint32_t o, kapell_type element,
 }
 
 static kp_status* layer_normalization(kp_infer* infer) {
-  KP_PASS(kp_infer_same(infer));
+  const kapell_type scale = kp_in_element(infer, 1);
+  kp_out_shape_of(infer, 0, infer->node->version < 17 && scale != KAPELL_UNDEFINED ? scale : kp_in_element(infer, 0), 0);
   kapell_type stash;
   KP_PASS(kp_attr_element(infer, "stash_type", KAPELL_FLOAT, &stash));
   const int32_t rank = kp_in_rank(infer, 0);

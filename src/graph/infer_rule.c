@@ -13,13 +13,13 @@ static kapell_code error_code(const kp_infer* infer) {
 
 const char* kp_in_name(const kp_infer* infer, uint32_t i, char* buffer, size_t capacity) {
   const kp_op_schema* schema = infer->node->schema;
-  if (!schema || schema->input_count == 0) {
+  kp_param_schema param;
+  if (!schema || !kp_schema_input_of(schema, i, &param)) {
     snprintf(buffer, capacity, "%u", i);
-  } else if (i < schema->input_count && schema->inputs[i].option != KP_PARAM_VARIADIC) {
-    return schema->inputs[i].name;
+  } else if (param.option != KP_PARAM_VARIADIC) {
+    return param.name;
   } else {
-    const uint32_t last = schema->input_count - 1u;
-    snprintf(buffer, capacity, "%s[%u]", schema->inputs[last].name, i >= last ? i - last : i);
+    snprintf(buffer, capacity, "%s[%u]", param.name, i + 1u - schema->input_count);
   }
   return buffer;
 }

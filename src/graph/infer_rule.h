@@ -127,6 +127,8 @@ uint32_t* kp_data_sources(kp_infer* infer, uint32_t o, uint32_t i, int64_t count
 void kp_data_broadcast(kp_infer* infer);
 bool kp_data_is_float(kapell_type type);  // float types whose contents are followed
 bool kp_data_is_int(kapell_type type);    // integer types and bool
+// First element of a tensor of such a type, as an integer (where it is whole) and as a double. False: empty, not on the host, other type.
+bool kp_value_number(const kapell_value* value, int64_t* out_whole, double* out_real);
 // |x| as an expression where it is a whole number below 2^53.
 bool kp_data_whole(double x, kp_expr* out);
 // An element that cannot be told: fresh at load. While specialising there are none: false, and the contents are dropped.
@@ -200,7 +202,7 @@ void kp_infer_fill_types(kp_infer* infer);
 // --- tables -------------------------------------------------------------------------------------------------------------
 // One line a family; X(name) stands for kp_infer_rules_<name>[], ended by a row whose op is NULL.
 #define KP_INFER_FAMILIES(X) \
-  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice)
+  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice) X(index) X(reduce) X(generator)
 #define KP_INFER_DECLARE(name) extern const kp_infer_rule kp_infer_rules_##name[];
 KP_INFER_FAMILIES(KP_INFER_DECLARE)
 

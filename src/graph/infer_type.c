@@ -102,83 +102,86 @@ kp_status* kp_type_merge(const kp_symbols* symbols, kp_arena* arena, const kp_ty
 }
 
 // --- schemas ------------------------------------------------------------------------------------------------------------
-static const kp_param_schema* param_of(const kp_param_schema* params, uint32_t count, uint32_t i) {
-  if (i < count) return &params[i];
-  return count > 0 && params[count - 1].option == KP_PARAM_VARIADIC ? &params[count - 1] : NULL;
-}
-
-static const kp_type_constraint* constraint_of(const kp_op_schema* schema, const char* name) {
-  for (uint32_t k = 0; k < schema->constraint_count; ++k) {
-    if (strcmp(schema->constraints[k].name, name) == 0) return &schema->constraints[k];
+// The set of element types that |types| allows for a value of |type|'s form. Forms that masks do not describe (maps, sequences of
+// them): everything.
+static uint64_t allowed_elements(const kp_type_constraint* types, const kp_type* type, kapell_type* out_element) {
+  *out_element = type->element;
+  if (type->kind == KAPELL_KIND_TENSOR) return types->tensors;
+  const kp_type* inner = type->inner;
+  uint64_t allowed = 0;
+  if (type->kind == KAPELL_KIND_SEQUENCE && inner && inner->kind == KAPELL_KIND_TENSOR) allowed = types->sequences;
+  if (type->kind == KAPELL_KIND_OPTIONAL && inner && inner->kind == KAPELL_KIND_TENSOR) allowed = types->optionals;
+  if (type->kind == KAPELL_KIND_OPTIONAL && inner && inner->kind == KAPELL_KIND_SEQUENCE && inner->inner) {
+    allowed = types->optional_sequences;
+    inner = inner->inner;
   }
-  return NULL;
+  *out_element = allowed ? inner->element : KAPELL_UNDEFINED;
+  return allowed;
 }
 
-// "tensor(int64)" -> INT64; UNDEFINED for anything else.
-static kapell_type fixed_element(const char* text) {
-  const size_t length = strlen(text);
-  if (length < 8 || memcmp(text, "tensor(", 7) != 0 || text[length - 1] != ')') return KAPELL_UNDEFINED;
-  return kp_type_parse((kp_str){text + 7, length - 8});
+static kp_status* wrong_type(const kp_infer* infer, uint32_t i) {
+  kp_strbuf buf = {0};
+  if (infer->graph) kp_type_describe(infer->graph->model, infer->inputs[i], &buf);
+  kp_status* status = kp_in_error(infer, i, "%s is no type that %s of opset %u takes", buf.data ? buf.data : kp_type_name(kp_in_element(infer, i)),
+                                  infer->node->op, infer->node->schema->since);
+  kp_strbuf_free(&buf);
+  return status;
 }
 
-static kp_status* wrong_type(const kp_infer* infer, uint32_t i, const kp_op_schema* schema, const char* expected) {
-  return kp_in_error(infer, i, "%s; %s of opset %d does not take it (%s)", kp_type_name(kp_in_element(infer, i)), schema->name,
-                     schema->since, expected);
-}
-
-static kp_status* check_input(const kp_infer* infer, const kp_op_schema* schema, uint32_t i) {
-  const kapell_type element = kp_in_element(infer, i);
-  const kp_param_schema* param = param_of(schema->inputs, schema->input_count, i);
-  if (element == KAPELL_UNDEFINED || !param) return NULL;
-  const kp_type_constraint* constraint = constraint_of(schema, param->type);
-  if (!constraint) {
-    const kapell_type fixed = fixed_element(param->type);
-    return fixed != KAPELL_UNDEFINED && fixed != element ? wrong_type(infer, i, schema, param->type) : NULL;
-  }
-  if (constraint->tensor_mask && !(constraint->tensor_mask & kp_type_mask(element))) return wrong_type(infer, i, schema, param->type);
-  if (param->option == KP_PARAM_VARIADIC && !param->homogeneous) return NULL;
+// Inputs whose types are one variable must agree. |type| is the text of the schema: equal texts need not be one pointer.
+static kp_status* check_same(const kp_infer* infer, uint32_t i, const char* type, kapell_type element) {
   for (uint32_t k = 0; k < i; ++k) {
-    const kp_param_schema* other = param_of(schema->inputs, schema->input_count, k);
+    kp_param_schema other;
     const kapell_type have = kp_in_element(infer, k);
-    if (!other || strcmp(other->type, param->type) != 0 || have == KAPELL_UNDEFINED) continue;
-    if (other->option == KP_PARAM_VARIADIC && !other->homogeneous) continue;
+    if (have == KAPELL_UNDEFINED || !kp_schema_input_of(infer->node->schema, k, &other) || strcmp(other.type, type) != 0) continue;
+    if (other.option == KP_PARAM_VARIADIC && !other.homogeneous) continue;
     char buffer[128];
     if (have != element)
       return kp_in_error(infer, i, "%s; expected %s, as input '%s' has", kp_type_name(element), kp_type_name(have),
                          kp_in_name(infer, k, buffer, sizeof buffer));
-    break;  // that one was compared with those before it
+    return NULL;  // that one was compared with those before it
   }
   return NULL;
+}
+
+static kp_status* check_input(const kp_infer* infer, uint32_t i) {
+  kp_param_schema param;
+  if (!kp_in_given(infer, i) || infer->inputs[i]->kind == KAPELL_KIND_NONE) return NULL;
+  if (!kp_schema_input_of(infer->node->schema, i, &param)) return NULL;
+  const kp_type_constraint types = kp_schema_types(infer->node->schema, param.type);
+  kapell_type element;
+  const uint64_t allowed = allowed_elements(&types, infer->inputs[i], &element);
+  if (element != KAPELL_UNDEFINED && !(allowed & kp_type_mask(element))) return wrong_type(infer, i);
+  if (element == KAPELL_UNDEFINED || infer->inputs[i]->kind != KAPELL_KIND_TENSOR) return NULL;
+  return param.option == KP_PARAM_VARIADIC && !param.homogeneous ? NULL : check_same(infer, i, param.type, element);
 }
 
 kp_status* kp_infer_check_types(const kp_infer* infer) {
-  const kp_op_schema* schema = infer->node->schema;
-  for (uint32_t i = 0; schema && i < infer->node->input_count; ++i) KP_PASS(check_input(infer, schema, i));
+  for (uint32_t i = 0; infer->node->schema && i < infer->node->input_count; ++i) KP_PASS(check_input(infer, i));
   return NULL;
 }
 
-// The element type that stands for |param|'s type in this node; UNDEFINED where the schema alone does not say.
-static kapell_type element_by_schema(const kp_infer* infer, const kp_op_schema* schema, const kp_param_schema* param) {
-  const kapell_type fixed = fixed_element(param->type);
-  if (fixed != KAPELL_UNDEFINED) return fixed;
+// The element type that stands for a parameter's |type| in this node; UNDEFINED where the schema alone does not say.
+static kapell_type element_by_schema(const kp_infer* infer, const char* type) {
+  const kp_type_constraint types = kp_schema_types(infer->node->schema, type);
+  if (types.sequences || types.optionals || types.optional_sequences || types.others[0]) return KAPELL_UNDEFINED;
+  if (types.tensors && (types.tensors & (types.tensors - 1)) == 0) return (kapell_type)__builtin_ctzll(types.tensors);
   for (uint32_t i = 0; i < infer->node->input_count; ++i) {
-    const kp_param_schema* input = param_of(schema->inputs, schema->input_count, i);
-    if (!input || strcmp(input->type, param->type) != 0 || (input->option == KP_PARAM_VARIADIC && !input->homogeneous)) continue;
+    kp_param_schema input;
+    if (!kp_schema_input_of(infer->node->schema, i, &input) || strcmp(input.type, type) != 0) continue;
+    if (input.option == KP_PARAM_VARIADIC && !input.homogeneous) continue;
     if (kp_in_element(infer, i) != KAPELL_UNDEFINED) return kp_in_element(infer, i);
   }
-  const kp_type_constraint* constraint = constraint_of(schema, param->type);
-  if (!constraint || constraint->others || !constraint->tensor_mask) return KAPELL_UNDEFINED;
-  const uint64_t mask = constraint->tensor_mask;
-  return (mask & (mask - 1)) == 0 ? (kapell_type)__builtin_ctzll(mask) : KAPELL_UNDEFINED;
+  return KAPELL_UNDEFINED;
 }
 
 void kp_infer_fill_types(kp_infer* infer) {
-  const kp_op_schema* schema = infer->node->schema;
-  for (uint32_t o = 0; schema && o < infer->node->output_count; ++o) {
+  for (uint32_t o = 0; infer->node->schema && o < infer->node->output_count; ++o) {
     kp_type* type = &infer->outputs[o];
-    const kp_param_schema* param = param_of(schema->outputs, schema->output_count, o);
-    if (!param || type->element != KAPELL_UNDEFINED || (type->kind != KAPELL_KIND_NONE && !has_dims(type->kind))) continue;
-    const kapell_type element = element_by_schema(infer, schema, param);
+    kp_param_schema param;
+    if (type->element != KAPELL_UNDEFINED || (type->kind != KAPELL_KIND_NONE && !has_dims(type->kind))) continue;
+    if (!kp_schema_output_of(infer->node->schema, o, &param)) continue;
+    const kapell_type element = element_by_schema(infer, param.type);
     if (element == KAPELL_UNDEFINED) continue;
     if (type->kind == KAPELL_KIND_NONE) *type = (kp_type){.kind = KAPELL_KIND_TENSOR, .rank = -1};
     type->element = element;
