@@ -43,6 +43,7 @@ static inline size_t kt_below(size_t n) { return kt_random() % n; }
 
 // |n| random floats in memory of exactly that size, so that sanitizers see a read past the end. Release with free.
 static inline float* kt_input(size_t n) {
+  if (n > PTRDIFF_MAX / sizeof(float)) abort();
   float* p = malloc(n ? n * sizeof(float) : 1);
   assert_non_null(p);
   for (size_t i = 0; i < n; ++i) p[i] = kt_uniform();

@@ -7,7 +7,7 @@
 //
 // Types:   kp_vf   KP_VF_LANES floats            kp_vi   as many int32            kp_vm   a mask, one truth a lane
 // Loads:   kp_vf_load and kp_vf_store need no alignment. kp_vf_loadn / kp_vf_storen touch exactly |n| elements,
-//          0 <= n <= KP_VF_LANES; lanes past |n| read as zero.
+//          0 <= n <= KP_VF_LANES; lanes past |n| read as zero, or for kp_vf_loadn_or as the lanes of its last argument.
 // Arithmetic: kp_vf_fma(a, b, c) = a*b + c, fused wherever the hardware has it (the scalar variant rounds twice, so
 //          results of variants differ by rounding). kp_vf_fnma(a, b, c) = c - a*b.
 // NaN:     kp_vf_min(a, b) and kp_vf_max(a, b) are (a < b ? a : b) and (a > b ? a : b): when either is NaN the answer
@@ -19,6 +19,7 @@
 #ifndef KP_PROVIDER_CPU_SIMD_F32_H_
 #define KP_PROVIDER_CPU_SIMD_F32_H_
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -22,6 +22,10 @@ KP_INLINE __m256i kp_avx2_tail_mask(size_t n) {
 KP_INLINE kp_vf kp_vf_loadn(const float* p, size_t n) {
   return _mm256_maskload_ps(p, kp_avx2_tail_mask(n));
 }
+KP_INLINE kp_vf kp_vf_loadn_or(const float* p, size_t n, kp_vf rest) {
+  const __m256i mask = kp_avx2_tail_mask(n);
+  return _mm256_blendv_ps(rest, _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
+}
 // Masked stores are microcoded on several AMD generations; pieces of 4, 2 and 1 are quick everywhere.
 KP_INLINE void kp_vf_storen(float* p, kp_vf v, size_t n) {
   __m128 part = _mm256_castps256_ps128(v);

@@ -27,6 +27,9 @@ KP_INLINE void kp_vf_store(float* p, kp_vf v) { _mm512_storeu_ps(p, v); }
 KP_INLINE kp_vf kp_vf_loadn(const float* p, size_t n) {
   return _mm512_maskz_loadu_ps(kp_avx512_tail_mask(n), p);
 }
+KP_INLINE kp_vf kp_vf_loadn_or(const float* p, size_t n, kp_vf rest) {
+  return _mm512_mask_loadu_ps(rest, kp_avx512_tail_mask(n), p);
+}
 KP_INLINE void kp_vf_storen(float* p, kp_vf v, size_t n) {
   _mm512_mask_storeu_ps(p, kp_avx512_tail_mask(n), v);
 }

@@ -19,6 +19,12 @@ KP_INLINE kp_vf kp_vf_loadn(const float* p, size_t n) {
   memcpy(lanes, p, (n < 4 ? n : 4) * sizeof(float));
   return vld1q_f32(lanes);
 }
+KP_INLINE kp_vf kp_vf_loadn_or(const float* p, size_t n, kp_vf rest) {
+  float lanes[4];
+  vst1q_f32(lanes, rest);
+  memcpy(lanes, p, (n < 4 ? n : 4) * sizeof(float));
+  return vld1q_f32(lanes);
+}
 KP_INLINE void kp_vf_storen(float* p, kp_vf v, size_t n) {
   float lanes[4];
   vst1q_f32(lanes, v);

@@ -3,8 +3,6 @@
 #ifndef KP_PROVIDER_CPU_SIMD_F32_SCALAR_H_
 #define KP_PROVIDER_CPU_SIMD_F32_SCALAR_H_
 
-#include <math.h>
-
 #define KP_VF_LANES 1
 
 typedef float kp_vf;
@@ -19,6 +17,8 @@ KP_INLINE kp_vf kp_vf_loadn(const float* p, size_t n) { return n ? *p : 0.0f; }
 KP_INLINE void kp_vf_storen(float* p, kp_vf v, size_t n) {
   if (n) *p = v;
 }
+
+KP_INLINE kp_vf kp_vf_loadn_or(const float* p, size_t n, kp_vf rest) { return n ? *p : rest; }
 
 KP_INLINE kp_vf kp_vf_add(kp_vf a, kp_vf b) { return a + b; }
 KP_INLINE kp_vf kp_vf_sub(kp_vf a, kp_vf b) { return a - b; }

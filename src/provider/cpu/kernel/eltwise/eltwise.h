@@ -7,6 +7,7 @@
 #ifndef KP_PROVIDER_CPU_KERNEL_ELTWISE_ELTWISE_H_
 #define KP_PROVIDER_CPU_KERNEL_ELTWISE_ELTWISE_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "provider/cpu/kernel/epilogue.h"

@@ -7,6 +7,7 @@
 
 #include "provider/cpu/kernel/activate.h"
 #include "provider/cpu/simd/f32.h"
+#include "provider/cpu/simd/transpose.h"
 
 // Register blocking: ROWS x VECS accumulators, VECS vectors of B and one of A must fit the register file.
 #if defined(KP_ISA_AVX512)
@@ -371,10 +372,19 @@ static void pack_panel_plain(size_t k, size_t cols, const float* b, size_t b_str
 }
 
 static void pack_panel_transposed(size_t k, size_t cols, const float* b, size_t b_stride, float* out) {
-  for (size_t i = 0; i < k; ++i) {
-    size_t j = 0;
-    for (; j < cols; ++j) out[i * PANEL + j] = b[j * b_stride + i];
-    for (; j < PANEL; ++j) out[i * PANEL + j] = 0.0f;
+  size_t j = 0;
+  for (; j + KP_TRANSPOSE <= cols; j += KP_TRANSPOSE) {
+    const float* rows = b + j * b_stride;
+    size_t i = 0;
+    for (; i + KP_TRANSPOSE <= k; i += KP_TRANSPOSE) {
+      kp_transpose_square(rows + i, b_stride, out + i * PANEL + j, PANEL);
+    }
+    for (; i < k; ++i) {
+      for (size_t c = 0; c < KP_TRANSPOSE; ++c) out[i * PANEL + j + c] = rows[c * b_stride + i];
+    }
+  }
+  for (; j < PANEL; ++j) {
+    for (size_t i = 0; i < k; ++i) out[i * PANEL + j] = j < cols ? b[j * b_stride + i] : 0.0f;
   }
 }
 
