@@ -20,4 +20,9 @@ typedef struct kp_build_options {
 // A node whose operator is in no table keeps schema NULL (a provider may know it).
 KP_MUST_USE kp_status* kp_model_build(kp_onnx_model* source, const kp_build_options* options, kp_model** out_model);
 
+// Replaces |node| by the body that ONNX gives its operator in terms of others. *out_expanded is false, and nothing is changed, where
+// the tables have none: the operator is primitive, or its body depends on attributes or types (function_bodies.inl lists those).
+// The new nodes carry the old one's origins. Errors: OUT_OF_MEMORY, INVALID_MODEL (more inputs than the body has).
+KP_MUST_USE kp_status* kp_graph_expand_function(kp_graph* graph, kp_node_id node, bool* out_expanded);
+
 #endif  // KP_GRAPH_BUILD_H_

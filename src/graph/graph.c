@@ -33,6 +33,7 @@ void kp_model_free(kp_model* model) {
   kp_interner_free(&model->names);
   kp_arena_free(&model->arena);
   kp_onnx_model_close(model->source);
+  kp_onnx_model_close(model->library);
   kp_free(model);
 }
 

@@ -134,6 +134,7 @@ typedef struct kp_model {
   kp_interner names;
   kp_symbols symbols;
   kp_onnx_model* source;  // owned: constants point into its bytes
+  kp_onnx_model* library;  // owned: bodies of ONNX's own functions; NULL until one is expanded
   kp_origin* origins;
   uint32_t origin_count, origin_capacity;
   kapell_value** constants;  // tensors of attributes, released with the model

@@ -22,7 +22,7 @@ typedef struct kp_op_schema {
   uint16_t first_input, first_output, first_attr, first_constraint;  // private to schema.c
   uint8_t input_count, output_count, attr_count, constraint_count;   // of the lists below; a variadic parameter is one
   bool deprecated;    // not to be used at |since| and later
-  bool has_function;  // ONNX gives a body in terms of other operators (expand.h has those that do not depend on the node)
+  bool has_function;  // ONNX gives a body in terms of other operators (kp_graph_expand_function)
 } kp_op_schema;
 
 typedef struct kp_param_schema {
