@@ -1,0 +1,282 @@
+// Normalizations over trailing or grouped elements: LayerNormalization, RMSNormalization, InstanceNormalization,
+// GroupNormalization, LpNormalization, MeanVarianceNormalization. Moments are summed in f64.
+#include <math.h>
+
+#include "provider/cpu/op/copy.h"
+
+static kp_status* no_memory(void) { return KP_ERROR(OUT_OF_MEMORY, "planning a node"); }
+
+// Rows of |cols| elements, each normalized by itself; element i of row r is scaled by gamma[(r % period) * gamma_row + i * step].
+typedef struct kp_norm_params {
+  size_t rows, cols;
+  double epsilon;
+  bool rms;
+  size_t scale_period;   // rows after which scale and shift repeat (channels, groups); 1: the same for all rows
+  size_t scale_row;      // elements of scale from one row of the period to the next
+  size_t scale_run;      // elements of a row that share one element of scale; 1: each has its own
+  size_t expanded;       // bytes of scratch for a scale that has to be broadcast first; 0: none
+} kp_norm_params;
+
+#define NORM_ROW(type)                                                                                              \
+  static void norm_row_##type(const kp_norm_params* p, size_t row, const type* x, type* y, const type* scale,       \
+                              const type* shift, double* out_mean, double* out_inverse) {                           \
+    double mean = 0, square = 0;                                                                                    \
+    if (!p->rms) {                                                                                                  \
+      for (size_t i = 0; i < p->cols; ++i) mean += (double)x[i];                                                    \
+      mean /= (double)p->cols;                                                                                      \
+    }                                                                                                               \
+    for (size_t i = 0; i < p->cols; ++i) square += ((double)x[i] - mean) * ((double)x[i] - mean);                   \
+    const double inverse = 1 / sqrt(square / (double)p->cols + p->epsilon);                                         \
+    const size_t at = row % p->scale_period * p->scale_row;                                                         \
+    for (size_t i = 0; i < p->cols; ++i) {                                                                          \
+      const size_t s = at + i / p->scale_run;                                                                       \
+      const double normal = ((double)x[i] - mean) * inverse * (scale ? (double)scale[s] : 1);                       \
+      y[i] = (type)(normal + (shift ? (double)shift[s] : 0));                                                       \
+    }                                                                                                               \
+    *out_mean = mean;                                                                                               \
+    *out_inverse = inverse;                                                                                         \
+  }
+NORM_ROW(float)
+NORM_ROW(double)
+
+typedef struct kp_norm_job {
+  const kp_norm_params* params;
+  const kapell_value* x;
+  kapell_value *y, *mean, *inverse;  // the last two may be NULL
+  const void *scale, *shift;         // may be NULL
+  size_t tasks;
+} kp_norm_job;
+
+static void store(kapell_value* value, size_t index, double number) {
+  if (!value) return;
+  if (value->type == KAPELL_DOUBLE) ((double*)value->data)[index] = number;
+  else ((float*)value->data)[index] = (float)number;
+}
+
+static void norm_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const kp_norm_job* job = arg;
+  const kp_norm_params* p = job->params;
+  size_t first, last;
+  kp_share(p->rows, job->tasks, task, &first, &last);
+  for (size_t row = first; row < last; ++row) {
+    double mean, inverse;
+    const size_t at = row * p->cols;
+    if (job->x->type == KAPELL_FLOAT)
+      norm_row_float(p, row, (const float*)job->x->data + at, (float*)job->y->data + at, job->scale, job->shift, &mean, &inverse);
+    else
+      norm_row_double(p, row, (const double*)job->x->data + at, (double*)job->y->data + at, job->scale, job->shift, &mean, &inverse);
+    store(job->mean, row, mean);
+    store(job->inverse, row, inverse);
+  }
+}
+
+static kp_status* run_rows(const kp_op_run* run, kp_norm_job* job) {
+  job->x = run->inputs[0];
+  job->y = run->outputs[0];
+  const size_t count = kp_value_count(job->x);
+  if (!count) return NULL;
+  const int threads = kp_op_width(run->width, count * 3);
+  job->tasks = (size_t)threads;
+  kp_parallel_for(threads, job->tasks, norm_task, job);
+  return NULL;
+}
+
+// --- LayerNormalization, RMSNormalization ------------------------------------------------------------------------------------
+static kp_status* check_scale(const kapell_value* x, const kapell_value* scale, int32_t axis, const char* name) {
+  if (!scale) return NULL;
+  if (scale->type != x->type) return KP_ERROR(RUN_FAILED, "%s is %s, not %s", name, kp_type_name(scale->type), kp_type_name(x->type));
+  for (int32_t d = 1; d <= scale->rank; ++d) {
+    const int64_t dim = scale->dims[scale->rank - d];
+    const bool inside = d <= x->rank - axis;
+    if (dim != 1 && (!inside || dim != x->dims[x->rank - d]))
+      return KP_ERROR(RUN_FAILED, "%s does not broadcast to the normalized dims", name);
+  }
+  return NULL;
+}
+
+static kp_status* layer_plan(kp_op_plan* plan) {
+  kp_norm_params* params = kp_arena_new(plan->arena, kp_norm_params);
+  if (!params) return no_memory();
+  plan->params = params;
+  const kapell_value *x = plan->inputs[0], *scale = plan->inputs[1], *shift = kp_plan_input(plan, 2);
+  const int64_t stated = kp_node_attr_i(plan->node, "axis", -1);
+  int32_t axis;
+  if (!kp_axis(stated, x->rank, &axis)) return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated, (int)x->rank);
+  KP_PASS(check_scale(x, scale, axis, "scale"));
+  KP_PASS(check_scale(x, shift, axis, "bias"));
+  params->rows = kp_span(x, 0, axis);
+  params->cols = kp_span(x, axis, x->rank);
+  params->epsilon = (double)kp_node_attr_f(plan->node, "epsilon", 1e-5f);
+  params->rms = strcmp(plan->node->op, "LayerNormalization") != 0;
+  params->scale_period = params->scale_run = 1;
+  const bool whole = kp_value_count(scale) == params->cols && (!shift || kp_value_count(shift) == params->cols);
+  params->expanded = whole ? 0 : (params->cols * sizeof(double) + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
+  plan->scratch_bytes = params->expanded * 2;
+  return NULL;
+}
+
+// |value| broadcast over the normalized dims of |x|, into |room| where it is not there already.
+static kp_status* broadcast(const kp_op_run* run, const kapell_value* value, char* room, const void** out_data) {
+  const kp_norm_params* params = run->params;
+  *out_data = value ? value->data : NULL;
+  if (!value || !params->expanded) return NULL;
+  const kapell_value* x = run->inputs[0];
+  int32_t rank = 0;
+  int64_t dims[KP_MAX_RANK], to[KP_MAX_RANK], from[KP_MAX_RANK], own[KP_MAX_RANK];
+  for (size_t span = 1; span < params->cols; ++rank) span *= (size_t)x->dims[x->rank - 1 - rank];
+  if (rank < value->rank) rank = kp_min_i64(value->rank, x->rank) == value->rank ? value->rank : x->rank;
+  kp_strides(value->rank, value->dims, own);
+  for (int32_t d = 0; d < rank; ++d) {
+    const int32_t mine = d - (rank - value->rank);
+    const bool inner = kp_span(x, x->rank - rank + d, x->rank) <= params->cols;
+    dims[d] = inner ? x->dims[x->rank - rank + d] : 1;
+    from[d] = mine >= 0 && value->dims[mine] != 1 ? own[mine] : 0;
+  }
+  kp_strides(rank, dims, to);
+  kp_copy copy;
+  kp_copy_init(&copy, rank, dims, to, from);
+  kapell_value target = {.kind = KAPELL_KIND_TENSOR, .type = value->type, .data = room};
+  *out_data = room;
+  return kp_copy_run(&copy, &target, 0, value, 0, 1);
+}
+
+static kp_status* layer_run(const kp_op_run* run) {
+  const kp_norm_params* params = run->params;
+  kp_norm_job job = {.params = params, .mean = params->rms ? NULL : kp_run_result(run, 1)};
+  job.inverse = params->rms ? kp_run_result(run, 1) : kp_run_result(run, 2);
+  char* room = run->scratch;
+  KP_PASS(broadcast(run, run->inputs[1], room, &job.scale));
+  KP_PASS(broadcast(run, kp_run_input(run, 2), room + params->expanded, &job.shift));
+  return run_rows(run, &job);
+}
+
+// --- InstanceNormalization, GroupNormalization: one row a channel or a group -------------------------------------------------
+static kp_status* channel_plan(kp_op_plan* plan) {
+  kp_norm_params* params = kp_arena_new(plan->arena, kp_norm_params);
+  if (!params) return no_memory();
+  plan->params = params;
+  const kapell_value *x = plan->inputs[0], *scale = plan->inputs[1];
+  const bool group = strcmp(plan->node->op, "GroupNormalization") == 0;
+  const size_t channels = (size_t)x->dims[1], groups = group ? (size_t)kp_node_attr_i(plan->node, "num_groups", 1) : channels;
+  if (!groups || channels % groups) return KP_ERROR(RUN_FAILED, "%zu channels in %zu groups", channels, groups);
+  const bool per_group = group && plan->node->version < 21;
+  if (kp_value_count(scale) != (per_group ? groups : channels))
+    return KP_ERROR(RUN_FAILED, "scale has %zu elements for %zu channels", kp_value_count(scale), channels);
+  params->epsilon = (double)kp_node_attr_f(plan->node, "epsilon", 1e-5f);
+  params->rows = (size_t)x->dims[0] * groups;
+  params->cols = params->rows ? kp_value_count(x) / params->rows : 0;
+  params->scale_period = groups ? groups : 1;
+  params->scale_row = per_group ? 1 : channels / groups;
+  params->scale_run = per_group || !params->cols ? kp_max_size(params->cols, 1) : params->cols / params->scale_row;
+  return NULL;
+}
+
+static kp_status* channel_run(const kp_op_run* run) {
+  kp_norm_job job = {.params = run->params, .scale = run->inputs[1]->data, .shift = run->inputs[2]->data};
+  return run_rows(run, &job);
+}
+
+// --- LpNormalization, MeanVarianceNormalization ------------------------------------------------------------------------------
+#define LP_LINE(type)                                                                                  \
+  static void lp_line_##type(size_t count, size_t step, int64_t p, const type* x, type* y) {           \
+    double sum = 0;                                                                                    \
+    for (size_t i = 0; i < count; ++i) {                                                               \
+      const double u = (double)x[i * step];                                                            \
+      sum += p == 1 ? fabs(u) : u * u;                                                                 \
+    }                                                                                                  \
+    const double norm = p == 1 ? sum : sqrt(sum);                                                      \
+    for (size_t i = 0; i < count; ++i) y[i * step] = norm == 0 ? 0 : (type)((double)x[i * step] / norm); \
+  }
+LP_LINE(float)
+LP_LINE(double)
+
+static kp_status* lp_run(const kp_op_run* run) {
+  const kapell_value* x = run->inputs[0];
+  int32_t axis;
+  const int64_t stated = kp_node_attr_i(run->node, "axis", -1), p = kp_node_attr_i(run->node, "p", 2);
+  if (!kp_axis(stated, x->rank, &axis)) return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated, (int)x->rank);
+  const size_t count = (size_t)x->dims[axis], inner = kp_span(x, axis + 1, x->rank), lines = kp_span(x, 0, axis) * inner;
+  for (size_t line = 0; line < lines; ++line) {
+    const size_t at = line / inner * count * inner + line % inner;
+    if (x->type == KAPELL_FLOAT) lp_line_float(count, inner, p, (const float*)x->data + at, (float*)run->outputs[0]->data + at);
+    else lp_line_double(count, inner, p, (const double*)x->data + at, (double*)run->outputs[0]->data + at);
+  }
+  return NULL;
+}
+
+static kp_reason lp_supports(const kp_op_query* query) {
+  const int64_t p = kp_node_attr_i(query->node, "p", 2);
+  KP_REQUIRE(query, p == 1 || p == 2, "p=%lld; ONNX allows 1 and 2", (long long)p);
+  return KP_SUPPORTED;
+}
+
+// (x - mean) / (deviation + 1e-9) over the axes, as ONNX's function body has it.
+#define MVN(type)                                                                                               \
+  static void mvn_##type(const kp_copy* kept, const kp_copy* over, const type* x, type* y) {                    \
+    int64_t index[KP_MAX_RANK], at[KP_MAX_RANK];                                                                \
+    for (size_t k = 0; k < kept->count; ++k) {                                                                  \
+      int64_t base = 0;                                                                                         \
+      size_t rest = k;                                                                                          \
+      for (int32_t d = kept->rank; d-- > 0; rest /= (size_t)kept->dims[d]) {                                    \
+        index[d] = (int64_t)(rest % (size_t)kept->dims[d]);                                                     \
+        base += index[d] * kept->from[d];                                                                       \
+      }                                                                                                         \
+      double sum = 0, square = 0;                                                                               \
+      for (int pass = 0; pass < 3; ++pass) {                                                                    \
+        const double mean = sum / (double)over->count;                                                          \
+        const double deviation = sqrt(square / (double)over->count) + 1e-9;                                     \
+        for (size_t i = 0; i < over->count; ++i) {                                                              \
+          int64_t offset = base;                                                                                \
+          size_t left = i;                                                                                      \
+          for (int32_t d = over->rank; d-- > 0; left /= (size_t)over->dims[d]) {                                \
+            at[d] = (int64_t)(left % (size_t)over->dims[d]);                                                    \
+            offset += at[d] * over->from[d];                                                                    \
+          }                                                                                                     \
+          const double u = (double)x[offset];                                                                   \
+          if (pass == 0) sum += u;                                                                              \
+          else if (pass == 1) square += (u - mean) * (u - mean);                                                \
+          else y[offset] = (type)((u - mean) / deviation);                                                      \
+        }                                                                                                       \
+      }                                                                                                         \
+    }                                                                                                           \
+  }
+MVN(float)
+MVN(double)
+
+static kp_status* mvn_run(const kp_op_run* run) {
+  const kapell_value* x = run->inputs[0];
+  uint32_t mask;
+  bool given;
+  KP_PASS(kp_axes_mask(run->node, "axes", NULL, x->rank, &mask, &given));
+  for (int32_t d = 0; !given && d < x->rank; ++d)
+    if (d != 1) mask |= UINT32_C(1) << d;
+  if (!kp_value_count(x)) return NULL;
+  int64_t strides[KP_MAX_RANK], dims[2][KP_MAX_RANK], from[2][KP_MAX_RANK];
+  int32_t rank[2] = {0, 0};
+  kp_strides(x->rank, x->dims, strides);
+  for (int32_t d = 0; d < x->rank; ++d) {
+    const int side = mask >> d & 1;
+    dims[side][rank[side]] = x->dims[d];
+    from[side][rank[side]++] = strides[d];
+  }
+  kp_copy kept, over;
+  kp_copy_init(&kept, rank[0], dims[0], from[0], from[0]);
+  kp_copy_init(&over, rank[1], dims[1], from[1], from[1]);
+  if (x->type == KAPELL_FLOAT) mvn_float(&kept, &over, x->data, run->outputs[0]->data);
+  else mvn_double(&kept, &over, x->data, run->outputs[0]->data);
+  return NULL;
+}
+
+// clang-format off
+static const kp_op_def ops[] = {  // spec: ONNX operators of these names; LayerNormalization and Simplified... before 17 as exporters wrote them
+    {.name = "LayerNormalization", .since = 1, .types = KP_M_REALS, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "RMSNormalization", .since = 23, .types = KP_M_REALS, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "SimplifiedLayerNormalization", .since = 1, .types = KP_M_REALS, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "InstanceNormalization", .since = 1, .types = KP_M_REALS, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "GroupNormalization", .since = 18, .types = KP_M_REALS, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "LpNormalization", .since = 1, .types = KP_M_REALS, .supports = lp_supports, .run = lp_run, .flags = KP_OP_WIDEN},
+    {.name = "MeanVarianceNormalization", .since = 9, .types = KP_M_REALS, .run = mvn_run, .flags = KP_OP_WIDEN},
+};
+// clang-format on
+KP_OP_TABLE(norm);
