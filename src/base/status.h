@@ -41,9 +41,10 @@ typedef struct kapell_status kp_status;
     if (KP_UNLIKELY((status) != NULL)) goto label; \
   } while (0)
 
-KP_MUST_USE kp_status* kp_status_make(kapell_code code, const char* file, int line,
+// Never NULL, which lets the compiler see that an out parameter is set wherever no error came back.
+__attribute__((returns_nonnull)) KP_MUST_USE kp_status* kp_status_make(kapell_code code, const char* file, int line,
                                       const char* format, ...) KAPELL_PRINTF(4, 5);
-KP_MUST_USE kp_status* kp_status_make_v(kapell_code code, const char* file, int line,
+__attribute__((returns_nonnull)) KP_MUST_USE kp_status* kp_status_make_v(kapell_code code, const char* file, int line,
                                         const char* format, va_list args) KAPELL_PRINTF(4, 0);
 
 // Adds a frame, oldest first; takes and returns |status|. NULL stays NULL.
