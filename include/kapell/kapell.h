@@ -110,8 +110,13 @@ typedef struct kapell_options {
   void* progress_user;
 } kapell_options;
 
+#ifdef __cplusplus
 #define KAPELL_OPTIONS_INIT \
   { sizeof(kapell_options) }
+#else
+#define KAPELL_OPTIONS_INIT \
+  { .struct_size = sizeof(kapell_options) }
+#endif
 
 // --- session -------------------------------------------------------------------------------------------------------------
 
@@ -251,8 +256,13 @@ typedef struct kapell_run_options {
   kapell_counters* counters;  // filled with what this run did; default NULL. |providers| points into memory that stays valid
                               // until this thread's next run of the session
 } kapell_run_options;
+#ifdef __cplusplus
 #define KAPELL_RUN_OPTIONS_INIT \
   { sizeof(kapell_run_options) }
+#else
+#define KAPELL_RUN_OPTIONS_INIT \
+  { .struct_size = sizeof(kapell_run_options) }
+#endif
 
 // Runs the model.
 //

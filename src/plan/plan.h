@@ -69,7 +69,7 @@ struct kp_plan {
   uint32_t slot_count;
   kp_step* steps;
   uint32_t step_count;
-  uint32_t* inputs;          // slots, parallel to graph->inputs
+  uint32_t* inputs;          // slots, parallel to graph->inputs, then graph->overridable
   uint32_t* captures;        // slots, parallel to graph->captures; KP_NONE = this body does not use it
   uint32_t* outputs;         // slots, parallel to graph->outputs
   uint32_t input_count, capture_count, output_count;

@@ -222,14 +222,14 @@ static kp_status* input_slots(kp_plan_builder* b) {
   const kp_graph* graph = plan->graph;
   const kp_node* owner = graph->parent ? &graph->parent->nodes[graph->parent_node] : NULL;
   const bool loop = owner && kp_node_is(owner, "", "Loop");
-  plan->input_count = graph->input_count;
+  plan->input_count = graph->input_count + graph->overridable_count;
   plan->capture_count = graph->capture_count;
   plan->inputs = slot_array(b, plan->input_count);
   plan->captures = slot_array(b, plan->capture_count);
   b->output_memory = kp_arena_new_array(&b->set->arena, const kp_memory*, (size_t)graph->output_count + 1);
   if (!plan->inputs || !plan->captures || !b->output_memory) return KP_ERROR(OUT_OF_MEMORY, "inputs of the plan");
   for (uint32_t i = 0; i < plan->input_count; ++i) {
-    const kp_value_id value = graph->inputs[i];
+    const kp_value_id value = i < graph->input_count ? graph->inputs[i] : graph->overridable[i - graph->input_count];
     const kp_memory* memory = NULL;
     if (loop && i >= 2 && i - 1 < graph->output_count) {
       memory = readers_memory(b, value);

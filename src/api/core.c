@@ -1,0 +1,220 @@
+// Opens a model: read, build, simplify, infer, fold, place, compile.
+#include "api/core.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/cpu.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "graph/build.h"
+#include "graph/infer.h"
+#include "graph/rewrite.h"
+#include "onnx/reader.h"
+#include "provider/host.h"
+
+// Progress of opening, and the caller's wish to stop.
+typedef struct opening {
+  const kp_core_options* options;
+  kp_core* core;
+  int cancel;
+} opening;
+
+static void tell(opening* o, double done, const char* what) {
+  const kapell_options* user = o->options->user;
+  if (user->progress && user->progress(user->progress_user, done, what)) o->cancel = 1;
+}
+
+static void tell_plan(void* user, double done, const char* what) { tell(user, 0.3 + 0.7 * done, what); }
+
+static kp_status* check_cancel(const opening* o) {
+  return o->cancel ? KP_ERROR(CANCELLED, "opening the session was cancelled") : NULL;
+}
+
+static kp_status* read_model(const opening* o, kp_onnx_model** out_source) {
+  const kapell_options* user = o->options->user;
+  const kp_onnx_read_options read = {.borrow_bytes = o->options->borrow_bytes,
+                                     .external_folder = user->external_folder,
+                                     .more_folders = user->link_folders,
+                                     .more_folder_count = user->link_folder_count};
+  if (o->options->path) return kp_onnx_read_file(o->options->path, &read, out_source);
+  return kp_onnx_read_bytes(o->options->bytes, o->options->byte_count, &read, out_source);
+}
+
+// Initializers that a run could replace are constants like the others until one does.
+static kp_status* fix_overridable(kp_graph* graph) {
+  for (uint32_t i = 0; i < graph->overridable_count; ++i) {
+    kapell_value* value = graph->defaults[i];
+    graph->defaults[i] = NULL;
+    graph->values[graph->overridable[i]].is_input = false;
+    KP_PASS(kp_graph_set_constant(graph, graph->overridable[i], value));
+  }
+  graph->overridable_count = 0;
+  return NULL;
+}
+
+static kp_status* optimise(opening* o, kp_model* model) {
+  const kapell_options* user = o->options->user;
+  uint32_t changes, folded;
+  bool stopped;
+  KP_PASS(kp_graph_simplify(model->graph, &changes));
+  KP_PASS(kp_graph_infer(model->graph));
+  if (user->no_optimize) return NULL;
+  const kp_fold_options fold = {.max_bytes = user->fold_bytes, .max_ns = user->fold_ns, .evaluate = kp_cpu_eval_node};
+  KP_TRY(kp_graph_fold(model->graph, &fold, &folded, &stopped), "folding constants");
+  if (stopped) KP_LOG(INFO, "constant folding stopped at its budget; what is left is computed in every run");
+  if (!folded) return NULL;
+  KP_PASS(kp_graph_simplify(model->graph, &changes));
+  return kp_graph_infer(model->graph);
+}
+
+// ONNX's functions that no provider takes as they are become their bodies. Providers of the list before the CPU see the whole node
+// first: only what the CPU would run is expanded.
+static kp_status* expand_functions(kp_graph* graph, bool* out_any) {
+  const uint32_t count = graph->node_count;
+  for (uint32_t n = 0; n < count; ++n) {
+    if (graph->nodes[n].removed) continue;
+    for (uint32_t b = 0; b < kp_node_body_count(&graph->nodes[n]); ++b)
+      KP_PASS(expand_functions(kp_node_body(&graph->nodes[n], b), out_any));
+    if (!kp_cpu_wants_expansion(graph, &graph->nodes[n])) continue;
+    KP_TRY(kp_graph_expand_function(graph, n), "expanding %s '%s'", graph->nodes[n].op, graph->nodes[n].name);
+    *out_any = true;
+  }
+  return NULL;
+}
+
+static kp_status* expand_all(opening* o, kp_model* model) {
+  for (int round = 0; round < 16; ++round) {  // functions may use functions
+    bool any = false;
+    KP_PASS(expand_functions(model->graph, &any));
+    if (!any) return NULL;
+    KP_PASS(kp_graph_infer(model->graph));
+    KP_PASS(optimise(o, model));
+  }
+  return NULL;
+}
+
+static kp_status* prepare_model(opening* o) {
+  kp_onnx_model* source;
+  kp_core* core = o->core;
+  tell(o, 0.0, "reading");
+  KP_PASS(read_model(o, &source));
+  KP_PASS(check_cancel(o));
+  tell(o, 0.1, "building the graph");
+  KP_PASS(kp_model_build(source, NULL, &core->model));
+  if (!o->options->keep_overridable) KP_PASS(fix_overridable(core->model->graph));
+  tell(o, 0.2, "optimising");
+  KP_PASS(optimise(o, core->model));
+  KP_PASS(expand_all(o, core->model));
+  return check_cancel(o);
+}
+
+// The list of providers: the environment's before the caller's, and said so.
+static const char* provider_list(const kapell_options* user) {
+  const char* forced = getenv("KAPELL_PROVIDERS");
+  if (!forced || !forced[0]) return user->providers;
+  KP_LOG(WARNING, "KAPELL_PROVIDERS replaces the provider list '%s' by '%s'", user->providers ? user->providers : "CPU", forced);
+  return forced;
+}
+
+static kp_status* load_chain(opening* o) {
+  const kapell_options* user = o->options->user;
+  uint64_t features = kp_cpu_features();
+  if (user->cpu_mask) KP_TRY(kp_cpu_parse_mask(kp_str_of(user->cpu_mask), features, &features), "reading cpu_mask");
+  KP_PASS(kp_chain_parse(provider_list(user), &o->core->chain));
+  _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option), "the same pair of texts");
+  return kp_chain_load(o->core->chain, o->core->model, features, (const kp_chain_option*)user->provider_options,
+                       user->provider_option_count);
+}
+
+static kp_status* build_variant(opening* o, uint64_t excluded) {
+  kp_core* core = o->core;
+  kp_variant* variant = kp_alloc_zero(1, sizeof(*variant));
+  if (!variant) return KP_ERROR(OUT_OF_MEMORY, "the session");
+  variant->excluded = excluded;
+  const kp_plan_options options = {
+      .width = core->width, .excluded = excluded, .cancel = &o->cancel, .progress = tell_plan, .user = o};
+  kp_status* status = kp_plan_build(core->model, core->chain, &options, &variant->set);
+  if (!status) status = kp_executor_create(variant->set, core->signature_cache, &variant->executor);
+  if (status) {
+    kp_plan_set_free(variant->set);
+    kp_free(variant);
+    return status;
+  }
+  variant->next = core->variants;
+  core->variants = variant;
+  return NULL;
+}
+
+static kp_status* open_core(opening* o) {
+  const kapell_options* user = o->options->user;
+  KP_PASS(kp_pool_acquire(user->threads, &o->core->width));
+  KP_PASS(prepare_model(o));
+  KP_PASS(load_chain(o));
+  KP_PASS(build_variant(o, 0));
+  tell(o, 1.0, "ready");
+  return check_cancel(o);
+}
+
+kp_status* kp_core_open(const kp_core_options* options, kp_core** out_core) {
+  *out_core = NULL;
+  kp_core* core = kp_alloc_zero(1, sizeof(*core));
+  if (!core) return KP_ERROR(OUT_OF_MEMORY, "the session");
+  pthread_mutex_init(&core->lock, NULL);
+  core->signature_cache = options->user->signature_cache ? options->user->signature_cache : 16;
+  opening o = {.options = options, .core = core};
+  kp_status* status = open_core(&o);
+  if (status) {
+    kp_core_close(core);
+    return status;
+  }
+  *out_core = core;
+  return NULL;
+}
+
+void kp_core_close(kp_core* core) {
+  if (!core) return;
+  while (core->variants) {
+    kp_variant* variant = core->variants;
+    core->variants = variant->next;
+    kp_executor_free(variant->executor);
+    kp_plan_set_free(variant->set);
+    kp_free(variant);
+  }
+  kp_chain_free(core->chain);
+  kp_model_free(core->model);
+  if (core->width) kp_pool_release();
+  pthread_mutex_destroy(&core->lock);
+  kp_free(core);
+}
+
+static kp_variant* find_variant(const kp_core* core, uint64_t excluded) {
+  kp_variant* variant = core->variants;
+  while (variant && variant->excluded != excluded) variant = variant->next;
+  return variant;
+}
+
+kp_variant* kp_core_current(kp_core* core) {
+  pthread_mutex_lock(&core->lock);
+  kp_variant* variant = find_variant(core, core->excluded);
+  pthread_mutex_unlock(&core->lock);
+  return variant;
+}
+
+kp_status* kp_core_exclude(kp_core* core, uint32_t entry, kp_variant** out_variant) {
+  const kapell_options defaults = KAPELL_OPTIONS_INIT;
+  const kp_core_options options = {.user = &defaults};
+  opening o = {.options = &options, .core = core};
+  kp_status* status = NULL;
+  *out_variant = NULL;
+  if (entry >= 64) return KP_ERROR(LIMIT, "provider %u of a chain cannot be left out after a failure", entry);
+  pthread_mutex_lock(&core->lock);
+  const uint64_t excluded = core->excluded | UINT64_C(1) << entry;
+  if (!find_variant(core, excluded)) status = build_variant(&o, excluded);
+  if (!status) {
+    core->excluded = excluded;
+    *out_variant = find_variant(core, excluded);
+  }
+  pthread_mutex_unlock(&core->lock);
+  return status;
+}

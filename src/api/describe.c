@@ -1,0 +1,145 @@
+// What a session says of its model: inputs, outputs and metadata, in memory that lives as long as the session.
+#include "api/session.h"
+#include "base/alloc.h"
+
+static kp_status* no_memory(void) {
+  return KP_ERROR(OUT_OF_MEMORY, "the description of the model");
+}
+
+static kp_status* describe_dims(kapell_session* session, const kp_type* type, kapell_type_info* out) {
+  const size_t rank = (size_t)type->rank;
+  int64_t* dims = kp_arena_new_array(&session->arena, int64_t, rank + 1);
+  const char** symbols = kp_arena_new_array(&session->arena, const char*, rank + 1);
+  if (!dims || !symbols) return no_memory();
+  for (size_t d = 0; d < rank; ++d) {
+    dims[d] = type->dims[d];
+    if (kp_is_number(type->dims[d])) continue;
+    dims[d] = -1;
+    kp_strbuf text = {0};
+    kp_expr_describe(&session->core->model->symbols, type->dims[d], &text);
+    if (text.length && !strchr(text.data, '?')) symbols[d] = kp_arena_strndup(&session->arena, text.data, text.length);
+    kp_strbuf_free(&text);
+  }
+  out->dims = dims;
+  out->symbols = symbols;
+  return NULL;
+}
+
+static kp_status* describe_type(kapell_session* session, const kp_type* type, int depth, const kapell_type_info** out_info) {
+  kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
+  if (!info) return no_memory();
+  *info = (kapell_type_info){.kind = type->kind, .element = type->element, .rank = type->rank};
+  const bool shaped = type->kind == KAPELL_KIND_TENSOR || type->kind == KAPELL_KIND_SPARSE;
+  if (!shaped) info->rank = -1;
+  if (shaped && type->rank > 0) KP_PASS(describe_dims(session, type, info));
+  if (type->inner && depth < 64) KP_PASS(describe_type(session, type->inner, depth + 1, &info->inner));
+  *out_info = info;
+  return NULL;
+}
+
+static kp_status* describe_value(kapell_session* session, kp_value_id id, bool optional, kapell_io_info* out) {
+  const kp_value* value = &session->core->model->graph->values[id];
+  *out = (kapell_io_info){.name = value->name, .optional = optional};
+  return describe_type(session, &value->type, 0, &out->type);
+}
+
+// Initializers that the file lists as inputs are constants of the graph by now: their names are in the source.
+static kp_status* describe_overridable(kapell_session* session, const kp_onnx_graph* source) {
+  const kp_graph* graph = session->core->model->graph;
+  for (size_t i = 0; i < source->initializer_count; ++i) {
+    const kp_str name = source->initializers[i].name;
+    bool listed = false;
+    for (size_t k = 0; k < source->input_count && !listed; ++k) listed = kp_str_equal(source->inputs[k].name, name);
+    if (!listed || session->core->model->source->ir_version < 4) continue;
+    const kp_onnx_tensor* tensor = &source->initializers[i];
+    kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
+    const char* text = kp_arena_strndup(&session->arena, name.data, name.length);
+    if (!info || !text) return no_memory();
+    *info = (kapell_type_info){.kind = KAPELL_KIND_TENSOR,
+                               .element = (kapell_type)tensor->type,
+                               .rank = (int32_t)tensor->rank,
+                               .dims = tensor->dims,
+                               .symbols = kp_arena_new_array(&session->arena, const char*, tensor->rank + 1)};
+    session->inputs[session->input_count + session->overridable_count++] =
+        (kapell_io_info){.name = text, .type = info, .optional = true};
+  }
+  (void)graph;
+  return NULL;
+}
+
+static kp_status* add_metadata(kapell_session* session, const char* key, kp_str value) {
+  if (value.length == 0) return NULL;
+  kp_metadata* m = &session->metadata[session->metadata_count++];
+  m->key = key;
+  m->value = kp_arena_strndup(&session->arena, value.data, value.length);
+  return m->key && m->value ? NULL : no_memory();
+}
+
+static kp_status* add_number(kapell_session* session, const char* key, int64_t number) {
+  const char* text = kp_arena_printf(&session->arena, "%lld", (long long)number);
+  return text ? add_metadata(session, key, kp_str_of(text)) : no_memory();
+}
+
+static kp_status* describe_metadata(kapell_session* session, const kp_onnx_model* source) {
+  session->metadata = kp_arena_new_array(&session->arena, kp_metadata, source->metadata_count + 8);
+  if (!session->metadata) return no_memory();
+  KP_PASS(add_metadata(session, "kapell:producer", source->producer_name));
+  KP_PASS(add_metadata(session, "kapell:producer_version", source->producer_version));
+  KP_PASS(add_metadata(session, "kapell:domain", source->domain));
+  KP_PASS(add_metadata(session, "kapell:graph", source->graph.name));
+  KP_PASS(add_metadata(session, "kapell:doc", source->doc));
+  KP_PASS(add_number(session, "kapell:model_version", source->model_version));
+  KP_PASS(add_number(session, "kapell:ir_version", source->ir_version));
+  for (size_t i = 0; i < source->metadata_count; ++i) {
+    const kp_onnx_entry* entry = &source->metadata[i];
+    kp_metadata* m = &session->metadata[session->metadata_count++];
+    m->key = kp_arena_strndup(&session->arena, entry->key.data, entry->key.length);
+    m->value = kp_arena_strndup(&session->arena, entry->value.data, entry->value.length);
+    if (!m->key || !m->value) return no_memory();
+  }
+  return NULL;
+}
+
+kp_status* kp_session_describe(kapell_session* session) {
+  const kp_model* model = session->core->model;
+  const kp_graph* graph = model->graph;
+  session->inputs = kp_arena_new_array(&session->arena, kapell_io_info, graph->input_count + model->source->graph.initializer_count + 1);
+  session->outputs = kp_arena_new_array(&session->arena, kapell_io_info, (size_t)graph->output_count + 1);
+  if (!session->inputs || !session->outputs) return no_memory();
+  for (uint32_t i = 0; i < graph->input_count; ++i)
+    KP_PASS(describe_value(session, graph->inputs[i], false, &session->inputs[session->input_count++]));
+  for (uint32_t i = 0; i < graph->output_count; ++i)
+    KP_PASS(describe_value(session, graph->outputs[i], false, &session->outputs[session->output_count++]));
+  KP_PASS(describe_overridable(session, &model->source->graph));
+  return describe_metadata(session, model->source);
+}
+
+// --- getters ------------------------------------------------------------------------------------------------------------------
+size_t kapell_session_input_count(const kapell_session* session) { return session->input_count; }
+
+size_t kapell_session_output_count(const kapell_session* session) { return session->output_count; }
+
+size_t kapell_session_overridable_count(const kapell_session* session) { return session->overridable_count; }
+
+const kapell_io_info* kapell_session_input(const kapell_session* session, size_t index) {
+  return index < session->input_count + session->overridable_count ? &session->inputs[index] : NULL;
+}
+
+const kapell_io_info* kapell_session_output(const kapell_session* session, size_t index) {
+  return index < session->output_count ? &session->outputs[index] : NULL;
+}
+
+size_t kapell_session_metadata_count(const kapell_session* session) { return session->metadata_count; }
+
+void kapell_session_metadata(const kapell_session* session, size_t index, const char** out_key, const char** out_value) {
+  *out_key = *out_value = NULL;
+  if (index >= session->metadata_count) return;
+  *out_key = session->metadata[index].key;
+  *out_value = session->metadata[index].value;
+}
+
+const char* kapell_session_metadata_find(const kapell_session* session, const char* key) {
+  for (size_t i = 0; key && i < session->metadata_count; ++i)
+    if (strcmp(session->metadata[i].key, key) == 0) return session->metadata[i].value;
+  return NULL;
+}

@@ -1,0 +1,96 @@
+// The library as a whole: version, status and log for callers, the list of providers.
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/cpu.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "kapell/kapell.h"
+#include "provider/provider.h"
+
+const char* kapell_version(void) { return KAPELL_VERSION_STRING; }
+
+kapell_code kapell_status_code(const kapell_status* status) { return kp_status_code(status); }
+
+const char* kapell_status_message(const kapell_status* status) { return kp_status_message(status); }
+
+const char* kapell_status_hint(const kapell_status* status) { return kp_status_hint_text(status); }
+
+const char* kapell_status_node(const kapell_status* status) { return kp_status_node(status); }
+
+const char* kapell_status_op(const kapell_status* status) { return kp_status_op(status); }
+
+const char* kapell_status_value(const kapell_status* status) { return kp_status_value(status); }
+
+const char* kapell_status_text(kapell_status* status) { return kp_status_text(status); }
+
+void kapell_status_free(kapell_status* status) { kp_status_free(status); }
+
+const char* kapell_code_name(kapell_code code) { return kp_code_name(code); }
+
+void kapell_log_set_callback(kapell_log_callback callback, void* user) { kp_log_set(callback, user); }
+
+void kapell_log_set_level(kapell_log_level level) { kp_log_set_level(level); }
+
+const char* kapell_cpu_features(void) {
+  static _Thread_local char text[256];
+  kp_strbuf buf = {0};
+  kp_cpu_describe(kp_cpu_features(), &buf);
+  snprintf(text, sizeof(text), "%s", buf.data ? buf.data : "");
+  kp_strbuf_free(&buf);
+  return text;
+}
+
+// The list and every text in it lie in one arena, kept behind the list.
+typedef struct provider_list {
+  kp_arena arena;
+  kapell_provider_info infos[];
+} provider_list;
+
+static kp_status* probe_provider(kp_arena* arena, const char* canonical, kapell_provider_info* out) {
+  const kp_provider_type* type = kp_provider_find(canonical);
+  *out = (kapell_provider_info){.name = canonical, .short_name = kp_provider_short(canonical), .built_in = type != NULL};
+  if (!type) {
+    kp_provider_absence(canonical, &out->reason, &out->fix);
+    return NULL;
+  }
+  const char** texts;
+  KP_PASS(kp_options_check(out->short_name, type->options, type->option_count, NULL, 0, arena, &texts));
+  kp_probe probe = {.type = type, .arena = arena};
+  if (type->probe) KP_PASS(type->probe(texts, &probe));
+  out->available = !type->probe || probe.available;
+  out->version = probe.version;
+  out->reason = probe.reason;
+  out->fix = probe.fix;
+  kp_strbuf devices = {0};
+  for (size_t d = 0; d < probe.device_count; ++d)
+    kp_strbuf_printf(&devices, "%s%d: %s", d ? ", " : "", probe.devices[d].id, probe.devices[d].name);
+  out->devices = kp_arena_strndup(arena, devices.data, devices.length);
+  kp_strbuf_free(&devices);
+  return NULL;
+}
+
+kapell_status* kapell_providers(kapell_provider_info** out_list, size_t* out_count) {
+  *out_list = NULL;
+  *out_count = 0;
+  size_t count = 0;
+  while (kp_provider_known(count)) ++count;
+  provider_list* list = kp_alloc_zero(1, sizeof(*list) + count * sizeof(kapell_provider_info));
+  if (!list) return KP_ERROR(OUT_OF_MEMORY, "the list of providers");
+  for (size_t i = 0; i < count; ++i) {
+    kp_status* status = probe_provider(&list->arena, kp_provider_known(i), &list->infos[i]);
+    if (!status) continue;
+    kapell_providers_free(list->infos);
+    return status;
+  }
+  *out_list = list->infos;
+  *out_count = count;
+  return NULL;
+}
+
+void kapell_providers_free(kapell_provider_info* list) {
+  if (!list) return;
+  provider_list* whole = (provider_list*)(void*)((char*)list - offsetof(provider_list, infos));
+  kp_arena_free(&whole->arena);
+  kp_free(whole);
+}
