@@ -367,7 +367,7 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
 
 static kp_status* run_call(call* c, const kapell_run_options* options, const char* const* input_names, kapell_value* const* inputs,
                            size_t input_count, const char* const* output_names, kapell_value** outputs, size_t output_count) {
-  run_limits limits;
+  run_limits limits = {0};
   KP_PASS(make_room(c));
   KP_PASS(take_inputs(c, input_names, inputs, input_count));
   KP_PASS(take_outputs(c, output_names, outputs, output_count));

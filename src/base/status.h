@@ -16,15 +16,23 @@ typedef struct kapell_status kp_status;
 #define KP_LIKELY(x) __builtin_expect(!!(x), 1)
 #define KP_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+// Tells the compiler what KP_TRY knows, so that it does not warn of outputs that only an error leaves unset.
+static inline kp_status* kp_status_never_null(kp_status* status) {
+  if (!status) __builtin_unreachable();
+  return status;
+}
+
 // Makes an error: KP_ERROR(INVALID_MODEL, "initializer '%s' has %zu bytes", name, n). Code without its prefix.
-#define KP_ERROR(code, ...) kp_status_make(KAPELL_##code, __FILE__, __LINE__, __VA_ARGS__)
+#define KP_ERROR(code, ...) \
+  kp_status_never_null(kp_status_make(KAPELL_##code, __FILE__, __LINE__, __VA_ARGS__))
 
 // Runs |expr|; on an error adds a frame (what was being done, in words) and returns it from the calling function.
 #define KP_TRY(expr, ...)                                                      \
   do {                                                                         \
     kp_status* kp_try_status_ = (expr);                                        \
     if (KP_UNLIKELY(kp_try_status_ != NULL))                                   \
-      return kp_status_frame(kp_try_status_, __FILE__, __LINE__, __VA_ARGS__); \
+      return kp_status_never_null(                                     \
+          kp_status_frame(kp_try_status_, __FILE__, __LINE__, __VA_ARGS__)); \
   } while (0)
 
 // The same without a frame, where the callee's words are enough.

@@ -92,7 +92,7 @@ static kp_status* if_give(kp_sink* sink, uint32_t index, kapell_value* value) {
 kp_status* kp_step_if(kp_frame* frame, uint32_t index) {
   const kp_step* step = &frame->plan->steps[index];
   const kp_node* node = &frame->plan->graph->nodes[step->node];
-  bool condition;
+  bool condition = false;
   KP_PASS(kp_control_ready(frame, step));
   kp_status* status = kp_read_bool(kp_control_input(frame, step, 0), "the condition", &condition);
   if (status) return kp_status_at(status, node->name, node->op, "cond");
@@ -208,7 +208,7 @@ static kp_status* loop_place(kp_sink* sink, uint32_t index, kapell_type type, co
 static kp_status* loop_give(kp_sink* sink, uint32_t index, kapell_value* value) {
   loop_sink* s = (loop_sink*)sink;
   if (index == 0) {
-    bool condition;
+    bool condition = false;
     KP_PASS(kp_read_bool(value, "the body's condition", &condition));
     s->state->next_condition = condition;
     return NULL;
@@ -269,7 +269,7 @@ static kp_status* start_loop(kp_frame* frame, const kp_step* step, kp_loop_state
   state->next_condition = 1;
   const kapell_value* condition = kp_control_input(frame, step, 1);
   if (condition && condition->kind != KAPELL_KIND_NONE) {
-    bool bit;
+    bool bit = false;
     KP_PASS(kp_read_bool(condition, "the condition", &bit));
     state->next_condition = bit;
   }
@@ -287,7 +287,7 @@ static kp_status* iterate(kp_frame* frame, const kp_step* step, kp_loop_state* s
   for (uint32_t i = 0; i + 2 < count; ++i) inputs[i + 2] = state->carried[i].current;
   KP_PASS(kp_frame_run(body, inputs, kp_control_captures(frame, step, body->plan), sink));
   const kapell_value* condition = body->slots[body->plan->outputs[0]].value;
-  bool bit;
+  bool bit = false;
   KP_PASS(kp_read_bool(condition, "the body's condition", &bit));
   state->next_condition = bit;
   turn_over(state, inputs + 2, body);
@@ -313,7 +313,7 @@ static kp_status* finish_loop(kp_frame* frame, const kp_step* step, kp_loop_stat
 kp_status* kp_step_loop(kp_frame* frame, uint32_t index) {
   const kp_step* step = &frame->plan->steps[index];
   const kp_node* node = &frame->plan->graph->nodes[step->node];
-  kp_loop_state* state;
+  kp_loop_state* state = NULL;
   kp_frame* body;
   int64_t trips;
   KP_PASS(loop_state(frame, index, &state));
