@@ -77,8 +77,9 @@ static kp_status* expand_functions(kp_graph* graph, bool* out_any) {
     for (uint32_t b = 0; b < kp_node_body_count(&graph->nodes[n]); ++b)
       KP_PASS(expand_functions(kp_node_body(&graph->nodes[n], b), out_any));
     if (!kp_cpu_wants_expansion(graph, &graph->nodes[n])) continue;
-    KP_TRY(kp_graph_expand_function(graph, n), "expanding %s '%s'", graph->nodes[n].op, graph->nodes[n].name);
-    *out_any = true;
+    bool expanded;
+    KP_TRY(kp_graph_expand_function(graph, n, &expanded), "expanding %s '%s'", graph->nodes[n].op, graph->nodes[n].name);
+    *out_any = *out_any || expanded;
   }
   return NULL;
 }
