@@ -25,16 +25,19 @@ void kp_file_release(kp_file* file);  // NULL is fine
 // A folder handle that contained files are opened under (the handle keeps pointing at the folder even if renamed).
 typedef struct kp_folder kp_folder;
 KP_MUST_USE kp_status* kp_folder_open(const char* path, kp_folder** out_folder);
-void kp_folder_close(kp_folder* folder);
-const char* kp_folder_path(const kp_folder* folder);
+void kp_folder_close(kp_folder* folder);              // NULL is fine
+const char* kp_folder_path(const kp_folder* folder);  // as it was given
 // Maps |relative| below |folder|. Regular files only; refused: absolute paths, any "..", empty names, embedded NUL, a
-// symbolic link (in any component) whose target leaves |folder| and every folder in |more| (may be NULL/0). The error
-// says which rule and, for a link, that handing over the target's folder allows it.
+// symbolic link (in any component) whose target leaves |folder| and every folder in |more| (may be NULL/0), and with
+// |refuse_hard_links| a file of several names. No path is looked up twice: a link exchanged meanwhile cannot lead out.
+// Errors: EXTERNAL_DATA for what is refused, naming the rule and, for a link, saying that handing over the target's folder
+// allows it; NOT_FOUND; IO; OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_folder_map(const kp_folder* folder, const kp_folder* const* more,
                                      size_t more_count, kp_str relative, bool refuse_hard_links,
                                      kp_file** out_file);
 
-// Writes a file whole: to a temporary name beside |path|, then renamed, so that a failure leaves the old file.
+// Writes a file whole: to a temporary name beside |path|, then renamed, so that a failure leaves the old file. Pipes and devices
+// ("/dev/stdout") are written to as they are. Errors: IO, NOT_FOUND (the folder), OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_file_write(const char* path, const void* data, size_t byte_count);
 
 #endif  // KP_BASE_FILE_H_
