@@ -62,6 +62,7 @@ static int check_dims(const kp_expr* dims, int32_t rank, int64_t* out_bad) {
 }
 
 static kp_status* check_outputs(kp_infer* infer) {
+  infer->data_dependent = false;
   for (uint32_t o = 0; o < infer->node->output_count; ++o) {
     const kp_type* type = &infer->outputs[o];
     if (type->kind != KAPELL_KIND_TENSOR && type->kind != KAPELL_KIND_SPARSE) continue;
@@ -70,7 +71,9 @@ static kp_status* check_outputs(kp_infer* infer) {
     if (found > 0) return bad_output(infer, o, KP_ERROR(LIMIT, "output %u would have too many elements", o));
     if (found < 0)
       return bad_output(infer, o, kp_node_error(infer, "output %u would have a dimension of %lld", o, (long long)bad));
-    for (int32_t d = 0; !infer->symbols && d < type->rank; ++d) infer->data_dependent |= kp_is_symbol(type->dims[d]);
+    if (infer->symbols || !kp_out_wanted(infer, o)) continue;
+    if (type->rank < 0) infer->data_dependent = true;
+    for (int32_t d = 0; d < type->rank; ++d) infer->data_dependent |= kp_is_symbol(type->dims[d]);
   }
   return NULL;
 }

@@ -100,7 +100,6 @@ kp_status* kp_out_vector(kp_infer* infer, uint32_t o, kapell_type element, kp_ex
 }
 
 void kp_out_any_rank(kp_infer* infer, uint32_t o, kapell_type element) {
-  if (!infer->symbols) infer->data_dependent = true;
   kp_out_tensor(infer, o, element, -1, NULL);
 }
 
@@ -132,9 +131,7 @@ kp_status* kp_out_container(kp_infer* infer, uint32_t o, kapell_kind kind, kapel
 
 // --- arithmetic on dims -------------------------------------------------------------------------------------------------
 kp_expr kp_dim_fresh(kp_infer* infer) {
-  if (infer->symbols) return kp_symbol_fresh_dim(infer->symbols);
-  infer->data_dependent = true;
-  return KP_DIM_UNKNOWN;
+  return infer->symbols ? kp_symbol_fresh_dim(infer->symbols) : KP_DIM_UNKNOWN;
 }
 
 static int64_t floor_div(int64_t a, int64_t b) {

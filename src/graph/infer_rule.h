@@ -69,7 +69,7 @@ KP_MUST_USE kp_status* kp_out_fresh(kp_infer* infer, uint32_t o, kapell_type ele
 KP_MUST_USE kp_status* kp_out_container(kp_infer* infer, uint32_t o, kapell_kind kind, kapell_type key, const kp_type* inner);
 
 // --- arithmetic on dims -------------------------------------------------------------------------------------------------
-kp_expr kp_dim_fresh(kp_infer* infer);  // marks data dependence while specialising
+kp_expr kp_dim_fresh(kp_infer* infer);  // while specialising: KP_DIM_UNKNOWN, which makes the output data-dependent
 kp_expr kp_dim_op(kp_infer* infer, kp_expr_op op, kp_expr a, kp_expr b);  // overflow of numbers sets infer->overflow
 static inline kp_expr kp_dim_add(kp_infer* infer, kp_expr a, kp_expr b) { return kp_dim_op(infer, KP_EXPR_ADD, a, b); }
 static inline kp_expr kp_dim_sub(kp_infer* infer, kp_expr a, kp_expr b) { return kp_dim_op(infer, KP_EXPR_SUB, a, b); }
@@ -202,7 +202,7 @@ void kp_infer_fill_types(kp_infer* infer);
 // --- tables -------------------------------------------------------------------------------------------------------------
 // One line a family; X(name) stands for kp_infer_rules_<name>[], ended by a row whose op is NULL.
 #define KP_INFER_FAMILIES(X) \
-  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice) X(index) X(reduce) X(generator)
+  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice) X(index) X(reduce) X(generator) X(attention) X(signal) X(vision) X(rnn) X(quant) X(sequence) X(text) X(control) X(ml) X(training)
 #define KP_INFER_DECLARE(name) extern const kp_infer_rule kp_infer_rules_##name[];
 KP_INFER_FAMILIES(KP_INFER_DECLARE)
 
