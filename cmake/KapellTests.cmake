@@ -76,3 +76,10 @@ foreach(source IN LISTS bench_sources)
   string(REPLACE "/" "-" target "${name}_bench")
   kapell_add_test_program(${target} "${source}" bench)
 endforeach()
+
+# Programs that Python tests run: test/tools/op_run.c is build/<preset>/test/op_run.
+file(GLOB tool_sources CONFIGURE_DEPENDS test/tools/*.c)
+foreach(source IN LISTS tool_sources)
+  cmake_path(GET source STEM target)
+  kapell_add_test_program(${target} "${source}" test)
+endforeach()
