@@ -16,9 +16,10 @@ target_compile_options(kapell-flags INTERFACE
   # Float results must not depend on the compiler's taste: kernels that want a fused multiply-add write fma(). The two
   # -fno- flags give up errno and floating-point traps only; no value changes.
   -ffp-contract=off -fno-math-errno -fno-trapping-math
-  -ffunction-sections -fdata-sections -fno-omit-frame-pointer
-  # No path of the building machine in the products.
-  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+  -ffunction-sections -fdata-sections -fno-omit-frame-pointer)
+if(NOT KAPELL_COVERAGE)  # no path of the building machine in the products; the coverage report needs it
+  target_compile_options(kapell-flags INTERFACE "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+endif()
 if(KAPELL_WERROR)
   target_compile_options(kapell-flags INTERFACE -Werror)
 endif()
@@ -30,6 +31,9 @@ target_link_libraries(kapell-flags INTERFACE m Threads::Threads ${CMAKE_DL_LIBS}
 
 if(KAPELL_SANITIZE)
   set(sanitize -fsanitize=${KAPELL_SANITIZE} -fno-sanitize-recover=all)
+  if(KAPELL_SANITIZE STREQUAL memory)
+    list(APPEND sanitize -fsanitize-memory-track-origins)
+  endif()
   if(KAPELL_FUZZ)
     list(APPEND sanitize -fsanitize=fuzzer-no-link)
   endif()
@@ -39,6 +43,6 @@ else()
   target_link_options(kapell-flags INTERFACE -Wl,-z,defs)
 endif()
 if(KAPELL_COVERAGE)
-  target_compile_options(kapell-flags INTERFACE --coverage -fprofile-update=atomic)
-  target_link_options(kapell-flags INTERFACE --coverage)
+  target_compile_options(kapell-flags INTERFACE -fprofile-instr-generate -fcoverage-mapping)
+  target_link_options(kapell-flags INTERFACE -fprofile-instr-generate)
 endif()

@@ -1,5 +1,5 @@
 # Cross toolchain for the preset aarch64: Debian's gcc-aarch64-linux-gnu, and the arm64 packages of Debian's multiarch for
-# libraries (cmocka).
+# libraries (cmocka, and the libc that emulated programs run on: a child of fork hangs in the cross packages' older one).
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

@@ -5,7 +5,6 @@ readonly packages_build=(gcc g++ libc6-dev binutils cmake ninja-build pkg-config
 readonly packages_python=(python3 python3-venv)
 readonly packages_clang=(clang llvm libclang-rt-14-dev)
 readonly packages_lint=(clang-format clang-tidy shellcheck git)
-readonly packages_cover=(gcovr)
 readonly packages_oldcpu=(qemu-user-static)
 readonly packages_aarch64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libcmocka-dev:arm64)
 
@@ -52,14 +51,16 @@ install_packages() {
 # need_packages NAME...: installs those Debian packages that are missing. Elsewhere than on Debian it only says what is needed:
 # the build then finds the same things under that system's names, or says what it lacks.
 need_packages() {
-  local name missing=()
+  local name native missing=()
   if ! command -v dpkg-query >/dev/null; then
     [ -e build/.not-debian ] || say "not a Debian system; what this needs is called there: $*"
     mkdir -p build && touch build/.not-debian
     return 0
   fi
+  native=$(dpkg --print-architecture)
   for name in "$@"; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+    dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$name" 2>/dev/null |
+      grep -Eqx "($native|all|${name##*:}) installed" || missing+=("$name")
   done
   [ ${#missing[@]} -eq 0 ] && return 0
   step "installing ${missing[*]}" apt install_packages "${missing[@]}" || exit 2
@@ -69,7 +70,7 @@ need_packages() {
 need_preset_packages() {
   need_packages "${packages_build[@]}"
   case $1 in
-    fuzz | msan | clang) need_packages "${packages_clang[@]}" ;;
+    fuzz | msan | clang | cover) need_packages "${packages_clang[@]}" ;;
     oldcpu) need_packages "${packages_oldcpu[@]}" ;;
     aarch64) need_packages "${packages_aarch64[@]}" ;;
   esac

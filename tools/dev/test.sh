@@ -82,12 +82,15 @@ test_preset() {
   esac
 }
 
-# Each piece of the full tier that passed leaves a mark for this commit, so that a second call goes on where the first stopped.
+# Each piece of the full tier that passed leaves a mark for this state of the tree, so that a second call goes on where the first
+# stopped.
+tree_state() { { git rev-parse HEAD; git diff HEAD; git status --porcelain; } | sha256sum | cut -c 1-16; }
+
 full_piece() {
   local piece=$1 before=$failed mark
   shift
-  mark=build/full/$(git rev-parse HEAD)/$piece
-  if [ -e "$mark" ]; then say "$piece: passed before on this commit"; return 0; fi
+  mark=build/full/$(tree_state)/$piece
+  if [ -e "$mark" ]; then say "$piece: passed before on this tree"; return 0; fi
   "$@"
   [ "$failed" -ne "$before" ] && return 0
   mkdir -p "$(dirname "$mark")" && touch "$mark"
