@@ -11,6 +11,8 @@
 typedef struct reader {
   const char* at;
   const char* begin;
+  int opset, ir;
+  kp_strbuf functions, opsets;  // fields of the model
 } reader;
 
 static _Noreturn void fail(const reader* r, const char* what) {
@@ -220,7 +222,9 @@ static void attribute(reader* r, kp_strbuf* node) {
   const kp_str name = word(r);
   put(&attr, 1, name);
   expect(r, "=");
-  if (accept(r, "{")) {
+  if (accept(r, "@")) {
+    put(&attr, 21, word(r));
+  } else if (accept(r, "{")) {
     body(r, name.data, name.length, &part);
     expect(r, "}");
     wb_part(&attr, 6, &part);
@@ -286,33 +290,93 @@ static bool keyword(reader* r, const char* text) {
   return false;
 }
 
+static void opset(kp_strbuf* out, unsigned field, kp_str domain, uint64_t version) {
+  kp_strbuf part = {0};
+  put(&part, 1, domain);
+  wb_varint(&part, 2, version);
+  wb_part(out, field, &part);
+}
+
+static void names_in_brackets(reader* r, kp_strbuf* out, unsigned field) {
+  expect(r, "(");
+  while (!accept(r, ")")) {
+    put(out, field, word(r));
+    accept(r, ",");
+  }
+}
+
+static void function(reader* r) {
+  kp_strbuf part = {0}, nodes = {0};
+  const kp_str text = word(r);
+  size_t dot = text.length;
+  while (dot > 0 && text.data[dot - 1] != '.') --dot;
+  put(&part, 1, (kp_str){text.data + dot, text.length - dot});
+  if (dot) put(&part, 10, (kp_str){text.data, dot - 1});
+  names_in_brackets(r, &part, 4);
+  expect(r, "=>");
+  names_in_brackets(r, &part, 5);
+  while (!accept(r, "{")) {
+    if (attribute_follows(r)) {
+      kp_strbuf attr = {0};
+      attribute(r, &attr);
+      kp_str message = {attr.data, attr.length};
+      message.data += 1, message.length -= 1;  // attribute() wrote a field of a node: tag, size, message
+      while (message.data[0] & 0x80) message.data += 1, message.length -= 1;
+      put(&part, 11, (kp_str){message.data + 1, message.length - 1});
+      kp_strbuf_free(&attr);
+    } else {
+      put(&part, 6, word(r));
+    }
+    accept(r, ",");
+  }
+  for (space(r); !accept(r, "}"); space(r)) node(r, &nodes);
+  // Nodes of a graph are field 1, those of a function field 7.
+  for (const char *at = nodes.data, *end = nodes.data + nodes.length; at < end;) {
+    size_t size = 0, shift = 0;
+    do {
+      ++at;
+      size |= (size_t)(*at & 0x7f) << shift;
+      shift += 7;
+    } while (*at & 0x80);
+    wb_bytes(&part, 7, ++at, size);
+    at += size;
+  }
+  kp_strbuf_free(&nodes);
+  opset(&part, 9, (kp_str){"", 0}, (uint64_t)r->opset);
+  wb_part(&r->functions, 25, &part);
+}
+
 static void body(reader* r, const char* name, size_t length, kp_strbuf* out) {
   wb_bytes(out, 2, name, length);
   for (space(r); *r->at && *r->at != '}'; space(r)) {
     if (keyword(r, "in")) value_info(r, out, 11);
     else if (keyword(r, "out")) value_info(r, out, 12);
     else if (keyword(r, "init")) initializer(r, out);
-    else node(r, out);
+    else if (keyword(r, "function")) function(r);
+    else if (keyword(r, "ir")) r->ir = (int)number(r);
+    else if (keyword(r, "import")) {
+      const kp_str domain = word(r);
+      opset(&r->opsets, 8, domain, (uint64_t)number(r));
+    } else node(r, out);
   }
 }
 
-static void opset(kp_strbuf* model, const char* domain, int version) {
-  kp_strbuf part = {0};
-  wb_text(&part, 1, domain);
-  wb_varint(&part, 2, (uint64_t)version);
-  wb_part(model, 8, &part);
-}
-
 char* kp_test_model(const char* text, int version, size_t* out_byte_count) {
-  reader r = {text, text};
+  reader r = {.at = text, .begin = text, .opset = version, .ir = 8};
   kp_strbuf graph = {0}, model = {0};
   body(&r, "test", 4, &graph);
   if (*r.at) fail(&r, "a '}' too many");
-  wb_varint(&model, 1, 8);
+  wb_varint(&model, 1, (uint64_t)r.ir);
   wb_part(&model, 7, &graph);
-  opset(&model, "", version);
-  opset(&model, "com.microsoft", 1);
-  opset(&model, "ai.onnx.ml", 3);
+  if (version > 0) {
+    opset(&model, 8, (kp_str){"", 0}, (uint64_t)version);
+    opset(&model, 8, kp_str_of("com.microsoft"), 1);
+    opset(&model, 8, kp_str_of("ai.onnx.ml"), 3);
+  }
+  kp_strbuf_append(&model, r.opsets.data, r.opsets.length);
+  kp_strbuf_append(&model, r.functions.data, r.functions.length);
+  kp_strbuf_free(&r.opsets);
+  kp_strbuf_free(&r.functions);
   char* bytes = malloc(model.length);
   if (!bytes) abort();
   memcpy(bytes, model.data, model.length);

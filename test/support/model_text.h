@@ -7,6 +7,10 @@
 //     v = com.microsoft.Gelu(z)               an operator of another domain
 //     r = If(c) then_branch={ out a float[N] a = Neg(y) } else_branch={ ... }
 //     out y float[N,3]                        an output
+//     function my.F(a, b) => (c, d) alpha, beta=0.5 { c = Elu(a) alpha=@alpha ... }
+//                                             a function; its attributes, those with a default last; @ refers to one
+//     import my 1                             a further opset
+//     ir 3                                    the IR version, if it is not 8
 //
 // Types: float[..], int64[..], bool, string, ..., seq(float[..]), optional(float[..]); float without brackets has no known rank, float[] is
 // a scalar. '#' starts a comment. A mistake in the text ends the program with a message.
@@ -15,8 +19,8 @@
 
 #include <stddef.h>
 
-// Bytes of an ONNX model with |text| as its graph; IR version 8, the given opset of ai.onnx, 1 of com.microsoft and ai.onnx.ml. Free with
-// free().
+// Bytes of an ONNX model with |text| as its graph; IR version 8, the given opset of ai.onnx (0: no imports), 1 of
+// com.microsoft and 3 of ai.onnx.ml. Free with free().
 char* kp_test_model(const char* text, int opset, size_t* out_byte_count);
 
 // The numbers that "random SEED" stands for.
