@@ -204,6 +204,12 @@ def print_functions():
             function.doc_string = ""
             for node in function.node:
                 node.doc_string = ""
+            defaults = [a.default_value for name, a in sorted(schema.attributes.items()) if a.default_value.type]
+            given = {attr.name for attr in function.attribute_proto}
+            function.attribute_proto.extend(attr for attr in defaults if attr.name not in given)
+            for attr in function.attribute_proto:
+                if attr.name in function.attribute:
+                    function.attribute.remove(attr.name)
             names.append(f"{schema.name}-{schema.since_version}")
         elif schema.has_context_dependent_function:
             dynamic.append(f"{schema.name}-{schema.since_version}")
