@@ -35,6 +35,15 @@
 
 #define KP_INLINE static inline __attribute__((always_inline))
 
+// Before a loop whose bounds are constants after inlining: arrays indexed by it become registers. Where the optimizer is told
+// not to (a debug build) the loop stays a loop.
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed"
+#define KP_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define KP_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #if defined(KP_ISA_AVX512)
 #include "provider/cpu/simd/f32_avx512.h"
 #elif defined(KP_ISA_AVX2)

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "provider/cpu/kernel/conv/winograd.h"
+
 #define KP_FAMILY conv
 #define KP_FAMILY_LIST "provider/cpu/kernel/conv/conv_variants.inl"
 #include "provider/cpu/kernel/variant_family.inl"
@@ -23,9 +25,40 @@ static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t b) { return div_up(a, b) * b; }
 
+static bool is_winograd(kp_conv_algorithm a) { return a == KP_CONV_WINOGRAD2 || a == KP_CONV_WINOGRAD4; }
+
 static size_t group_in(const kp_conv_shape* s) { return s->in_c / s->groups; }
 static size_t group_out(const kp_conv_shape* s) { return s->out_c / s->groups; }
 static size_t kernel_taps(const kp_conv_shape* s) { return s->kernel_h * s->kernel_w; }
+
+// Estimated nanoseconds of one core at 100 GFLOP/s with weights from memory at 16 GB/s, which overlap only in part: |products|
+// multiply-adds, |weights| floats, |transforms| floats that go through a transform (about 12 operations, read and written).
+static double estimate(double products, double weights, double transforms) {
+  const double compute = products * 2 / 100 + transforms * 0.5, stream = weights * 4 / 16;
+  return compute > stream ? compute + stream / 4 : stream + compute / 4;
+}
+
+// The cheapest of direct and Winograd convolution for a 3x3 kernel of stride 1. While the picture's size is not known it is
+// taken as large.
+static kp_conv_algorithm choose_winograd(const kp_conv_shape* s) {
+  const double in_c = (double)s->in_c, out_c = (double)s->out_c;
+  const size_t batch = s->batch ? s->batch : 1, h = s->out_h ? s->out_h : 56, w = s->out_w ? s->out_w : 56;
+  const double pixels = (double)(batch * h * w);
+  kp_conv_algorithm best = KP_CONV_IMPLICIT;
+  double best_time = estimate(pixels * 9 * in_c * out_c, 9 * in_c * out_c, 0);
+  for (kp_conv_algorithm a = KP_CONV_WINOGRAD2; a <= KP_CONV_WINOGRAD4; ++a) {
+    const size_t side = kp_winograd_side(a);
+    const double points = (double)kp_winograd_points(a);
+    const double tiles = (double)(batch * div_up(h, side) * div_up(w, side));
+    const double time = estimate(tiles * points * in_c * out_c, points * in_c * out_c, tiles * points * (in_c + out_c));
+    // A tenth for the coarser split among threads.
+    if (time * 1.1 < best_time) {
+      best = a;
+      best_time = time * 1.1;
+    }
+  }
+  return best;
+}
 
 kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* s) {
   (void)ops;
@@ -36,17 +69,23 @@ kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* s)
   if (kernel_taps(s) == 1 && unit && !padded && s->groups == 1) return KP_CONV_GEMM;
   const bool dense = s->in_pixel == s->in_c && s->dilation_w == 1 && s->groups == 1;
   if (dense && s->in_c <= kWindowChannels && s->kernel_w > 1) return KP_CONV_WINDOW;
+  const bool three = s->kernel_h == 3 && s->kernel_w == 3 && s->dilation_h == 1 && s->dilation_w == 1;
+  if (three && unit && s->groups == 1 && s->in_c >= 16 && s->out_c >= 16) return choose_winograd(s);
   return KP_CONV_IMPLICIT;
 }
 
 size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s) {
   if (algorithm == KP_CONV_DEPTHWISE) return kernel_taps(s) * round_up(s->out_c, ops->gemm->lanes);
+  if (is_winograd(algorithm)) {
+    return kp_winograd_points(algorithm) * kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
+  }
   return s->groups * kp_gemm_packed_b_size(ops->gemm, kernel_taps(s) * group_in(s), group_out(s));
 }
 
 size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s) {
   (void)ops;
   if (algorithm == KP_CONV_DEPTHWISE) return 0;
+  if (is_winograd(algorithm)) return kp_winograd_points(algorithm) * s->in_c * s->out_c;
   if (algorithm == KP_CONV_WINDOW && s->in_layout == KP_CONV_NCHW) return 0;
   return kernel_taps(s) == 1 ? 0 : kernel_taps(s) * group_in(s) * group_out(s);
 }
@@ -59,10 +98,23 @@ static void pack_depthwise(size_t lanes, const kp_conv_shape* s, const float* we
   }
 }
 
+static void pack_winograd(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s,
+                          const float* weights, float* packed, float* scratch) {
+  kp_winograd_transform_filter(algorithm, s->in_c, s->out_c, weights, scratch);
+  const size_t size = s->in_c * s->out_c, packed_size = kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
+  for (size_t p = 0; p < kp_winograd_points(algorithm); ++p) {
+    kp_gemm_pack_b(ops->gemm, s->in_c, 0, s->out_c, scratch + p * size, s->out_c, false, packed + p * packed_size);
+  }
+}
+
 void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s, const float* weights,
                   float* packed, float* scratch) {
   if (algorithm == KP_CONV_DEPTHWISE) {
     pack_depthwise(ops->gemm->lanes, s, weights, packed);
+    return;
+  }
+  if (is_winograd(algorithm)) {
+    pack_winograd(ops, algorithm, s, weights, packed, scratch);
     return;
   }
   const size_t taps = kernel_taps(s), in_c = group_in(s), out_c = group_out(s), depth = taps * in_c;
@@ -129,6 +181,31 @@ static void plan_depthwise(kp_conv_plan* plan, size_t workers) {
   plan->task_count = plan->row_tasks;
 }
 
+// Tiles of one task: enough of them that the weights of a point serve several micro-tiles, few enough that the transformed
+// input stays in a second-level cache of 512 KB or not far from it.
+static void plan_winograd(kp_conv_plan* plan, size_t workers) {
+  enum { kTilesMin = 24, kTilesMax = 96, kFloats = 96 * 1024 };
+  const kp_conv_shape* s = &plan->shape;
+  const size_t side = kp_winograd_side(plan->algorithm), mr = plan->ops->gemm->mr;
+  plan->tiles_h = div_up(s->out_h, side);
+  plan->tiles_w = div_up(s->out_w, side);
+  const size_t tiles = s->batch * plan->tiles_h * plan->tiles_w;
+  const size_t fitting = kFloats / (kp_winograd_points(plan->algorithm) * (s->in_c + KP_WINOGRAD_COLS));
+  const size_t most = min_size(max_size(fitting, kTilesMin), kTilesMax);
+  plan->task_rows = min_size(round_up(div_up(tiles, div_up(tiles, most)), mr), tiles);
+  plan->task_cols = s->out_c;
+  plan->row_tasks = div_up(tiles, plan->task_rows);
+  plan->col_tasks = 1;
+  // Too few blocks of tiles to balance: channels are split, and each part transforms the input again.
+  if (workers > 1 && plan->row_tasks < 3 * workers) {
+    const size_t wanted = div_up(2 * workers, plan->row_tasks);
+    plan->task_cols = min_size(round_up(div_up(s->out_c, wanted), KP_WINOGRAD_COLS), s->out_c);
+    plan->col_tasks = div_up(s->out_c, plan->task_cols);
+  }
+  plan->task_count = plan->row_tasks * plan->col_tasks;
+  plan->scratch_bytes = kp_winograd_scratch(plan->algorithm, s, plan->task_rows) * sizeof(float);
+}
+
 // Floats of scratch for a row of zeros, as long as the longest run.
 static size_t zero_floats(const kp_conv_plan* plan) { return round_up(run_depth(plan), 16); }
 
@@ -146,8 +223,8 @@ void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, cons
     *out_plan = plan;
     return;
   }
-  if (algorithm == KP_CONV_DEPTHWISE) {
-    plan_depthwise(&plan, workers);
+  if (algorithm == KP_CONV_DEPTHWISE || is_winograd(algorithm)) {
+    (is_winograd(algorithm) ? plan_winograd : plan_depthwise)(&plan, workers);
     *out_plan = plan;
     return;
   }
@@ -284,6 +361,13 @@ void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t
   const size_t first = row_task * plan->task_rows;
   if (plan->algorithm == KP_CONV_DEPTHWISE) {
     plan->ops->depthwise(s, first, min_size(plan->task_rows, s->batch * s->out_h - first), args);
+    return;
+  }
+  if (is_winograd(plan->algorithm)) {
+    const size_t tiles = min_size(plan->task_rows, s->batch * plan->tiles_h * plan->tiles_w - first);
+    const size_t first_col = index % plan->col_tasks * plan->task_cols;
+    const size_t cols = min_size(plan->task_cols, s->out_c - first_col);
+    plan->ops->winograd(plan, args, first, tiles, first_col, cols, scratch);
     return;
   }
   const kp_gemm_ops* gemm = plan->ops->gemm;

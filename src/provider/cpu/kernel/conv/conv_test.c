@@ -181,6 +181,60 @@ static void test_depthwise(void** state) {
   }
 }
 
+// Winograd's bound: products of transformed values are several times larger than the plain ones, so the error is too, at worst
+// by about the norms of the transforms; on random data F(2) stays at the level of a plain sum, F(4) at two to three times it.
+static void test_winograd(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    static const size_t channels[][2] = {{1, 1}, {5, 9}, {16, 64}, {33, 70}, {64, 130}};
+    for (size_t i = 0; i < 5; ++i) {
+      for (size_t size = 3; size < 16; size += 3) {
+        for (int a = KP_CONV_WINOGRAD2; a <= KP_CONV_WINOGRAD4; ++a) {
+          kp_conv_shape s = make_shape(size, channels[i][0], channels[i][1], 1, 3, 1, size % 2);
+          s.pad_left = 1;
+          check(ops, (kp_conv_algorithm)a, s, kNone, 1, a == KP_CONV_WINOGRAD2 ? 2 : 6);
+          s.in_pixel += 4;
+          s.out_pixel += 1;
+          check(ops, (kp_conv_algorithm)a, s, size % 2 ? kClip : kSilu, 2, a == KP_CONV_WINOGRAD2 ? 2 : 6);
+        }
+      }
+    }
+  }
+}
+
+// What conv.h promises: the relative RMS error of F(4) on inputs after a ReLU.
+static void test_winograd_error(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    kp_conv_shape s = make_shape(13, 64, 8, 1, 3, 1, 1);
+    finish_shape(&s);
+    const size_t pixels = s.batch * s.out_h * s.out_w;
+    float *x = kt_input(s.batch * s.in_h * s.in_w * 64), *weights = kt_input(8 * 64 * 9), *y = kt_input(pixels * 8);
+    for (size_t i = 0; i < s.batch * s.in_h * s.in_w * 64; ++i) x[i] = fmaxf(x[i], 0.0f);
+    float* packed = kt_input(kp_conv_packed_size(ops, KP_CONV_WINOGRAD4, &s));
+    float* scratch = kt_input(kp_conv_pack_scratch_size(ops, KP_CONV_WINOGRAD4, &s));
+    kp_conv_pack(ops, KP_CONV_WINOGRAD4, &s, weights, packed, scratch);
+    kp_conv_plan plan;
+    kp_conv_plan_init(ops, KP_CONV_WINOGRAD4, &s, 1, &plan);
+    const kp_conv_args args = {.input = x, .packed = packed, .output = y, .epilogue = KP_EPILOGUE_NONE};
+    void* work = kt_scratch(plan.scratch_bytes);
+    for (size_t i = 0; i < plan.task_count; ++i) kp_conv_run_task(&plan, &args, i, work);
+    double error = 0, total = 0, magnitude;
+    for (size_t i = 0; i < pixels * 8; ++i) {
+      const double want = reference(&s, x, weights, i / 8, i % 8, &magnitude);
+      error += (y[i] - want) * (y[i] - want);
+      total += want * want;
+    }
+    assert_true(sqrt(error / total) < 1.5e-6);
+    free(work);
+    free(x);
+    free(weights);
+    free(y);
+    free(packed);
+    free(scratch);
+  }
+}
+
 static void test_one_dimension(void** state) {
   (void)state;
   KT_FOR_EACH_VARIANT(conv, ops) {
@@ -199,7 +253,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pointwise),  cmocka_unit_test(test_windows_by_pointers),
       cmocka_unit_test(test_first_layers), cmocka_unit_test(test_window_wider_than_the_picture),
-      cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_one_dimension),
+      cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_winograd),
+      cmocka_unit_test(test_winograd_error), cmocka_unit_test(test_one_dimension),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

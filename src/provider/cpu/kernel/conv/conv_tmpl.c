@@ -1,4 +1,5 @@
-// Convolution, per instruction set: what the matrix engine does not do. Depthwise here; see conv.c for the rest.
+// Convolution, per instruction set: what the matrix engine does not do. Depthwise here, Winograd in
+// winograd_tmpl.c; see conv.c for the rest.
 //
 // Depthwise works on a run of neighbouring output pixels at a time, all channels of it, a vector of channels in the innermost
 // position: every input row is read front to back, and with stride 1 each loaded vector serves all taps of its row.
@@ -6,12 +7,6 @@
 
 #include "provider/cpu/kernel/activate.h"
 #include "provider/cpu/simd/f32.h"
-
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 // Output pixels computed together.
 #define RUN 4
@@ -49,20 +44,20 @@ KP_INLINE void dw_finish(const dw_run* d, size_t pixel, size_t c, size_t n, kp_v
 KP_INLINE void dw_dense(const dw_run* d, const size_t kw, size_t c) {
   const size_t pixel = d->s->in_pixel;
   kp_vf sum[RUN];
-  UNROLL for (size_t p = 0; p < RUN; ++p) sum[p] = dw_start(d, c, KP_VF_LANES);
+  KP_UNROLL for (size_t p = 0; p < RUN; ++p) sum[p] = dw_start(d, c, KP_VF_LANES);
   for (size_t h = d->first_h; h < d->last_h; ++h) {
     const float* x = d->x + h * d->x_row + c;
     const float* w = d->w + h * kw * d->w_stride + c;
     kp_vf weight[7];
-    UNROLL for (size_t t = 0; t < kw; ++t) weight[t] = kp_vf_load(w + t * d->w_stride);
-    UNROLL for (size_t j = 0; j < RUN + kw - 1; ++j) {
+    KP_UNROLL for (size_t t = 0; t < kw; ++t) weight[t] = kp_vf_load(w + t * d->w_stride);
+    KP_UNROLL for (size_t j = 0; j < RUN + kw - 1; ++j) {
       const kp_vf value = kp_vf_load(x + j * pixel);
-      UNROLL for (size_t p = 0; p < RUN; ++p) {
+      KP_UNROLL for (size_t p = 0; p < RUN; ++p) {
         if (j >= p && j < p + kw) sum[p] = kp_vf_fma(weight[j - p], value, sum[p]);
       }
     }
   }
-  UNROLL for (size_t p = 0; p < RUN; ++p) dw_finish(d, p, c, KP_VF_LANES, sum[p]);
+  KP_UNROLL for (size_t p = 0; p < RUN; ++p) dw_finish(d, p, c, KP_VF_LANES, sum[p]);
 }
 
 // RUN whole pixels, any stride and dilation.
@@ -71,18 +66,18 @@ KP_INLINE void dw_strided(const dw_run* d, size_t c) {
   const size_t step = d->s->stride_w * d->s->in_pixel;
   const size_t tap_step = d->s->dilation_w * d->s->in_pixel;
   kp_vf sum[RUN];
-  UNROLL for (size_t p = 0; p < RUN; ++p) sum[p] = dw_start(d, c, KP_VF_LANES);
+  KP_UNROLL for (size_t p = 0; p < RUN; ++p) sum[p] = dw_start(d, c, KP_VF_LANES);
   for (size_t h = d->first_h; h < d->last_h; ++h) {
     const float* x = d->x + h * d->x_row + c;
     const float* w = d->w + h * kw * d->w_stride + c;
     for (size_t t = 0; t < kw; ++t) {
       const kp_vf weight = kp_vf_load(w + t * d->w_stride);
-      UNROLL for (size_t p = 0; p < RUN; ++p) {
+      KP_UNROLL for (size_t p = 0; p < RUN; ++p) {
         sum[p] = kp_vf_fma(weight, kp_vf_load(x + p * step + t * tap_step), sum[p]);
       }
     }
   }
-  UNROLL for (size_t p = 0; p < RUN; ++p) dw_finish(d, p, c, KP_VF_LANES, sum[p]);
+  KP_UNROLL for (size_t p = 0; p < RUN; ++p) dw_finish(d, p, c, KP_VF_LANES, sum[p]);
 }
 
 // One pixel, kernel columns [first_w, last_w), |n| channels from |c| on.
@@ -196,9 +191,13 @@ static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows, cons
 }
 
 extern const kp_gemm_ops KP_ISA_NAME(kp_gemm);
+// winograd_tmpl.c
+void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile, size_t tiles, size_t col,
+                              size_t cols, float* scratch);
 
 const kp_conv_ops KP_ISA_NAME(kp_conv) = {
     .isa = KP_ISA_STRING,
     .gemm = &KP_ISA_NAME(kp_gemm),
     .depthwise = conv_depthwise,
+    .winograd = KP_ISA_NAME(kp_winograd),
 };

@@ -27,11 +27,6 @@
 // One block of the inner dimension: PANEL * DEPTH_MAX floats of B should leave room in a first-level cache of 32 KB.
 #define DEPTH_MAX 384
 #define MAX_VECS (4 * VECS)
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 // What one micro-kernel does with its sums: C = clip(alpha * sum + (accumulate ? C : bias and residual)).
 typedef struct store_spec {
@@ -88,8 +83,8 @@ KP_INLINE void store_sums(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX
                           const store_spec* out) {
   if (out->cols < vecs * KP_VF_LANES) {
     float tile[ROWS * MAX_VECS * KP_VF_LANES];
-    UNROLL for (size_t r = 0; r < rows; ++r) {
-      UNROLL for (size_t v = 0; v < vecs; ++v) {
+    KP_UNROLL for (size_t r = 0; r < rows; ++r) {
+      KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
         kp_vf_store(tile + (r * vecs + v) * KP_VF_LANES, acc[r][v]);
       }
     }
@@ -98,27 +93,27 @@ KP_INLINE void store_sums(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX
   }
   const kp_vf alpha = kp_vf_set1(out->alpha);
   if (out->accumulate) {
-    UNROLL for (size_t r = 0; r < rows; ++r) {
-      UNROLL for (size_t v = 0; v < vecs; ++v) {
+    KP_UNROLL for (size_t r = 0; r < rows; ++r) {
+      KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
         const kp_vf prior = kp_vf_load(out->c + r * out->c_stride + v * KP_VF_LANES);
         acc[r][v] = kp_vf_fma(acc[r][v], alpha, prior);
       }
     }
   } else {
-    UNROLL for (size_t v = 0; v < vecs; ++v) {
+    KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
       const kp_vf bias = out->bias_n ? kp_vf_load(out->bias_n + v * KP_VF_LANES) : kp_vf_zero();
-      UNROLL for (size_t r = 0; r < rows; ++r) acc[r][v] = kp_vf_fma(acc[r][v], alpha, bias);
+      KP_UNROLL for (size_t r = 0; r < rows; ++r) acc[r][v] = kp_vf_fma(acc[r][v], alpha, bias);
     }
     if (out->bias_m) {
-      UNROLL for (size_t r = 0; r < rows; ++r) {
+      KP_UNROLL for (size_t r = 0; r < rows; ++r) {
         const kp_vf bias = kp_vf_set1(out->bias_m[r]);
-        UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_add(acc[r][v], bias);
+        KP_UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_add(acc[r][v], bias);
       }
     }
     if (out->residual) {
       const kp_vf beta = kp_vf_set1(out->beta);
-      UNROLL for (size_t r = 0; r < rows; ++r) {
-        UNROLL for (size_t v = 0; v < vecs; ++v) {
+      KP_UNROLL for (size_t r = 0; r < rows; ++r) {
+        KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
           const float* residual = out->residual + r * out->residual_stride + v * KP_VF_LANES;
           acc[r][v] = kp_vf_fma(beta, kp_vf_load(residual), acc[r][v]);
         }
@@ -128,14 +123,14 @@ KP_INLINE void store_sums(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX
   if (out->clip) {
     const kp_vf low = kp_vf_set1(out->low);
     const kp_vf high = kp_vf_set1(out->high);
-    UNROLL for (size_t r = 0; r < rows; ++r) {
-      UNROLL for (size_t v = 0; v < vecs; ++v) {
+    KP_UNROLL for (size_t r = 0; r < rows; ++r) {
+      KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
         acc[r][v] = kp_vf_min(high, kp_vf_max(low, acc[r][v]));
       }
     }
   }
-  UNROLL for (size_t r = 0; r < rows; ++r) {
-    UNROLL for (size_t v = 0; v < vecs; ++v) {
+  KP_UNROLL for (size_t r = 0; r < rows; ++r) {
+    KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
       kp_vf_store(out->c + r * out->c_stride + v * KP_VF_LANES, acc[r][v]);
     }
   }
@@ -145,8 +140,8 @@ KP_INLINE void store_sums(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX
 // VECS vectors means neighbouring panels, so that few rows still have enough independent sums to fill the pipeline.
 KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* block, const store_spec* out) {
   kp_vf acc[ROWS][MAX_VECS];
-  UNROLL for (size_t r = 0; r < rows; ++r) {
-    UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_zero();
+  KP_UNROLL for (size_t r = 0; r < rows; ++r) {
+    KP_UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_zero();
   }
   const float* b = block->b;
   const size_t b_row_stride = block->b_row_stride;
@@ -154,17 +149,17 @@ KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* blo
   const size_t depth = block->depth;
   for (size_t t = 0; t < block->taps; ++t) {
     const float* a[ROWS];
-    UNROLL for (size_t r = 0; r < rows; ++r) {
+    KP_UNROLL for (size_t r = 0; r < rows; ++r) {
       a[r] = block->a[t * block->a_tap_stride + r] + block->a_offset;
     }
     for (size_t k = 0; k < depth; ++k) {
       kp_vf bv[MAX_VECS];
-      UNROLL for (size_t v = 0; v < vecs; ++v) {
+      KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
         bv[v] = kp_vf_load(b + (v / VECS) * b_panel_stride + (v % VECS) * KP_VF_LANES);
       }
-      UNROLL for (size_t r = 0; r < rows; ++r) {
+      KP_UNROLL for (size_t r = 0; r < rows; ++r) {
         const kp_vf av = kp_vf_set1(a[r][k]);
-        UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_fma(av, bv[v], acc[r][v]);
+        KP_UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_fma(av, bv[v], acc[r][v]);
       }
       b += b_row_stride;
     }
@@ -363,7 +358,7 @@ static void gemm_multiply(const kp_gemm_tile* tile) {
 static void pack_panel_plain(size_t k, size_t cols, const float* b, size_t b_stride, float* out) {
   for (size_t i = 0; i < k; ++i) {
     const float* row = b + i * b_stride;
-    UNROLL for (size_t v = 0; v < VECS; ++v) {
+    KP_UNROLL for (size_t v = 0; v < VECS; ++v) {
       const size_t first = v * KP_VF_LANES;
       const kp_vf value = first < cols ? kp_vf_load_upto(row + first, cols - first) : kp_vf_zero();
       kp_vf_store(out + i * PANEL + first, value);
