@@ -1,3 +1,7 @@
 // Every pass over a partition's graph, in the order in which they run: KP_GRAPH_PASS(function, what it does).
 // A new pass is a file of its own here and a line below; say what it needs to come after.
 KP_GRAPH_PASS(kp_pass_nops, "drop nodes that change nothing")
+KP_GRAPH_PASS(kp_pass_activations, "find activations written as several nodes")
+KP_GRAPH_PASS(kp_pass_conv_norm, "fold batch normalization into convolutions")
+KP_GRAPH_PASS(kp_pass_channels_last, "move convolution networks to channels-last layout")     // after folding
+KP_GRAPH_PASS(kp_pass_conv_epilogue, "fuse additions and activations into convolutions")      // after the layout
