@@ -19,19 +19,24 @@ static bool same_shape(const kp_graph* graph, kp_value_id a, kp_value_id b) {
   return true;
 }
 
-// Position of each node in the order, to know what is computed before what.
-static bool made_before(const kp_graph* graph, const uint32_t* rank, kp_value_id value, kp_node_id node) {
+// Positions of the nodes in the order that the pass started from, to know what is computed before what.
+typedef struct positions {
+  const uint32_t* rank;
+  uint32_t count;  // nodes that the pass made itself have none: they come later than those it still looks at
+} positions;
+
+static bool made_before(const kp_graph* graph, const positions* p, kp_value_id value, kp_node_id node) {
   const kp_node_id producer = graph->values[value].producer;
-  return producer == KP_NONE || rank[producer] < rank[node];
+  return producer == KP_NONE || (producer < p->count && p->rank[producer] < p->rank[node]);
 }
 
-static void take_add(const kp_graph* graph, const uint32_t* rank, kp_node_id conv, tail* t) {
+static void take_add(const kp_graph* graph, const positions* p, kp_node_id conv, tail* t) {
   const kp_node_id add_id = kp_match_sole_user(graph, t->output);
   if (add_id == KP_NONE || !kp_node_is(&graph->nodes[add_id], "", "Add")) return;
   const kp_node* add = &graph->nodes[add_id];
   const kp_value_id other = add->inputs[0] == t->output ? add->inputs[1] : add->inputs[0];
   if (other == t->output || graph->values[other].constant || !same_shape(graph, other, t->output)) return;
-  if (!same_shape(graph, add->outputs[0], t->output) || !made_before(graph, rank, other, conv)) return;
+  if (!same_shape(graph, add->outputs[0], t->output) || !made_before(graph, p, other, conv)) return;
   t->residual = other;
   t->old[t->count++] = add_id;
   t->output = add->outputs[0];
@@ -77,13 +82,13 @@ kp_status* kp_pass_conv_epilogue(kp_pass* pass) {
   kp_graph* graph = pass->graph;
   uint32_t* rank = kp_arena_new_array(pass->scratch, uint32_t, (size_t)graph->node_count + 1);
   if (!rank) return KP_ERROR(OUT_OF_MEMORY, "fusing convolutions");
-  const uint32_t nodes = graph->node_count;
+  const positions p = {rank, graph->node_count};
   for (uint32_t i = 0; i < graph->order_count; ++i) rank[graph->order[i]] = i;
   for (uint32_t i = graph->order_count; i-- > 0;) {  // backwards: ranks of what is looked at are still those of the order
     const kp_node_id id = graph->order[i];
-    if (id >= nodes || graph->nodes[id].removed || !kp_node_is(&graph->nodes[id], "kapell", "Conv")) continue;
+    if (graph->nodes[id].removed || !kp_node_is(&graph->nodes[id], "kapell", "Conv")) continue;
     tail t = {.old = {id}, .count = 1, .residual = KP_NONE, .output = graph->nodes[id].outputs[0]};
-    take_add(graph, rank, id, &t);
+    take_add(graph, &p, id, &t);
     take_act(graph, &t);
     if (t.count > 1) KP_PASS(replace(pass, id, &t));
   }
