@@ -265,7 +265,7 @@ static kp_status* scan_shape(kp_infer* infer, const kp_graph* body, uint32_t inp
 
 static kp_status* scan(kp_infer* infer) {
   kp_graph* body;
-  uint32_t scans, states;
+  uint32_t scans = 0, states = 0;
   if (!infer->engine) return repeat_load(infer);
   KP_PASS(need_body(infer, "body", &body));
   KP_PASS(scan_shape(infer, body, infer->node->input_count, &scans, &states));
@@ -296,7 +296,7 @@ static kp_status* scan(kp_infer* infer) {
 // Opset 8: input 0 is sequence_lens; everything has a batch in front, scan inputs and outputs the steps after it.
 static kp_status* scan_8(kp_infer* infer) {
   kp_graph* body;
-  uint32_t scans, states;
+  uint32_t scans = 0, states = 0;
   if (!infer->engine) return repeat_load(infer);
   KP_PASS(need_body(infer, "body", &body));
   const uint32_t inputs = infer->node->input_count > 0 ? infer->node->input_count - 1 : 0;
