@@ -384,3 +384,41 @@ char* kp_test_model(const char* text, int version, size_t* out_byte_count) {
   kp_strbuf_free(&model);
   return bytes;
 }
+
+// --- values -------------------------------------------------------------------------------------------------------------------
+static void must(kp_status* status) {
+  if (!status) return;
+  fprintf(stderr, "test value: %s\n", kp_status_text(status));
+  abort();
+}
+
+kapell_value* kp_test_value(const char* text) {
+  reader r = {text, text};
+  const kapell_type kind = element(&r);
+  int64_t dims[KP_MAX_RANK];
+  int32_t rank = 0;
+  expect(&r, "[");
+  while (!accept(&r, "]")) {
+    dims[rank++] = (int64_t)number(&r);
+    accept(&r, ",");
+  }
+  kapell_value* value = NULL;
+  must(kp_value_create_tensor(kind, dims, rank, &value));
+  const size_t count = kp_value_count(value);
+  if (kind == KAPELL_STRING) {
+    for (size_t i = 0; i < count; ++i) {
+      expect(&r, "\"");
+      const size_t length = strcspn(r.at, "\"");
+      must(kp_value_set_string(value, i, (kp_str){r.at, length}));
+      r.at += length + 1;
+    }
+    return value;
+  }
+  const bool random = accept(&r, "random"), fill = !random && accept(&r, "fill");
+  const double seed = random || fill ? number(&r) : 0;
+  kp_strbuf raw = {0};
+  for (size_t i = 0; i < count; ++i) put_element(&raw, kind, random ? kp_test_random((unsigned)seed, i) : fill ? seed : number(&r));
+  if (raw.length) memcpy(value->data, raw.data, raw.length);
+  kp_strbuf_free(&raw);
+  return value;
+}

@@ -19,9 +19,14 @@
 
 #include <stddef.h>
 
+#include "base/value.h"
+
 // Bytes of an ONNX model with |text| as its graph; IR version 8, the given opset of ai.onnx (0: no imports), 1 of
 // com.microsoft and 3 of ai.onnx.ml. Free with free().
 char* kp_test_model(const char* text, int opset, size_t* out_byte_count);
+
+// A value in the same notation: "float[2,3] 1 2 3 4 5 6", "int64[3] fill 1", "float[4,4] random 7", "string[1] \"a\"".
+kapell_value* kp_test_value(const char* text);
 
 // The numbers that "random SEED" stands for.
 double kp_test_random(unsigned seed, size_t index);

@@ -179,16 +179,18 @@ static kp_status* write_outputs(kp_mock_frame* frame, bool wrong) {
 }
 
 // --- a job --------------------------------------------------------------------------------------------------------------------
-// Sleeps until |until_ns| or a stop. True: stopped.
-static bool sleep_until(const kp_mock_frame* frame, uint64_t until_ns) {
-  while (!stopped(frame)) {
+// Sleeps until |until_ns|; CANCELLED or TIMEOUT when a stop or the run's deadline comes first.
+static kp_status* sleep_until(const kp_mock_frame* frame, uint64_t until_ns) {
+  const uint64_t deadline_ns = frame->job->args.deadline_ns;
+  const char* part = frame->job->compiled->name;
+  for (;;) {
     const uint64_t now = kp_clock_ns();
-    if (now >= until_ns) return false;
-    const uint64_t left = until_ns - now;
-    const struct timespec nap = {0, (long)(left < NAP_NS ? left : NAP_NS)};
+    if (stopped(frame)) return KP_ERROR(CANCELLED, "%s was stopped", part);
+    if (deadline_ns && now >= deadline_ns) return KP_ERROR(TIMEOUT, "%s did not end in time", part);
+    if (now >= until_ns) return NULL;
+    const struct timespec nap = {0, (long)kp_min_size(until_ns - now, NAP_NS)};
     nanosleep(&nap, NULL);
   }
-  return true;
 }
 
 // Failures that come before any work.
@@ -197,11 +199,11 @@ static kp_status* misbehave(kp_mock_frame* frame) {
   const char* part = frame->job->compiled->name;
   uint64_t wait_ns = provider->settings.delay_ns;
   if (provider->settings.failure == KP_MOCK_FAIL_SLOW) wait_ns += (provider->settings.n ? provider->settings.n : 20) * UINT64_C(1000000);
-  if (wait_ns && sleep_until(frame, kp_clock_ns() + wait_ns)) return KP_ERROR(CANCELLED, "%s was stopped", part);
+  if (wait_ns) KP_PASS(sleep_until(frame, kp_clock_ns() + wait_ns));
   if (kp_mock_fails(provider, KP_MOCK_FAIL_RUN))
     return KP_ERROR(PROVIDER_FAILED, "%s: launching %s failed: an illegal memory access was encountered (code 700)", provider->name, part);
   if (kp_mock_fails(provider, KP_MOCK_FAIL_HANG)) {
-    if (sleep_until(frame, kp_clock_ns() + HANG_LIMIT_NS)) return KP_ERROR(CANCELLED, "%s was stopped", part);
+    KP_PASS(sleep_until(frame, kp_clock_ns() + HANG_LIMIT_NS));
     return KP_ERROR(PROVIDER_FAILED, "%s: %s did not answer for 60 s", provider->name, part);
   }
   return NULL;
