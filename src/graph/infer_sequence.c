@@ -33,10 +33,11 @@ static kp_status* sequence_construct(kp_infer* infer) {
   for (uint32_t i = 0; i < infer->node->input_count; ++i) {
     if (!kp_in_given(infer, i) || infer->inputs[i]->kind == KAPELL_KIND_NONE) return out_sequence(infer, 0, NULL);
     bool any = true;
+    const kp_type before = common;
     if (i == 0)
       common = *infer->inputs[0];
     else
-      KP_PASS(kp_type_union(infer, &common, infer->inputs[i], &common, &any));
+      KP_PASS(kp_type_union(infer, &before, infer->inputs[i], &common, &any));
     if (!any) return kp_in_error(infer, i, "its type differs from that of the inputs before");
   }
   return out_sequence(infer, 0, &common);

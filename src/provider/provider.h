@@ -124,7 +124,7 @@ typedef struct kp_specialise_args {
   kp_arena* arena;              // everything of the result lives here
 } kp_specialise_args;
 
-struct kp_special {             // first member of the provider's own struct
+struct kp_special {             // first member of the provider's own struct; keeps nothing of kp_specialise_args but its arena
   size_t scratch_bytes;         // host scratch wanted for a run, KP_ALIGNMENT-aligned
   const kp_shape_info* outputs; // parallel to the partition's outputs; |data| set for outputs that are known already
   uint32_t output_count;

@@ -393,7 +393,7 @@ static void must(kp_status* status) {
 }
 
 kapell_value* kp_test_value(const char* text) {
-  reader r = {text, text};
+  reader r = {.at = text, .begin = text};
   const kapell_type kind = element(&r);
   int64_t dims[KP_MAX_RANK];
   int32_t rank = 0;

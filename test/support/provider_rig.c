@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "base/size.h"
+#include "base/types.h"
 #include "graph/build.h"
 #include "graph/infer.h"
 #include "graph/rewrite.h"
@@ -14,7 +15,8 @@
 #include "support/model_text.h"
 
 // --- opening --------------------------------------------------------------------------------------------------------------------
-static kp_status* load(kp_rig* rig, const char* text) {
+kp_status* kp_rig_load(kp_rig* rig, const kp_provider_type* type, const char* text) {
+  *rig = (kp_rig){.type = type};
   size_t byte_count;
   char* bytes = kp_test_model(text, 17, &byte_count);
   kp_onnx_model* source = NULL;
@@ -39,12 +41,15 @@ static kp_status* read_options(kp_rig* rig, const char* text) {
   return kp_options_check(rig->type->short_name, rig->type->options, rig->type->option_count, options, count, &rig->arena, &rig->option_texts);
 }
 
-kp_status* kp_rig_open(kp_rig* rig, const kp_provider_type* type, const char* options, const char* text) {
-  *rig = (kp_rig){.type = type};
+kp_status* kp_rig_create(kp_rig* rig, const char* options) {
   KP_PASS(read_options(rig, options));
-  KP_PASS(load(rig, text));
-  const kp_provider_args args = {.type = type, .option_texts = rig->option_texts, .cpu_features = kp_cpu_features(), .model = rig->model};
-  return type->create(&args, &rig->provider);
+  const kp_provider_args args = {.type = rig->type, .option_texts = rig->option_texts, .cpu_features = kp_cpu_features(), .model = rig->model};
+  return rig->type->create(&args, &rig->provider);
+}
+
+kp_status* kp_rig_open(kp_rig* rig, const kp_provider_type* type, const char* options, const char* text) {
+  KP_PASS(kp_rig_load(rig, type, text));
+  return kp_rig_create(rig, options);
 }
 
 void kp_rig_close(kp_rig* rig) {
@@ -57,7 +62,12 @@ void kp_rig_close(kp_rig* rig) {
 
 // --- claims ----------------------------------------------------------------------------------------------------------------------
 kp_status* kp_rig_claim(kp_rig* rig, const bool* offered) {
-  KP_PASS(kp_claims_init(&rig->claims, rig->model->graph, offered, &rig->arena));
+  const kp_graph* graph = rig->model->graph;
+  bool* mask = kp_arena_new_array(&rig->arena, bool, graph->node_count);
+  if (!mask) return KP_ERROR(OUT_OF_MEMORY, "a mask");
+  for (kp_node_id id = 0; id < graph->node_count; ++id)
+    mask[id] = (!offered || offered[id]) && (!kp_node_body_count(&graph->nodes[id]) || (rig->provider->flags & KP_PROVIDER_CONTROL));
+  KP_PASS(kp_claims_init(&rig->claims, graph, mask, &rig->arena));
   KP_PASS(rig->type->capability(rig->provider, rig->model->graph, &rig->claims));
   return kp_claims_close(&rig->claims, rig->type->short_name);
 }
@@ -138,10 +148,11 @@ static kp_status* make(call* c, const kp_memory* memory, kapell_type type, const
   if (memory) return kp_value_create_on(memory, type, dims, rank, out_value);
   if (!c->run->misaligned || type == KAPELL_STRING) return kp_value_create_tensor(type, dims, rank, out_value);
   KP_PASS(kp_value_check_dims(type, dims, rank, &count, &byte_count));
-  char* buffer = malloc(byte_count + 1);
+  const size_t element = kp_max_size(kp_type_bits(type) / 8, 1);
+  char* buffer = malloc(byte_count + element);
   if (!buffer) abort();
   c->buffers[c->buffer_count++] = buffer;
-  return kp_value_wrap_tensor(type, dims, rank, buffer + 1, byte_count, NULL, NULL, out_value);
+  return kp_value_wrap_tensor(type, dims, rank, buffer + element, byte_count, NULL, NULL, out_value);
 }
 
 kp_status* kp_run_output(const kp_run_args* args, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value) {
@@ -179,13 +190,17 @@ static kp_status* specialise(call* c, kp_rig_run* run) {
   if (run->keep_special && run->special) return NULL;
   kp_arena_reset(&run->arena);
   kp_shape_info inputs[MAX_ENDS];
+  int64_t dims[MAX_ENDS][KP_INLINE_RANK];
   for (uint32_t i = 0; i < c->rig->input_count; ++i) {
     const kapell_value* given = c->run->inputs[c->rig->inputs[i]];
-    inputs[i] = (kp_shape_info){.kind = given->kind, .type = given->type, .rank = given->rank, .dims = given->dims};
+    for (int32_t d = 0; d < given->rank; ++d) dims[i][d] = given->dims[d];
+    inputs[i] = (kp_shape_info){.kind = given->kind, .type = given->type, .rank = given->rank, .dims = dims[i]};
     if (c->rig->compiled->value_inputs && c->rig->compiled->value_inputs[i]) inputs[i].data = given->data;
   }
   const kp_specialise_args args = {.inputs = inputs, .input_count = c->rig->input_count, .width = run->width ? run->width : 1, .arena = &run->arena};
-  return c->rig->type->specialise(c->rig->compiled, &args, &run->special);
+  kp_status* status = c->rig->type->specialise(c->rig->compiled, &args, &run->special);
+  memset(dims, 0x5a, sizeof dims);  // the result may keep nothing of these
+  return status;
 }
 
 static kp_status* ready_outputs(call* c, const kp_special* special) {

@@ -24,10 +24,14 @@ typedef struct kp_rig {
 
 // Reads, builds and infers the model of |text| (model_text.h, opset 17), checks options ("a=1 b=2"), creates an instance.
 // Errors: the provider's and the options'. In every case kp_rig_close afterwards.
+// Open is load, then create.
+KP_MUST_USE kp_status* kp_rig_load(kp_rig* rig, const kp_provider_type* type, const char* text);
+KP_MUST_USE kp_status* kp_rig_create(kp_rig* rig, const char* options);
 KP_MUST_USE kp_status* kp_rig_open(kp_rig* rig, const kp_provider_type* type, const char* options, const char* text);
 void kp_rig_close(kp_rig* rig);
 
-// Asks what the provider would run, over the nodes that |offered| marks (NULL = all).
+// Asks what the provider would run, over the nodes that |offered| marks (NULL = all). As plan/ does, offers no control
+// flow to a provider without KP_PROVIDER_CONTROL.
 KP_MUST_USE kp_status* kp_rig_claim(kp_rig* rig, const bool* offered);
 bool kp_rig_claimed_all(const kp_rig* rig);
 // Compiles all nodes as one partition; kp_rig_claimed_all must hold.
@@ -37,7 +41,7 @@ typedef struct kp_rig_run {
   kapell_value* const* inputs;  // host values, in the model's order
   kapell_value* outputs[8];     // out: new host values, in the model's order
   int width;                    // 0 = 1
-  bool misaligned;              // host inputs and outputs lie one byte off
+  bool misaligned;              // host inputs and outputs are aligned to one element and no more
   bool skip_wait;               // reads outputs without waiting for the fence
   bool keep_special;            // uses |special| of the last run when there is one, and leaves it for the next
   const volatile int* cancel;

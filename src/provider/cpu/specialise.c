@@ -48,13 +48,13 @@ static kp_status* set_input(kp_cpu_spec* spec, uint32_t slot, const kp_shape_inf
     spec->types[slot] = spec->compiled->slots[slot].declared;
     return NULL;
   }
-  const int64_t* dims = kp_arena_memdup(spec->arena, info->dims, sizeof(int64_t) * (size_t)kp_max_i64(info->rank, 1));
+  const int64_t* dims = kp_arena_memdup(spec->arena, info->dims, sizeof(int64_t) * (size_t)kp_max_i64(info->rank, 0));
   if (!dims) return no_memory();
   spec->types[slot] = (kp_type){KAPELL_KIND_TENSOR, info->type, info->rank, dims, NULL};
   if (!kp_cpu_type_known(&spec->types[slot])) return KP_ERROR(INTERNAL, "an input of a partition without a shape");
   KP_PASS(kp_cpu_describe_tensor(value, info->type, dims, info->rank));
   if (!info->data || !kp_type_bits(info->type)) return NULL;
-  value->data = kp_arena_memdup(spec->arena, info->data, value->byte_count + 1);
+  value->data = kp_arena_memdup(spec->arena, info->data, value->byte_count);
   return value->data ? NULL : no_memory();
 }
 

@@ -127,8 +127,12 @@ static kp_type type_of_value(const kapell_value* value) {
 }
 
 static kp_status* set_input(specialising* s, kp_value_id id, const kp_shape_info* info) {
-  s->types[id] = (kp_type){.kind = info->kind, .element = info->type, .rank = info->kind == KAPELL_KIND_TENSOR ? info->rank : -1, .dims = info->dims};
-  if (!info->data || info->kind != KAPELL_KIND_TENSOR || info->rank > KP_INLINE_RANK) return NULL;
+  s->types[id] = (kp_type){.kind = info->kind, .element = info->type, .rank = -1};
+  if (info->kind != KAPELL_KIND_TENSOR) return NULL;
+  s->types[id].rank = info->rank;
+  s->types[id].dims = kp_arena_memdup(s->arena, info->dims, sizeof *info->dims * (size_t)info->rank);  // the caller's go away
+  if (!s->types[id].dims) return KP_ERROR(OUT_OF_MEMORY, "shape of an input");
+  if (!info->data || info->rank > KP_INLINE_RANK) return NULL;
   kapell_value* value = kp_arena_new(s->arena, kapell_value);
   void* data = NULL;
   size_t count, byte_count;

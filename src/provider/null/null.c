@@ -4,6 +4,7 @@
 // What a real one changes: probe finds a library and a device; capability knows more operators; compile translates the partition into the
 // engine's form; memory and streams come when the device has its own.
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/size.h"
 #include "provider/provider.h"
 
@@ -114,7 +115,12 @@ static kp_status* specialise(kp_compiled* base, const kp_specialise_args* args, 
   special->counts = kp_arena_new_array(args->arena, size_t, part->value_count);
   special->offsets = kp_arena_new_array(args->arena, size_t, part->value_count);
   if (!special->counts || !special->offsets) return KP_ERROR(OUT_OF_MEMORY, "shapes of a partition");
-  for (uint32_t i = 0; i < part->input_count; ++i) shapes[part->inputs[i]] = args->inputs[i];
+  for (uint32_t i = 0; i < part->input_count; ++i) {
+    kp_shape_info* shape = &shapes[part->inputs[i]];
+    *shape = args->inputs[i];
+    shape->dims = kp_arena_memdup(args->arena, shape->dims, sizeof *shape->dims * (size_t)shape->rank);  // the caller's go away
+    if (!shape->dims) return KP_ERROR(OUT_OF_MEMORY, "shapes of a partition");
+  }
   for (uint32_t i = 0; i < part->value_count; ++i) {
     const kapell_value* constant = part->values[i].constant;
     if (constant) shapes[i] = (kp_shape_info){.kind = KAPELL_KIND_TENSOR, .type = constant->type, .rank = constant->rank, .dims = constant->dims};
@@ -149,6 +155,21 @@ static void* place(const null_compiled* compiled, const null_special* special, c
   return (char*)args->scratch + special->offsets[value];
 }
 
+static void negate(const char* x, char* y, size_t count, double sign) {
+  for (size_t i = 0; i < count; ++i) {
+    float number;  // tensors are of any alignment
+    memcpy(&number, x + i * sizeof number, sizeof number);
+    number *= (float)sign;
+    memcpy(y + i * sizeof number, &number, sizeof number);
+  }
+}
+
+static void report(kp_profile* profile, const kp_node* node, uint64_t start_ns, double flops) {
+  const kp_profile_event event = {.name = node->name, .op = node->op, .provider = kp_null_type.name, .kernel = "negate", .origins = node->origins,
+                                  .origin_count = node->origin_count, .start_ns = start_ns, .end_ns = kp_clock_ns(), .flops = flops};
+  kp_profile_add(profile, &event);
+}
+
 static kp_status* run(kp_compiled* base, const kp_special* special_base, const kp_run_args* args) {
   const null_compiled* compiled = (const null_compiled*)base;
   const null_special* special = (const null_special*)special_base;
@@ -156,14 +177,10 @@ static kp_status* run(kp_compiled* base, const kp_special* special_base, const k
   for (uint32_t i = 0; i < part->order_count; ++i) {
     if (args->cancel && __atomic_load_n(args->cancel, __ATOMIC_RELAXED)) return KP_ERROR(CANCELLED, "the null provider was stopped");
     const kp_node* node = &part->nodes[part->order[i]];
-    const char* x = place(compiled, special, args, node->inputs[0]);
-    char* y = place(compiled, special, args, node->outputs[0]);
-    for (size_t e = 0; e < special->counts[node->outputs[0]]; ++e) {
-      float number;  // tensors are of any alignment
-      memcpy(&number, x + e * sizeof number, sizeof number);
-      number *= (float)compiled->sign;
-      memcpy(y + e * sizeof number, &number, sizeof number);
-    }
+    const size_t count = special->counts[node->outputs[0]];
+    const uint64_t start_ns = args->profile ? kp_clock_ns() : 0;
+    negate(place(compiled, special, args, node->inputs[0]), place(compiled, special, args, node->outputs[0]), count, compiled->sign);
+    if (args->profile) report(args->profile, node, start_ns, (double)count);
   }
   return NULL;
 }
