@@ -27,11 +27,11 @@ static inline kp_status* kp_status_never_null(kp_status* status) {
   kp_status_never_null(kp_status_make(KAPELL_##code, __FILE__, __LINE__, __VA_ARGS__))
 
 // Runs |expr|; on an error adds a frame (what was being done, in words) and returns it from the calling function.
-#define KP_TRY(expr, ...)                                                      \
-  do {                                                                         \
-    kp_status* kp_try_status_ = (expr);                                        \
-    if (KP_UNLIKELY(kp_try_status_ != NULL))                                   \
-      return kp_status_never_null(                                     \
+#define KP_TRY(expr, ...)                                                    \
+  do {                                                                       \
+    kp_status* kp_try_status_ = (expr);                                      \
+    if (KP_UNLIKELY(kp_try_status_ != NULL))                                 \
+      return kp_status_never_null(                                           \
           kp_status_frame(kp_try_status_, __FILE__, __LINE__, __VA_ARGS__)); \
   } while (0)
 
@@ -50,10 +50,15 @@ static inline kp_status* kp_status_never_null(kp_status* status) {
   } while (0)
 
 // Never NULL, which lets the compiler see that an out parameter is set wherever no error came back.
-__attribute__((returns_nonnull)) KP_MUST_USE kp_status* kp_status_make(kapell_code code, const char* file, int line,
-                                      const char* format, ...) KAPELL_PRINTF(4, 5);
-__attribute__((returns_nonnull)) KP_MUST_USE kp_status* kp_status_make_v(kapell_code code, const char* file, int line,
-                                        const char* format, va_list args) KAPELL_PRINTF(4, 0);
+__attribute__((returns_nonnull)) KP_MUST_USE kp_status* kp_status_make(kapell_code code,
+                                                                       const char* file, int line,
+                                                                       const char* format, ...)
+    KAPELL_PRINTF(4, 5);
+__attribute__((returns_nonnull)) KP_MUST_USE kp_status* kp_status_make_v(kapell_code code,
+                                                                         const char* file, int line,
+                                                                         const char* format,
+                                                                         va_list args)
+    KAPELL_PRINTF(4, 0);
 
 // Adds a frame, oldest first; takes and returns |status|. NULL stays NULL.
 KP_MUST_USE kp_status* kp_status_frame(kp_status* status, const char* file, int line,
