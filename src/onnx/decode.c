@@ -23,14 +23,23 @@ typedef struct decoder {
   bool told_utf8;
 } decoder;
 
-// What the first walk over a message finds.
+// What the first walk over a message finds. Field numbers fit the bits of |seen| (KP_ONNX_MAX_FIELD).
 typedef struct survey {
-  size_t counts[KP_ONNX_MAX_FIELD +
-                1];  // elements of each field, by number; 0 once nothing of it is to be decoded
-  const uint8_t* oneof_at;  // where the occurrences of the oneof's last member begin
-  uint32_t oneof;           // number of that member; 0: none
-  int32_t selector;         // value of the selector's field
+  uint32_t seen;                         // fields that are there and to be decoded
+  size_t counts[KP_ONNX_MAX_FIELD + 1];  // elements, by number; only set where the bit is
+  const uint8_t* oneof_at;               // where the occurrences of the oneof's last member begin
+  uint32_t oneof;                        // number of that member; 0: none
+  int32_t selector;                      // value of the selector's field
 } survey;
+
+static uint32_t bit_of(uint32_t number) { return UINT32_C(1) << number; }
+
+// Takes the lowest bit out of |bits|; its number.
+static uint32_t take_bit(uint32_t* bits) {
+  const uint32_t number = (uint32_t)__builtin_ctz(*bits);
+  *bits &= *bits - 1;
+  return number;
+}
 
 static kp_status* decode_message(decoder* d, const kp_onnx_message* message,
                                  const kp_wire_span* body, void* out, const place* at);
@@ -95,7 +104,7 @@ static const char* count_elements(const kp_onnx_field* row, const kp_wire_field*
 
 static void note_oneof(survey* s, const kp_wire_field* field) {
   if (s->oneof == field->number) return;
-  s->counts[s->oneof] = 0;
+  s->seen &= ~bit_of(s->oneof);
   s->oneof = field->number;
   s->oneof_at = field->at;
 }
@@ -112,7 +121,9 @@ static kp_status* survey_message(decoder* d, const kp_onnx_message* message,
     if (error) return fail(d, KAPELL_INVALID_MODEL, at, row->name, field.at, error);
     if (!count) continue;
     if (row->flags & KP_FIELD_ONEOF) note_oneof(s, &field);
-    s->counts[field.number] += count;
+    const uint32_t bit = bit_of(field.number);
+    s->counts[field.number] = (s->seen & bit ? s->counts[field.number] : 0) + count;
+    s->seen |= bit;
     if (row->limit && s->counts[field.number] > row->limit)
       return fail(d, KAPELL_LIMIT, at, row->name, field.at,
                   "more elements than any operator has (10000)");
@@ -125,23 +136,24 @@ static kp_status* survey_message(decoder* d, const kp_onnx_message* message,
 // Finds out which of the members that exclude one another is meant, and drops the others from the survey.
 static kp_status* choose_member(decoder* d, const kp_onnx_message* message,
                                 const kp_wire_span* body, const place* at, survey* s, void* out) {
-  int32_t chosen = s->selector, last = 0;
-  for (uint32_t i = 1; i < message->field_count; ++i) {
-    const kp_onnx_field* const row = &message->fields[i];
-    if (row->select > last) last = row->select;
-    if (!row->select || !s->counts[i] || s->selector) continue;
+  int32_t chosen = s->selector;
+  for (uint32_t bits = s->selector ? 0 : s->seen; bits;) {
+    const kp_onnx_field* const row = &message->fields[take_bit(&bits)];
+    if (!row->select) continue;
     if (chosen)
       return fail(d, KAPELL_INVALID_MODEL, at, row->name, body->begin,
                   "one of several values, and no type says which");
     chosen = row->select;
   }
-  if (chosen < 0 || chosen > last)
+  if (chosen < 0 || chosen > message->last_member)
     return fail(d, KAPELL_UNSUPPORTED_MODEL, at, NULL, body->begin,
                 "a kind of attribute that this build does not know");
-  for (uint32_t i = 1; i < message->field_count; ++i) {
-    if (message->fields[i].select && message->fields[i].select != chosen) s->counts[i] = 0;
+  s->seen &= ~bit_of(message->selector_field);
+  for (uint32_t bits = s->seen; bits;) {
+    const uint32_t number = take_bit(&bits);
+    const uint8_t select = message->fields[number].select;
+    if (select && select != chosen) s->seen &= ~bit_of(number);
   }
-  s->counts[message->selector_field] = 0;
   memcpy((char*)out + message->selector, &chosen, sizeof chosen);
   return NULL;
 }
@@ -152,10 +164,10 @@ static kp_status* check_required(decoder* d, const kp_onnx_message* message,
   int32_t selector = 0;
   if (message->has_selector)
     memcpy(&selector, (const char*)out + message->selector, sizeof selector);
-  if (message->excuse_field && s->counts[message->excuse_field]) return NULL;
-  for (uint32_t i = 1; i < message->field_count; ++i) {
-    const kp_onnx_field* const row = &message->fields[i];
-    if ((row->flags & KP_FIELD_REQUIRED) && !s->counts[i] && row->select == selector)
+  if (message->excuse_field && (s->seen & bit_of(message->excuse_field))) return NULL;
+  for (uint32_t bits = message->required & ~s->seen; bits;) {
+    const kp_onnx_field* const row = &message->fields[take_bit(&bits)];
+    if (row->select == selector)
       return fail(d, KAPELL_INVALID_MODEL, at, row->name, body->begin, "is missing");
   }
   return NULL;
@@ -177,13 +189,16 @@ static size_t element_size(const kp_onnx_field* row) {
 // Makes the arrays, of exact size, and sets what is not zero by default.
 static kp_status* prepare_out(decoder* d, const kp_onnx_message* message, const survey* s,
                               void* out) {
-  for (uint32_t i = 1; i < message->field_count; ++i) {
+  for (uint32_t i = 1; message->has_non_negative && i < message->field_count; ++i) {
     const kp_onnx_field* const row = &message->fields[i];
-    if (message->has_non_negative && (row->flags & KP_FIELD_NON_NEGATIVE))
-      *(int64_t*)((char*)out + row->offset) = -1;
-    if (!s->counts[i] || !(row->flags & KP_FIELD_REPEATED)) continue;
+    if (row->flags & KP_FIELD_NON_NEGATIVE) *(int64_t*)((char*)out + row->offset) = -1;
+  }
+  for (uint32_t bits = s->seen; bits;) {
+    const uint32_t number = take_bit(&bits);
+    const kp_onnx_field* const row = &message->fields[number];
+    if (!(row->flags & KP_FIELD_REPEATED)) continue;
     void* array;
-    KP_PASS(take_memory(d, s->counts[i], element_size(row), &array));
+    KP_PASS(take_memory(d, s->counts[number], element_size(row), &array));
     memcpy((char*)out + row->offset, &array, sizeof array);
   }
   return NULL;
@@ -264,7 +279,7 @@ static kp_status* decode_submessage(decoder* d, const kp_onnx_field* row,
                                     survey* s, void* out, const place* at) {
   kp_wire_span body = {field->data, field->data + field->size, NULL};
   if (s->counts[field->number] > 1) KP_PASS(gather(d, *cursor, field, &body));
-  s->counts[field->number] = 0;  // further occurrences are part of this one
+  s->seen &= ~bit_of(field->number);  // further occurrences are part of this one
   const place step = {at, row->name, SIZE_MAX};
   void* target = (char*)out + row->offset;
   if (row->kind == KP_FIELD_POINTER) {
@@ -306,7 +321,7 @@ static kp_status* decode_fields(decoder* d, const kp_onnx_message* message,
   bool oneof_begun = false;
   while (kp_wire_next(&cursor, &field)) {
     const kp_onnx_field* const row = kp_onnx_find_field(message, field.number);
-    if (!row || !s->counts[field.number]) continue;
+    if (!row || !(s->seen & bit_of(field.number))) continue;
     if (field.type != (kp_wire_type)row->wire && !(field.type == KP_WIRE_BYTES && is_packable(row)))
       continue;
     if (field.at == s->oneof_at) oneof_begun = true;
@@ -320,10 +335,14 @@ static kp_status* decode_message(decoder* d, const kp_onnx_message* message,
                                  const kp_wire_span* body, void* out, const place* at) {
   if (d->depth == d->max_depth)
     return fail(d, KAPELL_LIMIT, at, NULL, body->begin, "messages are nested too deep");
-  survey s = {0};
+  survey s;
+  s.seen = 0;
+  s.oneof_at = NULL;
+  s.oneof = 0;
+  s.selector = 0;
   KP_PASS(survey_message(d, message, body, at, &s));
   if (message->has_selector) KP_PASS(choose_member(d, message, body, at, &s, out));
-  KP_PASS(check_required(d, message, body, at, &s, out));
+  if (message->required) KP_PASS(check_required(d, message, body, at, &s, out));
   KP_PASS(prepare_out(d, message, &s, out));
   ++d->depth;
   KP_PASS(decode_fields(d, message, body, &s, out, at));

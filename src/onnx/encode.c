@@ -66,7 +66,7 @@ static void measure_submessage(encoder* e, uint32_t number, const kp_onnx_messag
   if (e->out_of_memory || e->too_large) return;
   const size_t begin = e->size;
   put_message(e, message, in);
-  if (e->out_of_memory || e->too_large) return;
+  if (e->out_of_memory || e->too_large || !e->lengths) return;
   const size_t length = e->size - begin;
   e->lengths[index] = length;
   if (length == 0 && may_vanish) return;
@@ -80,7 +80,7 @@ static void put_submessage(encoder* e, uint32_t number, const kp_onnx_message* m
     measure_submessage(e, number, message, in, may_vanish);
     return;
   }
-  const size_t length = e->lengths[e->next++];
+  const size_t length = e->next < e->count ? e->lengths[e->next++] : 0;
   if (length || !may_vanish) {
     put_tag(e, number, KP_WIRE_BYTES);
     put_varint(e, length);

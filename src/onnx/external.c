@@ -107,7 +107,7 @@ static kp_status* parse_entries(const entries* e, size_t byte_count, size_t* out
 static kp_status* add_file(kp_onnx_externals* externals, kp_file* file, uint32_t* out_index) {
   if (externals->count == externals->capacity) {
     const size_t capacity = externals->capacity ? externals->capacity * 2 : 4;
-    kp_file** const files = kp_realloc_array(externals->files, capacity, sizeof *files);
+    kp_file** const files = kp_realloc_array(externals->files, capacity, sizeof(kp_file*));
     if (!files) return KP_ERROR(OUT_OF_MEMORY, "table of %zu external files", capacity);
     externals->files = files;
     externals->capacity = capacity;
@@ -161,6 +161,15 @@ static kp_status* find_file(kp_onnx_model* model, kp_str location, const kp_file
   return status;
 }
 
+// Missing or unreadable: to the user of a model that is one thing, whatever the file layer calls it.
+static kp_status* as_external(kp_status* status) {
+  const kapell_code code = kp_status_code(status);
+  if (code != KAPELL_NOT_FOUND && code != KAPELL_IO) return status;
+  kp_status* const external = KP_ERROR(EXTERNAL_DATA, "%s", kp_status_message(status));
+  kp_status_free(status);
+  return external;
+}
+
 kp_status* kp_onnx_external_bytes(kp_onnx_model* model, const kp_onnx_tensor* tensor,
                                   size_t byte_count, const uint8_t** out_data) {
   *out_data = NULL;
@@ -176,7 +185,7 @@ kp_status* kp_onnx_external_bytes(kp_onnx_model* model, const kp_onnx_tensor* te
   if (e.location.length && e.location.data[0] == '\001')  // would meet the keys of identities
     return KP_ERROR(EXTERNAL_DATA, "the location of external data begins with a control character");
   const kp_file* file;
-  KP_TRY(find_file(model, e.location, &file), "opening external data '%.*s'",
+  KP_TRY(as_external(find_file(model, e.location, &file)), "opening external data '%.*s'",
          KP_STR_ARG(e.location));
   if (offset > file->size || byte_count > file->size - offset)
     return KP_ERROR(EXTERNAL_DATA, "%zu bytes at offset %zu of '%.*s', which has %zu", byte_count,

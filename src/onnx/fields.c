@@ -1,6 +1,8 @@
-// The table of onnx.proto's messages: see fields.h. Rows are in the order of the field numbers.
-// Source: onnx.proto, IR version 14.
+// The table of the messages: see fields.h. Rows are in the order of the field numbers.
+// Source: onnx.proto, IR version 14; onnx-data.proto.
 #include "onnx/fields.h"
+
+#include "onnx/data_messages.h"
 
 // clang-format off
 #define AT(s, member) offsetof(s, member)
@@ -62,16 +64,17 @@ static const kp_onnx_message tensor_type_message = {
   .name = "TypeProto.Tensor", .size = sizeof(kp_onnx_type), ROWS(tensor_type_fields)};
 
 static const kp_onnx_field element_type_fields[] = {
-  POINTER(1, "elem_type", kp_onnx_type, inner, kp_onnx_type_message, .flags = KP_FIELD_REQUIRED),
+  POINTER(1, "elem_type", kp_onnx_type, inner, kp_onnx_type_message),
 };
 static const kp_onnx_message element_type_message = {
-  .name = "TypeProto.Sequence", .size = sizeof(kp_onnx_type), ROWS(element_type_fields)};
+  .name = "TypeProto.Sequence", .size = sizeof(kp_onnx_type), ROWS(element_type_fields), .required = 1u << 1};
 
 static const kp_onnx_field map_type_fields[] = {
   INT32(1, "key_type", kp_onnx_type, element),
-  POINTER(2, "value_type", kp_onnx_type, inner, kp_onnx_type_message, .flags = KP_FIELD_REQUIRED),
+  POINTER(2, "value_type", kp_onnx_type, inner, kp_onnx_type_message),
 };
-static const kp_onnx_message map_type_message = {.name = "TypeProto.Map", .size = sizeof(kp_onnx_type), ROWS(map_type_fields)};
+static const kp_onnx_message map_type_message = {
+  .name = "TypeProto.Map", .size = sizeof(kp_onnx_type), ROWS(map_type_fields), .required = 1u << 2};
 
 static const kp_onnx_field opaque_type_fields[] = {
   STRING(1, "domain", kp_onnx_type, opaque_domain),
@@ -91,7 +94,7 @@ static const kp_onnx_field type_fields[] = {
 };
 const kp_onnx_message kp_onnx_type_message = {
   .name = "TypeProto", .size = sizeof(kp_onnx_type), ROWS(type_fields), .has_selector = true,
-  .selector = AT(kp_onnx_type, kind)};
+  .selector = AT(kp_onnx_type, kind), .last_member = KP_ONNX_TYPE_OPAQUE};
 
 static const kp_onnx_field value_info_fields[] = {
   STRING(1, "name", kp_onnx_value_info, name),
@@ -135,8 +138,8 @@ static const kp_onnx_field attr_fields[] = {
   FLOAT(2, "f", kp_onnx_attr, f, .select = KP_ONNX_ATTR_FLOAT),
   INT64(3, "i", kp_onnx_attr, i, .select = KP_ONNX_ATTR_INT),
   BYTES(4, "s", kp_onnx_attr, s, .select = KP_ONNX_ATTR_STRING),
-  POINTER(5, "t", kp_onnx_attr, t, kp_onnx_tensor_message, .flags = KP_FIELD_REQUIRED, .select = KP_ONNX_ATTR_TENSOR),
-  POINTER(6, "g", kp_onnx_attr, g, kp_onnx_graph_message, .flags = KP_FIELD_REQUIRED, .select = KP_ONNX_ATTR_GRAPH),
+  POINTER(5, "t", kp_onnx_attr, t, kp_onnx_tensor_message, .select = KP_ONNX_ATTR_TENSOR),
+  POINTER(6, "g", kp_onnx_attr, g, kp_onnx_graph_message, .select = KP_ONNX_ATTR_GRAPH),
   FLOAT(7, "floats", kp_onnx_attr, floats, LIST(kp_onnx_attr, count), .select = KP_ONNX_ATTR_FLOATS),
   INT64(8, "ints", kp_onnx_attr, ints, LIST(kp_onnx_attr, count), .select = KP_ONNX_ATTR_INTS),
   BYTES(9, "strings", kp_onnx_attr, strings, LIST(kp_onnx_attr, count), .select = KP_ONNX_ATTR_STRINGS),
@@ -145,18 +148,20 @@ static const kp_onnx_field attr_fields[] = {
   MESSAGE(11, "graphs", kp_onnx_attr, graphs, kp_onnx_graph_message, LIST(kp_onnx_attr, count),
     .select = KP_ONNX_ATTR_GRAPHS),
   BYTES(13, "doc_string", kp_onnx_attr, doc),
-  POINTER(14, "tp", kp_onnx_attr, tp, kp_onnx_type_message, .flags = KP_FIELD_REQUIRED, .select = KP_ONNX_ATTR_TYPE_PROTO),
+  POINTER(14, "tp", kp_onnx_attr, tp, kp_onnx_type_message, .select = KP_ONNX_ATTR_TYPE_PROTO),
   MESSAGE(15, "type_protos", kp_onnx_attr, tps, kp_onnx_type_message, LIST(kp_onnx_attr, count),
     .select = KP_ONNX_ATTR_TYPE_PROTOS),
   INT32(20, "type", kp_onnx_attr, type),
   STRING(21, "ref_attr_name", kp_onnx_attr, ref_name),
-  POINTER(22, "sparse_tensor", kp_onnx_attr, sparse, kp_onnx_sparse_message, .flags = KP_FIELD_REQUIRED, .select = KP_ONNX_ATTR_SPARSE_TENSOR),
+  POINTER(22, "sparse_tensor", kp_onnx_attr, sparse, kp_onnx_sparse_message, .select = KP_ONNX_ATTR_SPARSE_TENSOR),
   MESSAGE(23, "sparse_tensors", kp_onnx_attr, sparses, kp_onnx_sparse_message, LIST(kp_onnx_attr, count),
     .select = KP_ONNX_ATTR_SPARSE_TENSORS),
 };
 static const kp_onnx_message attr_message = {
   .name = "AttributeProto", .size = sizeof(kp_onnx_attr), ROWS(attr_fields), .has_selector = true, .selector_field = 20,
-  .selector = AT(kp_onnx_attr, type), .excuse_field = 21};  // a reference to a function's attribute has no value
+  .selector = AT(kp_onnx_attr, type), .last_member = KP_ONNX_ATTR_TYPE_PROTOS,
+  .required = 1u << 5 | 1u << 6 | 1u << 14 | 1u << 22,  // t, g, tp, sparse_tensor
+  .excuse_field = 21};                                  // a reference to a function's attribute has no value
 
 static const kp_onnx_field index_group_fields[] = {
   INT64(1, "key", kp_onnx_index_group, key),
@@ -295,4 +300,38 @@ static const kp_onnx_field model_fields[] = {
   MESSAGE(26, "configuration", kp_onnx_model, devices, device_message, LIST(kp_onnx_model, device_count)),
 };
 const kp_onnx_message kp_onnx_model_message = {.name = "ModelProto", .size = sizeof(kp_onnx_model), ROWS(model_fields)};
+
+// --- onnx-data.proto -----------------------------------------------------------------------------------------------------
+static const kp_onnx_field sequence_fields[] = {
+  STRING(1, "name", kp_onnx_sequence, name),
+  INT32(2, "elem_type", kp_onnx_sequence, type),
+  MESSAGE(3, "tensor_values", kp_onnx_sequence, tensors, kp_onnx_tensor_message, LIST(kp_onnx_sequence, tensor_count)),
+  MESSAGE(4, "sparse_tensor_values", kp_onnx_sequence, sparses, kp_onnx_sparse_message, LIST(kp_onnx_sequence, sparse_count)),
+  MESSAGE(5, "sequence_values", kp_onnx_sequence, sequences, kp_onnx_sequence_message, LIST(kp_onnx_sequence, sequence_count)),
+  MESSAGE(6, "map_values", kp_onnx_sequence, maps, kp_onnx_map_message, LIST(kp_onnx_sequence, map_count)),
+  MESSAGE(7, "optional_values", kp_onnx_sequence, optionals, kp_onnx_optional_message, LIST(kp_onnx_sequence, optional_count)),
+};
+const kp_onnx_message kp_onnx_sequence_message = {
+  .name = "SequenceProto", .size = sizeof(kp_onnx_sequence), ROWS(sequence_fields)};
+
+static const kp_onnx_field map_fields[] = {
+  STRING(1, "name", kp_onnx_map, name),
+  INT32(2, "key_type", kp_onnx_map, key_type),
+  INT64(3, "keys", kp_onnx_map, keys, LIST(kp_onnx_map, key_count)),
+  BYTES(4, "string_keys", kp_onnx_map, string_keys, LIST(kp_onnx_map, string_key_count)),
+  POINTER(5, "values", kp_onnx_map, values, kp_onnx_sequence_message),
+};
+const kp_onnx_message kp_onnx_map_message = {.name = "MapProto", .size = sizeof(kp_onnx_map), ROWS(map_fields)};
+
+static const kp_onnx_field optional_fields[] = {
+  STRING(1, "name", kp_onnx_optional, name),
+  INT32(2, "elem_type", kp_onnx_optional, type),
+  POINTER(3, "tensor_value", kp_onnx_optional, tensor, kp_onnx_tensor_message),
+  POINTER(4, "sparse_tensor_value", kp_onnx_optional, sparse, kp_onnx_sparse_message),
+  POINTER(5, "sequence_value", kp_onnx_optional, sequence, kp_onnx_sequence_message),
+  POINTER(6, "map_value", kp_onnx_optional, map, kp_onnx_map_message),
+  POINTER(7, "optional_value", kp_onnx_optional, optional, kp_onnx_optional_message),
+};
+const kp_onnx_message kp_onnx_optional_message = {
+  .name = "OptionalProto", .size = sizeof(kp_onnx_optional), ROWS(optional_fields)};
 // clang-format on

@@ -24,8 +24,6 @@ enum {
   KP_FIELD_HAS = 2,       // a bool at |extra| says that the field is there
   KP_FIELD_ONEOF = 4,     // of the message's one oneof: the last member in the file is the only one
   KP_FIELD_NON_NEGATIVE = 8,  // INT64 with -1 for "not given"; negative numbers mean the same
-  KP_FIELD_REQUIRED =
-      16,  // a POINTER that readers of the struct rely on: never NULL (where |select| applies)
 };
 
 typedef struct kp_onnx_message kp_onnx_message;
@@ -48,12 +46,17 @@ struct kp_onnx_message {
   uint16_t size;                // of the struct
   uint16_t field_count;         // rows, the one for number 0 included
   const kp_onnx_field* fields;  // by field number
+  // Members that exclude one another: an int at |selector| says which there is (their |select|). In the file that is the field
+  // |selector_field|, or (0) the member of the oneof that came last.
   bool has_selector;
-  uint8_t
-      selector_field;  // number of the field that holds the selector; 0: the member of the oneof decides
-  uint16_t selector;  // offset of an int
-  bool has_non_negative;
-  uint8_t excuse_field;  // number of a field whose presence makes required ones optional; 0: none
+  uint8_t selector_field;
+  uint8_t last_member;  // largest value of the selector that is known
+  uint16_t selector;
+  // Bit n: field n, a POINTER, must be there (where its |select| applies), so that nobody meets a NULL; unless the message
+  // has the field |excuse_field| (0: none).
+  uint32_t required;
+  uint8_t excuse_field;
+  bool has_non_negative;  // some field has KP_FIELD_NON_NEGATIVE
 };
 
 static inline const kp_onnx_field* kp_onnx_find_field(const kp_onnx_message* message,
@@ -68,5 +71,8 @@ extern const kp_onnx_message kp_onnx_graph_message;
 extern const kp_onnx_message kp_onnx_tensor_message;
 extern const kp_onnx_message kp_onnx_sparse_message;
 extern const kp_onnx_message kp_onnx_type_message;
+extern const kp_onnx_message kp_onnx_sequence_message;  // data_messages.h has the structs of these
+extern const kp_onnx_message kp_onnx_map_message;
+extern const kp_onnx_message kp_onnx_optional_message;
 
 #endif  // KP_ONNX_FIELDS_H_

@@ -86,12 +86,17 @@ static bool starts_with(const char* bytes, size_t size, const char* text) {
   return size >= length && strncasecmp(bytes, text, length) == 0;
 }
 
+// UTF-8 without control characters, as far as a head of it tells (which may end inside a character).
 static bool is_text(const char* bytes, size_t size) {
-  for (size_t i = 0; i < kp_min_size(size, 512); ++i) {
+  size = kp_min_size(size, 512);
+  for (size_t i = 0; i < size; ++i) {
     const unsigned char c = (unsigned char)bytes[i];
     if (c < 0x20 && c != '\n' && c != '\r' && c != '\t') return false;
   }
-  return true;
+  for (size_t cut = 0; cut < 4 && cut <= size; ++cut) {
+    if (kp_str_utf8_valid((kp_str){bytes, size - cut})) return true;
+  }
+  return false;
 }
 
 static kp_onnx_guess sniff_text(const char* bytes, size_t size) {
