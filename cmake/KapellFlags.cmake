@@ -22,6 +22,15 @@ target_compile_options(kapell-flags INTERFACE
 if(NOT KAPELL_COVERAGE)  # no path of the building machine in the products; the coverage report needs it
   target_compile_options(kapell-flags INTERFACE "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
 endif()
+
+# ccache, where it is installed, shares objects between presets' rebuilds and between clones: its base folder makes paths
+# relative, and the second map brings those to the same form as above.
+find_program(KAPELL_CCACHE ccache)
+if(KAPELL_CCACHE AND NOT KAPELL_COVERAGE AND NOT CMAKE_C_COMPILER_LAUNCHER)
+  cmake_path(RELATIVE_PATH CMAKE_SOURCE_DIR BASE_DIRECTORY "${CMAKE_BINARY_DIR}" OUTPUT_VARIABLE source_from_build)
+  target_compile_options(kapell-flags INTERFACE "-ffile-prefix-map=${source_from_build}/=")
+  set(CMAKE_C_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1 ${KAPELL_CCACHE})
+endif()
 if(KAPELL_WERROR)
   target_compile_options(kapell-flags INTERFACE -Werror)
 endif()
