@@ -339,6 +339,12 @@ static bool may_continue(const call* c, const kp_status* status, uint32_t failed
   return c->core->chain->entries[failed_entry].consent != KP_CONSENT_FLOOR;
 }
 
+// What to try when a provider failed and the policy is to stop.
+static kp_status* with_advice(kp_status* status, const kp_chain_entry* entry) {
+  if (!entry || entry->consent == KP_CONSENT_FLOOR || kp_status_code(status) == KAPELL_CANCELLED) return status;
+  return kp_status_hint(status, "on_failure=continue starts such a run again without %s", entry->short_name);
+}
+
 static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t* failovers, uint32_t* failed_entry) {
   kp_variant* variant = kp_core_current(c->core);
   for (;;) {
@@ -352,8 +358,9 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
                          .counters = &c->counters};
     kp_status* status = kp_exec_run(variant->executor, &args);
     *failed_entry = args.failed_entry;
-    if (!status || !may_continue(c, status, args.failed_entry)) return status;
-    const kp_chain_entry* entry = &c->core->chain->entries[args.failed_entry];
+    if (!status) return NULL;
+    const kp_chain_entry* entry = args.failed_entry != KP_NONE ? &c->core->chain->entries[args.failed_entry] : NULL;
+    if (!may_continue(c, status, args.failed_entry)) return with_advice(status, entry);
     KP_LOG(WARNING, "%s failed in a run and is left out from now on: %s", entry->short_name, kp_status_message(status));
     kp_status* again = kp_core_exclude(c->core, args.failed_entry, &variant);
     if (again) {

@@ -56,6 +56,15 @@ static bool unknown(const kp_shape_info* info) {
   return info->kind == KAPELL_KIND_NONE || (info->kind == KAPELL_KIND_TENSOR && info->rank < 0);
 }
 
+// A provider that fails here has failed in the run; shapes that do not fit are the caller's mistake.
+static kp_status* call_specialise(kp_frame* frame, const kp_unit* unit, const kp_specialise_args* args, kp_special** out_special) {
+  kp_status* status = unit->provider->type->specialise(unit->compiled, args, out_special);
+  if (!status) return NULL;
+  if (kp_status_code(status) == KAPELL_PROVIDER_FAILED) frame->run->args->failed_entry = unit->entry;
+  return kp_status_frame(status, __FILE__, __LINE__, "computing shapes of partition %u on %s", unit->partition,
+                         frame->plan->set->chain->entries[unit->entry].short_name);
+}
+
 // Specialises unit |step| over |infos| (a slot each); false in *out_known if an input is not known yet.
 static kp_status* specialise_unit(kp_frame* frame, const kp_unit* unit, const kp_shape_info* infos, kp_arena* arena,
                                   kp_special** out_special) {
@@ -69,9 +78,7 @@ static kp_status* specialise_unit(kp_frame* frame, const kp_unit* unit, const kp
   }
   const kp_specialise_args args = {
       .inputs = inputs, .input_count = unit->input_count, .width = frame->run->args->width, .arena = arena};
-  KP_TRY(unit->provider->type->specialise(unit->compiled, &args, out_special), "computing shapes of partition %u on %s",
-         unit->partition, frame->plan->set->chain->entries[unit->entry].short_name);
-  return NULL;
+  return call_specialise(frame, unit, &args, out_special);
 }
 
 static kp_status* infer_slots(kp_frame* frame, kp_frame_special* special, kp_arena* arena) {
@@ -192,9 +199,7 @@ static kp_status* late_special(kp_frame* frame, const kp_unit* unit, kp_arena* a
   }
   const kp_specialise_args args = {
       .inputs = inputs, .input_count = unit->input_count, .width = frame->run->args->width, .arena = arena};
-  KP_TRY(unit->provider->type->specialise(unit->compiled, &args, out_special), "computing shapes of partition %u on %s",
-         unit->partition, frame->plan->set->chain->entries[unit->entry].short_name);
-  return NULL;
+  return call_specialise(frame, unit, &args, out_special);
 }
 
 kp_status* kp_unit_specialise(kp_frame* frame, uint32_t step, const kp_special** out_special, kp_cache_entry** out_entry) {

@@ -199,8 +199,21 @@ kp_status* kp_step_unit(kp_frame* frame, uint32_t step) {
 }
 
 // --- copies -------------------------------------------------------------------------------------------------------------------
+static kp_status* copy_bytes(const kapell_value* from, kapell_value* to) {
+  if (!from->memory && !to->memory) return memmove(to->data, from->data, from->byte_count), NULL;
+  if (!from->memory) return to->memory->copy_in(to->memory, to->data, from->data, from->byte_count);
+  if (!to->memory) return from->memory->copy_out(from->memory, to->data, from->data, from->byte_count);
+  return KP_ERROR(INTERNAL, "a copy from device to device");
+}
+
+// The provider whose memory took part in a failed copy has failed.
+static void blame_copy(kp_run_state* run, const kp_memory* memory) {
+  const kp_chain* chain = run->executor->set->chain;
+  for (uint32_t e = 0; e < chain->count; ++e)
+    if (chain->entries[e].provider && chain->entries[e].provider->memory == memory) run->args->failed_entry = e;
+}
+
 kp_status* kp_copy_value(kp_run_state* run, const kapell_value* from, kapell_value* to) {
-  (void)run;
   if (from->type == KAPELL_STRING) {
     const size_t count = kp_value_count(from);
     for (size_t i = 0; i < count; ++i) KP_PASS(kp_value_set_string(to, i, kp_value_string(from, i)));
@@ -209,10 +222,9 @@ kp_status* kp_copy_value(kp_run_state* run, const kapell_value* from, kapell_val
   if (from->byte_count != to->byte_count)
     return KP_ERROR(INTERNAL, "a copy of %zu bytes into %zu", from->byte_count, to->byte_count);
   if (from->byte_count == 0) return NULL;
-  if (!from->memory && !to->memory) return memmove(to->data, from->data, from->byte_count), NULL;
-  if (!from->memory) return to->memory->copy_in(to->memory, to->data, from->data, from->byte_count);
-  if (!to->memory) return from->memory->copy_out(from->memory, to->data, from->data, from->byte_count);
-  return KP_ERROR(INTERNAL, "a copy from device to device");
+  kp_status* status = copy_bytes(from, to);
+  if (status && run) blame_copy(run, from->memory ? from->memory : to->memory);
+  return status;
 }
 
 // Work under way on |memory|'s stream may still read what lies where a copy goes.

@@ -128,7 +128,6 @@ typedef struct compile_job {
   kp_plan_set* set;
   const kp_plan_options* options;
   uint32_t done, total;
-  uint32_t failed_entry;  // chain entry whose compile failed
 } compile_job;
 
 static void report_progress(void* user, double done) {
@@ -161,7 +160,7 @@ static kp_status* compile_unit(compile_job* job, kp_unit* unit, uint32_t* seen) 
   unit->graph = NULL;
   kp_status* status = unit->provider->type->compile(unit->provider, &args, &unit->compiled);
   if (!status) return NULL;
-  job->failed_entry = unit->entry;
+  job->set->failed_entry = unit->entry;
   return kp_status_frame(status, __FILE__, __LINE__, "compiling partition %u (%u nodes) for %s", unit->partition, unit->node_count,
                          entry->short_name);
 }
@@ -196,16 +195,14 @@ static kp_status* find_value_inputs(kp_plan_set* set, kp_plan* plan) {
   return NULL;
 }
 
-static kp_status* compile_all(kp_plan_set* set, const kp_plan_options* options, uint32_t* out_failed) {
-  compile_job job = {.set = set, .options = options, .failed_entry = KP_NONE};
+static kp_status* compile_all(kp_plan_set* set, const kp_plan_options* options) {
+  compile_job job = {.set = set, .options = options};
   uint32_t* seen = kp_arena_new_array(&set->arena, uint32_t, (size_t)set->model->origin_count + 1);
   if (!seen) return KP_ERROR(OUT_OF_MEMORY, "the plan");
   for (uint32_t p = 0; p < set->plan_count; ++p)
     for (uint32_t i = 0; i < set->plans[p]->step_count; ++i) job.total += set->plans[p]->steps[i].kind == KP_STEP_UNIT;
   for (uint32_t p = 0; p < set->plan_count; ++p) {
-    kp_status* status = compile_plan(&job, set->plans[p], seen);
-    *out_failed = job.failed_entry;
-    KP_PASS(status);
+    KP_PASS(compile_plan(&job, set->plans[p], seen));
     KP_PASS(find_value_inputs(set, set->plans[p]));
   }
   return NULL;
@@ -221,34 +218,41 @@ static kp_status* add_flops(kp_plan_set* set) {
 }
 
 static kp_status* try_build(kp_model* model, kp_chain* chain, const kp_plan_options* options, kp_plan_set** out_set,
-                            uint32_t* out_failed) {
+                            uint32_t* out_failed, bool* out_compiling) {
   *out_failed = KP_NONE;
+  *out_compiling = false;
   kp_plan_set* set = kp_alloc_zero(1, sizeof(*set));
   if (!set) return KP_ERROR(OUT_OF_MEMORY, "the plan");
   set->chain = chain;
   set->model = model;
+  set->failed_entry = KP_NONE;
   kp_plan* main_plan;
   kp_status* status;
   KP_GOTO(status, failed, build_graph(set, model->graph, NULL, options->excluded, &main_plan));
   KP_GOTO(status, failed, add_flops(set));
   if (!options->excluded) KP_GOTO(status, failed, kp_clauses_check(set));
-  KP_GOTO(status, failed, compile_all(set, options, out_failed));
+  *out_compiling = true;
+  KP_GOTO(status, failed, compile_all(set, options));
   *out_set = set;
   return NULL;
 failed:
+  *out_failed = set->failed_entry;
   kp_plan_set_free(set);
   return status;
 }
 
-// An optional provider that failed to compile gives way: a warning, a line in the report, and everything is placed anew.
-static kp_status* drop_entry(kp_chain* chain, uint32_t failed, kp_status* failure) {
+// An optional provider that failed before the first run gives way: a warning, a line in the report, and everything is placed anew.
+static kp_status* drop_entry(kp_chain* chain, uint32_t failed, bool compiling, kp_status* failure) {
   kp_chain_entry* entry = &chain->entries[failed];
-  if (entry->consent != KP_CONSENT_OPTIONAL || kp_status_code(failure) == KAPELL_CANCELLED) return failure;
+  const kapell_code code = kp_status_code(failure);
+  if (code == KAPELL_CANCELLED || entry->consent == KP_CONSENT_FLOOR) return failure;
+  if (entry->consent != KP_CONSENT_OPTIONAL) return kp_status_hint(failure, "write '%s?' to go on without it", entry->short_name);
+  const char* when = compiling ? "it failed to compile" : "it failed when asked what it can run";
   entry->dropped = true;
-  entry->reason = kp_arena_printf(&chain->arena, "it failed to compile: %s", kp_status_message(failure));
+  entry->reason = kp_arena_printf(&chain->arena, "%s: %s", when, kp_status_message(failure));
   const char* hint = kp_status_hint_text(failure);
   if (hint) entry->fix = kp_arena_printf(&chain->arena, "%s", hint);
-  KP_LOG(WARNING, "%s? is not in use: it failed to compile: %s", entry->short_name, kp_status_message(failure));
+  KP_LOG(WARNING, "%s? is not in use: %s: %s", entry->short_name, when, kp_status_message(failure));
   kp_status_free(failure);
   return NULL;
 }
@@ -257,10 +261,11 @@ kp_status* kp_plan_build(kp_model* model, kp_chain* chain, const kp_plan_options
   *out_set = NULL;
   for (;;) {
     uint32_t failed;
-    kp_status* status = try_build(model, chain, options, out_set, &failed);
+    bool compiling;
+    kp_status* status = try_build(model, chain, options, out_set, &failed, &compiling);
     if (!status) return NULL;
     if (failed == KP_NONE) return status;
-    KP_PASS(drop_entry(chain, failed, status));
+    KP_PASS(drop_entry(chain, failed, compiling, status));
   }
 }
 

@@ -1,6 +1,7 @@
 // Consent and clauses: checks a placement against what the caller's list demands, before anything is compiled.
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/types.h"
 #include "graph/cost.h"
 #include "plan/report.h"
@@ -58,8 +59,22 @@ static kp_status* with_reasons(const kp_plan_set* set, uint32_t entry, kapell_co
   return status;
 }
 
+// An optional provider that is there and would run nothing: the placement stands, but not in silence.
+static kp_status* warn_if_unused(const kp_plan_set* set, uint32_t index) {
+  const kp_chain_entry* entry = &set->chain->entries[index];
+  if (!entry->provider || entry->dropped) return NULL;  // said already
+  const shares s = count_shares(set, index);
+  if (s.nodes || !s.total_nodes) return NULL;
+  kp_strbuf reasons = {0};
+  kp_status* status = kp_report_reasons(set, index, 4, &reasons);
+  if (!status) KP_LOG(WARNING, "%s? runs no node of this model: %s", entry->short_name, reasons.length ? reasons.data : "nothing was left for it");
+  kp_strbuf_free(&reasons);
+  return status;
+}
+
 static kp_status* check_entry(const kp_plan_set* set, uint32_t index) {
   const kp_chain_entry* entry = &set->chain->entries[index];
+  if (entry->consent == KP_CONSENT_OPTIONAL) return warn_if_unused(set, index);
   if (entry->consent != KP_CONSENT_REQUIRED) return NULL;
   const shares s = count_shares(set, index);
   char message[256];

@@ -91,7 +91,9 @@ static kp_status* ask_entry(kp_plan_set* set, kp_placing* placing, uint32_t entr
   kp_claims* claims = &placing->claims[entry];
   offer(set, graph, placing, entry, offered);
   KP_PASS(kp_claims_init(claims, graph, offered, &set->arena));
-  KP_TRY(e->provider->type->capability(e->provider, graph, claims), "asking %s what it can run", e->short_name);
+  kp_status* failure = e->provider->type->capability(e->provider, graph, claims);
+  if (failure) set->failed_entry = entry;
+  KP_TRY(failure, "asking %s what it can run", e->short_name);
   KP_PASS(kp_claims_close(claims, e->short_name));
   for (uint32_t c = 0; c < claims->claim_count; ++c) KP_PASS(take_claim(set, placing, entry, &claims->claims[c]));
   for (uint32_t n = 0; n < graph->node_count; ++n) {

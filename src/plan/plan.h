@@ -106,6 +106,7 @@ typedef struct kp_plan_set {
   uint32_t loop_copy_count;  // copy steps inside bodies
   int64_t copy_bytes;        // of the main graph's copies, where shapes are numbers
   double flops;              // of all nodes; symbols counted as 1
+  uint32_t failed_entry;     // chain entry whose provider failed when asked what it can run or while compiling, or KP_NONE
 } kp_plan_set;
 
 typedef struct kp_plan_options {
