@@ -5,8 +5,7 @@
 #include "onnx/fields.h"
 
 typedef struct kp_onnx_decode_options {
-  size_t
-      max_depth;  // nesting of messages; 0 = 200, at most 1000 (each level takes about half a KiB of stack)
+  size_t max_depth;   // nesting of messages; 0 = 200, at most 1000 (half a KiB of stack each)
   size_t max_memory;  // bytes taken from the arena; 0 = any
   const char* root;   // what error messages call the outermost message; "" for a model
 } kp_onnx_decode_options;

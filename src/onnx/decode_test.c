@@ -276,6 +276,9 @@ static void test_memory_limit(void** state) {
   wb_model(&model, &graph);
   const kp_onnx_read_options options = {.max_memory = 1 << 20};
   read_fails_with(&model, &options, KAPELL_LIMIT, "1048576 bytes");
+  for (int i = 0; i < 3 * 1000 * 1000; ++i) wb_bytes(&graph, 5, "", 0);
+  wb_model(&model, &graph);
+  read_fails_with(&model, NULL, KAPELL_LIMIT, "bytes of memory");  // without an option, too
 }
 
 static void test_names(void** state) {

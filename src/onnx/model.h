@@ -31,15 +31,13 @@ typedef struct kp_onnx_tensor {
   kp_str name, doc;
   int32_t type;  // as in the file; may be a number this build does not know
   bool has_raw;
-  bool external;     // data_location == EXTERNAL
-  bool has_segment;  // deprecated chunking: refused when the data is asked for
-  uint16_t
-      typed_fields;  // bit n: the typed field with number n (float_data = 4, ...) occurs in |body|
+  bool external;          // data_location == EXTERNAL
+  bool has_segment;       // deprecated chunking: refused when the data is asked for
+  uint16_t typed_fields;  // bit n: typed field number n (float_data = 4, ...) occurs in |body|
   const int64_t* dims;
   size_t rank;
-  kp_str raw;  // little-endian, dense; view into the file
-  const struct kp_wire_span*
-      body;  // the message's bytes, where typed_fields != 0; typed elements are decoded on demand
+  kp_str raw;                       // little-endian, dense; view into the file
+  const struct kp_wire_span* body;  // the message, where typed_fields != 0; decoded on demand
   const kp_str* strings;
   size_t string_count;
   const kp_onnx_entry* external_data;
@@ -242,13 +240,11 @@ typedef struct kp_onnx_training {  // TrainingInfoProto: read and written back, 
 
 typedef struct kp_onnx_model {
   kp_arena arena;
-  kp_file*
-      file;    // keeps the bytes alive; NULL where the bytes are the caller's (borrowed) or |copy|
-  void* copy;  // owned copy of bytes given in memory
-  const char* path;   // as given, for messages; NULL for bytes
-  kp_folder* folder;  // external data is opened under it; NULL = no file access
-  kp_folder**
-      more_folders;  // further folders that links may lead to, handed over by the caller; owned
+  kp_file* file;             // keeps the bytes alive; NULL for bytes in memory
+  void* copy;                // owned copy of bytes given in memory
+  const char* path;          // as given, for messages; NULL for bytes
+  kp_folder* folder;         // external data is opened under it; NULL = no file access
+  kp_folder** more_folders;  // that links may lead to, handed over by the caller; owned
   size_t more_folder_count;
   bool refuse_hard_links;
   struct kp_onnx_externals* externals;  // files mapped so far; guarded by its own lock

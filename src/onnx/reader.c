@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/size.h"
 #include "onnx/decode.h"
 #include "onnx/external.h"
 #include "onnx/sniff.h"
@@ -94,10 +95,19 @@ static kp_status* check_header(const kp_onnx_model* model, const void* bytes, si
   return NULL;
 }
 
+// See kp_onnx_read_options.
+static size_t default_memory(size_t byte_count) {
+  size_t limit;
+  if (!kp_mul_size(byte_count, 12, &limit) || !kp_add_size(limit, (size_t)64 << 20, &limit))
+    return SIZE_MAX;
+  return limit;
+}
+
 static kp_status* read_model(kp_onnx_model* model, const void* bytes, size_t byte_count,
                              const kp_onnx_read_options* options) {
-  const kp_onnx_decode_options limits = {.max_depth = options->max_depth,
-                                         .max_memory = options->max_memory};
+  const kp_onnx_decode_options limits = {
+      .max_depth = options->max_depth,
+      .max_memory = options->max_memory ? options->max_memory : default_memory(byte_count)};
   kp_status* const failure =
       kp_onnx_decode(&kp_onnx_model_message, bytes, byte_count, &limits, &model->arena, model);
   if (failure) return explain_failure(model, bytes, byte_count, failure);

@@ -1,7 +1,6 @@
 // Reads an ONNX model from a file or from bytes; gives the data of its tensors.
 //
-// Cost: time linear in the file's structure, without touching the pages of raw weights; memory proportional to it (at worst
-// about a hundred bytes for each byte of a file made for that purpose: see |max_memory|).
+// Cost: time linear in the file's structure, without touching the pages of raw weights; memory in proportion (|max_memory|).
 #ifndef KP_ONNX_READER_H_
 #define KP_ONNX_READER_H_
 
@@ -12,15 +11,17 @@
 
 typedef struct kp_onnx_read_options {
   bool borrow_bytes;  // bytes stay valid and unchanged until the model is closed: do not copy them
-  const char*
-      external_folder;  // where external data lies; default: the model file's folder; none for bytes
-  const char* const* more_folders;  // folders that symbolic links of external data may lead to
+  // Where external data lies; default: the model file's folder; none for bytes.
+  const char* external_folder;
+  // Folders that symbolic links of external data may lead to.
+  const char* const* more_folders;
   size_t more_folder_count;
-  bool
-      refuse_hard_links;  // untrusted mode: external files with more than one hard link are refused
-  size_t max_depth;       // nesting of messages (a subgraph takes three); 0 = 200, at most 1000
-  size_t
-      max_memory;  // bytes that the model's structure may take, weights not counted; 0 = any. Error LIMIT
+  // Untrusted mode: external files with more than one hard link are refused.
+  bool refuse_hard_links;
+  size_t max_depth;  // nesting of messages (a subgraph takes three); 0 = 200, at most 1000
+  // Bytes that the model's structure may take, weights not counted; 0 = 64 MiB and twelve times the file's size, which is
+  // more than any real model takes and keeps files of millions of empty messages from taking a hundred times their size.
+  size_t max_memory;
 } kp_onnx_read_options;
 
 // Reads the model in the file at |path| (mapped, zero-copy). |options| may be NULL.

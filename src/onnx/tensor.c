@@ -16,9 +16,8 @@ enum { FLOAT_DATA = 4, INT32_DATA = 5, INT64_DATA = 7, DOUBLE_DATA = 10, UINT64_
 
 // How a type is stored in its typed field.
 typedef struct typed_form {
-  uint8_t field;  // number of the field
-  uint8_t
-      per_item;  // elements that one item of the field holds; 0: two items make one element (complex)
+  uint8_t field;      // number of the field
+  uint8_t per_item;   // elements in one item; 0: two items make one element (complex)
   uint8_t width;      // bytes of an item in memory
   int64_t low, high;  // range of an item; bit patterns may come with their sign extended
 } typed_form;
