@@ -2,6 +2,9 @@
 // A new pass is a file of its own here and a line below; say what it needs to come after.
 KP_GRAPH_PASS(kp_pass_nops, "drop nodes that change nothing")
 KP_GRAPH_PASS(kp_pass_activations, "find activations written as several nodes")
+KP_GRAPH_PASS(kp_pass_attention, "fuse attention")
 KP_GRAPH_PASS(kp_pass_conv_norm, "fold batch normalization into convolutions")
-KP_GRAPH_PASS(kp_pass_channels_last, "move convolution networks to channels-last layout")     // after folding
-KP_GRAPH_PASS(kp_pass_conv_epilogue, "fuse additions and activations into convolutions")      // after the layout
+KP_GRAPH_PASS(kp_pass_channels_last, "move convolution networks to channels-last layout")  // after folding
+KP_GRAPH_PASS(kp_pass_conv_epilogue, "fuse additions and activations into convolutions")   // after the layout
+KP_GRAPH_PASS(kp_pass_layer_norm, "fuse layer normalization and the addition before it")
+KP_GRAPH_PASS(kp_pass_matmul, "fuse bias, residual and activation into products")  // after layer_norm, which takes additions
