@@ -1,9 +1,10 @@
-// Copies: a set of nodes as a graph of its own, and whole bodies. The copy shares the model's names, symbols, origins and tensors of
+// Copies: a set of nodes as a graph of its own, whole bodies, and a body in the place of its node. The copy shares the model's names, symbols, origins and tensors of
 // attributes; everything else, attribute lists included, is in its own arena, so either graph may be freed or changed first.
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "graph/rewrite.h"
+#include "graph/simplify.h"
 
 typedef struct kp_copier {
   const kp_graph* from;
@@ -11,6 +12,7 @@ typedef struct kp_copier {
   kp_ptr_map values;     // outer value id -> inner; keys are id + 1
   kp_value_id* inputs;   // outer ids of the inputs so far, heap
   uint32_t input_count, input_capacity;
+  const char* prefix;    // put before names of values; NULL: names stay
 } kp_copier;
 
 static const void* key_of(uint32_t id) { return (const void*)((uintptr_t)id + 1); }
@@ -109,7 +111,9 @@ static kp_status* own_attr(kp_graph* graph, kp_attr* attr) {
 static kp_status* copy_value(kp_copier* copier, kp_value_id id, kp_value_id* out_copy) {
   const kp_value* from = &copier->from->values[id];
   kp_graph* to = copier->to;
-  KP_PASS(kp_graph_add_value(to, from->name, out_copy));
+  const char* name = copier->prefix ? kp_arena_printf(&to->arena, "%s/%s", copier->prefix, from->name) : from->name;
+  if (!name) return KP_ERROR(OUT_OF_MEMORY, "a copy of a value");
+  KP_PASS(kp_graph_add_value(to, name, out_copy));
   KP_PASS(kp_ptr_map_put(&copier->values, key_of(id), *out_copy));
   kp_value* copy = &to->values[*out_copy];
   KP_PASS(copy_type(&to->arena, &from->type, &copy->type));
@@ -308,4 +312,67 @@ kp_status* kp_graph_extract(const kp_graph* graph, const kp_node_id* nodes, uint
   }
   *out_copy = copier.to;
   return NULL;
+}
+
+// --- inlining ----------------------------------------------------------------------------------------------------------
+// What the body's nodes make for an output becomes the value that the node had there.
+static kp_status* map_outputs(kp_copier* copier, const kp_node* node) {
+  const kp_graph* body = copier->from;
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    const kp_value_id inner = body->outputs[i], outer = node->outputs[i];
+    kp_value_id held;
+    if (outer == KP_NONE || body->values[inner].producer == KP_NONE) continue;
+    if (kp_ptr_map_get(&copier->values, key_of(inner), &held)) continue;
+    KP_PASS(kp_ptr_map_put(&copier->values, key_of(inner), outer));
+    if (copier->to->values[outer].type.kind == KAPELL_KIND_NONE) {
+      KP_PASS(copy_type(&copier->to->arena, &body->values[inner].type, &copier->to->values[outer].type));
+    }
+  }
+  return NULL;
+}
+
+// An output that the body has from outside, or that it lists twice, is copied.
+static kp_status* add_identities(kp_copier* copier, const kp_node* node, const char* rewrite) {
+  kp_graph* to = copier->to;
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    kp_value_id from, output = node->outputs[i];
+    if (output == KP_NONE || to->values[output].producer != KP_NONE) continue;
+    KP_PASS(map_inputs(copier, &copier->from->outputs[i], 1, &from));
+    const kp_node_spec spec = {.name = node->name, .op = "Identity", .domain = "", .version = node->version,
+                               .inputs = &from, .input_count = 1, .outputs = &output, .output_count = 1};
+    kp_node_id unused;
+    KP_PASS(kp_graph_add_node(to, &spec, node->origins, node->origin_count, rewrite, &unused));
+  }
+  return NULL;
+}
+
+static kp_status* inline_nodes(kp_copier* copier, const kp_node* node, kp_arena* scratch, const char* rewrite) {
+  const kp_graph* body = copier->from;
+  for (uint32_t i = 0; i < body->capture_count; ++i) {
+    if (body->captures[i] != KP_NONE) KP_PASS(kp_ptr_map_put(&copier->values, key_of(body->captures[i]), node->implicit[i]));
+  }
+  KP_PASS(map_outputs(copier, node));
+  for (kp_node_id id = 0; id < body->node_count; ++id)
+    if (!body->nodes[id].removed) KP_PASS(copy_outputs(copier, &body->nodes[id]));
+  for (kp_node_id id = 0; id < body->node_count; ++id) {
+    if (body->nodes[id].removed) continue;
+    KP_PASS(copy_node(copier, &body->nodes[id], scratch));
+    kp_arena_reset(scratch);
+  }
+  return add_identities(copier, node, rewrite);
+}
+
+kp_status* kp_graph_inline_body(kp_graph* graph, kp_node_id id, const kp_graph* body, const char* rewrite) {
+  const kp_node node = graph->nodes[id];
+  if (body->input_count > 0 || body->output_count < node.output_count) {
+    return KP_ERROR(INTERNAL, "body '%s' does not fit in the place of '%s'", body->name, node.name);
+  }
+  kp_copier copier = {.from = body, .to = graph, .prefix = body->name};
+  kp_arena scratch = {0};
+  kp_graph_remove_node(graph, id);
+  kp_status* status = inline_nodes(&copier, &node, &scratch, rewrite);
+  kp_ptr_map_free(&copier.values);
+  kp_free(copier.inputs);
+  kp_arena_free(&scratch);
+  return status;
 }

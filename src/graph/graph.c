@@ -355,7 +355,7 @@ static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uin
   if (origin_count) memcpy(own_origins, origins, origin_count * sizeof *ids);
   for (size_t i = 0; i < slots; ++i) node->use_slots[i] = NO_SLOT;
   node->origins = own_origins;
-  node->origin_count = origin_count;
+  node->origin_count = node->origin_capacity = origin_count;
   node->input_count = spec->input_count;
   node->implicit_count = spec->implicit_count;
   node->output_count = spec->output_count;

@@ -80,8 +80,8 @@ typedef struct kp_node {
   uint32_t input_count, output_count, implicit_count;
   kp_attr* attrs;
   uint32_t attr_count;
-  const uint32_t* origins;  // indices into kp_model.origins, ascending; never empty for nodes of a file
-  uint32_t origin_count;
+  uint32_t* origins;  // indices into kp_model.origins, ascending; never empty for nodes of a file
+  uint32_t origin_count, origin_capacity;
   const char* rewrite;  // name of the rewrite that made it; NULL: as in the file
   bool removed;
 } kp_node;

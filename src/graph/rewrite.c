@@ -78,3 +78,30 @@ kp_status* kp_graph_rewrite(kp_graph* graph, const kp_rewrite* rewrite) {
   if (status) return kp_status_frame(status, __FILE__, __LINE__, "rewriting by '%s'", rewrite->name);
   return check_outputs(graph, rewrite);
 }
+
+// Room for one more origin in |node|; doubled, so that a node that stands for very many is merged with each in little time.
+static kp_status* reserve_origin(kp_graph* graph, kp_node* node) {
+  if (node->origin_count < node->origin_capacity) return NULL;
+  const size_t capacity = node->origin_count ? node->origin_count * (size_t)2 : 1;
+  uint32_t* grown = kp_arena_new_array(&graph->arena, uint32_t, capacity);
+  if (!grown) return KP_ERROR(OUT_OF_MEMORY, "origins of '%s'", node->name);
+  if (node->origin_count) memcpy(grown, node->origins, node->origin_count * sizeof *grown);
+  node->origins = grown;
+  node->origin_capacity = (uint32_t)capacity;
+  return NULL;
+}
+
+kp_status* kp_graph_add_origins(kp_graph* graph, kp_node_id id, kp_node_id from) {
+  kp_node* node = &graph->nodes[id];
+  for (uint32_t i = 0; i < graph->nodes[from].origin_count; ++i) {
+    const uint32_t origin = graph->nodes[from].origins[i];
+    uint32_t place = node->origin_count;  // mostly the end: nodes are merged in order
+    while (place > 0 && node->origins[place - 1] > origin) --place;
+    if (place > 0 && node->origins[place - 1] == origin) continue;
+    KP_PASS(reserve_origin(graph, node));
+    memmove(node->origins + place + 1, node->origins + place, (node->origin_count - place) * sizeof origin);
+    node->origins[place] = origin;
+    node->origin_count++;
+  }
+  return NULL;
+}

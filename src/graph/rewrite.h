@@ -19,12 +19,18 @@ typedef struct kp_rewrite {
   kp_node_id* out_nodes;      // fresh_count ids; may be NULL
 } kp_rewrite;
 KP_MUST_USE kp_status* kp_graph_rewrite(kp_graph* graph, const kp_rewrite* rewrite);
+// Node |id| stands for what |from| stood for, too: for a node that is dropped because |id| computes the same.
+KP_MUST_USE kp_status* kp_graph_add_origins(kp_graph* graph, kp_node_id id, kp_node_id from);
 
-// Rewrites that no provider owns: Identity and inference-mode Dropout removed, Constant nodes made constants, double casts and
-// transposes joined, equal nodes merged. |out_changes| counts. Bodies included. O(n).
+// Rewrites that no provider owns: Identity, inference-mode Dropout and other nodes without effect removed, Constant nodes made
+// constants, double casts and transposes joined, an If with a constant condition replaced by its branch, constants outside a body
+// shared with it, equal nodes merged, dead ones pruned. Names of the graph's outputs stay. |out_changes| counts. Bodies
+// included. Knows more after inference. O(n). Errors: OUT_OF_MEMORY; INVALID_MODEL for a Constant without value or a circle.
 KP_MUST_USE kp_status* kp_graph_simplify(kp_graph* graph, uint32_t* out_changes);
 
-// Constant folding: nodes all of whose inputs are constants are run by |evaluate| once and replaced by their results.
+// Constant folding: what inference knows the contents of becomes a constant; nodes all of whose inputs are constants are run by
+// |evaluate| once and replaced by their results. Left alone: random operators, DequantizeLinear (providers compute with quantized
+// weights as they are), results much larger than what they come from, custom operators. Bodies included.
 typedef struct kp_fold_options {
   uint64_t max_bytes;    // of all results together; 0 = 1 GiB; a single result may not exceed a quarter of it
   uint64_t max_ns;       // time; 0 = 10 s. What is over budget is simply not folded (reported in *out_stopped)

@@ -1,0 +1,27 @@
+// Between the files of simplification; nobody else includes this.
+#ifndef KP_GRAPH_SIMPLIFY_H_
+#define KP_GRAPH_SIMPLIFY_H_
+
+#include "graph/graph.h"
+
+// Nodes that give what another input or constant already is. Each looks at node |id|, which is not removed, and counts in
+// |changes| what it did.
+kp_status* kp_simplify_constant(kp_graph* graph, kp_node_id id, uint32_t* changes);     // Constant -> a constant
+kp_status* kp_simplify_no_op(kp_graph* graph, kp_node_id id, uint32_t* changes);        // Identity, Dropout, Cast to the same type, ...
+kp_status* kp_simplify_cast(kp_graph* graph, kp_node_id id, uint32_t* changes);         // a cast of a widening cast
+kp_status* kp_simplify_transpose(kp_graph* graph, kp_node_id id, uint32_t* changes);    // a transpose of a transpose
+kp_status* kp_simplify_branch(kp_graph* graph, kp_node_id id, uint32_t* changes);       // If with a constant condition
+
+// Makes readers of |id|'s first output read |value| and removes the node. Where the output is one of the graph's, its name stays: the
+// producer of |value| takes it over if it can, else nothing happens.
+kp_status* kp_simplify_bypass(kp_graph* graph, kp_node_id id, kp_value_id value, uint32_t* changes);
+
+// Merges nodes that compute the same (simplify_equal.c). Needs a valid order.
+kp_status* kp_simplify_equal(kp_graph* graph, uint32_t* changes);
+
+// Captured values that are constants outside become constants of the bodies of |id|.
+kp_status* kp_graph_share_constants(kp_graph* graph, kp_node_id id, uint32_t* changes);
+// Puts the nodes of |body| in place of node |id|, whose outputs the body's outputs become (extract.c).
+kp_status* kp_graph_inline_body(kp_graph* graph, kp_node_id id, const kp_graph* body, const char* rewrite);
+
+#endif  // KP_GRAPH_SIMPLIFY_H_
