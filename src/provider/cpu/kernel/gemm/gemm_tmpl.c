@@ -27,6 +27,12 @@
 // One block of the inner dimension: PANEL * DEPTH_MAX floats of B should leave room in a first-level cache of 32 KB.
 #define DEPTH_MAX 384
 #define MAX_VECS (4 * VECS)
+// While a group of rows passes over a panel, a share of the next panel is prefetched: AHEAD_LINES cache lines every AHEAD
+// steps. Panels of one block lie far apart, so the hardware's own prefetching would start anew at each.
+#define AHEAD 8
+#define AHEAD_LINES ((PANEL + 15) / 16)
+// From this depth on the rows of C are prefetched too; below, they come too late to help.
+#define DEEP 128
 
 // What one micro-kernel does with its sums: C = clip(alpha * sum + (accumulate ? C : bias and residual)).
 typedef struct store_spec {
@@ -49,6 +55,7 @@ typedef struct block_spec {
   size_t taps, depth;
   const float* b;
   size_t b_row_stride, b_panel_stride;
+  const float* ahead;  // what to prefetch meanwhile: a part of the next panel; may point anywhere
 } block_spec;
 
 typedef void (*micro_kernel)(const block_spec* block, const store_spec* out);
@@ -136,6 +143,19 @@ KP_INLINE void store_sums(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX
   }
 }
 
+// One step of the inner dimension.
+KP_INLINE void micro_step(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX_VECS], const float* const* a, size_t k,
+                          const float* b, size_t b_panel_stride) {
+  kp_vf bv[MAX_VECS];
+  KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
+    bv[v] = kp_vf_load(b + (v / VECS) * b_panel_stride + (v % VECS) * KP_VF_LANES);
+  }
+  KP_UNROLL for (size_t r = 0; r < rows; ++r) {
+    const kp_vf av = kp_vf_set1(a[r][k]);
+    KP_UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_fma(av, bv[v], acc[r][v]);
+  }
+}
+
 // The product of |rows| rows and |vecs| vectors of columns over one block; both are constants after inlining. More than
 // VECS vectors means neighbouring panels, so that few rows still have enough independent sums to fill the pipeline.
 KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* block, const store_spec* out) {
@@ -147,22 +167,23 @@ KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* blo
   const size_t b_row_stride = block->b_row_stride;
   const size_t b_panel_stride = block->b_panel_stride;
   const size_t depth = block->depth;
+  const float* ahead = block->ahead;
+  if (block->taps * depth >= DEEP) {
+    KP_UNROLL for (size_t r = 0; r < rows; ++r) __builtin_prefetch(out->c + r * out->c_stride, 1);
+  }
   for (size_t t = 0; t < block->taps; ++t) {
     const float* a[ROWS];
     KP_UNROLL for (size_t r = 0; r < rows; ++r) {
       a[r] = block->a[t * block->a_tap_stride + r] + block->a_offset;
     }
-    for (size_t k = 0; k < depth; ++k) {
-      kp_vf bv[MAX_VECS];
-      KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
-        bv[v] = kp_vf_load(b + (v / VECS) * b_panel_stride + (v % VECS) * KP_VF_LANES);
+    size_t k = 0;
+    for (; k + AHEAD <= depth; ahead += 16 * AHEAD_LINES) {
+      KP_UNROLL for (size_t i = 0; i < AHEAD_LINES; ++i) __builtin_prefetch(ahead + 16 * i);
+      for (const size_t end = k + AHEAD; k < end; ++k, b += b_row_stride) {
+        micro_step(rows, vecs, acc, a, k, b, b_panel_stride);
       }
-      KP_UNROLL for (size_t r = 0; r < rows; ++r) {
-        const kp_vf av = kp_vf_set1(a[r][k]);
-        KP_UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_fma(av, bv[v], acc[r][v]);
-      }
-      b += b_row_stride;
     }
+    for (; k < depth; ++k, b += b_row_stride) micro_step(rows, vecs, acc, a, k, b, b_panel_stride);
   }
   store_sums(rows, vecs, acc, out);
 }
@@ -239,6 +260,7 @@ static void walk_rows(const walk* w, const float* b, size_t col, size_t cols, si
   const size_t groups = (rows + ROWS - 1) / ROWS;
   block_spec block = w->block;
   block.b = b;
+  const size_t ahead_share = block.taps * (block.depth / AHEAD) * 16 * AHEAD_LINES;
   size_t row = 0;
   for (size_t g = 0; g < groups; ++g) {
     // Groups of nearly equal height: 49 rows are 4 x 6 + 5 x 5 rather than 8 x 6 + 1.
@@ -250,6 +272,7 @@ static void walk_rows(const walk* w, const float* b, size_t col, size_t cols, si
     } else {
       block.a = w->a_table + row;
     }
+    block.ahead = b + w->tile->b_panel_stride + g * ahead_share;
     store_spec out;
     fill_store(w, row, col, cols, &out);
     const micro_kernel kernel = vecs > VECS ? wide_table[height - 1] : micro_table[height - 1][vecs - 1];
