@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "graph/infer_rule.h"
 
 // --- finding rules ------------------------------------------------------------------------------------------------------
@@ -130,15 +131,30 @@ bool kp_infer_body_spent(const kp_infer* infer, const kp_graph* body) {
   return body->depth > KP_INFER_MAX_NEST || infer->engine->visited > KP_INFER_MAX_VISITS;
 }
 
-static kp_status* contradiction(const kp_graph* graph, const kp_value* value, const kp_type* inferred) {
+static bool same_but_dims(const kp_type* a, const kp_type* b) {
+  if (a->kind != b->kind || (a->element != b->element && a->element && b->element)) return false;
+  return !a->inner || !b->inner || same_but_dims(a->inner, b->inner);
+}
+
+// Files carry shapes that older tools inferred wrongly; the model runs all the same, so a wrong shape is a warning and the true one
+// stands. A wrong element type or kind is an error.
+static kp_status* contradiction(const kp_graph* graph, kp_value* value, const kp_type* inferred) {
   kp_strbuf stated = {0}, found = {0};
+  kp_status* status = NULL;
   kp_type_describe(graph->model, &value->type, &stated);
   kp_type_describe(graph->model, inferred, &found);
-  kp_status* status = KP_ERROR(INVALID_MODEL, "value '%s' is stated as %s, but is %s", value->name, stated.data ? stated.data : "?",
-                               found.data ? found.data : "?");
+  if (!same_but_dims(&value->type, inferred)) {
+    status = KP_ERROR(INVALID_MODEL, "value '%s' is stated as %s, but is %s", value->name, stated.data ? stated.data : "?",
+                      found.data ? found.data : "?");
+    status = kp_status_at(status, NULL, NULL, value->name);
+  } else {
+    KP_LOG(WARNING, "value '%s' is stated as %s in the model, but is %s", value->name, stated.data ? stated.data : "?",
+           found.data ? found.data : "?");
+    value->type = *inferred;
+  }
   kp_strbuf_free(&stated);
   kp_strbuf_free(&found);
-  return kp_status_at(status, NULL, NULL, value->name);
+  return status;
 }
 
 static kp_status* merge_into(kp_graph* graph, kp_value_id id, const kp_type* type) {

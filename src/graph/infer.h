@@ -69,8 +69,9 @@ KP_MUST_USE kp_status* kp_infer_node(kp_infer* infer, const kp_infer_rule* rule)
 // shape arithmetic (KP_INFER_FROM_DATA) makes of known ones, up to KP_INFER_MAX_DATA elements. Needs a valid order. O(nodes).
 KP_MUST_USE kp_status* kp_graph_known_values(kp_graph* graph, const bool* value_input, bool* out_known);
 
-// Inference over a whole graph, bodies included, in order. Types stated in the file are merged: a contradiction of numbers is an error
-// (INVALID_MODEL naming both); the more specific side wins. O(nodes).
+// Inference over a whole graph, bodies included, in order. Types stated in the file are merged: the more specific side wins. Where
+// they contradict, another kind or element type is an error (INVALID_MODEL naming both); a wrong shape, which files carry from older
+// tools, is a warning and the inferred one stands. O(nodes); loops whose shapes change take a few rounds.
 KP_MUST_USE kp_status* kp_graph_infer(kp_graph* graph);
 
 #endif  // KP_GRAPH_INFER_H_

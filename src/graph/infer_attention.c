@@ -155,13 +155,17 @@ static kp_status* linear_attention(kp_infer* infer) {
   kp_expr batch = kp_in_rank(infer, 0) == 3 ? kp_in_dim(infer, 0, 0) : kp_dim_fresh(infer);
   const kp_expr length = kp_in_rank(infer, 0) == 3 ? kp_in_dim(infer, 0, 1) : kp_dim_fresh(infer);
   kp_expr k_head = KP_DIM_UNKNOWN, v_head = KP_DIM_UNKNOWN;
+  kp_expr q_head = KP_DIM_UNKNOWN;
+  if (kp_in_rank(infer, 0) == 3) KP_PASS(per_head(infer, 0, q_heads, &q_head));
   if (kp_in_rank(infer, 1) == 3) KP_PASS(per_head(infer, 1, kv_heads, &k_head));
-  else if (kp_in_rank(infer, 0) == 3) KP_PASS(per_head(infer, 0, q_heads, &k_head));
+  if (kp_dim_differ(q_head, k_head))
+    return kp_in_error(infer, 1, "heads of size %lld; expected %lld, as query has", (long long)k_head, (long long)q_head);
+  k_head = k_head == KP_DIM_UNKNOWN ? q_head : kp_dim_merge(k_head, q_head);
   if (kp_in_rank(infer, 2) == 3) KP_PASS(per_head(infer, 2, kv_heads, &v_head));
   if (kp_in_rank(infer, 3) == 4) {
     batch = kp_dim_merge(batch, kp_in_dim(infer, 3, 0));
-    k_head = k_head == KP_DIM_UNKNOWN ? kp_in_dim(infer, 3, 2) : kp_dim_merge(k_head, kp_in_dim(infer, 3, 2));
-    v_head = v_head == KP_DIM_UNKNOWN ? kp_in_dim(infer, 3, 3) : kp_dim_merge(v_head, kp_in_dim(infer, 3, 3));
+    if (kp_is_symbol(k_head)) k_head = kp_in_dim(infer, 3, 2);  // a name says more than a quotient
+    if (kp_is_symbol(v_head)) v_head = kp_in_dim(infer, 3, 3);
     KP_PASS(kp_in_check_dim(infer, 3, 0, batch, "the batch"));
     KP_PASS(kp_in_check_dim(infer, 3, 1, kv_heads, "attribute 'kv_num_heads'"));
     KP_PASS(kp_in_check_dim(infer, 3, 2, k_head, "the head size of key"));

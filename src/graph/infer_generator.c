@@ -80,7 +80,7 @@ static kp_status* constant_of_shape(kp_infer* infer) {
   kp_ints shape;
   if (!kp_in_ints(infer, 0, &shape)) {
     const kp_expr rank = kp_in_rank(infer, 0) == 1 ? kp_in_dim(infer, 0, 0) : KP_DIM_UNKNOWN;
-    if (infer->symbols && kp_is_number(rank) && rank <= KP_MAX_RANK) return kp_out_fresh(infer, 0, element, (int32_t)rank);
+    if (kp_is_number(rank) && rank <= KP_MAX_RANK) return kp_out_fresh(infer, 0, element, (int32_t)rank);
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }

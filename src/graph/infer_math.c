@@ -216,8 +216,6 @@ const kp_infer_rule kp_infer_rules_math[] = {
     SAME("Selu", 1), SAME("Shrink", 9), SAME("Sigmoid", 1), SAME("Sin", 7), SAME("Sinh", 9), SAME("Softplus", 1),
     SAME("Softsign", 1), SAME("Swish", 24), SAME("Tan", 7), SAME("Tanh", 1), SAME("ThresholdedRelu", 1),
     {"", "Reciprocal", 1, reciprocal, 0, KP_INFER_FROM_DATA},
-    // Experimental operators of early opsets that old exporters still carry.
-    SAME("Affine", 1), SAME("ImageScaler", 1), SAME("ParametricSoftplus", 1), SAME("ScaledTanh", 1), SAME("Scale", 1),
     {"", "Abs", 1, absolute, 0, KP_INFER_FROM_DATA}, {"", "Ceil", 1, ceiling, 0, KP_INFER_FROM_DATA}, {"", "Floor", 1, floor_of, 0, KP_INFER_FROM_DATA}, {"", "Neg", 1, neg, 0, KP_INFER_FROM_DATA},
     {"", "Not", 1, not_of, 0, KP_INFER_FROM_DATA}, {"", "Relu", 1, relu, 0, KP_INFER_FROM_DATA}, {"", "Round", 11, round_of, 0, KP_INFER_FROM_DATA}, {"", "Sign", 9, sign, 0, KP_INFER_FROM_DATA},
     {"", "Sqrt", 1, sqrt_of, 0, KP_INFER_FROM_DATA}, {"", "IsInf", 10, same_as_bool, 0, 0}, {"", "IsNaN", 9, same_as_bool, 0, 0},

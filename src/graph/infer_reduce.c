@@ -30,7 +30,7 @@ static kp_status* reduce(kp_infer* infer, int32_t axes_input, uint64_t* out_mask
     return reduced_dims(infer, element, *out_mask, keep);
   }
   if (keep) return kp_out_fresh(infer, 0, element, rank);
-  const bool counted = infer->symbols && kp_in_rank(infer, axes_input) == 1 && kp_is_number(kp_in_dim(infer, axes_input, 0));
+  const bool counted = kp_in_rank(infer, axes_input) == 1 && kp_is_number(kp_in_dim(infer, axes_input, 0));
   const int64_t count = counted ? kp_in_dim(infer, axes_input, 0) : 0;
   if (count > 0 && count <= rank) return kp_out_fresh(infer, 0, element, rank - (int32_t)count);
   kp_out_any_rank(infer, 0, element);

@@ -43,7 +43,6 @@ static kp_expr length_backward(kp_infer* infer, kp_expr size, const cut* c) {
     return whole ? kp_dim_op(infer, KP_EXPR_CEILDIV, size, step) : kp_dim_fresh(infer);
   }
   const int64_t start = clamp_backward(c->start, size, size > 0 ? 0 : -1), end = clamp_backward(c->end, size, -1);
-  if (c->start < -size) return 0;
   return start > end ? (start - end - 1) / step + 1 : 0;
 }
 

@@ -126,7 +126,7 @@ static kp_status* reshape_close(kp_infer* infer, reshape* to) {
 
 static kp_status* reshape_unknown(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 0);
-  if (infer->symbols && kp_in_rank(infer, 1) == 1 && kp_is_number(kp_in_dim(infer, 1, 0)) && kp_in_dim(infer, 1, 0) <= KP_MAX_RANK)
+  if (kp_in_rank(infer, 1) == 1 && kp_is_number(kp_in_dim(infer, 1, 0)) && kp_in_dim(infer, 1, 0) <= KP_MAX_RANK)
     return kp_out_fresh(infer, 0, element, (int32_t)kp_in_dim(infer, 1, 0));
   kp_out_any_rank(infer, 0, element);
   return NULL;
@@ -183,7 +183,7 @@ static kp_status* squeeze(kp_infer* infer) {
   bool known, given;
   kp_out_data_of(infer, 0, 0);
   if (rank >= 0) KP_PASS(kp_infer_axes(infer, "axes", infer->node->version >= 13 ? 1 : -1, rank, &mask, &known, &given));
-  if (rank >= 0 && !known && axes_count(infer) >= 0 && axes_count(infer) <= rank && infer->symbols)
+  if (rank >= 0 && !known && axes_count(infer) >= 0 && axes_count(infer) <= rank)
     return kp_out_fresh(infer, 0, element, rank - axes_count(infer));
   for (int32_t d = 0; rank >= 0 && known && d < rank; ++d) {
     const kp_expr dim = kp_in_dim(infer, 0, d);
@@ -215,7 +215,7 @@ static kp_status* unsqueeze(kp_infer* infer) {
   } else if (kp_in_numbers(infer, 1, &ints)) {
     axes = ints.v, count = ints.n;
   } else {
-    if (infer->symbols && rank >= 0 && axes_count(infer) >= 0) return kp_out_fresh(infer, 0, element, rank + axes_count(infer));
+    if (rank >= 0 && axes_count(infer) >= 0) return kp_out_fresh(infer, 0, element, rank + axes_count(infer));
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }
@@ -267,7 +267,7 @@ static kp_status* transpose(kp_infer* infer) {
   const int64_t* perm = kp_node_attr_ints(infer->node, "perm", &count);
   if (count > KP_MAX_RANK) return kp_node_error(infer, "attribute 'perm' has %zu entries; the largest rank is %d", count, KP_MAX_RANK);
   if (rank < 0) {
-    if (infer->symbols && count) return kp_out_fresh(infer, 0, element, (int32_t)count);
+    if (count) return kp_out_fresh(infer, 0, element, (int32_t)count);
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }
@@ -332,7 +332,7 @@ static kp_status* tile(kp_infer* infer) {
   const int32_t rank = kp_in_rank(infer, 0);
   kp_ints repeats;
   KP_PASS(kp_in_check_rank(infer, 1, 1, 1));
-  if (rank < 0 && infer->symbols && axes_count(infer) >= 0) return kp_out_fresh(infer, 0, element, axes_count(infer));
+  if (rank < 0 && axes_count(infer) >= 0) return kp_out_fresh(infer, 0, element, axes_count(infer));
   if (rank < 0) {
     kp_out_any_rank(infer, 0, element);
     return NULL;

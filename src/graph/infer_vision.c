@@ -167,7 +167,7 @@ static kp_status* affine_grid(kp_infer* infer) {
   kp_ints size;
   if (!kp_in_ints(infer, 1, &size)) {
     const kp_expr count = kp_in_rank(infer, 1) == 1 ? kp_in_dim(infer, 1, 0) : KP_DIM_UNKNOWN;
-    if (infer->symbols && (count == 4 || count == 5)) return kp_out_fresh(infer, 0, element, (int32_t)count);
+    if (count == 4 || count == 5) return kp_out_fresh(infer, 0, element, (int32_t)count);
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }
