@@ -61,7 +61,7 @@ static bool try_view(kp_layout* layout, const kp_cpu_step* step) {
   const uint32_t in = step->inputs[0], out = step->outputs[0];
   kp_cpu_spec* spec = layout->spec;
   const kapell_value *from = spec->special->values[in], *to = spec->special->values[out];
-  if (from->type != to->type || from->byte_count != to->byte_count) return false;
+  if (from->type == KAPELL_STRING || from->byte_count != to->byte_count) return false;
   const bool is_output = layout->output_of[out] >= 0;
   if (spec->places[in] == KP_PLACE_KNOWN) {
     if (is_output) return false;
