@@ -111,10 +111,19 @@ static uint32_t* slots_of(kp_builder* builder, const kp_value_id* ids, uint32_t 
   return slots;
 }
 
+static bool is_read(const kp_graph* graph, const kp_node* node) {
+  for (uint32_t o = 0; o < node->output_count; ++o) {
+    const kp_value* value = kp_node_output(graph, node, o);
+    if (value && (value->use_count || value->output_refs)) return true;
+  }
+  return false;
+}
+
 static kp_status* add_step(kp_builder* builder, const kp_node* node) {
   kp_cpu_compiled* compiled = builder->compiled;
   const kp_graph* graph = compiled->graph;
   kp_cpu_step* step = &compiled->steps[compiled->step_count];
+  if (!is_read(graph, node)) return NULL;
   const kp_op_query query = {graph, node, &builder->scratch};
   const kp_reason reason = kp_op_check(&query);
   if (reason) return kp_status_at(KP_ERROR(UNSUPPORTED, "CPU: %s", reason), node->name, node->op, NULL);
