@@ -23,7 +23,7 @@ class Builder:
 
     def const(self, array, hint="w"):
         name = self.fresh(hint)
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.initializers.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def i64(self, values, hint="i"):
