@@ -119,12 +119,15 @@ static kp_status* range_doubles(kp_infer* infer, double start, double limit, dou
   return NULL;
 }
 
-static kp_status* range(kp_infer* infer) {
+kp_status* kp_infer_range(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 0);
   for (uint32_t i = 0; i < 3; ++i) KP_PASS(kp_in_check_rank(infer, i, 0, 1));
-  kp_expr start, limit, delta;
-  kp_doubles real[3];
-  if (kp_in_int(infer, 0, &start) && kp_in_int(infer, 1, &limit) && kp_in_int(infer, 2, &delta) && kp_data_is_number(infer, delta)) {
+  static const double one = 1;
+  const bool has_delta = kp_in_given(infer, 2);  // com.microsoft's may do without
+  kp_expr start, limit, delta = 1;
+  kp_doubles real[3] = {[2] = {&one, 1}};
+  if (kp_in_int(infer, 0, &start) && kp_in_int(infer, 1, &limit) && (!has_delta || kp_in_int(infer, 2, &delta)) &&
+      kp_data_is_number(infer, delta)) {
     if (kp_data_is_number(infer, start) && kp_data_is_number(infer, limit) && kp_data_is_int(element))
       return range_numbers(infer, start, limit, delta);
     if (delta != 0 && !(kp_data_is_number(infer, start) && kp_data_is_number(infer, limit)) && delta > INT32_MIN) {
@@ -134,7 +137,7 @@ static kp_status* range(kp_infer* infer) {
       return kp_out_vector(infer, 0, element, count);
     }
   }
-  for (uint32_t i = 0; i < 3; ++i) {
+  for (uint32_t i = 0; i < (has_delta ? 3u : 2u); ++i) {
     if (!kp_in_doubles(infer, i, &real[i]) || real[i].n != 1) return kp_out_vector(infer, 0, element, kp_dim_fresh(infer));
   }
   return range_doubles(infer, real[0].v[0], real[1].v[0], real[2].v[0]);
@@ -212,7 +215,7 @@ static kp_status* mel_weight_matrix(kp_infer* infer) {
 const kp_infer_rule kp_infer_rules_generator[] = {
     {"", "Constant", 1, constant, 0, KP_INFER_FROM_DATA},
     {"", "ConstantOfShape", 9, constant_of_shape, 1u << 0, KP_INFER_FROM_DATA},
-    {"", "Range", 11, range, 7, KP_INFER_FROM_DATA},
+    {"", "Range", 11, kp_infer_range, 7, KP_INFER_FROM_DATA},
     {"", "RandomNormal", 1, random_shape, 0, 0},
     {"", "RandomUniform", 1, random_shape, 0, 0},
     {"", "RandomNormalLike", 1, random_like, 0, 0},

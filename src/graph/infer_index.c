@@ -21,8 +21,7 @@ static void gather_data(kp_infer* infer, int32_t axis) {
   kp_data_pick(infer, 0, 0, source, (uint32_t)count);
 }
 
-static kp_status* gather(kp_infer* infer) {
-  const kapell_type element = kp_in_element(infer, 0);
+kp_status* kp_infer_gather(kp_infer* infer, int64_t attr_axis, kapell_type element, int64_t factor) {
   const int32_t rank = kp_in_rank(infer, 0), index_rank = kp_in_rank(infer, 1);
   KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
   if (rank < 0 || index_rank < 0) {
@@ -30,15 +29,19 @@ static kp_status* gather(kp_infer* infer) {
     return NULL;
   }
   int32_t axis = 0;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), rank, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", attr_axis, rank, &axis));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank - 1 + index_rank, &dims));
   int32_t at = 0;
   for (int32_t d = 0; d < axis; ++d) dims[at++] = kp_in_dim(infer, 0, d);
   for (int32_t d = 0; d < index_rank; ++d) dims[at++] = kp_in_dim(infer, 1, d);
   for (int32_t d = axis + 1; d < rank; ++d) dims[at++] = kp_in_dim(infer, 0, d);
-  if (kp_in_has_data(infer, 0)) gather_data(infer, axis);
+  if (factor != 1 && axis < rank - 1) dims[at - 1] = kp_dim_mul(infer, dims[at - 1], factor);
+  if (kp_in_has_data(infer, 0) && factor == 1) gather_data(infer, axis);
   return NULL;
+}
+static kp_status* gather(kp_infer* infer) {
+  return kp_infer_gather(infer, kp_node_attr_i(infer->node, "axis", 0), kp_in_element(infer, 0), 1);
 }
 
 static kp_status* gather_elements(kp_infer* infer) {
@@ -53,7 +56,7 @@ static kp_status* gather_elements(kp_infer* infer) {
   return NULL;
 }
 
-static kp_status* gather_nd(kp_infer* infer) {
+kp_status* kp_infer_gather_nd(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 0);
   KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
   KP_PASS(kp_in_check_rank(infer, 1, 1, -1));
@@ -342,7 +345,7 @@ static kp_status* unique(kp_infer* infer) {
 const kp_infer_rule kp_infer_rules_index[] = {
     {"", "Gather", 1, gather, 0, KP_INFER_FROM_DATA},
     {"", "GatherElements", 11, gather_elements, 0, 0},
-    {"", "GatherND", 11, gather_nd, 0, 0},
+    {"", "GatherND", 11, kp_infer_gather_nd, 0, 0},
     {"ai.onnx.ml", "ArrayFeatureExtractor", 1, array_feature_extractor, 0, 0},
     {"", "Scatter", 9, scatter_elements, 0, 0},
     {"", "ScatterElements", 11, scatter_elements, 0, 0},

@@ -2,16 +2,11 @@
 #include "graph/infer_rule.h"
 
 // --- MatMul -----------------------------------------------------------------------------------------------------------
-kp_status* kp_infer_matmul(kp_infer* infer, uint32_t a, uint32_t b, kapell_type element) {
-  KP_PASS(kp_in_check_rank(infer, a, 1, -1));
-  KP_PASS(kp_in_check_rank(infer, b, 1, -1));
-  const int32_t rank_a = kp_in_rank(infer, a), rank_b = kp_in_rank(infer, b);
-  if (rank_a < 0 || rank_b < 0) {
-    kp_out_any_rank(infer, 0, element);
-    return NULL;
-  }
-  const kp_type *left = infer->inputs[a], *right = infer->inputs[b];
-  KP_PASS(kp_in_check_dim(infer, b, rank_b == 1 ? 0 : rank_b - 2, left->dims[rank_a - 1], "the last dim of the left matrix"));
+static kp_status* product(kp_infer* infer, uint32_t a, const kp_type* left, uint32_t b, const kp_type* right, kapell_type element) {
+  const int32_t rank_a = left->rank, rank_b = right->rank;
+  const kp_expr inner = left->dims[rank_a - 1], rows = right->dims[rank_b == 1 ? 0 : rank_b - 2];
+  if (kp_dim_differ(inner, rows))
+    return kp_in_error(infer, b, "%lld rows; expected %lld, the columns of the left matrix", (long long)rows, (long long)inner);
   const int32_t batch_a = rank_a > 2 ? rank_a - 2 : 0, batch_b = rank_b > 2 ? rank_b - 2 : 0;
   const int32_t batch = batch_a > batch_b ? batch_a : batch_b;
   kp_expr* dims;
@@ -25,6 +20,48 @@ kp_status* kp_infer_matmul(kp_infer* infer, uint32_t a, uint32_t b, kapell_type 
   return NULL;
 }
 
+kp_status* kp_infer_matmul(kp_infer* infer, uint32_t a, uint32_t b, kapell_type element) {
+  KP_PASS(kp_in_check_rank(infer, a, 1, -1));
+  KP_PASS(kp_in_check_rank(infer, b, 1, -1));
+  if (kp_in_rank(infer, a) >= 0 && kp_in_rank(infer, b) >= 0) return product(infer, a, infer->inputs[a], b, infer->inputs[b], element);
+  kp_out_any_rank(infer, 0, element);
+  return NULL;
+}
+
+// Dims of input |i| as com.microsoft's FusedMatMul reads them: with |batch| the first dim goes in front of the last, then with
+// |matrix| the last two change places. Vectors stay.
+static void transposed(const kp_type* type, bool batch, bool matrix, kp_expr* dims, kp_type* out) {
+  const int32_t rank = type->rank;
+  *out = *type;
+  out->dims = dims;
+  memcpy(dims, type->dims, sizeof(kp_expr) * (size_t)rank);
+  if (batch && rank > 2) {
+    memmove(dims, dims + 1, sizeof(kp_expr) * (size_t)(rank - 2));
+    dims[rank - 2] = type->dims[0];
+  }
+  if (matrix && rank > 1) {
+    const kp_expr last = dims[rank - 1];
+    dims[rank - 1] = dims[rank - 2];
+    dims[rank - 2] = last;
+  }
+}
+
+kp_status* kp_infer_fused_matmul(kp_infer* infer) {
+  const kapell_type element = kp_in_element(infer, 1);
+  KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
+  KP_PASS(kp_in_check_rank(infer, 1, 1, -1));
+  if (kp_in_rank(infer, 0) < 0 || kp_in_rank(infer, 1) < 0) {
+    kp_out_any_rank(infer, 0, element);
+    return NULL;
+  }
+  kp_expr left_dims[KP_MAX_RANK], right_dims[KP_MAX_RANK];
+  kp_type left, right;
+  const kp_node* node = infer->node;
+  transposed(infer->inputs[0], kp_node_attr_i(node, "transBatchA", 0) != 0, kp_node_attr_i(node, "transA", 0) != 0, left_dims, &left);
+  transposed(infer->inputs[1], kp_node_attr_i(node, "transBatchB", 0) != 0, kp_node_attr_i(node, "transB", 0) != 0, right_dims, &right);
+  return product(infer, 0, &left, 1, &right, element);
+}
+
 static kp_status* matmul(kp_infer* infer) {
   const kapell_type a = kp_in_element(infer, 0);
   return kp_infer_matmul(infer, 0, 1, a != KAPELL_UNDEFINED ? a : kp_in_element(infer, 1));
@@ -32,25 +69,25 @@ static kp_status* matmul(kp_infer* infer) {
 
 static kp_status* matmul_integer(kp_infer* infer) { return kp_infer_matmul(infer, 0, 1, KAPELL_INT32); }
 
-static kp_status* gemm(kp_infer* infer) {
-  const kapell_type element = kp_in_element(infer, 0);
-  KP_PASS(kp_in_check_rank(infer, 0, 2, 2));
-  KP_PASS(kp_in_check_rank(infer, 1, 2, 2));
+kp_status* kp_infer_gemm(kp_infer* infer, uint32_t a, uint32_t b, uint32_t c, kapell_type element) {
+  KP_PASS(kp_in_check_rank(infer, a, 2, 2));
+  KP_PASS(kp_in_check_rank(infer, b, 2, 2));
   const int32_t trans_a = kp_node_attr_i(infer->node, "transA", 0) != 0, trans_b = kp_node_attr_i(infer->node, "transB", 0) != 0;
-  const bool know_a = kp_in_rank(infer, 0) == 2, know_b = kp_in_rank(infer, 1) == 2;
-  if (know_a && know_b) KP_PASS(kp_in_check_dim(infer, 1, trans_b, kp_in_dim(infer, 0, 1 - trans_a), "the columns of A"));
+  const bool know_a = kp_in_rank(infer, a) == 2, know_b = kp_in_rank(infer, b) == 2;
+  if (know_a && know_b) KP_PASS(kp_in_check_dim(infer, b, trans_b, kp_in_dim(infer, a, 1 - trans_a), "the columns of A"));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, 2, &dims));
-  dims[0] = know_a ? kp_in_dim(infer, 0, trans_a) : kp_dim_fresh(infer);
-  dims[1] = know_b ? kp_in_dim(infer, 1, 1 - trans_b) : kp_dim_fresh(infer);
-  const int32_t rank_c = kp_in_rank(infer, 2);
+  dims[0] = know_a ? kp_in_dim(infer, a, trans_a) : kp_dim_fresh(infer);
+  dims[1] = know_b ? kp_in_dim(infer, b, 1 - trans_b) : kp_dim_fresh(infer);
+  const int32_t rank_c = kp_in_rank(infer, c);
   if (rank_c < 0) return NULL;
-  KP_PASS(kp_in_check_rank(infer, 2, 0, 2));
+  KP_PASS(kp_in_check_rank(infer, c, 0, 2));
   for (int32_t d = 1; d <= rank_c; ++d) {
-    if (kp_in_dim(infer, 2, -d) != 1) KP_PASS(kp_in_check_dim(infer, 2, rank_c - d, dims[2 - d], "1 or the dim of the product"));
+    if (kp_in_dim(infer, c, -d) != 1) KP_PASS(kp_in_check_dim(infer, c, rank_c - d, dims[2 - d], "1 or the dim of the product"));
   }
   return NULL;
 }
+static kp_status* gemm(kp_infer* infer) { return kp_infer_gemm(infer, 0, 1, 2, kp_in_element(infer, 0)); }
 
 // --- Einsum -----------------------------------------------------------------------------------------------------------
 #define LABELS 52  // A-Z, a-z, in ASCII order

@@ -13,8 +13,7 @@ static kp_status* reduced_dims(kp_infer* infer, kapell_type element, uint64_t ma
 }
 
 // Shape of output 0; *out_mask: the axes reduced, where *out_known.
-static kp_status* reduce(kp_infer* infer, int32_t axes_input, uint64_t* out_mask, bool* out_known) {
-  const kapell_type element = kp_in_element(infer, 0);
+static kp_status* reduce(kp_infer* infer, int32_t axes_input, kapell_type element, uint64_t* out_mask, bool* out_known) {
   const int32_t rank = kp_in_rank(infer, 0);
   const bool keep = kp_node_attr_i(infer->node, "keepdims", 1) != 0;
   *out_mask = 0;
@@ -35,6 +34,12 @@ static kp_status* reduce(kp_infer* infer, int32_t axes_input, uint64_t* out_mask
   if (count > 0 && count <= rank) return kp_out_fresh(infer, 0, element, rank - (int32_t)count);
   kp_out_any_rank(infer, 0, element);
   return NULL;
+}
+
+kp_status* kp_infer_reduce(kp_infer* infer, int32_t axes_input, kapell_type element) {
+  uint64_t mask;
+  bool known;
+  return reduce(infer, axes_input, element, &mask, &known);
 }
 
 // Contents: products, sums, extremes of shapes. Integers only: floats would need the run's order of rounding.
@@ -69,7 +74,7 @@ static void reduce_data(kp_infer* infer, kp_data_op op, kp_expr start, uint64_t 
 static kp_status* reduce_with(kp_infer* infer, int32_t axes_since, const kp_data_op* op, kp_expr start) {
   uint64_t mask;
   bool known;
-  KP_PASS(reduce(infer, infer->node->version >= axes_since ? 1 : -1, &mask, &known));
+  KP_PASS(reduce(infer, infer->node->version >= axes_since ? 1 : -1, kp_in_element(infer, 0), &mask, &known));
   if (op && known && kp_in_has_data(infer, 0)) reduce_data(infer, *op, start, mask);
   return NULL;
 }

@@ -7,6 +7,19 @@ typedef struct recurrent {
   bool batch_first;  // attribute layout 1
 } recurrent;
 
+// com.microsoft's DynamicQuantizeLSTM has its weights transposed: [directions, input, gates * hidden].
+static kp_status* read_hidden_transposed(kp_infer* infer, int64_t gates, recurrent* out) {
+  const int64_t stated = kp_node_attr_i(infer->node, "hidden_size", 0);
+  out->hidden = stated > 0 ? stated : kp_in_rank(infer, 2) == 3 ? kp_in_dim(infer, 2, 1) : kp_dim_fresh(infer);
+  for (uint32_t i = 1; i < 3; ++i) {
+    if (kp_in_rank(infer, i) != 3) continue;
+    KP_PASS(kp_in_check_dim(infer, i, 0, out->directions, "the number of directions"));
+    KP_PASS(kp_in_check_dim(infer, i, 1, i == 1 ? out->features : out->hidden, i == 1 ? "the features of X" : "the hidden size"));
+    KP_PASS(kp_in_check_dim(infer, i, 2, kp_dim_mul(infer, out->hidden, gates), "gates times the hidden size"));
+  }
+  return NULL;
+}
+
 static kp_status* read_hidden(kp_infer* infer, int64_t gates, recurrent* out) {
   const int64_t stated = kp_node_attr_i(infer->node, "hidden_size", 0);
   if (stated < 0) return kp_node_error(infer, "attribute 'hidden_size' is %lld", (long long)stated);
@@ -39,7 +52,10 @@ static kp_status* read_recurrent(kp_infer* infer, int64_t gates, recurrent* out)
   out->length = known ? kp_in_dim(infer, 0, out->batch_first ? 1 : 0) : kp_dim_fresh(infer);
   out->batch = known ? kp_in_dim(infer, 0, out->batch_first ? 0 : 1) : kp_dim_fresh(infer);
   out->features = known ? kp_in_dim(infer, 0, 2) : kp_dim_fresh(infer);
-  KP_PASS(read_hidden(infer, gates, out));
+  if (infer->node->domain[0] == '\0')
+    KP_PASS(read_hidden(infer, gates, out));
+  else
+    KP_PASS(read_hidden_transposed(infer, gates, out));
   return kp_in_rank(infer, 4) == 1 ? kp_in_check_dim(infer, 4, 0, out->batch, "the batch") : NULL;
 }
 
@@ -79,5 +95,6 @@ const kp_infer_rule kp_infer_rules_rnn[] = {
     {"", "RNN", 1, rnn, 0, 0},
     {"", "GRU", 1, gru, 0, 0},
     {"", "LSTM", 1, lstm, 0, 0},
+    {"com.microsoft", "DynamicQuantizeLSTM", 1, lstm, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };

@@ -169,6 +169,19 @@ KP_MUST_USE kp_status* kp_infer_axes(kp_infer* infer, const char* attribute, int
 // --- shared by families -------------------------------------------------------------------------------------------------
 // Output 0 of a matrix product of inputs |a| and |b| as numpy.matmul shapes it.
 KP_MUST_USE kp_status* kp_infer_matmul(kp_infer* infer, uint32_t a, uint32_t b, kapell_type element);
+// The same with FusedMatMul's attributes for transposing.
+KP_MUST_USE kp_status* kp_infer_fused_matmul(kp_infer* infer);
+// alpha * A * B + beta * C with attributes transA and transB, by the inputs' numbers.
+KP_MUST_USE kp_status* kp_infer_gemm(kp_infer* infer, uint32_t a, uint32_t b, uint32_t c, kapell_type element);
+// Output 0: input 0 reduced over "axes" (an attribute, or input |axes_input| where that is >= 0), as |element|.
+KP_MUST_USE kp_status* kp_infer_reduce(kp_infer* infer, int32_t axes_input, kapell_type element);
+KP_MUST_USE kp_status* kp_infer_pad(kp_infer* infer);        // data, pads, value, axes
+KP_MUST_USE kp_status* kp_infer_gather_nd(kp_infer* infer);  // data, indices
+KP_MUST_USE kp_status* kp_infer_range(kp_infer* infer);      // start, limit, delta (1 where absent)
+KP_MUST_USE kp_status* kp_infer_trilu(kp_infer* infer);
+KP_MUST_USE kp_status* kp_infer_grid_sample(kp_infer* infer);
+// Gather: |element| results where the last dim of data counts |factor| times (packed elements).
+KP_MUST_USE kp_status* kp_infer_gather(kp_infer* infer, int64_t axis, kapell_type element, int64_t factor);
 // Output 0: shape and element type of input 0; for tables.
 KP_MUST_USE kp_status* kp_infer_same(kp_infer* infer);
 // Output 0: broadcast of inputs 0 and 1, element type of the first known; for tables.
@@ -202,7 +215,7 @@ void kp_infer_fill_types(kp_infer* infer);
 // --- tables -------------------------------------------------------------------------------------------------------------
 // One line a family; X(name) stands for kp_infer_rules_<name>[], ended by a row whose op is NULL.
 #define KP_INFER_FAMILIES(X) \
-  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice) X(index) X(reduce) X(generator) X(attention) X(signal) X(vision) X(rnn) X(quant) X(sequence) X(text) X(control) X(ml) X(training)
+  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice) X(index) X(reduce) X(generator) X(attention) X(signal) X(vision) X(rnn) X(quant) X(sequence) X(text) X(control) X(ml) X(training) X(microsoft) X(microsoft_attention)
 #define KP_INFER_DECLARE(name) extern const kp_infer_rule kp_infer_rules_##name[];
 KP_INFER_FAMILIES(KP_INFER_DECLARE)
 

@@ -188,7 +188,7 @@ static kp_status* pad_1(kp_infer* infer) {  // opsets 1 and 2: an attribute, und
   return NULL;
 }
 
-static kp_status* pad(kp_infer* infer) {
+kp_status* kp_infer_pad(kp_infer* infer) {
   const int32_t rank = kp_in_rank(infer, 0);
   KP_PASS(kp_in_check_rank(infer, 1, 1, 1));
   KP_PASS(kp_in_check_rank(infer, 3, 1, 1));
@@ -416,7 +416,7 @@ const kp_infer_rule kp_infer_rules_slice[] = {
     {"", "Slice", 1, slice_1, 0, KP_INFER_FROM_DATA},
     {"", "Slice", 10, slice, 0x1e, KP_INFER_FROM_DATA},
     {"", "Pad", 1, pad_1, 0, 0},
-    {"", "Pad", 11, pad, 1u << 1 | 1u << 3, 0},
+    {"", "Pad", 11, kp_infer_pad, 1u << 1 | 1u << 3, 0},
     {"", "CenterCropPad", 18, center_crop_pad, 1u << 1, 0},
     {"", "Concat", 1, concat, 0, KP_INFER_FROM_DATA},
     {"", "Split", 1, split, 1u << 1, KP_INFER_FROM_DATA},

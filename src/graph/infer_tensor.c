@@ -397,7 +397,7 @@ static kp_status* blocks(kp_infer* infer, bool to_space) {
 static kp_status* depth_to_space(kp_infer* infer) { return blocks(infer, true); }
 static kp_status* space_to_depth(kp_infer* infer) { return blocks(infer, false); }
 
-static kp_status* trilu(kp_infer* infer) {
+kp_status* kp_infer_trilu(kp_infer* infer) {
   KP_PASS(kp_in_check_rank(infer, 0, 2, -1));
   return kp_infer_same(infer);
 }
@@ -428,7 +428,7 @@ const kp_infer_rule kp_infer_rules_tensor[] = {
     {"", "Tile", 6, tile, 1u << 1, KP_INFER_FROM_DATA},
     {"", "DepthToSpace", 1, depth_to_space, 0, 0},
     {"", "SpaceToDepth", 1, space_to_depth, 0, 0},
-    {"", "Trilu", 14, trilu, 0, 0},
+    {"", "Trilu", 14, kp_infer_trilu, 0, 0},
     {"", "ReverseSequence", 10, reverse_sequence, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };

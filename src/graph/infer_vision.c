@@ -138,7 +138,7 @@ static kp_status* upsample(kp_infer* infer) {
 }
 
 // --- sampling -----------------------------------------------------------------------------------------------------------
-static kp_status* grid_sample(kp_infer* infer) {
+kp_status* kp_infer_grid_sample(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 0);
   const int32_t rank = kp_in_rank(infer, 0) >= 0 ? kp_in_rank(infer, 0) : kp_in_rank(infer, 1);
   KP_PASS(kp_in_check_rank(infer, 0, 3, -1));
@@ -280,7 +280,7 @@ const kp_infer_rule kp_infer_rules_vision[] = {
     {"", "Resize", 10, resize, 1u << 1, 0},
     {"", "Resize", 11, resize, 1u << 2 | 1u << 3, 0},
     {"", "Upsample", 1, upsample, 1u << 1, 0},
-    {"", "GridSample", 16, grid_sample, 0, 0},
+    {"", "GridSample", 16, kp_infer_grid_sample, 0, 0},
     {"", "AffineGrid", 20, affine_grid, 1u << 1, 0},
     {"", "Col2Im", 18, col2im, 1u << 1 | 1u << 2, 0},
     {"", "RoiAlign", 10, roi_align, 0, 0},
