@@ -35,10 +35,10 @@ uint64_t kp_cpu_detected(void);  // without the mask
 // Takes features away for everything that selects kernels from now on. Levels: "native", "avx512", "avx2", "sse",
 // "scalar", "neon"; or a list of names to remove: "-avx512f,-fma".
 KP_MUST_USE kp_status* kp_cpu_set_mask(kp_str text);
-// Features that remain under |level_or_list|, given |detected|; used by options that mask one session.
-KP_MUST_USE kp_status* kp_cpu_parse_mask(kp_str text, uint64_t detected, uint64_t* out_features);
-// Comma-separated names, into |buf|.
-void kp_cpu_describe(uint64_t features, kp_strbuf* buf);
+// Features of |from| that remain under the mask |text|; used by options that mask one session.
+KP_MUST_USE kp_status* kp_cpu_parse_mask(kp_str text, uint64_t from, uint64_t* out_features);
+// Comma-separated names of the features in |set|, appended to |buf|.
+void kp_cpu_describe(uint64_t set, kp_strbuf* buf);
 // The processor's model name as the system states it ("AMD EPYC ..."), or "unknown".
 const char* kp_cpu_name(void);
 // Bytes of the data cache of level 1..3 that one core sees; a conservative default where unknown.

@@ -26,8 +26,9 @@ static int compare(const void* a, const void* b) {
 
 static void report(const char* what, int width, uint64_t* times, int count) {
   qsort(times, (size_t)count, sizeof *times, compare);
-  printf("%-28s width %d  best %7.2f us  median %7.2f us\n", what, width, (double)times[0] / 1e3,
-         (double)times[count / 2] / 1e3);
+  const uint64_t best = times[0], median = times[count / 2];
+  printf("%-28s width %d  best %7.2f us  median %7.2f us\n", what, width, (double)best / 1e3,
+         (double)median / 1e3);
 }
 
 static void measure(const char* what, int width, int count, unsigned pause_us, kp_task_fn fn,

@@ -216,11 +216,15 @@ const char* kp_status_text(kp_status* status) {
   return status->text ? status->text : status->message;
 }
 
+static void free_frames(frame* frames, size_t count) {
+  for (size_t i = 0; frames && i < count; ++i) kp_free(frames[i].text);
+  kp_free(frames);
+}
+
 void kp_status_free(kp_status* status) {
   while (!is_fixed(status)) {
     kp_status* const next = status->joined;
-    for (size_t i = 0; i < status->frame_count; ++i) kp_free(status->frames[i].text);
-    kp_free(status->frames);
+    free_frames(status->frames, status->frame_count);
     kp_free(status->message);
     kp_free(status->hint);
     kp_free(status->node);
@@ -250,13 +254,17 @@ kp_status* kp_status_clone(const kp_status* status) {
   bool ok = copy_text(&copy->message, status->message) && copy_text(&copy->hint, status->hint) &&
             copy_text(&copy->node, status->node) && copy_text(&copy->op, status->op) &&
             copy_text(&copy->value, status->value);
-  for (size_t i = 0; ok && i < status->frame_count; ++i) {
-    frame* const slot = add_frame(copy);
-    char* text = slot ? kp_strdup(status->frames[i].text) : NULL;
+  if (ok && status->frame_count) {
+    copy->frames = kp_alloc_array(status->frame_count, sizeof *copy->frames);
+    ok = copy->frames != NULL;
+    copy->frame_capacity = ok ? status->frame_count : 0;
+  }
+  for (; ok && copy->frame_count < status->frame_count; ++copy->frame_count) {
+    const frame* from = &status->frames[copy->frame_count];
+    char* text = kp_strdup(from->text);
     ok = text != NULL;
     if (!ok) break;
-    *slot = (frame){text, status->frames[i].file, status->frames[i].line};
-    ++copy->frame_count;
+    copy->frames[copy->frame_count] = (frame){text, from->file, from->line};
   }
   if (!ok) {
     kp_status_free(copy);

@@ -48,7 +48,7 @@ static bool strbuf_reserve(kp_strbuf* buf, size_t extra) {
   size_t least;
   if (buf->failed) return false;
   if (kp_add_size(buf->length, extra, &least) && kp_add_size(least, 1, &least)) {
-    if (least <= buf->capacity) return true;
+    if (buf->data && least <= buf->capacity) return true;
     size_t capacity;
     if (!kp_mul_size(buf->capacity, 2, &capacity)) capacity = least;
     capacity = kp_max_size(kp_max_size(capacity, least), 64);
