@@ -1,6 +1,7 @@
 // BatchNormalization and LRN: by channel, over the channels.
 #include <math.h>
 
+#include "provider/cpu/kernel/norm/norm.h"
 #include "provider/cpu/op/help.h"
 
 // --- BatchNormalization ------------------------------------------------------------------------------------------------------
@@ -20,12 +21,18 @@ static kp_status* batch_plan(kp_op_plan* plan) {
   return NULL;
 }
 
-#define SCALE_PLANE(type)                                                                                  \
-  static void scale_##type(const type* x, type* y, size_t count, double scale, double shift) {             \
-    for (size_t i = 0; i < count; ++i) y[i] = (type)((type)scale * x[i] + (type)shift);                    \
-  }
-SCALE_PLANE(float)
-SCALE_PLANE(double)
+static kp_status* batch_prepare(kp_op_prepare* prepare) {
+  union {
+    const kp_norm_ops* ops;
+    void* state;
+  } kernel = {kp_norm_select(prepare->features)};
+  prepare->state = kernel.state;
+  return NULL;
+}
+
+static void scale_plane(const double* x, double* y, size_t count, double scale, double shift) {
+  for (size_t i = 0; i < count; ++i) y[i] = scale * x[i] + shift;
+}
 
 static void batch_task(void* arg, size_t task, int worker) {
   (void)worker;
@@ -33,10 +40,13 @@ static void batch_task(void* arg, size_t task, int worker) {
   const size_t channel = task % job->channels, at = task * job->pixels;
   const void* x = job->run->inputs[0]->data;
   void* y = job->run->outputs[0]->data;
-  if (job->run->inputs[0]->type == KAPELL_FLOAT)
-    scale_float((const float*)x + at, (float*)y + at, job->pixels, job->scale[channel], job->shift[channel]);
-  else
-    scale_double((const double*)x + at, (double*)y + at, job->pixels, job->scale[channel], job->shift[channel]);
+  if (job->run->inputs[0]->type == KAPELL_FLOAT) {
+    const float scale = (float)job->scale[channel], shift = (float)job->shift[channel];
+    const kp_norm_ops* kernel = job->run->state;
+    kernel->scale_shift_rows(1, job->pixels, (const float*)x + at, job->pixels, &scale, &shift, (float*)y + at, job->pixels, NULL);
+  } else {
+    scale_plane((const double*)x + at, (double*)y + at, job->pixels, job->scale[channel], job->shift[channel]);
+  }
 }
 
 // Mean and variance of one channel over the batch: what training_mode=1 normalizes by.
@@ -143,7 +153,7 @@ static kp_status* lrn_run(const kp_op_run* run) {
 
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operators BatchNormalization-1..15, LRN-1..13
-    {.name = "BatchNormalization", .since = 1, .types = KP_M_REALS, .supports = batch_supports, .plan = batch_plan, .run = batch_run,
+    {.name = "BatchNormalization", .since = 1, .types = KP_M_REALS, .supports = batch_supports, .prepare = batch_prepare, .plan = batch_plan, .run = batch_run,
      .flags = KP_OP_INPLACE | KP_OP_WIDEN},
     {.name = "LRN", .since = 1, .types = KP_M_REALS, .run = lrn_run, .flags = KP_OP_WIDEN},
 };

@@ -4,11 +4,17 @@
 // Integers wrap around. An integer divided by zero, and its remainder, are 0; INT_MIN / -1 is INT_MIN.
 #include <math.h>
 
+#include "provider/cpu/kernel/eltwise/eltwise.h"
 #include "provider/cpu/op/map.h"
 
-typedef struct kp_binary_op {  // state of a node: its row functions by element type of the first input
+typedef struct kp_binary_op {  // row functions by element type of the first input
   kp_map_fn rows[KAPELL_TYPE_COUNT];
 } kp_binary_op;
+typedef struct kp_binary_state {
+  const kp_binary_op* op;
+  const kp_eltwise_ops* kernel;  // f32; NULL: the operator has none there
+  kp_binary_kind kind;
+} kp_binary_state;
 
 #define ROWS(name, in_type, out_type, expression)                                             \
   static void name(const void* context, const kp_map_block* block) {                          \
@@ -169,13 +175,32 @@ typedef struct kp_binary_params {
   kp_map maps[];     // one, or count - 1 for operators of many inputs: the first two, then the result with each further one
 } kp_binary_params;
 
+static void choose_kernel(const kp_op_prepare* prepare, kp_binary_state* state) {
+  static const struct {
+    const char* name;
+    kp_binary_kind kind;
+  } kinds[] = {{"Add", KP_BINARY_ADD}, {"Sum", KP_BINARY_ADD}, {"Mean", KP_BINARY_ADD}, {"Sub", KP_BINARY_SUB}, {"Mul", KP_BINARY_MUL},
+               {"Div", KP_BINARY_DIV}, {"Min", KP_BINARY_MIN}, {"Max", KP_BINARY_MAX}, {"Pow", KP_BINARY_POW}};
+  for (size_t i = 0; i < KP_COUNT_OF(kinds); ++i) {
+    if (strcmp(kinds[i].name, prepare->node->op) != 0) continue;
+    state->kernel = kp_eltwise_select(prepare->features);
+    state->kind = kinds[i].kind;
+  }
+}
+
 static kp_status* binary_prepare(kp_op_prepare* prepare) {
-  union {
-    const kp_binary_op* shared;
-    void* state;
-  } functions_found = {functions_of(prepare->node)};
-  prepare->state = functions_found.state;
-  return prepare->state ? NULL : KP_ERROR(INTERNAL, "%s has no row functions", prepare->node->op);
+  kp_binary_state* state = kp_arena_new(prepare->arena, kp_binary_state);
+  if (!state) return KP_ERROR(OUT_OF_MEMORY, "preparing a node");
+  state->op = functions_of(prepare->node);
+  choose_kernel(prepare, state);
+  prepare->state = state;
+  return NULL;
+}
+
+static void kernel_rows(const void* context, const kp_map_block* block) {
+  const kp_binary_state* state = context;
+  const kp_operand a = {block->in[0], block->row[0], block->step[0]}, b = {block->in[1], block->row[1], block->step[1]};
+  state->kernel->binary(state->kind, block->rows, block->cols, &a, &b, block->out, block->cols, NULL);
 }
 
 // How opset 1 to 6 broadcast: the second input lies at |axis| of the first, or at its end. PRelu's slope: one per channel.
@@ -200,9 +225,9 @@ static kp_status* binary_plan(kp_op_plan* plan) {
   const uint32_t count = plan->node->input_count, maps = count > 1 ? count - 1 : 1;
   kp_binary_params* params = kp_arena_alloc(plan->arena, sizeof *params + maps * sizeof(kp_map));
   if (!params) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
-  const kp_binary_op* op = plan->state;
+  const kp_binary_state* state = plan->state;
   const kapell_value *first = plan->inputs[0], *output = plan->outputs[0];
-  params->rows = op->rows[first->type];
+  params->rows = first->type == KAPELL_FLOAT && state->kernel ? kernel_rows : state->op->rows[first->type];
   if (!params->rows) return KP_ERROR(RUN_FAILED, "%s has no kernel for %s", plan->node->op, kp_type_name(first->type));
   params->count = count;
   params->in_size = first->type == KAPELL_STRING ? sizeof(kp_str) : kp_type_bits(first->type) / 8;
@@ -235,7 +260,7 @@ static void run_pair(const kp_op_run* run, const kp_map* map, const void* a, con
   const kp_binary_params* params = run->params;
   const void* in[2] = {a, b};
   const size_t sizes[2] = {params->in_size, params->in_size};
-  kp_map_run(map, params->rows, NULL, in, sizes, run->outputs[0]->data, params->out_size, run->width, 1);
+  kp_map_run(map, params->rows, run->state, in, sizes, run->outputs[0]->data, params->out_size, run->width, 1);
 }
 
 static kp_status* binary_run(const kp_op_run* run) {
@@ -321,6 +346,10 @@ static kp_status* pow_run(const kp_op_run* run) {
   const kp_pow_context context = {run->inputs[0]->type, run->inputs[1]->type};
   const void* in[2] = {run->inputs[0]->data, run->inputs[1]->data};
   const size_t sizes[2] = {kp_type_bits(context.base) / 8, kp_type_bits(context.exponent) / 8};
+  if (context.base == KAPELL_FLOAT && context.exponent == KAPELL_FLOAT) {
+    kp_map_run(run->params, kernel_rows, run->state, in, sizes, run->outputs[0]->data, sizes[0], run->width, 4);
+    return NULL;
+  }
   kp_map_run(run->params, pow_rows, &context, in, sizes, run->outputs[0]->data, sizes[0], run->width, 20);
   return NULL;
 }
@@ -328,7 +357,7 @@ static kp_status* pow_run(const kp_op_run* run) {
 // clang-format off
 #define BINARY(op, version, mask) \
   {.name = op, .since = version, .types = mask, .prepare = binary_prepare, .plan = binary_plan, .run = binary_run, \
-   .flags = KP_OP_INPLACE | KP_OP_WIDEN}
+   .flags = KP_OP_INPLACE | KP_OP_WIDEN, .kernels = "f32: eltwise, where it has the operation"}
 static const kp_op_def ops[] = {  // spec: ONNX operators Add-1..14 and so on; rows stand for all versions from .since on
     BINARY("Add", 1, KP_M_NUMBERS), BINARY("Sub", 1, KP_M_NUMBERS), BINARY("Mul", 1, KP_M_NUMBERS), BINARY("Div", 1, KP_M_NUMBERS),
     BINARY("Mod", 10, KP_M_NUMBERS), BINARY("Min", 1, KP_M_NUMBERS), BINARY("Max", 1, KP_M_NUMBERS),
@@ -341,7 +370,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators Add-1..14 and so on; r
     BINARY("Equal", 1, KP_M_NUMBERS | KP_M(BOOL) | KP_M(STRING)),
     BINARY("Less", 1, KP_M_NUMBERS), BINARY("LessOrEqual", 12, KP_M_NUMBERS),
     BINARY("Greater", 1, KP_M_NUMBERS), BINARY("GreaterOrEqual", 12, KP_M_NUMBERS),
-    {.name = "Pow", .since = 1, .types = KP_M_REALS | KP_M(INT32) | KP_M(INT64), .plan = pow_plan, .run = pow_run,
+    {.name = "Pow", .since = 1, .types = KP_M_REALS | KP_M(INT32) | KP_M(INT64), .prepare = binary_prepare, .plan = pow_plan, .run = pow_run,
      .flags = KP_OP_INPLACE | KP_OP_WIDEN},
 };
 // clang-format on

@@ -16,18 +16,51 @@ static kp_status* axis_of(const kp_node* node, int64_t fallback, int32_t rank, i
   return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)axis, (int)rank);
 }
 
+typedef struct kp_gather_job {
+  const kapell_value *x, *indices;
+  kapell_value* y;
+  size_t count, dim, bytes, tasks, total;  // indices; elements along the axis; bytes of one slice; slices in all
+} kp_gather_job;
+
+// Slices [first, last) of the output; indices were checked.
+static void gather_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const kp_gather_job* job = arg;
+  size_t first, last;
+  kp_share(job->total, job->tasks, task, &first, &last);
+  char* to = (char*)job->y->data + first * job->bytes;
+  for (size_t i = first; i < last; ++i, to += job->bytes) {
+    int64_t index = kp_int_at(job->indices, i % job->count);
+    if (index < 0) index += (int64_t)job->dim;
+    const char* from = (const char*)job->x->data + (i / job->count * job->dim + (size_t)index) * job->bytes;
+    if (job->bytes == 4) memcpy(to, from, 4);
+    else if (job->bytes == 8) memcpy(to, from, 8);
+    else memcpy(to, from, job->bytes);
+  }
+}
+
 static kp_status* gather_run(const kp_op_run* run) {
   const kapell_value *x = run->inputs[0], *indices = run->inputs[1];
   kapell_value* y = run->outputs[0];
   int32_t axis;
   KP_PASS(axis_of(run->node, 0, x->rank, &axis));
-  const size_t count = kp_value_count(indices), inner = kp_span(x, axis + 1, x->rank), outer = kp_span(x, 0, axis);
-  const size_t dim = (size_t)x->dims[axis];
-  for (size_t i = 0; i < count; ++i) {
-    size_t index;
-    KP_PASS(index_at(indices, i, x->dims[axis], &index));
-    for (size_t o = 0; o < outer; ++o) KP_PASS(kp_copy_elements(y, (o * count + i) * inner, x, (o * dim + index) * inner, inner));
+  const size_t inner = kp_span(x, axis + 1, x->rank), outer = kp_span(x, 0, axis);
+  kp_gather_job job = {.x = x, .indices = indices, .y = y, .count = kp_value_count(indices), .dim = (size_t)x->dims[axis]};
+  size_t index;
+  for (size_t i = 0; i < job.count; ++i) KP_PASS(index_at(indices, i, x->dims[axis], &index));
+  if (x->type == KAPELL_STRING) {
+    for (size_t i = 0; i < outer * job.count; ++i) {
+      KP_PASS(index_at(indices, i % job.count, x->dims[axis], &index));
+      KP_PASS(kp_copy_elements(y, i * inner, x, (i / job.count * job.dim + index) * inner, inner));
+    }
+    return NULL;
   }
+  job.bytes = inner * (kp_type_bits(x->type) / 8);
+  job.total = outer * job.count;
+  if (!job.total || !job.bytes) return NULL;
+  const int threads = kp_op_width(run->width, job.total * (4 + job.bytes / 16));
+  job.tasks = kp_min_size((size_t)threads, job.total);
+  kp_parallel_for(threads, job.tasks, gather_task, &job);
   return NULL;
 }
 

@@ -1,43 +1,48 @@
 // Normalizations over trailing or grouped elements: LayerNormalization, RMSNormalization, InstanceNormalization,
-// GroupNormalization, LpNormalization, MeanVarianceNormalization. Moments are summed in f64.
+// GroupNormalization, LpNormalization, MeanVarianceNormalization. f32 rows run on kernel/norm; elsewhere moments are summed in f64.
 #include <math.h>
 
+#include "provider/cpu/kernel/norm/norm.h"
 #include "provider/cpu/op/copy.h"
 
 static kp_status* no_memory(void) { return KP_ERROR(OUT_OF_MEMORY, "planning a node"); }
+
+static kp_status* norm_prepare(kp_op_prepare* prepare) {
+  union {
+    const kp_norm_ops* ops;
+    void* state;
+  } kernel = {kp_norm_select(prepare->features)};
+  prepare->state = kernel.state;
+  prepare->kernel = "norm_f32";
+  return NULL;
+}
 
 // Rows of |cols| elements, each normalized by itself; element i of row r is scaled by gamma[(r % period) * gamma_row + i * step].
 typedef struct kp_norm_params {
   size_t rows, cols;
   double epsilon;
-  bool rms;
+  bool rms, by_channel;
   size_t scale_period;   // rows after which scale and shift repeat (channels, groups); 1: the same for all rows
   size_t scale_row;      // elements of scale from one row of the period to the next
   size_t scale_run;      // elements of a row that share one element of scale; 1: each has its own
   size_t expanded;       // bytes of scratch for a scale that has to be broadcast first; 0: none
 } kp_norm_params;
 
-#define NORM_ROW(type)                                                                                              \
-  static void norm_row_##type(const kp_norm_params* p, size_t row, const type* x, type* y, const type* scale,       \
-                              const type* shift, double* out_mean, double* out_inverse) {                           \
-    double mean = 0, square = 0;                                                                                    \
-    if (!p->rms) {                                                                                                  \
-      for (size_t i = 0; i < p->cols; ++i) mean += (double)x[i];                                                    \
-      mean /= (double)p->cols;                                                                                      \
-    }                                                                                                               \
-    for (size_t i = 0; i < p->cols; ++i) square += ((double)x[i] - mean) * ((double)x[i] - mean);                   \
-    const double inverse = 1 / sqrt(square / (double)p->cols + p->epsilon);                                         \
-    const size_t at = row % p->scale_period * p->scale_row;                                                         \
-    for (size_t i = 0; i < p->cols; ++i) {                                                                          \
-      const size_t s = at + i / p->scale_run;                                                                       \
-      const double normal = ((double)x[i] - mean) * inverse * (scale ? (double)scale[s] : 1);                       \
-      y[i] = (type)(normal + (shift ? (double)shift[s] : 0));                                                       \
-    }                                                                                                               \
-    *out_mean = mean;                                                                                               \
-    *out_inverse = inverse;                                                                                         \
+static void norm_row(const kp_norm_params* p, size_t row, const double* x, double* y, const double* scale, const double* shift,
+                     double* out_mean, double* out_inverse) {
+  double mean = 0, square = 0;
+  for (size_t i = 0; i < p->cols && !p->rms; ++i) mean += x[i];
+  mean /= (double)p->cols;
+  for (size_t i = 0; i < p->cols; ++i) square += (x[i] - mean) * (x[i] - mean);
+  const double inverse = 1 / sqrt(square / (double)p->cols + p->epsilon);
+  const size_t at = row % p->scale_period * p->scale_row;
+  for (size_t i = 0; i < p->cols; ++i) {
+    const size_t s = at + i / p->scale_run;
+    y[i] = (x[i] - mean) * inverse * (scale ? scale[s] : 1) + (shift ? shift[s] : 0);
   }
-NORM_ROW(float)
-NORM_ROW(double)
+  *out_mean = mean;
+  *out_inverse = inverse;
+}
 
 typedef struct kp_norm_job {
   const kp_norm_params* params;
@@ -45,6 +50,7 @@ typedef struct kp_norm_job {
   kapell_value *y, *mean, *inverse;  // the last two may be NULL
   const void *scale, *shift;         // may be NULL
   size_t tasks;
+  const kp_norm_ops* kernel;
 } kp_norm_job;
 
 static void store(kapell_value* value, size_t index, double number) {
@@ -53,25 +59,67 @@ static void store(kapell_value* value, size_t index, double number) {
   else ((float*)value->data)[index] = (float)number;
 }
 
+static float* at_row(const kapell_value* value, size_t row) { return value ? (float*)value->data + row : NULL; }
+
+// f32, one scale for all rows, an element each.
+static void kernel_rows(const kp_norm_job* job, size_t first, size_t last) {
+  const kp_norm_params* p = job->params;
+  const kp_row_norm norm = {.rows = last - first,
+                            .cols = p->cols,
+                            .x = (const float*)job->x->data + first * p->cols,
+                            .x_stride = p->cols,
+                            .y = (float*)job->y->data + first * p->cols,
+                            .y_stride = p->cols,
+                            .gamma = job->scale,
+                            .beta = job->shift,
+                            .epsilon = (float)p->epsilon,
+                            .mean = at_row(job->mean, first),
+                            .inverse_deviation = at_row(job->inverse, first)};
+  if (p->rms) job->kernel->rms(&norm);
+  else job->kernel->layer(&norm);
+}
+
+// f32, a scale for each run of a row: channels of an instance or a group.
+static void kernel_channels(const kp_norm_job* job, size_t first, size_t last) {
+  const kp_norm_params* p = job->params;
+  const size_t runs = p->cols / p->scale_run;
+  for (size_t row = first; row < last; ++row) {
+    float mean, variance;
+    const float* x = (const float*)job->x->data + row * p->cols;
+    float* y = (float*)job->y->data + row * p->cols;
+    job->kernel->row_moments(1, p->cols, x, p->cols, &mean, &variance);
+    const float inverse = 1.0f / sqrtf(variance + (float)p->epsilon);
+    for (size_t i = 0; i < runs; ++i) {
+      const size_t s = row % p->scale_period * p->scale_row + i;
+      const float scale = ((const float*)job->scale)[s] * inverse, shift = ((const float*)job->shift)[s] - mean * scale;
+      job->kernel->scale_shift_rows(1, p->scale_run, x + i * p->scale_run, p->scale_run, &scale, &shift, y + i * p->scale_run,
+                                    p->scale_run, NULL);
+    }
+  }
+}
+
 static void norm_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_norm_job* job = arg;
   const kp_norm_params* p = job->params;
   size_t first, last;
   kp_share(p->rows, job->tasks, task, &first, &last);
+  if (job->x->type == KAPELL_FLOAT) {
+    if (p->by_channel) kernel_channels(job, first, last);
+    else kernel_rows(job, first, last);
+    return;
+  }
   for (size_t row = first; row < last; ++row) {
     double mean, inverse;
     const size_t at = row * p->cols;
-    if (job->x->type == KAPELL_FLOAT)
-      norm_row_float(p, row, (const float*)job->x->data + at, (float*)job->y->data + at, job->scale, job->shift, &mean, &inverse);
-    else
-      norm_row_double(p, row, (const double*)job->x->data + at, (double*)job->y->data + at, job->scale, job->shift, &mean, &inverse);
+    norm_row(p, row, (const double*)job->x->data + at, (double*)job->y->data + at, job->scale, job->shift, &mean, &inverse);
     store(job->mean, row, mean);
     store(job->inverse, row, inverse);
   }
 }
 
 static kp_status* run_rows(const kp_op_run* run, kp_norm_job* job) {
+  job->kernel = run->state;
   job->x = run->inputs[0];
   job->y = run->outputs[0];
   const size_t count = kp_value_count(job->x);
@@ -163,6 +211,7 @@ static kp_status* channel_plan(kp_op_plan* plan) {
   const bool per_group = group && plan->node->version < 21;
   if (kp_value_count(scale) != (per_group ? groups : channels))
     return KP_ERROR(RUN_FAILED, "scale has %zu elements for %zu channels", kp_value_count(scale), channels);
+  params->by_channel = true;
   params->epsilon = (double)kp_node_attr_f(plan->node, "epsilon", 1e-5f);
   params->rows = (size_t)x->dims[0] * groups;
   params->cols = params->rows ? kp_value_count(x) / params->rows : 0;
@@ -270,11 +319,11 @@ static kp_status* mvn_run(const kp_op_run* run) {
 
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operators of these names; LayerNormalization and Simplified... before 17 as exporters wrote them
-    {.name = "LayerNormalization", .since = 1, .types = KP_M_REALS, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
-    {.name = "RMSNormalization", .since = 23, .types = KP_M_REALS, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
-    {.name = "SimplifiedLayerNormalization", .since = 1, .types = KP_M_REALS, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
-    {.name = "InstanceNormalization", .since = 1, .types = KP_M_REALS, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
-    {.name = "GroupNormalization", .since = 18, .types = KP_M_REALS, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "LayerNormalization", .since = 1, .types = KP_M_REALS, .prepare = norm_prepare, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "RMSNormalization", .since = 23, .types = KP_M_REALS, .prepare = norm_prepare, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "SimplifiedLayerNormalization", .since = 1, .types = KP_M_REALS, .prepare = norm_prepare, .plan = layer_plan, .run = layer_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "InstanceNormalization", .since = 1, .types = KP_M_REALS, .prepare = norm_prepare, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
+    {.name = "GroupNormalization", .since = 18, .types = KP_M_REALS, .prepare = norm_prepare, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
     {.name = "LpNormalization", .since = 1, .types = KP_M_REALS, .supports = lp_supports, .run = lp_run, .flags = KP_OP_WIDEN},
     {.name = "MeanVarianceNormalization", .since = 9, .types = KP_M_REALS, .run = mvn_run, .flags = KP_OP_WIDEN},
 };

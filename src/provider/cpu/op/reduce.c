@@ -2,6 +2,7 @@
 // the last or the leading dims run on kernel/reduce; everything else on plain loops, real sums kept in f64.
 #include <math.h>
 
+#include "provider/cpu/kernel/reduce/reduce.h"
 #include "provider/cpu/op/help.h"
 
 typedef enum kp_fold { KP_FOLD_SUM, KP_FOLD_MEAN, KP_FOLD_MAX, KP_FOLD_MIN, KP_FOLD_PROD, KP_FOLD_SQUARES, KP_FOLD_L1, KP_FOLD_L2,
@@ -152,11 +153,82 @@ static void reduce_task(void* arg, size_t task, int worker) {
     }
   }
 }
+// --- f32 on kernels ----------------------------------------------------------------------------------------------------------
+static kp_status* reduce_prepare(kp_op_prepare* prepare) {
+  union {
+    const kp_reduce_ops* ops;
+    void* state;
+  } kernel = {kp_reduce_select(prepare->features)};
+  prepare->state = kernel.state;
+  return NULL;
+}
+
+static const struct {
+  bool there;
+  kp_reduce_kind kind;
+} kernel_kinds[] = {[KP_FOLD_SUM] = {true, KP_REDUCE_SUM},   [KP_FOLD_MEAN] = {true, KP_REDUCE_MEAN},
+                    [KP_FOLD_MAX] = {true, KP_REDUCE_MAX},   [KP_FOLD_MIN] = {true, KP_REDUCE_MIN},
+                    [KP_FOLD_PROD] = {true, KP_REDUCE_PROD}, [KP_FOLD_SQUARES] = {true, KP_REDUCE_SUM_SQUARE},
+                    [KP_FOLD_L1] = {true, KP_REDUCE_SUM_ABS}, [KP_FOLD_LOG_SUM_EXP] = {false, KP_REDUCE_SUM}};
+
+// [outer][count][inner], reduced along |count|: what most reductions are once dims are joined.
+typedef struct kp_plain_reduction {
+  size_t outer, count, inner;
+} kp_plain_reduction;
+
+static bool is_plain(const kp_op_run* run, const kp_reduction* r, kp_plain_reduction* out) {
+  if (run->inputs[0]->type != KAPELL_FLOAT || !kernel_kinds[r->fold].there || r->gone_rank != 1 || r->kept_rank > 2) return false;
+  out->count = r->gone_count;
+  out->inner = (size_t)r->gone_stride[0];
+  out->outer = r->kept_count / kp_max_size(out->inner, 1);
+  return r->gone_count && r->kept_count;
+}
+
+typedef struct kp_plain_job {
+  const kp_op_run* run;
+  kp_plain_reduction shape;
+  kp_reduce_kind kind;
+  size_t tasks;
+} kp_plain_job;
+
+static void plain_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const kp_plain_job* job = arg;
+  const kp_reduce_ops* kernel = job->run->state;
+  const size_t count = job->shape.count, inner = job->shape.inner;
+  const float* x = job->run->inputs[0]->data;
+  float* y = job->run->outputs[0]->data;
+  size_t first, last;
+  kp_share(job->shape.outer * inner, job->tasks, task, &first, &last);
+  if (inner == 1) {
+    kernel->rows(job->kind, last - first, count, x + first * count, count, y + first);
+    return;
+  }
+  while (first < last) {  // columns of one outer block at a time
+    const size_t column = first % inner, columns = kp_min_size(last - first, inner - column);
+    kernel->columns(job->kind, count, columns, x + first / inner * count * inner + column, inner, y + first);
+    first += columns;
+  }
+}
+
+static void run_plain(const kp_op_run* run, const kp_plain_reduction* shape, kp_fold fold) {
+  kp_plain_job job = {.run = run, .shape = *shape, .kind = kernel_kinds[fold].kind};
+  const size_t results = shape->outer * shape->inner;
+  const int threads = kp_op_width(run->width, results * shape->count / 4);
+  job.tasks = kp_min_size((size_t)threads, results);
+  kp_parallel_for(threads, job.tasks, plain_task, &job);
+}
+
 static kp_status* reduce_run(const kp_op_run* run) {
   kp_reduction reduction;
   KP_PASS(set_reduction(run, &reduction));
   kp_reduce_job job = {.run = run, .reduction = &reduction};
   if (!reduction.kept_count) return NULL;
+  kp_plain_reduction plain;
+  if (is_plain(run, &reduction, &plain)) {
+    run_plain(run, &plain, reduction.fold);
+    return NULL;
+  }
   const int threads = kp_op_width(run->width, reduction.kept_count * reduction.gone_count);
   job.tasks = kp_min_size((size_t)threads, reduction.kept_count);
   kp_parallel_for(threads, job.tasks, reduce_task, &job);
@@ -165,7 +237,9 @@ static kp_status* reduce_run(const kp_op_run* run) {
 
 // clang-format off
 #define KP_M_FOLD (KP_M_REALS | KP_M(INT32) | KP_M(INT64) | KP_M(UINT32) | KP_M(UINT64))
-#define REDUCE(op, mask) {.name = op, .since = 1, .types = mask, .run = reduce_run, .flags = KP_OP_WIDEN}
+#define REDUCE(op, mask) \
+  {.name = op, .since = 1, .types = mask, .prepare = reduce_prepare, .run = reduce_run, \
+   .flags = KP_OP_WIDEN, .kernels = "f32: reduce, but for roots and logarithms"}
 static const kp_op_def ops[] = {  // spec: ONNX operators Reduce*-1..20
     REDUCE("ReduceSum", KP_M_FOLD), REDUCE("ReduceMean", KP_M_FOLD), REDUCE("ReduceProd", KP_M_FOLD),
     REDUCE("ReduceMax", KP_M_FOLD | KP_M(INT8) | KP_M(UINT8) | KP_M(BOOL)), REDUCE("ReduceMin", KP_M_FOLD | KP_M(INT8) | KP_M(UINT8) | KP_M(BOOL)),

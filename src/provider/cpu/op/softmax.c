@@ -1,6 +1,7 @@
 // Softmax, LogSoftmax, Hardmax. Since opset 13 along one axis; before, over all dims from the axis on taken together.
 #include <math.h>
 
+#include "provider/cpu/kernel/softmax/softmax.h"
 #include "provider/cpu/op/help.h"
 
 typedef enum kp_soft_kind { KP_SOFTMAX, KP_LOG_SOFTMAX, KP_HARDMAX } kp_soft_kind;
@@ -57,6 +58,39 @@ typedef struct kp_soft_job {
   size_t lines, tasks;
 } kp_soft_job;
 
+static kp_status* soft_prepare(kp_op_prepare* prepare) {
+  union {
+    const kp_softmax_ops* ops;
+    void* state;
+  } kernel = {kp_softmax_select(prepare->features)};
+  prepare->state = kernel.state;
+  prepare->kernel = "softmax_f32";
+  return NULL;
+}
+
+// f32 on kernels: rows where the axis is the last, else each outer block's columns.
+static void kernel_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const kp_soft_job* job = arg;
+  const kp_soft_params* p = job->run->params;
+  const kp_softmax_ops* kernel = job->run->state;
+  const float* x = job->run->inputs[0]->data;
+  float* y = job->run->outputs[0]->data;
+  const bool log = p->kind == KP_LOG_SOFTMAX;
+  size_t first, last;
+  kp_share(job->lines, job->tasks, task, &first, &last);
+  if (p->inner == 1) {
+    kernel->rows(last - first, p->count, x + first * p->count, p->count, y + first * p->count, p->count, log);
+    return;
+  }
+  while (first < last) {  // lines of one outer block at a time
+    const size_t column = first % p->inner, columns = kp_min_size(last - first, p->inner - column);
+    const size_t at = first / p->inner * p->count * p->inner + column;
+    kernel->columns(p->count, columns, x + at, p->inner, y + at, p->inner, log);
+    first += columns;
+  }
+}
+
 static void soft_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_soft_job* job = arg;
@@ -76,14 +110,17 @@ static kp_status* soft_run(const kp_op_run* run) {
   const kp_soft_params* params = run->params;
   kp_soft_job job = {.run = run, .lines = params->outer * params->inner};
   if (!job.lines || !params->count) return NULL;
-  const int threads = kp_op_width(run->width, job.lines * params->count * 10);
+  const int threads = kp_op_width(run->width, job.lines * params->count * 2);
   job.tasks = (size_t)threads;
-  kp_parallel_for(threads, job.tasks, soft_task, &job);
+  const bool kernel = run->inputs[0]->type == KAPELL_FLOAT && params->kind != KP_HARDMAX;
+  kp_parallel_for(threads, job.tasks, kernel ? kernel_task : soft_task, &job);
   return NULL;
 }
 
 // clang-format off
-#define SOFTMAX(op) {.name = op, .since = 1, .types = KP_M_REALS, .plan = soft_plan, .run = soft_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN}
+#define SOFTMAX(op) \
+  {.name = op, .since = 1, .types = KP_M_REALS, .prepare = soft_prepare, .plan = soft_plan, .run = soft_run, \
+   .flags = KP_OP_INPLACE | KP_OP_WIDEN, .kernels = "f32: softmax"}
 static const kp_op_def ops[] = {  // spec: ONNX operators Softmax-1..13, LogSoftmax-1..13, Hardmax-1..13
     SOFTMAX("Softmax"), SOFTMAX("LogSoftmax"), SOFTMAX("Hardmax"),
 };

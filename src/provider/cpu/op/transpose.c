@@ -1,5 +1,6 @@
 // Operators that put elements elsewhere by a rule of dims: Transpose, Expand, Tile, DepthToSpace, SpaceToDepth. All are blocks of
 // copy.h; a transposition of the last two dims, which is most of them, runs on kernel/transpose.
+#include "provider/cpu/kernel/transpose/transpose.h"
 #include "provider/cpu/op/copy.h"
 
 typedef struct kp_move_params {
@@ -19,6 +20,57 @@ static kp_status* set_copy(kp_op_plan* plan, int32_t rank, const int64_t* dims, 
 static kp_status* move_run(const kp_op_run* run) {
   const kp_move_params* params = run->params;
   return kp_copy_run(&params->copy, run->outputs[0], 0, run->inputs[0], 0, run->width);
+}
+
+static kp_status* transpose_prepare(kp_op_prepare* prepare) {
+  union {
+    const kp_transpose_ops* ops;
+    void* state;
+  } kernel = {kp_transpose_select(prepare->features)};
+  prepare->state = kernel.state;
+  return NULL;
+}
+
+// True if |copy| is matrices transposed one by one: [batch][rows][cols] of the output, read with the last two strides swapped.
+static bool is_matrices(const kp_copy* copy) {
+  const int32_t r = copy->rank;
+  if (r < 2 || r > 3 || copy->from[r - 2] != 1 || copy->to[r - 1] != 1) return false;
+  return copy->from[r - 1] >= copy->dims[r - 2] && copy->to[r - 2] >= copy->dims[r - 1];
+}
+
+typedef struct kp_matrices_job {
+  const kp_op_run* run;
+  const kp_copy* copy;
+  size_t size, per_matrix;
+} kp_matrices_job;
+
+static void matrices_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const kp_matrices_job* job = arg;
+  const kp_copy* c = job->copy;
+  const int32_t r = c->rank;
+  const size_t matrix = task / job->per_matrix, size = job->size;
+  const size_t rows = (size_t)c->dims[r - 1], cols = (size_t)c->dims[r - 2];  // of the input's matrix
+  size_t first, last;
+  kp_share(cols, job->per_matrix, task % job->per_matrix, &first, &last);
+  if (first == last) return;
+  const size_t from = (r == 3 ? matrix * (size_t)c->from[0] : 0) + first;
+  const size_t to = (r == 3 ? matrix * (size_t)c->to[0] : 0) + first * (size_t)c->to[r - 2];
+  kp_transpose_run(job->run->state, size, 1, rows, last - first, (const char*)job->run->inputs[0]->data + from * size,
+                   (size_t)c->from[r - 1], 0, (char*)job->run->outputs[0]->data + to * size, (size_t)c->to[r - 2], 0);
+}
+
+static kp_status* transpose_run(const kp_op_run* run) {
+  const kp_move_params* params = run->params;
+  const kp_copy* copy = &params->copy;
+  const unsigned bits = kp_type_bits(run->inputs[0]->type);
+  if (!bits || !copy->count || !is_matrices(copy)) return move_run(run);
+  kp_matrices_job job = {.run = run, .copy = copy, .size = bits / 8};
+  const size_t matrices = copy->rank == 3 ? (size_t)copy->dims[0] : 1;
+  const int threads = kp_op_width(run->width, copy->count);
+  job.per_matrix = matrices < (size_t)threads ? (size_t)threads : 1;
+  kp_parallel_for(threads, matrices * job.per_matrix, matrices_task, &job);
+  return NULL;
 }
 
 static kp_status* transpose_plan(kp_op_plan* plan) {
@@ -109,7 +161,8 @@ static kp_reason tile_supports(const kp_op_query* query) {
 
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operators Transpose-1..25, Expand-8..13, Tile-6..13, DepthToSpace-1..13, SpaceToDepth-1..13
-    {.name = "Transpose", .since = 1, .plan = transpose_plan, .run = move_run, .flags = KP_OP_UNPACK},
+    {.name = "Transpose", .since = 1, .prepare = transpose_prepare, .plan = transpose_plan, .run = transpose_run,
+     .flags = KP_OP_UNPACK, .kernels = "matrices: transpose"},
     {.name = "Expand", .since = 8, .plan = expand_plan, .run = move_run, .flags = KP_OP_UNPACK},
     {.name = "Tile", .since = 1, .supports = tile_supports, .plan = tile_plan, .run = move_run, .flags = KP_OP_UNPACK},
     {.name = "DepthToSpace", .since = 1, .plan = depth_to_space_plan, .run = move_run, .flags = KP_OP_UNPACK},

@@ -1,6 +1,7 @@
 // Elementwise operators of one input: activations, mathematics, tests for NaN and infinity. f32 runs on kernel/eltwise.
 #include <math.h>
 
+#include "provider/cpu/kernel/eltwise/eltwise.h"
 #include "provider/cpu/op/help.h"
 
 typedef struct kp_unary_context {
@@ -169,7 +170,38 @@ static const kp_unary_row gelu_tanh_row = {"Gelu", NULL, NULL, 0, 0, 10, {REALS(
 typedef struct kp_unary_state {
   const kp_unary_row* row;
   kp_unary_context context;
+  const kp_eltwise_ops* kernel;  // f32, by |act| if |is_act|, else by |kind|; NULL: there is none
+  bool is_act;
+  kp_act act;
+  kp_unary_kind kind;
 } kp_unary_state;
+
+static void choose_kernel(const kp_op_prepare* prepare, kp_unary_state* state) {
+  static const struct {
+    const char* name;
+    kp_act_kind kind;
+  } acts[] = {{"Relu", KP_ACT_RELU}, {"LeakyRelu", KP_ACT_LEAKY_RELU}, {"Sigmoid", KP_ACT_SIGMOID}, {"HardSigmoid", KP_ACT_HARD_SIGMOID},
+              {"HardSwish", KP_ACT_HARD_SWISH}, {"Swish", KP_ACT_SILU}, {"Gelu", KP_ACT_GELU}, {"Tanh", KP_ACT_TANH}, {"Elu", KP_ACT_ELU},
+              {"Mish", KP_ACT_MISH}, {"Softplus", KP_ACT_SOFTPLUS}};
+  static const struct {
+    const char* name;
+    kp_unary_kind kind;
+  } kinds[] = {{"Abs", KP_UNARY_ABS}, {"Neg", KP_UNARY_NEG}, {"Sqrt", KP_UNARY_SQRT}, {"Reciprocal", KP_UNARY_RECIPROCAL},
+               {"Exp", KP_UNARY_EXP}, {"Log", KP_UNARY_LOG}, {"Erf", KP_UNARY_ERF}, {"Floor", KP_UNARY_FLOOR}, {"Ceil", KP_UNARY_CEIL},
+               {"Round", KP_UNARY_ROUND}, {"Softsign", KP_UNARY_SOFTSIGN}};
+  for (size_t i = 0; i < KP_COUNT_OF(acts); ++i) {
+    if (strcmp(acts[i].name, state->row->name) != 0) continue;
+    state->kernel = kp_eltwise_select(prepare->features);
+    state->is_act = true;
+    state->act = (kp_act){acts[i].kind, state->context.a, state->context.b};
+  }
+  for (size_t i = 0; i < KP_COUNT_OF(kinds); ++i) {
+    if (strcmp(kinds[i].name, state->row->name) != 0) continue;
+    state->kernel = kp_eltwise_select(prepare->features);
+    state->kind = kinds[i].kind;
+  }
+  if (state->row == &gelu_tanh_row) state->act.kind = KP_ACT_GELU_TANH;
+}
 
 static float number_attr(const kp_node* node, const char* name, float fallback) {
   const kp_attr* attr = name ? kp_node_attr(node, name) : NULL;
@@ -192,6 +224,7 @@ static kp_status* unary_prepare(kp_op_prepare* prepare) {
   }
   state->context.a = number_attr(node, state->row->a, a_default);
   state->context.b = number_attr(node, state->row->b, b_default);
+  choose_kernel(prepare, state);
   prepare->state = state;
   return NULL;
 }
@@ -202,6 +235,7 @@ typedef struct kp_unary_job {
   const char* x;
   char* y;
   size_t count, tasks, x_size, y_size;
+  bool kernel;
 } kp_unary_job;
 
 static void unary_task(void* arg, size_t task, int worker) {
@@ -209,7 +243,13 @@ static void unary_task(void* arg, size_t task, int worker) {
   const kp_unary_job* job = arg;
   size_t first, last;
   kp_share(job->count, job->tasks, task, &first, &last);
-  job->fn(&job->state->context, last - first, job->x + first * job->x_size, job->y + first * job->y_size);
+  const kp_unary_state* state = job->state;
+  const float* x = (const float*)(const void*)job->x + first;
+  float* y = (float*)(void*)job->y + first;
+  const size_t count = last - first;
+  if (job->kernel && state->is_act) state->kernel->activate(1, count, x, count, y, count, &state->act);
+  else if (job->kernel) state->kernel->unary(state->kind, 1, count, x, count, y, count);
+  else job->fn(&job->state->context, last - first, job->x + first * job->x_size, job->y + first * job->y_size);
 }
 
 static kp_status* unary_run(const kp_op_run* run) {
@@ -218,6 +258,7 @@ static kp_status* unary_run(const kp_op_run* run) {
   kapell_value* y = run->outputs[0];
   kp_unary_job job = {.state = state, .fn = state->row->fn[x->type], .x = x->data, .y = y->data, .count = kp_value_count(x)};
   if (!job.fn) return KP_ERROR(RUN_FAILED, "%s has no kernel for %s", run->node->op, kp_type_name(x->type));
+  job.kernel = state->kernel && x->type == KAPELL_FLOAT;
   job.x_size = kp_type_bits(x->type) / 8;
   job.y_size = kp_type_bits(y->type) / 8;
   const int threads = kp_op_width(run->width, job.count * state->row->cost);
@@ -228,7 +269,8 @@ static kp_status* unary_run(const kp_op_run* run) {
 
 // clang-format off
 #define UNARY(op, version, mask) \
-  {.name = op, .since = version, .types = mask, .prepare = unary_prepare, .run = unary_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN}
+  {.name = op, .since = version, .types = mask, .prepare = unary_prepare, .run = unary_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN, \
+   .kernels = "f32: eltwise, where it has the operation"}
 #define KP_M_SIGNED (KP_M(INT8) | KP_M(INT16) | KP_M(INT32) | KP_M(INT64))
 static const kp_op_def ops[] = {  // spec: ONNX operators Abs-1..13 and so on; rows stand for all versions from .since on
     UNARY("Abs", 1, KP_M_NUMBERS), UNARY("Acos", 7, KP_M_REALS), UNARY("Acosh", 9, KP_M_REALS), UNARY("Asin", 7, KP_M_REALS),
