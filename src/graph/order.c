@@ -1,6 +1,7 @@
 // Topological order and removal of what nothing uses.
 #include "base/alloc.h"
 #include "graph/graph.h"
+#include "graph/infer.h"
 
 // --- order -------------------------------------------------------------------------------------------------------------
 static uint32_t slot_count(const kp_node* node) { return node->input_count + node->implicit_count; }
@@ -162,13 +163,20 @@ static void remove_dead(kp_graph* graph, kp_node_id* work, bool* queued) {
   }
 }
 
-static void drop_unused_constants(kp_graph* graph) {
+// What inference knows of values (kp_value.data) may lie in a constant that it was found in, so small ones stay until the model goes.
+static kp_status* drop_unused_constants(kp_graph* graph) {
   for (kp_value_id id = 0; id < graph->value_count; ++id) {
     kp_value* value = &graph->values[id];
     if (!value->constant || value->is_input || value->use_count > 0 || value->output_refs > 0) continue;
-    kp_value_release(value->constant);
+    kapell_value* constant = value->constant;
     value->constant = NULL;
+    if (constant->byte_count > KP_INFER_MAX_DATA * sizeof(kp_expr)) {
+      kp_value_release(constant);
+    } else {
+      KP_PASS(kp_model_add_constant(graph->model, constant));
+    }
   }
+  return NULL;
 }
 
 kp_status* kp_graph_prune(kp_graph* graph) {
@@ -185,7 +193,6 @@ kp_status* kp_graph_prune(kp_graph* graph) {
     if (body_count > 0 && !status) dropped |= kp_graph_drop_unused_captures(graph, id);
   }
   if (dropped) remove_dead(graph, work, queued);
-  drop_unused_constants(graph);
   kp_free(work);
-  return status;
+  return status ? status : drop_unused_constants(graph);
 }

@@ -189,6 +189,25 @@ static void shape_arithmetic_is_folded(void** state) {
   kp_model_free(model);
 }
 
+// What inference knows of a value may lie in the memory of another constant: it must outlive that one's last use.
+static void known_contents_outlive_pruning(void** state) {
+  (void)state;
+  kp_model* model = simplified("in x float[3,4] init k int64[] = 12 init zero int64[1] = 0 u = Unsqueeze(k, zero) r = Reshape(x, u) y = Neg(r) out y float[12]");
+  uint32_t folded, changes;
+  bool stopped;
+  ok(kp_graph_fold(model->graph, &(kp_fold_options){0}, &folded, &stopped));
+  assert_int_equal(folded, 1);
+  ok(kp_graph_infer(model->graph));
+  ok(kp_graph_simplify(model->graph, &changes));
+  kp_graph* copy;
+  kp_value_id *inputs, *outputs;
+  ok(kp_graph_extract(model->graph, model->graph->order, model->graph->order_count, &copy, &inputs, &outputs));
+  const kp_value* shape = kp_node_input(copy, &copy->nodes[0], 1);
+  assert_int_equal(shape->data ? shape->data[0] : 12, 12);
+  kp_graph_free(copy);
+  kp_model_free(model);
+}
+
 static void budgets_stop_folding(void** state) {
   (void)state;
   const char* text = "in x float[64] init a float[64] = fill 1 init b float[1] = 2 c = Add(a, b) d = Add(c, b) e = Add(d, b) y = Add(x, e) out y float[64]";
@@ -271,6 +290,7 @@ int main(void) {
       cmocka_unit_test(branches_with_a_known_condition_are_inlined),
       cmocka_unit_test(constants_are_folded),
       cmocka_unit_test(shape_arithmetic_is_folded),
+      cmocka_unit_test(known_contents_outlive_pruning),
       cmocka_unit_test(budgets_stop_folding),
       cmocka_unit_test(large_graphs_take_linear_time),
       cmocka_unit_test(failing_allocations_are_clean_errors),
