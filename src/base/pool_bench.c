@@ -50,6 +50,7 @@ int main(void) {
   printf("%d threads\n", have);
   for (int width = 2; width <= have; width *= 2) {
     measure("empty tasks, hot", width, ROUNDS, 0, nothing, 0);
+    measure("empty tasks, after 1 ms", width, PAUSED_ROUNDS, 1000, nothing, 0);
     measure("10 us tasks, hot", width, ROUNDS, 0, spin_work, 10000);
     measure("100 us tasks, hot", width, ROUNDS / 4, 0, spin_work, 100000);
     measure("100 us tasks, after 1 ms", width, PAUSED_ROUNDS, 1000, spin_work, 100000);
