@@ -234,6 +234,7 @@ static kp_status* run_step(kp_frame* frame, uint32_t step) {
 static kp_status* walk(kp_frame* frame) {
   KP_PASS(kp_frame_specialise(frame));
   KP_PASS(patch_planned(frame));
+  KP_PASS(kp_settle_captures(frame));
   for (uint32_t i = 0; i < frame->plan->step_count; ++i) {
     KP_PASS(kp_run_check(frame->run));
     if (frame->run->root != frame || frame->needed[i]) KP_PASS(run_step(frame, i));

@@ -119,6 +119,8 @@ KP_MUST_USE kp_status* kp_run_check(const kp_run_state* run);
 // --- step.c, control.c ----------------------------------------------------------------------------------------------------
 KP_MUST_USE kp_status* kp_step_unit(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_copy(kp_frame* frame, uint32_t step);
+// Copies captures to where this plan wants them, should the parent have them elsewhere (the branches of an If that disagree).
+KP_MUST_USE kp_status* kp_settle_captures(kp_frame* frame);
 KP_MUST_USE kp_status* kp_step_if(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_loop(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_scan(kp_frame* frame, uint32_t step);

@@ -244,6 +244,16 @@ static kp_status* drain_stream(kp_run_state* run, const kp_memory* memory) {
   return NULL;
 }
 
+// Copies and counts. |from| has been waited for; |to| has room.
+static kp_status* copy_ready(kp_run_state* run, const char* name, const kapell_value* from, kapell_value* to) {
+  if (to->memory) KP_PASS(drain_stream(run, to->memory));
+  KP_TRY(kp_copy_value(run, from, to), "copying '%s' between %s and %s", name, from->memory ? from->memory->name : "the host",
+         to->memory ? to->memory->name : "the host");
+  ++run->args->counters->copies;
+  run->args->counters->copied_bytes += from->byte_count;
+  return NULL;
+}
+
 kp_status* kp_step_copy(kp_frame* frame, uint32_t index) {
   const kp_step* step = &frame->plan->steps[index];
   kp_run_state* run = frame->run;
@@ -258,10 +268,18 @@ kp_status* kp_step_copy(kp_frame* frame, uint32_t index) {
   } else {
     KP_PASS(kp_frame_place(frame, step->to, from->type, from->dims, from->rank, &value));
   }
-  if (value->memory) KP_PASS(drain_stream(run, value->memory));
-  KP_TRY(kp_copy_value(run, from, value), "copying '%s' between %s and %s", name, from->memory ? from->memory->name : "the host",
-         value->memory ? value->memory->name : "the host");
-  ++run->args->counters->copies;
-  run->args->counters->copied_bytes += from->byte_count;
+  return copy_ready(run, name, from, value);
+}
+
+kp_status* kp_settle_captures(kp_frame* frame) {
+  const kp_plan* plan = frame->plan;
+  for (uint32_t i = 0; i < plan->capture_count; ++i) {
+    const uint32_t s = plan->captures[i];
+    const kapell_value* from = s == KP_NONE ? NULL : frame->slots[s].value;
+    if (!from || from->kind != KAPELL_KIND_TENSOR || from->memory == plan->slots[s].memory) continue;
+    kapell_value* to;
+    KP_PASS(kp_frame_place(frame, s, from->type, from->dims, from->rank, &to));
+    KP_PASS(copy_ready(frame->run, plan->graph->values[plan->slots[s].value].name, from, to));
+  }
   return NULL;
 }

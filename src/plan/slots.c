@@ -173,6 +173,17 @@ static kp_status* unit_step(kp_plan_builder* b, uint32_t p, bool* in_part) {
   return NULL;
 }
 
+// Branches that disagree about a capture get it on the host; who wants it elsewhere copies it on entry (exec's kp_settle_captures).
+static void count_settled_captures(kp_plan_builder* b, const kp_step* step) {
+  for (int k = 0; k < 2; ++k) {
+    const kp_plan* body = step->bodies[k];
+    for (uint32_t i = 0; body && i < body->capture_count; ++i) {
+      const bool used = body->captures[i] != KP_NONE;
+      b->set->loop_copy_count += used && body->slots[body->captures[i]].memory != b->plan->slots[step->implicit[i]].memory;
+    }
+  }
+}
+
 static kp_status* control_step(kp_plan_builder* b, uint32_t p) {
   const kp_node_id id = b->parts[p].nodes[0];
   const kp_node* node = &b->placing.graph->nodes[id];
@@ -193,6 +204,7 @@ static kp_status* control_step(kp_plan_builder* b, uint32_t p) {
       KP_PASS(want_slot(b, node->inputs[i], control_input_memory(node, bodies[0], i), &made.inputs[i]));
   for (uint32_t i = 0; i < node->implicit_count; ++i)
     KP_PASS(want_slot(b, node->implicit[i], capture_memory((const kp_plan* const*)bodies, i), &made.implicit[i]));
+  count_settled_captures(b, &made);
   const uint32_t at = b->plan->step_count;
   for (uint32_t i = 0; i < node->input_count; ++i)
     if (made.inputs[i] != KP_NONE) read_at(b, made.inputs[i], at);
