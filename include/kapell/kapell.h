@@ -325,6 +325,7 @@ typedef struct kapell_placement {
   size_t partition_count;
   size_t copies;                            // between devices in one run of the main graph
   const char* list;                         // the list of providers as used
+  size_t body_copies;                       // further ones inside bodies of control flow, each time such a body runs
 } kapell_placement;
 
 // Who runs what, and why. Owned by the session; read-only; the same at all times.

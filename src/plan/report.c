@@ -119,6 +119,25 @@ static kp_status* place_origin(const kp_plan_set* set, const kp_graph* graph, ui
   return NULL;
 }
 
+// Nodes in the bodies of a control-flow node that a provider claimed whole.
+static void place_bodies(const kp_plan_set* set, const kp_node* owner, const kp_node_place* place, kapell_placed_node* nodes) {
+  for (uint32_t k = 0; k < kp_node_body_count(owner); ++k) {
+    const kp_graph* body = kp_node_body(owner, k);
+    for (uint32_t n = 0; n < body->node_count; ++n) {
+      const kp_node* node = &body->nodes[n];
+      if (node->removed) continue;
+      for (uint32_t i = 0; i < node->origin_count; ++i) {
+        kapell_placed_node* out = &nodes[node->origins[i]];
+        out->provider = set->chain->entries[place->entry].canonical;
+        out->how = "run";
+        out->partition = (int32_t)place->partition;
+        out->flops = kp_node_flops(body, node) / node->origin_count;
+      }
+      place_bodies(set, node, place, nodes);
+    }
+  }
+}
+
 static kp_status* report_nodes(const kp_plan_set* set, kp_arena* arena, kapell_placement* placement) {
   const kp_model* model = set->model;
   kapell_placed_node* nodes = kp_arena_new_array(arena, kapell_placed_node, (size_t)model->origin_count + 1);
@@ -138,6 +157,7 @@ static kp_status* report_nodes(const kp_plan_set* set, kp_arena* arena, kapell_p
       if (graph->nodes[n].removed) continue;
       for (uint32_t i = 0; i < graph->nodes[n].origin_count; ++i)
         KP_PASS(place_origin(set, graph, n, &set->places[p][n], arena, &nodes[graph->nodes[n].origins[i]]));
+      if (set->places[p][n].entry != KP_EXECUTOR) place_bodies(set, &graph->nodes[n], &set->places[p][n], nodes);
     }
   }
   placement->nodes = nodes;
@@ -195,6 +215,7 @@ kp_status* kp_report_build(const kp_plan_set* set, kp_arena* arena, kapell_place
   placement->partition_count = set->partition_count;
   placement->copies = set->copy_count;
   placement->list = set->chain->text;
+  placement->body_copies = set->loop_copy_count;
   *out_placement = placement;
   return NULL;
 }
@@ -243,7 +264,11 @@ void kp_report_text(const kapell_placement* placement, kp_strbuf* out) {
   for (size_t p = 0; p < placement->provider_count; ++p) text_provider(placement, &placement->providers[p], total, out);
   if (folded) kp_strbuf_printf(out, "%-10s %zu nodes: constants, or not needed for the outputs\n", "folded", folded);
   if (executor) kp_strbuf_printf(out, "%-10s %zu nodes: control flow, its bodies are placed like the rest\n", "executor", executor);
-  if (placement->copies) kp_strbuf_printf(out, "%-10s %zu a run, between host and devices\n", "copies", placement->copies);
+  if (placement->copies || placement->body_copies) {
+    kp_strbuf_printf(out, "%-10s %zu a run, between host and devices", "copies", placement->copies);
+    if (placement->body_copies) kp_strbuf_printf(out, ", and %zu in bodies of control flow each time they run", placement->body_copies);
+    kp_strbuf_puts(out, "\n");
+  }
   for (size_t p = 0; p < placement->provider_count; ++p)
     if (placement->providers[p].available) text_reasons(placement, placement->providers[p].name, out);
 }

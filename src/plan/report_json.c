@@ -47,6 +47,7 @@ void kp_report_json(const kapell_placement* placement, kp_strbuf* out) {
   kp_json_member_string(&json, "list", placement->list);
   kp_json_member_int(&json, "partitions", (int64_t)placement->partition_count);
   kp_json_member_int(&json, "copies", (int64_t)placement->copies);
+  kp_json_member_int(&json, "body_copies", (int64_t)placement->body_copies);
   kp_json_key(&json, "providers");
   kp_json_begin_array(&json);
   for (size_t i = 0; i < placement->provider_count; ++i) json_provider(&json, &placement->providers[i]);
