@@ -11,11 +11,13 @@
 #define WHOLE_LIMIT 9007199254740992.0  // 2^53: doubles below it hold every whole number
 
 // --- reading ----------------------------------------------------------------------------------------------------------
-static const kapell_value* small_constant(const kp_infer* infer, uint32_t i) {
-  if (!infer->constants || i >= infer->node->input_count) return NULL;
-  const kapell_value* value = infer->constants[i];
+static const kapell_value* small_or_null(const kapell_value* value) {
   if (!value || value->kind != KAPELL_KIND_TENSOR || value->memory) return NULL;
   return kp_value_count(value) <= KP_INFER_MAX_DATA ? value : NULL;
+}
+
+static const kapell_value* small_constant(const kp_infer* infer, uint32_t i) {
+  return infer->constants && i < infer->node->input_count ? small_or_null(infer->constants[i]) : NULL;
 }
 
 bool kp_data_is_float(kapell_type type) {
@@ -166,6 +168,16 @@ bool kp_in_int(kp_infer* infer, uint32_t i, kp_expr* out) {
   return true;
 }
 
+static bool doubles_of_constant(kp_infer* infer, const kapell_value* value, kp_doubles* out) {
+  const size_t count = kp_value_count(value);
+  double* values = kp_arena_new_array(infer->arena, double, count ? count : 1);
+  for (size_t k = 0; values && k < count; ++k) {
+    if (!read_double(value, k, &values[k])) return false;
+  }
+  *out = (kp_doubles){values, (uint32_t)count};
+  return values != NULL;
+}
+
 bool kp_in_doubles(kp_infer* infer, uint32_t i, kp_doubles* out) {
   *out = (kp_doubles){0};
   const kp_known* known = known_of(infer, i);
@@ -174,20 +186,14 @@ bool kp_in_doubles(kp_infer* infer, uint32_t i, kp_doubles* out) {
     return true;
   }
   const kapell_value* constant = known ? NULL : small_constant(infer, i);
-  if (!known && !constant) return false;
-  const size_t count = known ? known->count : kp_value_count(constant);
-  double* values = kp_arena_new_array(infer->arena, double, count ? count : 1);
-  if (!values) return false;
-  for (size_t k = 0; k < count; ++k) {
-    if (constant) {
-      if (!read_double(constant, k, &values[k])) return false;
-    } else {
-      if (!kp_data_is_number(infer, known->elements[k])) return false;
-      values[k] = (double)known->elements[k];
-    }
+  if (!known) return constant && doubles_of_constant(infer, constant, out);
+  double* values = kp_arena_new_array(infer->arena, double, known->count ? known->count : 1);
+  for (uint32_t k = 0; values && k < known->count; ++k) {
+    if (!kp_data_is_number(infer, known->elements[k])) return false;
+    values[k] = (double)known->elements[k];
   }
-  *out = (kp_doubles){values, (uint32_t)count};
-  return true;
+  *out = (kp_doubles){values, known->count};
+  return values != NULL;
 }
 
 int64_t kp_type_small_count(const kp_type* type) {
@@ -218,19 +224,20 @@ void kp_out_drop_data(kp_infer* infer, uint32_t o) {
   if (o < infer->node->output_count) infer->out_known[o] = (kp_known){0};
 }
 
-void kp_out_data_of(kp_infer* infer, uint32_t o, uint32_t i) {
-  if (!kp_out_wanted(infer, o)) return;
-  const kp_known* known = known_of(infer, i);
+void kp_out_data_of_value(kp_infer* infer, uint32_t o, const kapell_value* value) {
   kp_ints ints;
   kp_doubles doubles;
-  if (known)
-    infer->out_known[o] = *known;
-  else if (!small_constant(infer, i))
-    return;
-  else if (kp_in_ints(infer, i, &ints))
+  if (!kp_out_wanted(infer, o) || !small_or_null(value)) return;
+  if (ints_of_constant(infer, value, &ints))
     infer->out_known[o] = (kp_known){.elements = ints.v, .count = ints.n};
-  else if (kp_in_doubles(infer, i, &doubles))
+  else if (doubles_of_constant(infer, value, &doubles))
     infer->out_known[o] = (kp_known){.floats = doubles.v, .count = doubles.n};
+}
+
+void kp_out_data_of(kp_infer* infer, uint32_t o, uint32_t i) {
+  const kp_known* known = known_of(infer, i);
+  if (known && kp_out_wanted(infer, o)) infer->out_known[o] = *known;
+  if (!known && small_constant(infer, i)) kp_out_data_of_value(infer, o, infer->constants[i]);
 }
 
 uint32_t* kp_data_sources(kp_infer* infer, uint32_t o, uint32_t i, int64_t count) {

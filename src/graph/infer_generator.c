@@ -9,6 +9,7 @@ static kp_status* constant_tensor(kp_infer* infer, const kapell_value* value) {
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, value->type, value->rank, &dims));
   for (int32_t d = 0; d < value->rank; ++d) dims[d] = value->dims[d];
+  kp_out_data_of_value(infer, 0, value);
   if (value->kind == KAPELL_KIND_SPARSE && infer->node->output_count) infer->outputs[0].kind = KAPELL_KIND_SPARSE;
   return NULL;
 }

@@ -116,8 +116,9 @@ int64_t kp_type_small_count(const kp_type* type);
 // Room for the contents of output |o|; NULL: not wanted, too many, or no memory (then contents stay unknown).
 kp_expr* kp_out_ints(kp_infer* infer, uint32_t o, int64_t count);
 double* kp_out_doubles(kp_infer* infer, uint32_t o, int64_t count);
-// Output |o| has the contents of input |i|.
+// Output |o| has the contents of input |i|, or of a constant.
 void kp_out_data_of(kp_infer* infer, uint32_t o, uint32_t i);
+void kp_out_data_of_value(kp_infer* infer, uint32_t o, const kapell_value* value);
 void kp_out_drop_data(kp_infer* infer, uint32_t o);
 // Element k of output |o| is element source[k] of input |i|, where that input's contents are known. Sources are in range.
 void kp_data_pick(kp_infer* infer, uint32_t o, uint32_t i, const uint32_t* source, uint32_t count);

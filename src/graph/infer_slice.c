@@ -54,7 +54,9 @@ static kp_expr length_of(kp_infer* infer, kp_expr size, const cut* c) {
     length = kp_dim_op(infer, KP_EXPR_MIN, size, -c->start);  // the last so many
   } else {
     if (!clamp_position(infer, c->start, size, &start) || !clamp_position(infer, c->end, size, &end)) return kp_dim_fresh(infer);
-    length = kp_dim_sub(infer, end, start);
+    // What is left behind a start is max(size - start, 0), clamped or not.
+    const bool tail = end == size && kp_data_at_least(infer, c->start, 0);
+    length = kp_dim_sub(infer, end, tail && kp_is_symbol(size) ? c->start : start);
     if (kp_is_symbol(length) ? infer->symbols && !kp_expr_nonnegative(infer->symbols, length) : length < 0)
       length = kp_dim_op(infer, KP_EXPR_MAX, length, 0);
   }
