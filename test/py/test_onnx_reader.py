@@ -12,26 +12,30 @@ import onnx_json
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
+pytestmark = pytest.mark.asan_slice
+
 TYPES = [t for t in TensorProto.DataType.values() if t not in (TensorProto.UNDEFINED, TensorProto.STRING)]
 PACKAGE_DATA = pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data"
 
 
 @pytest.fixture(scope="session")
-def dump(build_dir):
+def dump(build_dir, tmp_path_factory):
     """dump(path, rewritten=None): what the reader sees in the file, parsed; also writes it again to |rewritten|."""
-    program = build_dir / "test" / "onnx_dump"
+    errors = tmp_path_factory.mktemp("onnx_dump") / "stderr"
+    with errors.open("w") as stderr, subprocess.Popen([str(build_dir / "test" / "onnx_dump")], stdin=subprocess.PIPE,
+                                                      stdout=subprocess.PIPE, stderr=stderr) as process:
+        def ask(path, rewritten=None):
+            process.stdin.write((str(path) + (f"\t{rewritten}" if rewritten else "") + "\n").encode())
+            process.stdin.flush()
+            line = process.stdout.readline()
+            assert line, f"onnx_dump ended: {errors.read_text()}"
+            seen = json.loads(line.decode("utf-8"), parse_float=str)
+            fix_floats(seen)
+            return seen
 
-    def run(path, rewritten=None):
-        arguments = [str(program), str(path)] + ([str(rewritten)] if rewritten else [])
-        result = subprocess.run(arguments, capture_output=True, timeout=60, check=True)
-        return json.loads(result.stdout.decode("utf-8"), parse_float=str)
-
-    def checked(path, rewritten=None):
-        seen = run(path, rewritten)
-        fix_floats(seen)
-        return seen
-
-    return checked
+        yield ask
+        process.stdin.close()
+        assert process.wait(60) == 0, errors.read_text()
 
 
 def fix_floats(tree):

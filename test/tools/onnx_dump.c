@@ -1,5 +1,6 @@
 // onnx_dump MODEL [OUT]: prints all that the reader sees in a model as JSON, with the field names of onnx.proto, for comparison
 // with the onnx package (test/py/test_onnx_reader.py). With OUT, also writes the model there again through the writer.
+// Without arguments, takes lines "MODEL" or "MODEL<tab>OUT" and answers each with one line.
 // An error is printed as {"error": {"code": ..., "text": ...}}; the exit status is 0 then, too.
 #include <stdio.h>
 
@@ -390,17 +391,35 @@ static void print_model(const kp_onnx_model* m) {
   LIST("configuration", m->device_count, print_device(&m->devices[i]));
 }
 
-int main(int argc, char** argv) {
-  if (argc < 2) return 2;
+// One line of JSON for the model at |path|; |again| may be NULL.
+static bool dump(const char* path, const char* again) {
   begin();
-  kp_status* status = kp_onnx_read_file(argv[1], NULL, &model);
+  kp_status* status = kp_onnx_read_file(path, NULL, &model);
   if (!status) print_model(model);
-  if (!status && argc > 2) status = kp_onnx_write_file(model, argv[2]);
+  if (!status && again) status = kp_onnx_write_file(model, again);
   if (status) print_error(status);
   end();
-  if (out.failed) return 1;
-  puts(out.data);
+  if (!out.failed) puts(out.data);
+  const bool done = !out.failed && fflush(stdout) == 0;
   kp_strbuf_free(&out);
   kp_onnx_model_close(model);
+  return done;
+}
+
+// Splits |line| at the tab and drops its newline; the second part, or NULL.
+static char* split(char* line) {
+  line[strcspn(line, "\n")] = 0;
+  char* const tab = strchr(line, '\t');
+  if (tab) *tab = 0;
+  return tab ? tab + 1 : NULL;
+}
+
+int main(int argc, char** argv) {
+  if (argc > 1) return dump(argv[1], argc > 2 ? argv[2] : NULL) ? 0 : 1;
+  static char line[8192];
+  while (fgets(line, sizeof line, stdin)) {
+    const char* const again = split(line);
+    if (!dump(line, again)) return 1;
+  }
   return 0;
 }
