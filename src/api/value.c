@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/element.h"
 #include "base/value.h"
+#include "onnx/data.h"
 
 kapell_status* kapell_tensor_create(kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value) {
   if (!out_value) return KP_ERROR(INVALID_ARGUMENT, "out_value is NULL");
@@ -125,4 +126,19 @@ double kapell_tensor_get_double(const kapell_value* value, size_t index) {
 void kapell_tensor_set_double(kapell_value* value, size_t index, double number) {
   if (!is_tensor(value) || value->memory || value->type == KAPELL_STRING || index >= kp_value_count(value)) return;
   kp_element_set(value->type, value->data, index, number);
+}
+
+kapell_status* kapell_value_read_pb(const void* bytes, size_t byte_count, kapell_kind kind, kapell_value** out_value) {
+  if (!out_value || (!bytes && byte_count)) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given");
+  *out_value = NULL;
+  return kp_onnx_read_value(kind, bytes, byte_count, out_value);
+}
+
+kapell_status* kapell_value_write_pb(const kapell_value* value, const char* name, char** out_bytes, size_t* out_byte_count) {
+  if (!value || !out_bytes || !out_byte_count) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given");
+  void* bytes = NULL;
+  *out_bytes = NULL;
+  KP_PASS(kp_onnx_write_value(value, name ? name : "", &bytes, out_byte_count));
+  *out_bytes = bytes;
+  return NULL;
 }

@@ -1,0 +1,85 @@
+// Opens sessions for subcommands, with a progress bar where somebody is watching.
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+void cli_print_status(kapell_status* status) {
+  if (!status) return;
+  fprintf(stderr, "%s\n", kapell_status_text(status));
+  kapell_status_free(status);
+}
+
+typedef struct progress {
+  struct timespec start;
+  bool shown;
+} progress;
+
+// Appears after a second, on a terminal only.
+static bool show_progress(void* user, double done, const char* what) {
+  progress* p = user;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const double seconds = (double)(now.tv_sec - p->start.tv_sec) + (double)(now.tv_nsec - p->start.tv_nsec) * 1e-9;
+  if (seconds < 1) return false;
+  p->shown = true;
+  fprintf(stderr, "\r%-22s [", what);
+  for (int i = 0; i < 30; ++i) fputc(i < done * 30 ? '#' : ' ', stderr);
+  fprintf(stderr, "] %3.0f %%", done * 100);
+  if (done > 0.05) fprintf(stderr, ", %.0f s left ", seconds * (1 - done) / done);
+  return false;
+}
+
+static size_t count_options(const cli_args* args) {
+  size_t count = 0;
+  int at = 0;
+  while (cli_next(args, "option", &at)) ++count;
+  return count;
+}
+
+// Splits "NAME.KEY=VALUE"; the texts are owned by the list.
+static bool read_options(const cli_args* args, kapell_provider_option* list, size_t count) {
+  int at = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const char* text = cli_next(args, "option", &at);
+    const char* equals = strchr(text, '=');
+    if (!equals || equals == text) {
+      fprintf(stderr, "kapell %s: --option '%s' is not of the form NAME.KEY=VALUE\n", args->command->name, text);
+      return false;
+    }
+    list[i].key = strndup(text, (size_t)(equals - text));
+    list[i].value = equals + 1;
+    if (!list[i].key) return false;
+  }
+  return true;
+}
+
+kapell_session* cli_open(const cli_args* args, const char* profile_path) {
+  kapell_session* session = NULL;
+  kapell_options options = KAPELL_OPTIONS_INIT;
+  progress p = {.shown = false};
+  long threads;
+  clock_gettime(CLOCK_MONOTONIC, &p.start);
+  if (!cli_int(args, "threads", 0, 256, 0, &threads)) return NULL;
+  const size_t count = count_options(args);
+  kapell_provider_option* list = calloc(count + 1, sizeof(*list));
+  if (!list) return NULL;
+  if (read_options(args, list, count)) {
+    options.providers = cli_get(args, "providers");
+    options.provider_options = list;
+    options.provider_option_count = count;
+    options.threads = (int)threads;
+    options.cpu_mask = cli_get(args, "cpu-mask");
+    options.profile_path = profile_path;
+    options.progress = isatty(STDERR_FILENO) ? show_progress : NULL;
+    options.progress_user = &p;
+    kapell_status* status = kapell_session_open_file(args->model, &options, &session);
+    if (p.shown) fprintf(stderr, "\r%78s\r", "");
+    cli_print_status(status);
+  }
+  for (size_t i = 0; i < count; ++i) free((char*)(uintptr_t)list[i].key);
+  free(list);
+  return session;
+}
