@@ -122,13 +122,25 @@ static bool three(const char* text, double* out) {
   return n == 1 || n == 3;
 }
 
+// "A..B"; the dots are looked for first, because "0." is a number too.
+static bool read_range(const char* text, recipe* r) {
+  const char* dots = strstr(text, "..");
+  char low[32], *end;
+  if (!dots || dots == text || (size_t)(dots - text) >= sizeof(low)) return false;
+  snprintf(low, sizeof(low), "%.*s", (int)(dots - text), text);
+  r->low = strtod(low, &end);
+  if (*end) return false;
+  r->high = strtod(dots + 2, &end);
+  return !*end && end != dots + 2;
+}
+
 static bool read_part(const char* part, recipe* r) {
   if (!*part || !strcmp(part, "rgb")) return true;
   if (!strcmp(part, "gray")) return r->gray = true;
   if (!strcmp(part, "bgr")) return r->bgr = true;
   if (!strcmp(part, "resize=area")) return true;
   if (!strcmp(part, "resize=bilinear")) return r->bilinear = true;
-  if (!strncmp(part, "range=", 6)) return sscanf(part + 6, "%lf..%lf", &r->low, &r->high) == 2;
+  if (!strncmp(part, "range=", 6)) return read_range(part + 6, r);
   if (!strncmp(part, "mean=", 5)) return three(part + 5, r->mean);
   if (!strncmp(part, "std=", 4)) return three(part + 4, r->std) && r->std[0] != 0 && r->std[1] != 0 && r->std[2] != 0;
   return false;
