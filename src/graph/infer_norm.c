@@ -172,7 +172,7 @@ const kp_infer_rule kp_infer_rules_norm[] = {
     {"", "LayerNormalization", 1, layer_normalization, 0, 0},
     {"", "SimplifiedLayerNormalization", 1, rms_normalization, 0, 0},
     {"", "RMSNormalization", 23, rms_normalization, 0, 0},
-    {"", "MeanVarianceNormalization", 9, kp_infer_same, 0, 0},
+    {"", "MeanVarianceNormalization", 1, kp_infer_same, 0, 0},
     {"", "LpNormalization", 1, kp_infer_softmax, 0, 0},
     {"", "LRN", 1, lrn, 0, 0},
     {"", "Softmax", 1, kp_infer_softmax, 0, 0},
