@@ -164,9 +164,7 @@ static void release_owned(const kp_run_state* state) {
     if (state->owned[slot]) kp_value_release(state->slots[slot]);
 }
 
-kp_status* kp_cpu_run(kp_compiled* compiled, const kp_special* base, const kp_run_args* args) {
-  (void)compiled;
-  const kp_cpu_special* special = (const kp_cpu_special*)base;
+static kp_status* run_aligned(const kp_cpu_special* special, const kp_run_args* args) {
   char* scratch = args->scratch;
   const kp_run_state state = {.special = special,
                               .args = args,
@@ -180,4 +178,69 @@ kp_status* kp_cpu_run(kp_compiled* compiled, const kp_special* base, const kp_ru
   if (!status) status = copy_outputs(&state);
   if (special->has_owned) release_owned(&state);
   return status;
+}
+
+// --- memory that is not aligned to its elements ------------------------------------------------------------------------------
+// Operators may assume natural alignment. A caller's buffer that lacks it is copied, in and out: rare, so it may allocate.
+static bool is_aligned(const kapell_value* value) {
+  if (!value || value->kind != KAPELL_KIND_TENSOR) return true;
+  const unsigned bits = kp_type_bits(value->type);
+  return bits <= 8 || (uintptr_t)value->data % kp_min_size(bits / 8, 8) == 0;
+}
+
+typedef struct kp_bounce {
+  kapell_value** values;  // inputs, then outputs: the caller's or copies
+  uint32_t input_count, output_count;
+} kp_bounce;
+
+static kp_status* copy_in(kp_bounce* bounce, const kp_run_args* args) {
+  for (uint32_t i = 0; i < bounce->input_count; ++i) {
+    bounce->values[i] = args->inputs[i];
+    if (!is_aligned(args->inputs[i])) KP_PASS(kp_value_clone(args->inputs[i], &bounce->values[i]));
+  }
+  kapell_value** outputs = bounce->values + bounce->input_count;
+  for (uint32_t i = 0; i < bounce->output_count; ++i) {
+    const kapell_value* given = outputs[i] = args->outputs[i];
+    if (!is_aligned(given)) KP_PASS(kp_value_create_tensor(given->type, given->dims, given->rank, &outputs[i]));
+  }
+  return NULL;
+}
+
+static void copy_out(const kp_bounce* bounce, const kp_run_args* args) {
+  for (uint32_t i = 0; i < bounce->input_count; ++i)
+    if (bounce->values[i] != args->inputs[i]) kp_value_release(bounce->values[i]);
+  for (uint32_t i = 0; i < bounce->output_count; ++i) {
+    kapell_value *made = bounce->values[bounce->input_count + i], *given = args->outputs[i];
+    if (is_aligned(given)) {
+      args->outputs[i] = made;  // the same, or what the run put there
+    } else if (made) {
+      if (made->byte_count) memcpy(given->data, made->data, made->byte_count);
+      kp_value_release(made);
+    }
+  }
+}
+
+static kp_status* run_bounced(const kp_cpu_special* special, const kp_run_args* args) {
+  const kp_graph* graph = special->compiled->graph;
+  kp_bounce bounce = {.input_count = graph->input_count, .output_count = graph->output_count};
+  bounce.values = kp_alloc_zero((size_t)graph->input_count + graph->output_count + 1, sizeof(kapell_value*));
+  if (!bounce.values) return KP_ERROR(OUT_OF_MEMORY, "aligned copies of inputs and outputs");
+  kp_status* status = copy_in(&bounce, args);
+  kp_run_args inner = *args;
+  inner.inputs = bounce.values;
+  inner.outputs = bounce.values + bounce.input_count;
+  if (!status) status = run_aligned(special, &inner);
+  copy_out(&bounce, args);
+  kp_free(bounce.values);
+  return status;
+}
+
+kp_status* kp_cpu_run(kp_compiled* compiled, const kp_special* base, const kp_run_args* args) {
+  (void)compiled;
+  const kp_cpu_special* special = (const kp_cpu_special*)base;
+  const kp_graph* graph = special->compiled->graph;
+  bool aligned = true;
+  for (uint32_t i = 0; i < graph->input_count; ++i) aligned &= is_aligned(args->inputs[i]);
+  for (uint32_t i = 0; i < graph->output_count; ++i) aligned &= is_aligned(args->outputs[i]);
+  return KP_LIKELY(aligned) ? run_aligned(special, args) : run_bounced(special, args);
 }
