@@ -19,12 +19,11 @@
 // --- one graph ---------------------------------------------------------------------------------------------------------
 // A new value under |name|, behind the scope's prefix, declared.
 static kp_status* declare_value(kp_builder* b, kp_scope* scope, kp_str name, kp_value_id* out_value) {
-  const char* full;
-  KP_PASS(kp_build_intern(b, name, &full));
-  if (scope->prefix[0]) full = kp_arena_printf(&b->scratch, "%s%s", scope->prefix, full);
-  if (!full) return KP_ERROR(OUT_OF_MEMORY, "a name");
-  KP_PASS(kp_graph_add_value(scope->target->graph, full, out_value));
-  return kp_build_declare(b, scope, name, *out_value);
+  const char *plain, *full;
+  KP_PASS(kp_build_intern(b, name, &plain));
+  KP_PASS(kp_build_prefixed(b, scope, plain, &full));
+  KP_PASS(kp_graph_add_named(scope->target->graph, full, out_value));
+  return kp_build_declare_interned(scope, plain, *out_value);
 }
 
 static kp_status* set_type(kp_builder* b, kp_scope* scope, const kp_onnx_value_info* info, kp_value_id id) {

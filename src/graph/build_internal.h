@@ -50,6 +50,13 @@ typedef struct kp_open {
   kp_ptr_map* map;
 } kp_open;
 
+// An operator that was looked up before: models have few different ones.
+typedef struct kp_known_operator {
+  const char *op, *domain;  // interned
+  int64_t version;
+  const kp_op_schema* schema;
+} kp_known_operator;
+
 typedef struct kp_builder {
   kp_model* model;
   kp_onnx_model* source;       // whose tensors and functions are meant; the library of bodies while ONNX's own are expanded
@@ -59,6 +66,7 @@ typedef struct kp_builder {
   uint64_t node_count;
   uint32_t call_depth;
   bool warned_deprecated;
+  kp_known_operator operators[64];  // direct-mapped by the address of the name
   kp_ptr_map tensors;          // kp_onnx_tensor or kp_onnx_sparse of an attribute -> index in model->constants
   kp_ptr_map functions;        // interned operator name -> index + 1 of the last function of that name
   uint32_t* next_function;     // parallel to source->functions: the one before of the same name, + 1; 0 = none
@@ -73,6 +81,9 @@ kp_status* kp_build_push_scope(kp_builder* b, const kp_scope* form, kp_scope** o
 void kp_build_pop(kp_builder* b, kp_open* down_to);
 // Declares |name| as |value|. Error INVALID_MODEL where the scope has it already.
 kp_status* kp_build_declare(kp_builder* b, kp_scope* scope, kp_str name, kp_value_id value);
+kp_status* kp_build_declare_interned(kp_scope* scope, const char* name, kp_value_id value);
+// |name| (interned) behind the scope's prefix, interned.
+kp_status* kp_build_prefixed(kp_builder* b, const kp_scope* scope, const char* name, const char** out_name);
 // The value of scope->target that |name| means, captured from outside if it must be; KP_NONE for "" and for absent inputs
 // of a call. Error INVALID_MODEL with the nearest name that there is.
 kp_status* kp_build_lookup(kp_builder* b, kp_scope* scope, kp_str name, kp_value_id* out_value);

@@ -44,21 +44,27 @@ static kp_status* unknown_operator(kp_str domain, kp_str op, int64_t version) {
   return status;
 }
 
-static kp_status* find_operator(kp_builder* b, const kp_scope* scope, const kp_onnx_node* node, int64_t* out_version,
+static kp_status* find_operator(kp_builder* b, const kp_scope* scope, const kp_node_spec* spec, int64_t* out_version,
                                 const kp_op_schema** out_schema) {
-  const kp_str domain = plain_domain(node->domain);
+  const kp_str domain = kp_str_of(spec->domain), op = kp_str_of(spec->op);
   *out_version = kp_build_version(b, scope, domain);
+  kp_known_operator* known = &b->operators[((uintptr_t)spec->op >> 4) % KP_COUNT_OF(b->operators)];
+  if (known->op == spec->op && known->domain == spec->domain && known->version == *out_version) {
+    *out_schema = known->schema;
+    return NULL;
+  }
   if (*out_version == 0) {
-    kp_status* status = KP_ERROR(INVALID_MODEL, "domain '%.*s' is not among the model's opset imports", KP_STR_ARG(node->domain));
+    kp_status* status = KP_ERROR(INVALID_MODEL, "domain '%s' is not among the model's opset imports", spec->domain);
     return kp_status_hint(status, "add an opset_import for it, or export the model again");
   }
-  *out_schema = kp_schema_find(domain, node->op_type, *out_version);
-  if (!*out_schema && is_standard(domain)) return unknown_operator(domain, node->op_type, *out_version);
-  if (*out_schema && (*out_schema)->deprecated && !b->warned_deprecated) {
+  const kp_op_schema* schema = kp_schema_find(domain, op, *out_version);
+  if (!schema && is_standard(domain)) return unknown_operator(domain, op, *out_version);
+  if (schema && schema->deprecated && !b->warned_deprecated) {
     b->warned_deprecated = true;
-    KP_LOG(WARNING, "operator %.*s is deprecated since opset %d; the rules before that are used", KP_STR_ARG(node->op_type),
-           (*out_schema)->since);
+    KP_LOG(WARNING, "operator %s is deprecated since opset %d; the rules before that are used", spec->op, schema->since);
   }
+  *known = (kp_known_operator){spec->op, spec->domain, *out_version, schema};
+  *out_schema = schema;
   return NULL;
 }
 
@@ -362,51 +368,41 @@ static kp_status* build_values(kp_builder* b, kp_scope* scope, const kp_onnx_nod
   return NULL;
 }
 
-static kp_status* add_origin(kp_builder* b, const kp_scope* scope, const kp_node_spec* spec, const kp_onnx_node* node,
-                             uint32_t file_index, uint32_t* out_index) {
-  kp_origin origin = {.op = spec->op, .domain = spec->domain, .path = scope->path, .file_index = file_index};
-  KP_PASS(kp_build_intern(b, node->name, &origin.name));
-  return kp_model_add_origin(b->model, &origin, out_index);
-}
-
-static kp_status* add_node(kp_builder* b, kp_scope* scope, const kp_onnx_node* node, uint32_t file_index, kp_node_spec* spec,
+// |name| is the file's, interned; "" where it has none.
+static kp_status* add_node(kp_builder* b, kp_scope* scope, const char* name, uint32_t file_index, kp_node_spec* spec,
                            kp_node_id* out_node) {
-  if (node->name.length > 0) {
-    spec->name = kp_arena_printf(&b->scratch, "%s%.*s", scope->prefix, KP_STR_ARG(node->name));
-    if (!spec->name) return KP_ERROR(OUT_OF_MEMORY, "a name");
-  }
+  if (name[0]) KP_PASS(kp_build_prefixed(b, scope, name, &spec->name));
   if (b->expanded) {
     const kp_node* from = b->expanded;
     return kp_graph_add_node(scope->target->graph, spec, from->origins, from->origin_count, b->rewrite, out_node);
   }
-  uint32_t origin;
-  KP_PASS(add_origin(b, scope, spec, node, file_index, &origin));
-  return kp_graph_add_node(scope->target->graph, spec, &origin, 1, NULL, out_node);
+  const kp_origin origin = {.name = name, .op = spec->op, .domain = spec->domain, .path = scope->path, .file_index = file_index};
+  uint32_t index;
+  KP_PASS(kp_model_add_origin(b->model, &origin, &index));
+  return kp_graph_add_node(scope->target->graph, spec, &index, 1, NULL, out_node);
 }
 
-static bool keep_function(const kp_builder* b, const kp_onnx_node* node) {
+static bool keep_function(const kp_builder* b, const kp_node_spec* spec, const char* name) {
   if (!b->options.keep_call) return false;
-  const kp_node shown = {.name = kp_intern_find(&b->model->names, node->name),
-                         .op = kp_intern_find(&b->model->names, node->op_type),
-                         .domain = kp_intern_find(&b->model->names, node->domain)};
+  const kp_node shown = {.name = name, .op = spec->op, .domain = spec->domain};
   return b->options.keep_call(b->options.user, &shown);
 }
 
-static kp_status* build_plain(kp_builder* b, kp_scope* scope, const kp_onnx_node* node, uint32_t file_index, bool is_call,
-                              kp_node_spec* spec) {
+static kp_status* build_plain(kp_builder* b, kp_scope* scope, const kp_onnx_node* node, const char* name, uint32_t file_index,
+                              bool is_call, kp_node_spec* spec) {
   int64_t version = 0;
-  const kp_op_schema* schema = NULL;
   kp_bodies bodies = {0};
   kp_node_id id;
   KP_PASS(kp_build_count_node(b));
-  if (!is_call) KP_PASS(find_operator(b, scope, node, &version, &schema));
+  if (!is_call) KP_PASS(find_operator(b, scope, spec, &version, &spec->schema));
+  const kp_op_schema* schema = spec->schema;
   spec->version = version > INT32_MAX ? INT32_MAX : (int32_t)version;
   KP_PASS(build_values(b, scope, node, spec));
   if (schema) KP_PASS(check_inputs(schema, spec));
   KP_PASS(build_attrs(b, scope, node, schema, spec, &bodies));
   if (schema && bodies.count > 0 && spec->domain[0] == 0) KP_PASS(check_flow(spec, schema->since));
   KP_PASS(join_captures(b, &bodies, spec));
-  KP_PASS(add_node(b, scope, node, file_index, spec, &id));
+  KP_PASS(add_node(b, scope, name, file_index, spec, &id));
   kp_graph* graph = scope->target->graph;
   if (!schema || !schema->has_function || !b->options.keep_call || b->options.keep_call(b->options.user, &graph->nodes[id])) {
     return NULL;
@@ -416,15 +412,15 @@ static kp_status* build_plain(kp_builder* b, kp_scope* scope, const kp_onnx_node
 }
 
 static kp_status* build_node(kp_builder* b, kp_scope* scope, const kp_onnx_node* node, uint32_t file_index) {
-  kp_node_spec spec = {0};
+  kp_node_spec spec = {.interned = true};
   const char* name;
   KP_PASS(kp_build_intern(b, node->op_type, &spec.op));
   KP_PASS(kp_build_intern(b, plain_domain(node->domain), &spec.domain));
   KP_PASS(kp_build_intern(b, node->name, &name));
   const kp_onnx_function* function = b->expanded ? NULL : kp_build_find_function(b, spec.op, node->domain, node->overload);
-  const bool keep = function && keep_function(b, node);
+  const bool keep = function && keep_function(b, &spec, name);
   if (function && !keep) return kp_build_call(b, scope, function, node);
-  return build_plain(b, scope, node, file_index, keep, &spec);
+  return build_plain(b, scope, node, name, file_index, keep, &spec);
 }
 
 kp_status* kp_build_node(kp_builder* b, kp_scope* scope, const kp_onnx_node* node, uint32_t file_index) {

@@ -42,13 +42,23 @@ void kp_build_pop(kp_builder* b, kp_open* down_to) {
 // --- declaring ---------------------------------------------------------------------------------------------------------
 kp_status* kp_build_declare(kp_builder* b, kp_scope* scope, kp_str name, kp_value_id value) {
   const char* interned;
-  uint32_t held;
   KP_PASS(kp_build_intern(b, name, &interned));
-  if (kp_ptr_map_get(&scope->names, interned, &held)) {
-    kp_status* status = KP_ERROR(INVALID_MODEL, "the name '%s' is given to more than one value", interned);
-    return kp_status_at(status, NULL, NULL, interned);
-  }
-  return kp_ptr_map_put(&scope->names, interned, value);
+  return kp_build_declare_interned(scope, interned, value);
+}
+
+kp_status* kp_build_declare_interned(kp_scope* scope, const char* name, kp_value_id value) {
+  uint32_t held;
+  if (!kp_ptr_map_get(&scope->names, name, &held)) return kp_ptr_map_put(&scope->names, name, value);
+  kp_status* status = KP_ERROR(INVALID_MODEL, "the name '%s' is given to more than one value", name);
+  return kp_status_at(status, NULL, NULL, name);
+}
+
+kp_status* kp_build_prefixed(kp_builder* b, const kp_scope* scope, const char* name, const char** out_name) {
+  *out_name = name;
+  if (!scope->prefix[0]) return NULL;
+  const char* full = kp_arena_printf(&b->scratch, "%s%s", scope->prefix, name);
+  if (!full) return KP_ERROR(OUT_OF_MEMORY, "a name");
+  return kp_build_intern(b, kp_str_of(full), out_name);
 }
 
 // --- looking up --------------------------------------------------------------------------------------------------------

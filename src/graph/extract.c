@@ -113,7 +113,7 @@ static kp_status* copy_value(kp_copier* copier, kp_value_id id, kp_value_id* out
   kp_graph* to = copier->to;
   const char* name = copier->prefix ? kp_arena_printf(&to->arena, "%s/%s", copier->prefix, from->name) : from->name;
   if (!name) return KP_ERROR(OUT_OF_MEMORY, "a copy of a value");
-  KP_PASS(kp_graph_add_value(to, name, out_copy));
+  KP_PASS(copier->prefix ? kp_graph_add_value(to, name, out_copy) : kp_graph_add_named(to, name, out_copy));
   KP_PASS(kp_ptr_map_put(&copier->values, key_of(id), *out_copy));
   kp_value* copy = &to->values[*out_copy];
   KP_PASS(copy_type(&to->arena, &from->type, &copy->type));
@@ -173,7 +173,7 @@ static kp_status* copy_node(kp_copier* copier, const kp_node* node, kp_arena* sc
     KP_PASS(own_attr(to, &attrs[i]));
   }
   const kp_node_spec spec = {.name = node->name, .op = node->op, .domain = node->domain, .version = node->version,
-                             .inputs = ids, .input_count = node->input_count,
+                             .schema = node->schema, .interned = true, .inputs = ids, .input_count = node->input_count,
                              .outputs = outputs, .output_count = node->output_count,
                              .attrs = attrs, .attr_count = node->attr_count,
                              .implicit = implicit, .implicit_count = node->implicit_count};

@@ -147,8 +147,11 @@ static const char* fresh_name(kp_model* model) {
 }
 
 kp_status* kp_graph_add_value(kp_graph* graph, const char* name, kp_value_id* out_value) {
+  return kp_graph_add_named(graph, name ? kp_intern(&graph->model->names, kp_str_of(name)) : fresh_name(graph->model), out_value);
+}
+
+kp_status* kp_graph_add_named(kp_graph* graph, const char* interned, kp_value_id* out_value) {
   *out_value = KP_NONE;
-  const char* interned = name ? kp_intern(&graph->model->names, kp_str_of(name)) : fresh_name(graph->model);
   void* array = graph->values;
   if (!interned || !grow(&array, graph->value_count, &graph->value_capacity, sizeof *graph->values)) {
     return KP_ERROR(OUT_OF_MEMORY, "value %u of a graph", graph->value_count);
@@ -337,10 +340,13 @@ static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uin
   const size_t slots = (size_t)spec->input_count + spec->implicit_count;
   uint32_t* ids = kp_arena_new_array(arena, uint32_t, 2 * slots + spec->output_count + origin_count);
   if (spec->attr_count) node->attrs = kp_arena_memdup(arena, spec->attrs, spec->attr_count * sizeof *spec->attrs);
-  node->op = kp_intern(names, kp_str_of(spec->op));
-  node->domain = kp_intern(names, kp_str_of(spec->domain));
-  node->name = spec->name ? kp_intern(names, kp_str_of(spec->name))
-                          : default_name(graph, spec->op, origins, origin_count);
+  node->op = spec->interned ? spec->op : kp_intern(names, kp_str_of(spec->op));
+  node->domain = spec->interned ? spec->domain : kp_intern(names, kp_str_of(spec->domain));
+  if (!spec->name) {
+    node->name = default_name(graph, spec->op, origins, origin_count);
+  } else {
+    node->name = spec->interned ? spec->name : kp_intern(names, kp_str_of(spec->name));
+  }
   if (!ids || !node->op || !node->domain || !node->name || (spec->attr_count && !node->attrs)) {
     return KP_ERROR(OUT_OF_MEMORY, "node %u of a graph", graph->node_count);
   }
@@ -361,7 +367,8 @@ static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uin
   node->output_count = spec->output_count;
   node->attr_count = spec->attr_count;
   node->version = spec->version;
-  node->schema = kp_schema_find(kp_str_of(node->domain), kp_str_of(node->op), node->version);
+  node->schema = spec->schema;
+  if (!node->schema) node->schema = kp_schema_find(kp_str_of(node->domain), kp_str_of(node->op), node->version);
   return NULL;
 }
 

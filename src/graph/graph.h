@@ -161,6 +161,8 @@ void kp_graph_free(kp_graph* graph);  // bodies included; NULL is fine
 
 // A new value; |name| NULL makes a fresh unique one. A given name is interned; that it is unique is the caller's to see to.
 KP_MUST_USE kp_status* kp_graph_add_value(kp_graph* graph, const char* name, kp_value_id* out_value);
+// The same for a name that is of the model's names already.
+KP_MUST_USE kp_status* kp_graph_add_named(kp_graph* graph, const char* interned, kp_value_id* out_value);
 // Lists |value| as input, overridable initializer (|initial| is taken even on error), capture (KP_NONE allowed) or output of
 // the graph, after those it has.
 KP_MUST_USE kp_status* kp_graph_add_input(kp_graph* graph, kp_value_id value);
@@ -185,6 +187,8 @@ typedef struct kp_node_spec {
   uint32_t output_count;
   const kp_attr* attrs;
   uint32_t attr_count;
+  const kp_op_schema* schema;  // saves the look-up where the caller has it; NULL: looked up
+  bool interned;               // op, domain and name are of the model's names already
   const kp_value_id* implicit;  // as many as each body of |attrs| has captures; the bodies become this node's
   uint32_t implicit_count;
 } kp_node_spec;
