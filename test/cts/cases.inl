@@ -53,6 +53,13 @@ CTS_CASE(shape_arithmetic,
          "y = Reshape(x, t) out y float[N,M]",
          IN("float[2,2,3] 1 2 3 4 5 6 7 8 9 10 11 12"), OUT("float[2,6] 1 2 3 4 5 6 7 8 9 10 11 12"))
 
+CTS_CASE(reduce, "in x float[2,3] y = ReduceMean(x) axes=[1] keepdims=0 out y float[2]", IN("float[2,3] 1 2 3 4 5 6"), OUT("float[2] 2 5"))
+
+CTS_CASE(type_changes, "in x float[3] init zero float[] = 0 b = Greater(x, zero) y = Cast(b) to=1 out b bool[3] out y float[3]", IN("float[3] -1 0 2"),
+         OUT("bool[3] 0 0 1", "float[3] 0 0 1"))
+
+CTS_CASE(shape_decided_by_data, "in x float[4] a = Neg(x) y = NonZero(a) out y int64[1,K]", IN("float[4] 0 7 0 8"), OUT("int64[1,2] 1 3"))
+
 CTS_CASE(branch, "in c bool[] in x float[2] y = If(c) then_branch={ a = Neg(x) out a float[2] } else_branch={ b = Add(x, x) out b float[2] } out y float[2]",
          IN("bool[] 0", "float[2] 1 2"), OUT("float[2] 2 4"))
 

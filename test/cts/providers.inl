@@ -28,6 +28,7 @@
  .notes = (const cts_note[]){
      {CTS_UNSUPPORTED, "branch", "control=0"},
      {CTS_UNSUPPORTED, "loop", "control=0"},
+     {CTS_UNSUPPORTED, "shape_decided_by_data", "static=1 needs every shape before a run"},
      {CTS_UNSUPPORTED, "strings", "device memory holds dense tensors of fixed width"},
      {CTS_UNSUPPORTED, "no_allocation_in_a_second_run", "its evaluator makes new values"},
      {CTS_END, NULL, NULL}}},
