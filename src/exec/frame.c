@@ -17,6 +17,7 @@ kp_status* kp_grow(kp_run_state* run, kp_grown* grown, size_t byte_count, bool k
   if (grown->data && capacity < grown->capacity + grown->capacity / 2) capacity = grown->capacity + grown->capacity / 2;
   if (!kp_align_size(capacity ? capacity : 1, KP_ALIGNMENT, &capacity)) return KP_ERROR(OUT_OF_MEMORY, "memory of a run");
   const kp_memory* memory = grown->memory;
+  if (memory && grown->data) KP_PASS(kp_drain_streams(run, memory));
   void* data = memory ? memory->alloc(memory, capacity, KP_ALIGNMENT) : kp_alloc_aligned(capacity, KP_ALIGNMENT);
   if (!data)
     return KP_ERROR(OUT_OF_MEMORY, "%zu bytes of memory on %s for a run", capacity, memory ? memory->name : "the host");

@@ -124,6 +124,8 @@ KP_MUST_USE kp_status* kp_settle_captures(kp_frame* frame);
 KP_MUST_USE kp_status* kp_step_if(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_loop(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_scan(kp_frame* frame, uint32_t step);
+// Waits for all work under way on |memory|'s stream: it may still use what is to be overwritten by the host, or freed.
+KP_MUST_USE kp_status* kp_drain_streams(kp_run_state* run, const kp_memory* memory);
 void kp_loop_state_free(kp_loop_state* state);
 // Copies tensor bytes between values of equal size, over memories. Sources on devices are ready.
 KP_MUST_USE kp_status* kp_copy_value(kp_run_state* run, const kapell_value* from, kapell_value* to);

@@ -227,8 +227,7 @@ kp_status* kp_copy_value(kp_run_state* run, const kapell_value* from, kapell_val
   return status;
 }
 
-// Work under way on |memory|'s stream may still read what lies where a copy goes.
-static kp_status* drain_stream(kp_run_state* run, const kp_memory* memory) {
+kp_status* kp_drain_streams(kp_run_state* run, const kp_memory* memory) {
   const kp_chain* chain = run->executor->set->chain;
   for (uint32_t e = 0; e < chain->count; ++e) {
     const kp_provider* provider = chain->entries[e].provider;
@@ -246,10 +245,10 @@ static kp_status* drain_stream(kp_run_state* run, const kp_memory* memory) {
 
 // Copies and counts. |from| has been waited for; |to| has room.
 static kp_status* copy_ready(kp_run_state* run, const char* name, const kapell_value* from, kapell_value* to) {
-  if (to->memory) KP_PASS(drain_stream(run, to->memory));
+  if (to->memory) KP_PASS(kp_drain_streams(run, to->memory));
   KP_TRY(kp_copy_value(run, from, to), "copying '%s' between %s and %s", name, from->memory ? from->memory->name : "the host",
          to->memory ? to->memory->name : "the host");
-  ++run->args->counters->copies;
+  run->args->counters->copies += from->byte_count != 0;  // of an empty tensor nothing moves
   run->args->counters->copied_bytes += from->byte_count;
   return NULL;
 }

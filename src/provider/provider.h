@@ -200,9 +200,11 @@ struct kp_provider_type {
   // (optional) Runs |node| at once on host values: for constant folding, and for the mock, which has no kernels. Outputs: NULL on
   // entry; on success new values, one reference each. Errors: UNSUPPORTED (no kernel), RUN_FAILED, OUT_OF_MEMORY.
   kp_status* (*evaluate)(const kp_graph* graph, const kp_node* node, kapell_value* const* inputs, kapell_value** outputs);
-  // (optional, with KP_PROVIDER_STREAMS) A stream belongs to one run. What kp_run_args points to (values, their data, scratch, cancel)
-  // stays valid until a ticket signalled after that run is reached or the stream is destroyed; the struct and its arrays need
-  // not. kp_run_output may be called during run only, so a run with an output of unknown shape waits for its own work.
+  // (optional, with KP_PROVIDER_STREAMS) A stream belongs to one run. Before run returns it has read all that it needs of
+  // kp_run_args, the special, and the values themselves (types, dims, addresses); the memory that values' data and scratch
+  // lie in, and *cancel, stay valid until a ticket signalled after that run is reached or the stream is destroyed. Work of one
+  // stream is done in order, so that memory may be used again by later work of the stream. kp_run_output may be called during
+  // run only: a run with an output of unknown shape waits for its own work.
   // A failure of enqueued work is returned by the next stream_signal or stream_wait. Destroy abandons what has not begun and ends
   // what has; it may block for a few milliseconds, also when the device hangs. signal gives a ticket that is reached when all enqueued so
   // far is done; wait blocks until it is, |deadline_ns| (clock.h; 0 = none) passes, or *cancel is set: *out_done says which.

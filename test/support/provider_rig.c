@@ -212,6 +212,15 @@ static kp_status* ready_outputs(call* c, const kp_special* special) {
   return NULL;
 }
 
+// Enqueued work may not need what run was given, but for memory.
+static void forget_arguments(call* c, kp_rig_run* run) {
+  for (uint32_t i = 0; i < c->rig->input_count; ++i)
+    for (int32_t d = 0; c->inputs[i]->memory && d < c->inputs[i]->rank; ++d) c->inputs[i]->dims[d] = -1;
+  if (run->keep_special) return;
+  kp_arena_free(&run->arena);
+  run->special = NULL;
+}
+
 static kp_status* call_provider(call* c, kp_rig_run* run, kp_stream* stream, void* scratch) {
   kapell_value* outputs[MAX_ENDS];
   memcpy(outputs, c->outputs, sizeof outputs);
@@ -225,7 +234,9 @@ static kp_status* call_provider(call* c, kp_rig_run* run, kp_stream* stream, voi
     kp_value_release(c->outputs[o]);  // replaced by a value of another kind
     c->outputs[o] = outputs[o];
   }
-  if (status || !stream || run->skip_wait) return status;
+  if (status || !stream) return status;
+  forget_arguments(c, run);
+  if (run->skip_wait) return NULL;
   uint64_t ticket;
   bool done;
   KP_PASS(c->rig->type->stream_signal(stream, &ticket));

@@ -70,8 +70,9 @@ typedef struct kp_mock_job {
   struct kp_mock_job* next;      // in a stream's queue
   kp_mock_compiled* compiled;
   const kp_special* special;
-  kp_run_args args;              // arrays are the job's copies when |detached|
+  kp_run_args args;
   uint64_t ticket;
+  kp_arena arena;                // of a job in a queue: its own copies of arrays, values and the special
 } kp_mock_job;
 
 kp_status* kp_mock_run(kp_compiled* compiled, const kp_special* special, const kp_run_args* args);

@@ -27,8 +27,7 @@ struct kp_stream {
 
 static void job_free(kp_mock_job* job) {
   if (!job) return;
-  kp_free((void*)(uintptr_t)job->args.inputs);
-  kp_free(job->args.outputs);
+  kp_arena_free(&job->arena);
   kp_free(job);
 }
 
@@ -102,9 +101,29 @@ void kp_mock_stream_destroy(kp_stream* stream) {
   kp_mock_count_stream(-1);
 }
 
-static void* copy_array(const void* array, uint32_t count) {
-  void* copy = kp_alloc_array(count, sizeof(void*));
-  if (copy && count) memcpy(copy, array, count * sizeof(void*));
+// Copies of values as they are now: addresses, types, dims; the memory is the caller's. NULL: out of memory.
+static kapell_value** copy_values(kp_arena* arena, kapell_value* const* values, uint32_t count) {
+  kapell_value** copies = kp_arena_new_array(arena, kapell_value*, count);
+  for (uint32_t i = 0; copies && i < count; ++i) {
+    if (!values[i]) continue;
+    copies[i] = kp_arena_memdup(arena, values[i], sizeof *copies[i]);
+    if (!copies[i]) return NULL;
+    copies[i]->dims = kp_arena_memdup(arena, values[i]->dims, sizeof *values[i]->dims * (size_t)values[i]->rank);
+    if (!copies[i]->dims) return NULL;
+  }
+  return copies;
+}
+
+static const kp_special* copy_special(kp_arena* arena, const kp_special* special) {
+  kp_special* copy = kp_arena_memdup(arena, special, sizeof *copy);
+  kp_shape_info* outputs = kp_arena_memdup(arena, special->outputs, sizeof *outputs * special->output_count);
+  if (!copy || !outputs) return NULL;
+  for (uint32_t o = 0; o < special->output_count; ++o) {
+    outputs[o].data = NULL;
+    outputs[o].dims = kp_arena_memdup(arena, special->outputs[o].dims, sizeof *outputs[o].dims * (size_t)kp_max_i64(outputs[o].rank, 0));
+    if (!outputs[o].dims) return NULL;
+  }
+  copy->outputs = outputs;
   return copy;
 }
 
@@ -113,9 +132,11 @@ kp_status* kp_mock_stream_enqueue(kp_stream* stream, const kp_mock_job* given) {
   if (!job) return KP_ERROR(OUT_OF_MEMORY, "a job");
   *job = *given;
   job->next = NULL;
-  job->args.inputs = copy_array(given->args.inputs, given->compiled->part->input_count);
-  job->args.outputs = copy_array(given->args.outputs, given->compiled->part->output_count);
-  if (!job->args.inputs || !job->args.outputs) {
+  job->arena = (kp_arena){0};
+  job->special = copy_special(&job->arena, given->special);
+  job->args.inputs = copy_values(&job->arena, given->args.inputs, given->compiled->part->input_count);
+  job->args.outputs = copy_values(&job->arena, given->args.outputs, given->compiled->part->output_count);
+  if (!job->special || !job->args.inputs || !job->args.outputs) {
     job_free(job);
     return KP_ERROR(OUT_OF_MEMORY, "a job");
   }
