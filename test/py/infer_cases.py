@@ -961,3 +961,252 @@ def zip_map(rng, op, opset):
 @gen("CategoryMapper", domain=ML)
 def category_mapper(rng, op, opset):
     return Case(op, [T(shape(rng), I64)], {"cats_int64s": [1, 2], "cats_strings": ["a", "b"]}, 1, ML)
+
+
+# --- com.microsoft: onnx knows no shapes of these; test_infer.py compares with what ONNX Runtime's outputs have ---------------------
+MS = "com.microsoft"
+HALF, ZERO = C(np.float32(0.5)), C(np.uint8(3))
+
+
+def ms(op, inputs, outputs=1, **rest):
+    return Case(op, inputs, attrs(**rest), outputs, MS)
+
+
+@gen("Gelu", "QuickGelu", domain=MS)
+def ms_unary(rng, op, opset):
+    return ms(op, [T(shape(rng))])
+
+
+@gen("FastGelu", "BiasGelu", domain=MS)
+def ms_bias_gelu(rng, op, opset):
+    dims = shape(rng, zero=0)
+    return ms(op, [T(dims), T(dims[-1:])])
+
+
+@gen("FusedMatMul", domain=MS)
+def ms_fused_matmul(rng, op, opset):
+    m, k, n, b = (int(x) for x in rng.integers(1, 5, 4))
+    ta, tb = int(rng.integers(0, 2)), int(rng.integers(0, 2))
+    return ms(op, [T([b] + ([k, m] if ta else [m, k])), T([b] + ([n, k] if tb else [k, n]))], transA=ta, transB=tb)
+
+
+@gen("FusedGemm", domain=MS)
+def ms_fused_gemm(rng, op, opset):
+    case = gemm(rng, op, 13)
+    return ms(op, case.inputs, activation="Relu", **case.attrs)
+
+
+@gen("FusedConv", domain=MS)
+def ms_fused_conv(rng, op, opset):
+    case = conv(rng, op, 22)
+    case.inputs[0].shape[0] = 1
+    return ms(op, case.inputs, activation="Relu", **case.attrs)
+
+
+@gen("NhwcMaxPool", domain=MS)
+def ms_nhwc_max_pool(rng, op, opset):
+    size, kernel, rest = window(rng, 2, dilate=False)
+    return ms(op, [T([2] + size + [3], U8)], **rest)
+
+
+@gen("QLinearAdd", "QLinearMul", domain=MS)
+def ms_qlinear_binary(rng, op, opset):
+    a, b = pair(rng)
+    return ms(op, [T(a, U8), HALF, ZERO, T(b, U8), HALF, ZERO, HALF, ZERO])
+
+
+@gen("QLinearSigmoid", "QLinearLeakyRelu", domain=MS)
+def ms_qlinear_unary(rng, op, opset):
+    return ms(op, [T(shape(rng), U8), HALF, ZERO, HALF, ZERO])
+
+
+@gen("QLinearSoftmax", domain=MS)
+def ms_qlinear_softmax(rng, op, opset):
+    return ms(op, [T(shape(rng, low=2, zero=0), U8), HALF, ZERO, C(np.float32(1 / 256)), C(np.uint8(0))], opset=13, axis=-1)
+
+
+@gen("QLinearConcat", domain=MS)
+def ms_qlinear_concat(rng, op, opset):
+    case = concat(rng, op, 13)
+    return ms(op, [HALF, ZERO] + [i for x in case.inputs for i in (T(x.shape, U8), HALF, ZERO)], **case.attrs)
+
+
+@gen("QLinearAveragePool", domain=MS)
+def ms_qlinear_average_pool(rng, op, opset):
+    size, kernel, rest = window(rng, 2, dilate=False)
+    last = int(rng.integers(0, 2))
+    return ms(op, [T([1] + size + [4] if last else [1, 4] + size, U8), HALF, ZERO, HALF, ZERO], channels_last=last, **rest)
+
+
+@gen("QLinearGlobalAveragePool", domain=MS)
+def ms_qlinear_global_average_pool(rng, op, opset):
+    return ms(op, [T([2, 3, 4, 5], U8), HALF, ZERO, HALF, ZERO], channels_last=int(rng.integers(0, 2)))
+
+
+@gen("QLinearWhere", domain=MS)
+def ms_qlinear_where(rng, op, opset):
+    whole = shape(rng, zero=0)
+    return ms(op, [T(narrowed(rng, whole), B), T(whole, U8), HALF, ZERO, T(narrowed(rng, whole), U8), HALF, ZERO, HALF, ZERO])
+
+
+@gen("QGemm", domain=MS)
+def ms_qgemm(rng, op, opset):
+    case = gemm(rng, op, 13)
+    a, b = (T(x.shape, U8) for x in case.inputs[:2])
+    return ms(op, [a, HALF, ZERO, b, HALF, ZERO, None] + ([HALF, ZERO] if rng.random() < 0.5 else []), **case.attrs)
+
+
+@gen("MatMulIntegerToFloat", domain=MS)
+def ms_matmul_integer_to_float(rng, op, opset):
+    m, k, n = (int(x) for x in rng.integers(1, 5, 3))
+    return ms(op, [T([m, k], U8), T([k, n], U8), HALF, HALF])
+
+
+@gen("DynamicQuantizeMatMul", domain=MS)
+def ms_dynamic_quantize_matmul(rng, op, opset):
+    m, k, n = (int(x) for x in rng.integers(1, 5, 3))
+    return ms(op, [T([2, m, k]), T([k, n], U8), HALF])
+
+
+@gen("DynamicQuantizeLSTM", domain=MS)
+def ms_dynamic_quantize_lstm(rng, op, opset):
+    s, b, i, h = (int(x) for x in rng.integers(1, 5, 4))
+    scale, zero = C(np.array([0.5], np.float32)), C(np.array([3], np.uint8))
+    weights = C(np.ones((1, i, 4 * h), np.uint8)), C(np.ones((1, h, 4 * h), np.uint8))
+    return ms(op, [T([s, b, i]), *weights, None, None, None, None, None, scale, zero, scale, zero], 3, hidden_size=h)
+
+
+@gen("MatMulNBits", domain=MS)
+def ms_matmul_nbits(rng, op, opset):
+    n, blocks = (int(x) for x in rng.integers(1, 4, 2))
+    k = 32 * blocks
+    return ms(op, [T(shape(rng, 1, 2, zero=0) + [k]), C(np.ones((n, blocks, 16), np.uint8)), C(np.ones(n * blocks, np.float32))], K=k, N=n,
+              bits=4, block_size=32)
+
+
+@gen("GatherBlockQuantized", domain=MS)
+def ms_gather_block_quantized(rng, op, opset):
+    n = int(rng.integers(1, 5))
+    return ms(op, [C(np.ones((n, 16), np.uint8)), T(shape(rng, 1, 2, zero=0), I64), C(np.ones((n, 2), np.float32))], gather_axis=0,
+              quantize_axis=1, block_size=16, bits=4)
+
+
+@gen("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MS)
+def ms_skip_layer_norm(rng, op, opset):
+    dims = shape(rng, 3, 3, zero=0)
+    extra = [T(dims[-1:])] if op == "SkipLayerNormalization" else []
+    return ms(op, [T(dims), T(dims), T(dims[-1:])] + extra)
+
+
+@gen("EmbedLayerNormalization", domain=MS)
+def ms_embed_layer_norm(rng, op, opset):
+    b, s, h = (int(x) for x in rng.integers(1, 5, 3))
+    return ms(op, [T([b, s], I32), T([b, s], I32), T([9, h]), T([9, h]), T([3, h]), T([h]), T([h])], 2)
+
+
+@gen("Attention", domain=MS)
+def ms_attention(rng, op, opset):
+    b, s, i, heads, past = (int(x) for x in rng.integers(1, 5, 5))
+    head = 4
+    inputs = [T([b, s, i]), T([i, 3 * heads * head]), T([3 * heads * head])]
+    if rng.random() < 0.5:
+        return ms(op, inputs + [None, T([2, b, heads, past, head])], 2, num_heads=heads, unidirectional=1)
+    return ms(op, inputs, num_heads=heads)
+
+
+@gen("MultiHeadAttention", domain=MS)
+def ms_multi_head_attention(rng, op, opset):
+    b, s, k, heads = (int(x) for x in rng.integers(1, 5, 4))
+    if rng.random() < 0.5:
+        return ms(op, [T([b, s, heads * 4]), T([b, k, heads * 4]), T([b, k, heads * 8])], num_heads=heads)
+    return ms(op, [T([b, s, heads * 4]), T([b, heads, k, 4]), T([b, heads, k, 4])], num_heads=heads)
+
+
+@gen("GroupQueryAttention", domain=MS)
+def ms_group_query_attention(rng, op, opset):
+    b, s, kv, group = (int(x) for x in rng.integers(1, 4, 4))
+    heads = kv * group
+    packed = rng.random() < 0.5
+    query = [T([b, s, (heads + 2 * kv) * 8]), None, None] if packed else [T([b, s, heads * 8]), T([b, s, kv * 8]), T([b, s, kv * 8])]
+    lengths = C(np.full(b, s - 1, np.int32)), C(np.array(s, np.int32))
+    return ms(op, query + [None, None, *lengths], 3, num_heads=heads, kv_num_heads=kv)
+
+
+@gen("RotaryEmbedding", domain=MS)
+def ms_rotary(rng, op, opset):
+    b, s = (int(x) for x in rng.integers(1, 5, 2))
+    return ms(op, [T([b, s, 16]), C(np.zeros((b, s), np.int64)), T([9, 4]), T([9, 4])])
+
+
+@gen("QuantizeLinear", domain=MS)
+def ms_quantize(rng, op, opset):
+    return ms(op, [T(shape(rng)), HALF, ZERO])
+
+
+@gen("DequantizeLinear", domain=MS)
+def ms_dequantize(rng, op, opset):
+    return ms(op, [T(shape(rng), U8), HALF, ZERO])
+
+
+@gen("Inverse", domain=MS)
+def ms_inverse(rng, op, opset):
+    return ms(op, [C(np.stack([np.eye(3, dtype=np.float32)] * 2))])
+
+
+@gen("CropAndResize", domain=MS)
+def ms_crop_and_resize(rng, op, opset):
+    n = int(rng.integers(1, 4))
+    return ms(op, [T([1, 2, 8, 8]), C(np.zeros((n, 4), np.float32)), C(np.zeros(n, np.int32)), C(np.array([3, 5], np.int32))])
+
+
+@gen("GatherND", domain=MS)
+def ms_gather_nd(rng, op, opset):
+    case = gather_nd(rng, op, 11)
+    return ms(op, [case.inputs[0], C(np.zeros(case.inputs[1].shape, np.int64))])
+
+
+@gen("Pad", domain=MS)
+def ms_pad(rng, op, opset):
+    dims = shape(rng, zero=0)
+    return ms(op, [T(dims), ints(rng.integers(0, 3, 2 * len(dims)))])
+
+
+@gen("ExpandDims", domain=MS)
+def ms_expand_dims(rng, op, opset):
+    dims = shape(rng)
+    return ms(op, [T(dims), C(np.array(int(rng.integers(-len(dims) - 1, len(dims) + 1)), np.int32))])
+
+
+@gen("Range", domain=MS)
+def ms_range(rng, op, opset):
+    start, limit = (int(x) for x in rng.integers(-5, 10, 2))
+    delta = [C(np.array(2, np.int64))] if rng.random() < 0.5 else []
+    return ms(op, [C(np.array(start, np.int64)), C(np.array(limit, np.int64))] + delta)
+
+
+@gen("Trilu", domain=MS)
+def ms_trilu(rng, op, opset):
+    return ms(op, [T(shape(rng, low=2, zero=0))])
+
+
+@gen("Unique", domain=MS)
+def ms_unique(rng, op, opset):
+    return ms(op, [T(shape(rng, 1, 1, zero=0))], 3)
+
+
+@gen("CDist", domain=MS)
+def ms_cdist(rng, op, opset):
+    m, n, k = (int(x) for x in rng.integers(1, 5, 3))
+    return ms(op, [T([m, k]), T([n, k])], metric="euclidean")
+
+
+@gen("MurmurHash3", domain=MS)
+def ms_murmur(rng, op, opset):
+    return ms(op, [T(shape(rng, zero=0), I32)], positive=maybe(rng, 0))
+
+
+@gen("MoE", domain=MS)
+def ms_moe(rng, op, opset):
+    rows, hidden, inner, experts = 3, 4, 6, 2
+    return ms(op, [T([rows, hidden]), T([rows, experts]), T([experts, inner, hidden]), None, T([experts, hidden, inner])], k=1,
+              activation_type="relu")
