@@ -128,6 +128,11 @@ def _load():
 _lib = _load()
 
 
+def cpu_features():
+    _lib.kapell_cpu_features.restype = C.c_char_p
+    return _lib.kapell_cpu_features().decode()
+
+
 class KapellError(Exception):
     """A kapell_status; str() is its whole text, .code its number."""
 

@@ -1,0 +1,94 @@
+// The ceiling of this machine: f32 fused multiply-adds of one core at the widest vectors it has, and a sequential read of memory.
+// Prints one line of JSON: {"gflops": ..., "read_gbs": ...}. Each figure is the best of several short rounds, because other
+// programs on the machine only ever lower it.
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static double seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+#define CHAINS 10  // independent sums: more than latency times throughput of the units
+
+#if defined(__x86_64__)
+#define FMA_LOOP(name, isa, lanes)                                                                     \
+  typedef float vec_##name __attribute__((vector_size(lanes * 4)));                                    \
+  __attribute__((target(isa), noinline)) static float fma_##name(long rounds) {                        \
+    vec_##name sum[CHAINS], x, y;                                                                      \
+    for (int l = 0; l < lanes; ++l) x[l] = 1.0f + (float)l * 1e-7f, y[l] = 1e-7f;                      \
+    for (int c = 0; c < CHAINS; ++c) sum[c] = x * (float)(c + 1);                                      \
+    for (long r = 0; r < rounds; ++r) {                                                                \
+      _Pragma("GCC unroll 16") for (int c = 0; c < CHAINS; ++c) sum[c] = sum[c] * x + y;               \
+      __asm__ volatile("" : "+x"(x));                                                                  \
+    }                                                                                                  \
+    float total = 0;                                                                                   \
+    for (int c = 0; c < CHAINS; ++c)                                                                   \
+      for (int l = 0; l < lanes; ++l) total += sum[c][l];                                              \
+    return total;                                                                                      \
+  }
+#pragma GCC diagnostic push
+#pragma GCC optimize("fp-contract=fast")
+FMA_LOOP(avx2, "avx2,fma", 8)
+FMA_LOOP(avx512, "avx512f", 16)
+#pragma GCC diagnostic pop
+#endif
+
+static float fma_plain(long rounds) {
+  float sum[CHAINS], x = 1.0f, y = 1e-7f;
+  for (int c = 0; c < CHAINS; ++c) sum[c] = (float)c;
+  for (long r = 0; r < rounds; ++r)
+    for (int c = 0; c < CHAINS; ++c) sum[c] = sum[c] * x + y;
+  float total = 0;
+  for (int c = 0; c < CHAINS; ++c) total += sum[c];
+  return total;
+}
+
+static volatile float sink;
+
+static double best_gflops(float (*loop)(long), int lanes) {
+  const long rounds = 2000000;
+  double best = 0;
+  for (int i = 0; i < 15; ++i) {
+    const double start = seconds();
+    sink = loop(rounds);
+    const double rate = 2.0 * (double)rounds * CHAINS * lanes / (seconds() - start) * 1e-9;
+    if (rate > best) best = rate;
+  }
+  return best;
+}
+
+static double peak_gflops(void) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) return best_gflops(fma_avx512, 16);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return best_gflops(fma_avx2, 8);
+#endif
+  return best_gflops(fma_plain, 1);
+}
+
+static double best_read(void) {
+  const size_t count = (size_t)32 << 20;  // 256 MiB
+  uint64_t* data = malloc(count * sizeof(*data));
+  double best = 0;
+  if (!data) return 0;
+  for (size_t i = 0; i < count; ++i) data[i] = i;
+  for (int round = 0; round < 5; ++round) {
+    uint64_t sum[8] = {0};
+    const double start = seconds();
+    for (size_t i = 0; i < count; i += 8)
+      for (int k = 0; k < 8; ++k) sum[k] += data[i + (size_t)k];
+    const double rate = (double)(count * sizeof(*data)) / (seconds() - start) * 1e-9;
+    sink = (float)(sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7]);
+    if (rate > best) best = rate;
+  }
+  free(data);
+  return best;
+}
+
+int main(void) {
+  printf("{\"gflops\": %.1f, \"read_gbs\": %.1f}\n", peak_gflops(), best_read());
+  return 0;
+}
