@@ -34,9 +34,11 @@ def kapell(build_dir):
     Keyword arguments go to subprocess.run; the exit status is the caller's to look at.
     """
     program = build_dir / "bin" / "kapell"
+    # A Python that loads a sanitizer's library has it preloaded and its leak check off; a program of our own needs neither.
+    environment = {key: value for key, value in os.environ.items() if key not in ("LD_PRELOAD", "ASAN_OPTIONS")}
 
     def run(*arguments, **options):
-        options = {"capture_output": True, "text": True, "timeout": 120, "check": False, **options}
+        options = {"capture_output": True, "text": True, "timeout": 120, "check": False, "env": environment, **options}
         return subprocess.run([str(program), *map(str, arguments)], **options)
 
     return run

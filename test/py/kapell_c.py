@@ -1,6 +1,6 @@
 """kapell.h through ctypes, for tests and benches: sessions over numpy arrays. No part of the product.
 
-The library is the one in KAPELL_LIBRARY, else build/release/lib/libkapell.so of this checkout.
+The library is the one in KAPELL_LIBRARY, else that of the preset under test (KAPELL_PRESET, release if unset).
 """
 
 import ctypes as C
@@ -85,7 +85,8 @@ class _IoInfo(C.Structure):
 
 
 def _load():
-    path = os.environ.get("KAPELL_LIBRARY", str(ROOT / "build/release/lib/libkapell.so"))
+    built = ROOT / "build" / os.environ.get("KAPELL_PRESET", "release") / "lib" / "libkapell.so"
+    path = os.environ.get("KAPELL_LIBRARY", str(built))
     lib = C.CDLL(path)
     lib.kapell_status_text.restype = C.c_char_p
     for name in ("kapell_session_input", "kapell_session_output"):

@@ -6,12 +6,14 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "examples" / "digits"
 sys.path.insert(0, str(FOLDER))
 import digits_data  # noqa: E402
+import kapell_c  # noqa: E402
+
+pytestmark = pytest.mark.asan_slice
 
 PICTURES = sorted((FOLDER / "pictures").glob("*.png"))
 
@@ -26,6 +28,14 @@ def metadata(model):
     return {prop.key: prop.value for prop in model.metadata_props}
 
 
+@pytest.fixture(scope="module")
+def session():
+    """The committed file, opened by Kapell."""
+    with_file = kapell_c.Session(FOLDER / "digits.onnx")
+    yield with_file
+    with_file.close()
+
+
 def read_picture(path):
     """The preprocessing that the model's metadata states: gray, averaged down to 8x8, 0..255 to 0..1."""
     picture = np.asarray(Image.open(path).convert("L"), np.float32)
@@ -38,10 +48,11 @@ def test_model_is_small_and_valid(model):
     onnx.checker.check_model(model, full_check=True)
 
 
-def test_accuracy_on_the_held_out_digits(model, metadata):
+def test_accuracy_on_the_held_out_digits(session, metadata):
     images, labels = digits_data.split()[1]
     assert len(labels) == int(metadata["held_out"]) == 449
-    probabilities = ReferenceEvaluator(model).run(None, {"image": images})[0]
+    probabilities = session.run({"image": images})[0]
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
     accuracy = (probabilities.argmax(1) == labels).mean()
     assert accuracy > 0.97
     assert float(metadata["accuracy"]) == pytest.approx(accuracy, abs=1e-4)
@@ -68,6 +79,6 @@ def test_picture_is_the_held_out_digit_it_names(path):
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
-def test_picture_is_recognised(model, metadata, path):
-    probabilities = ReferenceEvaluator(model).run(None, {"image": read_picture(path)})[0][0]
+def test_picture_is_recognised(session, metadata, path):
+    probabilities = session.run({"image": read_picture(path)})[0][0]
     assert metadata["labels"].split("\n")[probabilities.argmax()] == path.name[0]
