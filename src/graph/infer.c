@@ -69,9 +69,12 @@ static kp_status* check_outputs(kp_infer* infer) {
     if (type->kind != KAPELL_KIND_TENSOR && type->kind != KAPELL_KIND_SPARSE) continue;
     int64_t bad = 0;
     const int found = type->rank > 0 ? check_dims(type->dims, type->rank, &bad) : 0;
-    if (found > 0) return bad_output(infer, o, KP_ERROR(LIMIT, "output %u would have too many elements", o));
+    if (found > 0)
+      return bad_output(infer, o, KP_ERROR(LIMIT, "output %u would have too many elements", o));
     if (found < 0)
-      return bad_output(infer, o, kp_node_error(infer, "output %u would have a dimension of %lld", o, (long long)bad));
+      return bad_output(
+          infer, o,
+          kp_node_error(infer, "output %u would have a dimension of %lld", o, (long long)bad));
     if (infer->symbols || !kp_out_wanted(infer, o)) continue;
     if (type->rank < 0) infer->data_dependent = true;
     for (int32_t d = 0; d < type->rank; ++d) infer->data_dependent |= kp_is_symbol(type->dims[d]);
@@ -92,7 +95,8 @@ kp_status* kp_infer_node(kp_infer* infer, const kp_infer_rule* rule) {
   KP_PASS(check_ranks(infer));
   if (infer->symbols) KP_PASS(kp_infer_check_types(infer));
   kp_status* status = rule->fn(infer);
-  if (KP_UNLIKELY(status != NULL)) return kp_status_at(status, infer->node->name, infer->node->op, NULL);
+  if (KP_UNLIKELY(status != NULL))
+    return kp_status_at(status, infer->node->name, infer->node->op, NULL);
   if (KP_UNLIKELY(infer->overflow))
     return bad_output(infer, 0, KP_ERROR(LIMIT, "a dimension of the result is beyond 64 bits"));
   return check_outputs(infer);
@@ -102,9 +106,9 @@ kp_status* kp_infer_node(kp_infer* infer, const kp_infer_rule* rule) {
 // One graph being walked. Arrays are indexed by value.
 typedef struct frame {
   kp_graph* graph;
-  kp_known* known;            // contents, float ones included (kp_value.data has integers only)
-  kapell_value** constants;   // also those of captures; not of overridable initializers
-  kp_arena scratch;           // one node's arrays
+  kp_known* known;           // contents, float ones included (kp_value.data has integers only)
+  kapell_value** constants;  // also those of captures; not of overridable initializers
+  kp_arena scratch;          // one node's arrays
   struct frame* outer;
 } frame;
 
@@ -121,7 +125,7 @@ typedef struct kp_infer_engine {
   statement** statements;  // value_count entries each; in |arena|
   size_t statement_count, statement_capacity;
   kp_arena arena;
-  uint64_t visited;        // nodes so far, repetitions included
+  uint64_t visited;  // nodes so far, repetitions included
 } kp_infer_engine;
 
 #define KP_INFER_MAX_VISITS 2000000  // beyond, loops are inferred pessimistically at once
@@ -144,12 +148,12 @@ static kp_status* contradiction(const kp_graph* graph, kp_value* value, const kp
   kp_type_describe(graph->model, &value->type, &stated);
   kp_type_describe(graph->model, inferred, &found);
   if (!same_but_dims(&value->type, inferred)) {
-    status = KP_ERROR(INVALID_MODEL, "value '%s' is stated as %s, but is %s", value->name, stated.data ? stated.data : "?",
-                      found.data ? found.data : "?");
+    status = KP_ERROR(INVALID_MODEL, "value '%s' is stated as %s, but is %s", value->name,
+                      stated.data ? stated.data : "?", found.data ? found.data : "?");
     status = kp_status_at(status, NULL, NULL, value->name);
   } else {
-    KP_LOG(WARNING, "value '%s' is stated as %s in the model, but is %s", value->name, stated.data ? stated.data : "?",
-           found.data ? found.data : "?");
+    KP_LOG(WARNING, "value '%s' is stated as %s in the model, but is %s", value->name,
+           stated.data ? stated.data : "?", found.data ? found.data : "?");
     value->type = *inferred;
   }
   kp_strbuf_free(&stated);
@@ -161,7 +165,8 @@ static kp_status* merge_into(kp_graph* graph, kp_value_id id, const kp_type* typ
   kp_value* value = &graph->values[id];
   kp_type merged;
   bool agree;
-  KP_PASS(kp_type_merge(&graph->model->symbols, &graph->arena, &value->type, type, &merged, &agree));
+  KP_PASS(
+      kp_type_merge(&graph->model->symbols, &graph->arena, &value->type, type, &merged, &agree));
   if (!agree) return contradiction(graph, value, type);
   value->type = merged;
   return NULL;
@@ -181,18 +186,22 @@ static kp_status* check_stated(const kp_value* value) {
   if (type->kind != KAPELL_KIND_TENSOR && type->kind != KAPELL_KIND_SPARSE) return NULL;
   int64_t bad = 0;
   if (type->rank > KP_MAX_RANK || (type->rank > 0 && check_dims(type->dims, type->rank, &bad) != 0))
-    return kp_status_at(KP_ERROR(LIMIT, "value '%s' has too many dimensions or elements, or a negative dimension", value->name), NULL, NULL,
-                        value->name);
+    return kp_status_at(
+        KP_ERROR(LIMIT, "value '%s' has too many dimensions or elements, or a negative dimension",
+                 value->name),
+        NULL, NULL, value->name);
   return NULL;
 }
 
 static kp_status* type_of_constant(kp_graph* graph, kp_value* value) {
   const kapell_value* constant = value->constant;
   if (constant->kind != KAPELL_KIND_TENSOR || value->type.kind != KAPELL_KIND_NONE) return NULL;
-  kp_expr* dims = kp_arena_new_array(&graph->arena, kp_expr, constant->rank > 0 ? (size_t)constant->rank : 1);
+  kp_expr* dims =
+      kp_arena_new_array(&graph->arena, kp_expr, constant->rank > 0 ? (size_t)constant->rank : 1);
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "type of constant '%s'", value->name);
   for (int32_t d = 0; d < constant->rank; ++d) dims[d] = constant->dims[d];
-  value->type = (kp_type){.kind = KAPELL_KIND_TENSOR, .element = constant->type, .rank = constant->rank, .dims = dims};
+  value->type = (kp_type){
+      .kind = KAPELL_KIND_TENSOR, .element = constant->type, .rank = constant->rank, .dims = dims};
   return NULL;
 }
 
@@ -205,7 +214,8 @@ static kp_status* prepare_values(frame* at) {
     at->constants[v] = value->constant;
     if (value->data) at->known[v] = (kp_known){.elements = value->data, .count = value->data_count};
   }
-  for (uint32_t k = 0; k < graph->overridable_count; ++k) at->constants[graph->overridable[k]] = NULL;
+  for (uint32_t k = 0; k < graph->overridable_count; ++k)
+    at->constants[graph->overridable[k]] = NULL;
   return NULL;
 }
 
@@ -213,7 +223,8 @@ static kp_status* frame_open(frame* at, kp_graph* graph, frame* outer) {
   *at = (frame){.graph = graph, .outer = outer};
   at->known = kp_alloc_zero(graph->value_count, sizeof *at->known);
   at->constants = kp_alloc_zero(graph->value_count, sizeof *at->constants);
-  if (!at->known || !at->constants) return KP_ERROR(OUT_OF_MEMORY, "inference over %u values", graph->value_count);
+  if (!at->known || !at->constants)
+    return KP_ERROR(OUT_OF_MEMORY, "inference over %u values", graph->value_count);
   if (!graph->order_valid) KP_PASS(kp_graph_order(graph));
   return prepare_values(at);
 }
@@ -227,7 +238,8 @@ static void frame_close(frame* at) {
 // Fills |infer| for |node|; its arrays live in the frame's scratch until the next node.
 static bool gather(kp_infer_engine* engine, frame* at, const kp_node* node, kp_infer* infer) {
   kp_arena_reset(&at->scratch);
-  const size_t ins = node->input_count ? node->input_count : 1, outs = node->output_count ? node->output_count : 1;
+  const size_t ins = node->input_count ? node->input_count : 1,
+               outs = node->output_count ? node->output_count : 1;
   const kp_type** inputs = kp_arena_new_array(&at->scratch, const kp_type*, ins);
   kp_known* known = kp_arena_new_array(&at->scratch, kp_known, ins);
   kapell_value** constants = kp_arena_new_array(&at->scratch, kapell_value*, ins);
@@ -241,22 +253,31 @@ static bool gather(kp_infer_engine* engine, frame* at, const kp_node* node, kp_i
     known[i] = at->known[v];
     constants[i] = at->constants[v];
   }
-  *infer = (kp_infer){.graph = at->graph, .node = node, .symbols = &at->graph->model->symbols, .arena = &at->graph->arena,
-                      .inputs = inputs, .known = known, .constants = constants, .outputs = outputs, .out_known = out_known,
+  *infer = (kp_infer){.graph = at->graph,
+                      .node = node,
+                      .symbols = &at->graph->model->symbols,
+                      .arena = &at->graph->arena,
+                      .inputs = inputs,
+                      .known = known,
+                      .constants = constants,
+                      .outputs = outputs,
+                      .out_known = out_known,
                       .engine = engine};
   return true;
 }
 
 // Bodies of a node that no rule looks into: with the types that the file states.
 static kp_status* infer_unruled(kp_infer* infer) {
-  for (uint32_t k = 0; k < kp_node_body_count(infer->node); ++k) KP_PASS(kp_infer_body(infer, kp_node_body(infer->node, k), NULL, NULL, 0));
+  for (uint32_t k = 0; k < kp_node_body_count(infer->node); ++k)
+    KP_PASS(kp_infer_body(infer, kp_node_body(infer->node, k), NULL, NULL, 0));
   return NULL;
 }
 
 static kp_status* visit(kp_infer_engine* engine, frame* at, const kp_node* node) {
   kp_infer infer;
   engine->visited++;
-  if (!gather(engine, at, node, &infer)) return KP_ERROR(OUT_OF_MEMORY, "inference of node '%s'", node->name);
+  if (!gather(engine, at, node, &infer))
+    return KP_ERROR(OUT_OF_MEMORY, "inference of node '%s'", node->name);
   const kp_infer_rule* rule = kp_infer_find(node);
   if (rule)
     KP_PASS(kp_infer_node(&infer, rule));
@@ -279,7 +300,8 @@ static kp_status* walk(kp_infer_engine* engine, frame* at) {
   frame* outer = engine->top;
   engine->top = at;
   kp_status* status = NULL;
-  for (uint32_t k = 0; !status && k < at->graph->order_count; ++k) status = visit(engine, at, &at->graph->nodes[at->graph->order[k]]);
+  for (uint32_t k = 0; !status && k < at->graph->order_count; ++k)
+    status = visit(engine, at, &at->graph->nodes[at->graph->order[k]]);
   engine->top = outer;
   return status;
 }
@@ -303,7 +325,8 @@ static kp_status* remember(kp_infer_engine* engine, kp_graph* body) {
     engine->statements = grown;
     engine->statement_capacity = capacity;
   }
-  statement* list = kp_arena_new_array(&engine->arena, statement, body->value_count ? body->value_count : 1);
+  statement* list =
+      kp_arena_new_array(&engine->arena, statement, body->value_count ? body->value_count : 1);
   if (!list) return KP_ERROR(OUT_OF_MEMORY, "inference of a body");
   for (uint32_t v = 0; v < body->value_count; ++v)
     list[v] = (statement){body->values[v].type, body->values[v].data, body->values[v].data_count};
@@ -324,7 +347,8 @@ static kp_status* enter_captures(const kp_infer* infer, frame* at) {
   return NULL;
 }
 
-static kp_status* infer_body(kp_infer* infer, frame* at, const kp_type* inputs, const kp_known* known, uint32_t count) {
+static kp_status* infer_body(kp_infer* infer, frame* at, const kp_type* inputs,
+                             const kp_known* known, uint32_t count) {
   KP_PASS(enter_captures(infer, at));
   for (uint32_t i = 0; i < count && i < at->graph->input_count; ++i) {
     KP_PASS(merge_into(at->graph, at->graph->inputs[i], &inputs[i]));
@@ -333,14 +357,16 @@ static kp_status* infer_body(kp_infer* infer, frame* at, const kp_type* inputs, 
   return walk(infer->engine, at);
 }
 
-kp_status* kp_infer_body(kp_infer* infer, kp_graph* body, const kp_type* inputs, const kp_known* known, uint32_t count) {
+kp_status* kp_infer_body(kp_infer* infer, kp_graph* body, const kp_type* inputs,
+                         const kp_known* known, uint32_t count) {
   frame at;
   KP_PASS(remember(infer->engine, body));
   kp_status* status = frame_open(&at, body, infer->engine->top);
   if (!status) status = infer_body(infer, &at, inputs, known, count);
   frame_close(&at);
   if (!status) return NULL;
-  return kp_status_frame(status, __FILE__, __LINE__, "in the body of node '%s' (%s)", infer->node->name, infer->node->op);
+  return kp_status_frame(status, __FILE__, __LINE__, "in the body of node '%s' (%s)",
+                         infer->node->name, infer->node->op);
 }
 
 kp_status* kp_graph_infer(kp_graph* graph) {

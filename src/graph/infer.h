@@ -23,27 +23,36 @@ typedef struct kp_known {
   uint32_t count;
 } kp_known;
 
+// Everything that is parallel to inputs or outputs has the node's count of entries.
 typedef struct kp_infer {
   const kp_graph* graph;
   const kp_node* node;
-  kp_symbols* symbols;           // NULL while specialising: all dims are numbers then, and what is not known is KP_DIM_UNKNOWN
-  kp_arena* arena;               // results' dims and data live here; results may also share dims and data of inputs
-  const kp_type* const* inputs;  // node->input_count entries; NULL = absent
-  const kp_known* known;         // parallel to inputs; count 0 and NULLs = nothing known (an empty tensor has count 0 and a non-NULL
-                                 // array). May be NULL. A constant's contents need not be repeated here
-  kapell_value* const* constants;  // parallel to inputs; the constant, where the input is one; else NULL. May be NULL
-  kp_type* outputs;              // node->output_count entries, zeroed (kind NONE = not known)
-  kp_known* out_known;           // parallel to outputs, zeroed
+  // NULL while specialising: all dims are numbers then, and what is not known is KP_DIM_UNKNOWN.
+  kp_symbols* symbols;
+  // Results' dims and data live here; results may also share dims and data of inputs.
+  kp_arena* arena;
+  const kp_type* const* inputs;  // NULL = absent
+  // Parallel to inputs; count 0 and NULLs = nothing known (an empty tensor has count 0 and an array
+  // that is not NULL). May be NULL. A constant's contents need not be repeated here.
+  const kp_known* known;
+  // Parallel to inputs; the constant, where the input is one; else NULL. May be NULL.
+  kapell_value* const* constants;
+  kp_type* outputs;                // zeroed (kind NONE = not known)
+  kp_known* out_known;             // parallel to outputs, zeroed
   struct kp_infer_engine* engine;  // of kp_graph_infer, for bodies; NULL while specialising
-  bool data_dependent;           // out: while specialising, an output's shape depends on contents that are not known. Such an
-                                 // output has what is known of kind, element and rank; unknown dims are KP_DIM_UNKNOWN
-  bool overflow;                 // out: a dim left the range of int64; kp_infer_node turns it into an error
+  // Out, while specialising: an output's shape depends on contents that are not known. Such an
+  // output has what is known of kind, element and rank; unknown dims are KP_DIM_UNKNOWN.
+  bool data_dependent;
+  bool overflow;  // out: a dim left the range of int64; kp_infer_node turns it into an error
 } kp_infer;
 
 // What plan/ and providers need to know of an operator before any run, to decide where a unit of known shapes must end:
-#define KP_INFER_DYNAMIC 1u     // an output's shape depends on the contents of large inputs (NonZero, Unique, Compress, NonMaxSuppression)
-#define KP_INFER_FROM_SHAPE 2u  // contents of the outputs follow from the shapes of the inputs (Shape, Size)
-#define KP_INFER_FROM_DATA 4u   // shape arithmetic: cheap; contents of the outputs are known when those of all inputs are
+// An output's shape depends on the contents of large inputs (NonZero, Unique, NonMaxSuppression).
+#define KP_INFER_DYNAMIC 1u
+// Contents of the outputs follow from the shapes of the inputs (Shape, Size).
+#define KP_INFER_FROM_SHAPE 2u
+// Shape arithmetic: cheap; contents of the outputs are known when those of all inputs are.
+#define KP_INFER_FROM_DATA 4u
 
 typedef kp_status* (*kp_infer_fn)(kp_infer* infer);
 typedef struct kp_infer_rule {
@@ -51,7 +60,7 @@ typedef struct kp_infer_rule {
   const char* op;
   int32_t since;
   kp_infer_fn fn;
-  uint32_t value_inputs;  // bit i: the shape of an output depends on the contents of (small) input i (Reshape: bit 1)
+  uint32_t value_inputs;  // bit i: shapes depend on the contents of (small) input i (Reshape: 1)
   uint32_t flags;         // KP_INFER_*
 } kp_infer_rule;
 
@@ -67,7 +76,8 @@ KP_MUST_USE kp_status* kp_infer_node(kp_infer* infer, const kp_infer_rule* rule)
 // For each value of |graph| (value_count entries of |out_known|): are its contents known as soon as the shapes of the graph's inputs,
 // and the contents of those inputs i with |value_input|[i] set (may be NULL), are? Constants are; so are Shape's results and what
 // shape arithmetic (KP_INFER_FROM_DATA) makes of known ones, up to KP_INFER_MAX_DATA elements. Needs a valid order. O(nodes).
-KP_MUST_USE kp_status* kp_graph_known_values(kp_graph* graph, const bool* value_input, bool* out_known);
+KP_MUST_USE kp_status* kp_graph_known_values(kp_graph* graph, const bool* value_input,
+                                             bool* out_known);
 
 // Inference over a whole graph, bodies included, in order. Types stated in the file are merged: the more specific side wins. Where
 // they contradict, another kind or element type is an error (INVALID_MODEL naming both); a wrong shape, which files carry from older

@@ -22,7 +22,8 @@ static kp_status* out_loaded(kp_infer* infer, uint32_t o, const kp_type* type) {
   }
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, o, type->element, type->rank, &dims));
-  for (int32_t d = 0; d < type->rank; ++d) dims[d] = kp_is_number(type->dims[d]) ? type->dims[d] : KP_DIM_UNKNOWN;
+  for (int32_t d = 0; d < type->rank; ++d)
+    dims[d] = kp_is_number(type->dims[d]) ? type->dims[d] : KP_DIM_UNKNOWN;
   return NULL;
 }
 
@@ -41,7 +42,8 @@ static kp_status* need_body(const kp_infer* infer, const char* name, kp_graph** 
 }
 
 // --- If -----------------------------------------------------------------------------------------------------------------
-static kp_status* if_outputs(kp_infer* infer, const kp_graph* then_body, const kp_graph* else_body) {
+static kp_status* if_outputs(kp_infer* infer, const kp_graph* then_body,
+                             const kp_graph* else_body) {
   for (uint32_t o = 0; o < infer->node->output_count; ++o) {
     const kp_type *a = body_output(then_body, o), *b = body_output(else_body, o);
     kp_type both;
@@ -64,15 +66,19 @@ static kp_status* if_op(kp_infer* infer) {
   if (!infer->engine) return repeat_load(infer);
   KP_PASS(need_body(infer, "then_branch", &then_body));
   KP_PASS(need_body(infer, "else_branch", &else_body));
-  if (then_body->output_count != else_body->output_count || then_body->output_count < infer->node->output_count)
-    return kp_node_error(infer, "the branches give %u and %u outputs, the node has %u", then_body->output_count, else_body->output_count,
+  if (then_body->output_count != else_body->output_count ||
+      then_body->output_count < infer->node->output_count)
+    return kp_node_error(infer, "the branches give %u and %u outputs, the node has %u",
+                         then_body->output_count, else_body->output_count,
                          infer->node->output_count);
   KP_PASS(kp_infer_body(infer, then_body, NULL, NULL, 0));
   KP_PASS(kp_infer_body(infer, else_body, NULL, NULL, 0));
   kp_ints condition;
-  if (!kp_in_numbers(infer, 0, &condition) || condition.n != 1) return if_outputs(infer, then_body, else_body);
+  if (!kp_in_numbers(infer, 0, &condition) || condition.n != 1)
+    return if_outputs(infer, then_body, else_body);
   const kp_graph* chosen = condition.v[0] ? then_body : else_body;
-  for (uint32_t o = 0; o < infer->node->output_count; ++o) kp_out_type(infer, o, body_output(chosen, o));
+  for (uint32_t o = 0; o < infer->node->output_count; ++o)
+    kp_out_type(infer, o, body_output(chosen, o));
   return NULL;
 }
 
@@ -85,27 +91,33 @@ typedef struct carried {
   uint32_t first_output;  // of the body, where the carried ones come out
 } carried;
 
-static kp_status* carried_make(kp_infer* infer, uint32_t total, uint32_t first, uint32_t count, uint32_t first_output, carried* out) {
+static kp_status* carried_make(kp_infer* infer, uint32_t total, uint32_t first, uint32_t count,
+                               uint32_t first_output, carried* out) {
   const size_t room = total ? total : 1;
   *out = (carried){.total = total, .first = first, .count = count, .first_output = first_output};
   out->types = kp_arena_new_array(infer->arena, kp_type, room);
   out->known = kp_arena_new_array(infer->arena, kp_known, room);
   out->widened = kp_arena_new_array(infer->arena, uint64_t, room);
-  if (!out->types || !out->known || !out->widened) return KP_ERROR(OUT_OF_MEMORY, "types of a loop");
+  if (!out->types || !out->known || !out->widened)
+    return KP_ERROR(OUT_OF_MEMORY, "types of a loop");
   return NULL;
 }
 
-static bool has_shape(const kp_type* type) { return type->kind == KAPELL_KIND_TENSOR && type->rank >= 0; }
+static bool has_shape(const kp_type* type) {
+  return type->kind == KAPELL_KIND_TENSOR && type->rank >= 0;
+}
 
 // Makes |type| cover |found| as well. *out_changed where it did not. |give_up|: a tensor that changes loses its rank.
-static kp_status* widen(kp_infer* infer, kp_type* type, uint64_t* widened, const kp_type* found, bool give_up, bool* out_changed) {
+static kp_status* widen(kp_infer* infer, kp_type* type, uint64_t* widened, const kp_type* found,
+                        bool give_up, bool* out_changed) {
   if (found->kind == KAPELL_KIND_NONE || kp_type_equal(type, found)) return NULL;
   if (type->kind == KAPELL_KIND_NONE) {
     *type = *found;
     *out_changed = true;
     return NULL;
   }
-  if (!has_shape(type) || !has_shape(found) || give_up || type->rank != found->rank || type->element != found->element) {
+  if (!has_shape(type) || !has_shape(found) || give_up || type->rank != found->rank ||
+      type->element != found->element) {
     kp_type both;
     bool any;
     if (has_shape(type) && has_shape(found) && give_up) type->rank = -1;
@@ -115,7 +127,8 @@ static kp_status* widen(kp_infer* infer, kp_type* type, uint64_t* widened, const
     *type = both;
     return NULL;
   }
-  kp_expr* dims = kp_arena_memdup(infer->arena, type->dims, sizeof(kp_expr) * (size_t)(type->rank ? type->rank : 1));
+  kp_expr* dims = kp_arena_memdup(infer->arena, type->dims,
+                                  sizeof(kp_expr) * (size_t)(type->rank ? type->rank : 1));
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "types of a loop");
   for (int32_t d = 0; d < type->rank; ++d) {
     if (dims[d] == found->dims[d] || (*widened >> d & 1)) continue;
@@ -132,14 +145,16 @@ static kp_status* settle(kp_infer* infer, kp_graph* body, carried* c) {
   bool give_up = kp_infer_body_spent(infer, body);
   for (uint32_t k = 0; give_up && k < c->count; ++k) {
     kp_type* type = &c->types[c->first + k];
-    if (type->kind == KAPELL_KIND_TENSOR) *type = (kp_type){.kind = type->kind, .element = type->element, .rank = -1};
+    if (type->kind == KAPELL_KIND_TENSOR)
+      *type = (kp_type){.kind = type->kind, .element = type->element, .rank = -1};
   }
   for (int round = 0;; ++round) {
     KP_PASS(kp_infer_body(infer, body, c->types, c->known, c->total));
     bool changed = false;
     for (uint32_t k = 0; k < c->count; ++k) {
       const uint32_t at = c->first + k;
-      KP_PASS(widen(infer, &c->types[at], &c->widened[at], body_output(body, c->first_output + k), round >= ROUNDS, &changed));
+      KP_PASS(widen(infer, &c->types[at], &c->widened[at], body_output(body, c->first_output + k),
+                    round >= ROUNDS, &changed));
     }
     if (!changed || give_up || round > ROUNDS + 1) return NULL;
   }
@@ -155,12 +170,14 @@ static kp_status* out_carried(kp_infer* infer, uint32_t o, const carried* c, uin
   }
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, o, type->element, type->rank, &dims));
-  for (int32_t d = 0; d < type->rank; ++d) dims[d] = widened >> d & 1 ? kp_dim_fresh(infer) : type->dims[d];
+  for (int32_t d = 0; d < type->rank; ++d)
+    dims[d] = widened >> d & 1 ? kp_dim_fresh(infer) : type->dims[d];
   return NULL;
 }
 
 // Output |o|: |slice| stacked along a new |axis| of |length|.
-static kp_status* out_stacked(kp_infer* infer, uint32_t o, const kp_type* slice, int64_t axis, kp_expr length) {
+static kp_status* out_stacked(kp_infer* infer, uint32_t o, const kp_type* slice, int64_t axis,
+                              kp_expr length) {
   if (!has_shape(slice)) {
     kp_out_any_rank(infer, o, slice->element);
     return NULL;
@@ -169,7 +186,8 @@ static kp_status* out_stacked(kp_infer* infer, uint32_t o, const kp_type* slice,
   KP_PASS(kp_infer_axis(infer, "scan axis", axis, slice->rank + 1, &at));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, o, slice->element, slice->rank + 1, &dims));
-  for (int32_t d = 0; d <= slice->rank; ++d) dims[d] = d == at ? length : slice->dims[d < at ? d : d - 1];
+  for (int32_t d = 0; d <= slice->rank; ++d)
+    dims[d] = d == at ? length : slice->dims[d < at ? d : d - 1];
   return NULL;
 }
 
@@ -191,7 +209,9 @@ static kp_expr trip_count(kp_infer* infer, const kp_graph* body) {
   kp_expr count, condition = 1;
   if (kp_in_given(infer, 1) && !kp_in_int(infer, 1, &condition)) return kp_dim_fresh(infer);
   if (condition == 0) return 0;
-  if (kp_is_symbol(condition) || !surely_true(body, 0) || !kp_in_given(infer, 0) || !kp_in_int(infer, 0, &count)) return kp_dim_fresh(infer);
+  if (kp_is_symbol(condition) || !surely_true(body, 0) || !kp_in_given(infer, 0) ||
+      !kp_in_int(infer, 0, &count))
+    return kp_dim_fresh(infer);
   return kp_data_at_least(infer, count, 0) ? count : kp_dim_op(infer, KP_EXPR_MAX, count, 0);
 }
 
@@ -200,9 +220,11 @@ static kp_status* loop(kp_infer* infer) {
   if (!infer->engine) return repeat_load(infer);
   KP_PASS(need_body(infer, "body", &body));
   const uint32_t count = infer->node->input_count > 2 ? infer->node->input_count - 2 : 0;
-  if (body->input_count != count + 2 || body->output_count < count + 1 || body->output_count - 1 < infer->node->output_count)
-    return kp_node_error(infer, "the body takes %u values and gives %u; the node carries %u and has %u outputs", body->input_count,
-                         body->output_count, count, infer->node->output_count);
+  if (body->input_count != count + 2 || body->output_count < count + 1 ||
+      body->output_count - 1 < infer->node->output_count)
+    return kp_node_error(
+        infer, "the body takes %u values and gives %u; the node carries %u and has %u outputs",
+        body->input_count, body->output_count, count, infer->node->output_count);
   carried c;
   KP_PASS(carried_make(infer, count + 2, 2, count, 1, &c));
   c.types[0] = (kp_type){.kind = KAPELL_KIND_TENSOR, .element = KAPELL_INT64, .rank = 0};
@@ -212,34 +234,41 @@ static kp_status* loop(kp_infer* infer) {
     if (kp_in_given(infer, k + 2)) c.types[k + 2] = *infer->inputs[k + 2];
   }
   KP_PASS(settle(infer, body, &c));
-  for (uint32_t o = 0; o < count && o < infer->node->output_count; ++o) KP_PASS(out_carried(infer, o, &c, o));
+  for (uint32_t o = 0; o < count && o < infer->node->output_count; ++o)
+    KP_PASS(out_carried(infer, o, &c, o));
   const kp_expr rounds = count < infer->node->output_count ? trip_count(infer, body) : 0;
-  for (uint32_t o = count; o < infer->node->output_count; ++o) KP_PASS(out_stacked(infer, o, body_output(body, o + 1), 0, rounds));
+  for (uint32_t o = count; o < infer->node->output_count; ++o)
+    KP_PASS(out_stacked(infer, o, body_output(body, o + 1), 0, rounds));
   return NULL;
 }
 
 // --- Scan ---------------------------------------------------------------------------------------------------------------
 // What an attribute list of axes says for entry |k|; 0 where it is absent.
-static kp_status* scan_axis(kp_infer* infer, const char* name, uint32_t k, uint32_t expected, int64_t* out) {
+static kp_status* scan_axis(kp_infer* infer, const char* name, uint32_t k, uint32_t expected,
+                            int64_t* out) {
   size_t count;
   const int64_t* axes = kp_node_attr_ints(infer->node, name, &count);
   *out = 0;
   if (!axes || count == 0) return NULL;
-  if (count != expected) return kp_node_error(infer, "attribute '%s' has %zu entries; expected %u", name, count, expected);
+  if (count != expected)
+    return kp_node_error(infer, "attribute '%s' has %zu entries; expected %u", name, count,
+                         expected);
   *out = axes[k];
   return NULL;
 }
 
 // |type| without dim |axis|; the dim is merged into *length.
-static kp_status* take_slice(kp_infer* infer, uint32_t i, const kp_type* type, int64_t axis, kp_expr* length, kp_type* out) {
+static kp_status* take_slice(kp_infer* infer, uint32_t i, const kp_type* type, int64_t axis,
+                             kp_expr* length, kp_type* out) {
   *out = *type;
   if (!has_shape(type)) return NULL;
   int32_t at = 0;
   if (type->rank == 0) return kp_in_error(infer, i, "a scalar; expected an axis to scan");
   KP_PASS(kp_infer_axis(infer, "scan axis", axis, type->rank, &at));
   if (*length != KP_DIM_UNKNOWN && kp_dim_differ(*length, type->dims[at]))
-    return kp_in_error(infer, i, "%lld steps along axis %d; expected %lld, as other scan inputs have", (long long)type->dims[at], at,
-                       (long long)*length);
+    return kp_in_error(infer, i,
+                       "%lld steps along axis %d; expected %lld, as other scan inputs have",
+                       (long long)type->dims[at], at, (long long)*length);
   *length = *length == KP_DIM_UNKNOWN ? type->dims[at] : kp_dim_merge(*length, type->dims[at]);
   kp_expr* dims = kp_arena_new_array(infer->arena, kp_expr, (size_t)type->rank);
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "types of a scan");
@@ -251,15 +280,18 @@ static kp_status* take_slice(kp_infer* infer, uint32_t i, const kp_type* type, i
   return NULL;
 }
 
-static kp_status* scan_shape(kp_infer* infer, const kp_graph* body, uint32_t inputs, uint32_t* out_scans, uint32_t* out_states) {
+static kp_status* scan_shape(kp_infer* infer, const kp_graph* body, uint32_t inputs,
+                             uint32_t* out_scans, uint32_t* out_states) {
   const int64_t scans = kp_node_attr_i(infer->node, "num_scan_inputs", 0);
   if (scans < 1 || scans > (int64_t)inputs)
-    return kp_node_error(infer, "attribute 'num_scan_inputs' is %lld; expected 1 to %u", (long long)scans, inputs);
+    return kp_node_error(infer, "attribute 'num_scan_inputs' is %lld; expected 1 to %u",
+                         (long long)scans, inputs);
   *out_scans = (uint32_t)scans;
   *out_states = inputs - (uint32_t)scans;
-  if (body->input_count != inputs || body->output_count < *out_states || body->output_count < infer->node->output_count)
-    return kp_node_error(infer, "the body takes %u values and gives %u; the node has %u and %u", body->input_count, body->output_count,
-                         inputs, infer->node->output_count);
+  if (body->input_count != inputs || body->output_count < *out_states ||
+      body->output_count < infer->node->output_count)
+    return kp_node_error(infer, "the body takes %u values and gives %u; the node has %u and %u",
+                         body->input_count, body->output_count, inputs, infer->node->output_count);
   return NULL;
 }
 
@@ -332,8 +364,8 @@ static kp_status* sequence_map(kp_infer* infer) {
   KP_PASS(need_body(infer, "body", &body));
   const uint32_t inputs = infer->node->input_count;
   if (body->input_count != inputs || body->output_count < infer->node->output_count)
-    return kp_node_error(infer, "the body takes %u values and gives %u; the node has %u and %u", body->input_count, body->output_count,
-                         inputs, infer->node->output_count);
+    return kp_node_error(infer, "the body takes %u values and gives %u; the node has %u and %u",
+                         body->input_count, body->output_count, inputs, infer->node->output_count);
   kp_type* types = kp_arena_new_array(infer->arena, kp_type, inputs ? inputs : 1);
   if (!types) return KP_ERROR(OUT_OF_MEMORY, "types of a body");
   for (uint32_t i = 0; i < inputs; ++i) {
@@ -344,11 +376,13 @@ static kp_status* sequence_map(kp_infer* infer) {
   KP_PASS(kp_infer_body(infer, body, types, NULL, inputs));
   for (uint32_t o = 0; o < infer->node->output_count; ++o) {
     const kp_type* type = body_output(body, o);
-    KP_PASS(kp_out_container(infer, o, KAPELL_KIND_SEQUENCE, KAPELL_UNDEFINED, type->kind == KAPELL_KIND_NONE ? NULL : type));
+    KP_PASS(kp_out_container(infer, o, KAPELL_KIND_SEQUENCE, KAPELL_UNDEFINED,
+                             type->kind == KAPELL_KIND_NONE ? NULL : type));
   }
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_control[] = {
     {"", "If", 1, if_op, 0, KP_INFER_DYNAMIC},
     {"", "Loop", 1, loop, 0, KP_INFER_DYNAMIC},
@@ -357,3 +391,4 @@ const kp_infer_rule kp_infer_rules_control[] = {
     {"", "SequenceMap", 17, sequence_map, 0, KP_INFER_DYNAMIC},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -17,15 +17,18 @@ static const kapell_value* small_or_null(const kapell_value* value) {
 }
 
 static const kapell_value* small_constant(const kp_infer* infer, uint32_t i) {
-  return infer->constants && i < infer->node->input_count ? small_or_null(infer->constants[i]) : NULL;
+  return infer->constants && i < infer->node->input_count ? small_or_null(infer->constants[i])
+                                                          : NULL;
 }
 
 bool kp_data_is_float(kapell_type type) {
-  return type == KAPELL_FLOAT || type == KAPELL_DOUBLE || type == KAPELL_FLOAT16 || type == KAPELL_BFLOAT16;
+  return type == KAPELL_FLOAT || type == KAPELL_DOUBLE || type == KAPELL_FLOAT16 ||
+         type == KAPELL_BFLOAT16;
 }
 
 bool kp_data_is_int(kapell_type type) {
-  return (type >= KAPELL_UINT8 && type <= KAPELL_INT64) || type == KAPELL_UINT32 || type == KAPELL_UINT64 || type == KAPELL_BOOL;
+  return (type >= KAPELL_UINT8 && type <= KAPELL_INT64) || type == KAPELL_UINT32 ||
+         type == KAPELL_UINT64 || type == KAPELL_BOOL;
 }
 
 bool kp_data_at_least(const kp_infer* infer, kp_expr e, int64_t minimum) {
@@ -43,12 +46,12 @@ bool kp_data_untold(kp_infer* infer, kp_expr* out) {
 static bool read_int(const kapell_value* value, size_t k, int64_t* out) {
   const uint8_t* base = value->data;
   switch (value->type) {
-#define READ(TYPE, c_type)                                \
-  case KAPELL_##TYPE: {                                   \
-    c_type x;                                             \
+#define READ(TYPE, c_type)                                 \
+  case KAPELL_##TYPE: {                                    \
+    c_type x;                                              \
     memcpy(&x, base + k * sizeof(c_type), sizeof(c_type)); \
-    *out = (int64_t)x;                                    \
-    return true;                                          \
+    *out = (int64_t)x;                                     \
+    return true;                                           \
   }
     READ(INT64, int64_t)
     READ(INT32, int32_t)
@@ -58,14 +61,17 @@ static bool read_int(const kapell_value* value, size_t k, int64_t* out) {
     READ(UINT16, uint16_t)
     READ(UINT32, uint32_t)
 #undef READ
-    case KAPELL_BOOL: *out = base[k] != 0; return true;
+    case KAPELL_BOOL:
+      *out = base[k] != 0;
+      return true;
     case KAPELL_UINT64: {
       uint64_t x;
       memcpy(&x, base + k * sizeof x, sizeof x);
       *out = x > INT64_MAX ? INT64_MAX : (int64_t)x;
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -97,9 +103,11 @@ bool kp_data_whole(double x, kp_expr* out) {
 
 bool kp_value_number(const kapell_value* value, int64_t* out_whole, double* out_real) {
   *out_whole = 0;
-  if (value->kind != KAPELL_KIND_TENSOR || value->memory || kp_value_count(value) == 0) return false;
+  if (value->kind != KAPELL_KIND_TENSOR || value->memory || kp_value_count(value) == 0)
+    return false;
   if (kp_data_is_int(value->type)) read_int(value, 0, out_whole);
-  return (kp_data_is_int(value->type) || kp_data_is_float(value->type)) && read_double(value, 0, out_real);
+  return (kp_data_is_int(value->type) || kp_data_is_float(value->type)) &&
+         read_double(value, 0, out_real);
 }
 
 static bool ints_of_constant(kp_infer* infer, const kapell_value* value, kp_ints* out) {
@@ -118,7 +126,10 @@ static bool ints_of_constant(kp_infer* infer, const kapell_value* value, kp_ints
   if (!elements) return false;
   for (size_t k = 0; k < count; ++k) {
     double x;
-    if (kp_data_is_float(value->type) ? !(read_double(value, k, &x) && kp_data_whole(x, &elements[k])) : !read_int(value, k, &elements[k])) return false;
+    if (kp_data_is_float(value->type)
+            ? !(read_double(value, k, &x) && kp_data_whole(x, &elements[k]))
+            : !read_int(value, k, &elements[k]))
+      return false;
     if (elements[k] < KP_SYMBOL_LIMIT) elements[k] = KP_SYMBOL_LIMIT;
   }
   *out = (kp_ints){elements, (uint32_t)count};
@@ -131,7 +142,9 @@ static const kp_known* known_of(const kp_infer* infer, uint32_t i) {
   return known->elements || known->floats ? known : NULL;
 }
 
-bool kp_in_has_data(const kp_infer* infer, uint32_t i) { return known_of(infer, i) || small_constant(infer, i); }
+bool kp_in_has_data(const kp_infer* infer, uint32_t i) {
+  return known_of(infer, i) || small_constant(infer, i);
+}
 
 bool kp_in_ints(kp_infer* infer, uint32_t i, kp_ints* out) {
   *out = (kp_ints){0};
@@ -200,7 +213,9 @@ int64_t kp_type_small_count(const kp_type* type) {
   if (!type || type->kind != KAPELL_KIND_TENSOR || type->rank < 0) return -1;
   int64_t count = 1;
   for (int32_t d = 0; d < type->rank; ++d) {
-    if (kp_is_symbol(type->dims[d]) || type->dims[d] < 0 || !kp_mul_i64(count, type->dims[d], &count)) return -1;
+    if (kp_is_symbol(type->dims[d]) || type->dims[d] < 0 ||
+        !kp_mul_i64(count, type->dims[d], &count))
+      return -1;
   }
   return count <= KP_INFER_MAX_DATA ? count : -1;
 }
@@ -241,7 +256,9 @@ void kp_out_data_of(kp_infer* infer, uint32_t o, uint32_t i) {
 }
 
 uint32_t* kp_data_sources(kp_infer* infer, uint32_t o, uint32_t i, int64_t count) {
-  if (!kp_out_wanted(infer, o) || count < 0 || count > KP_INFER_MAX_DATA || !kp_in_has_data(infer, i)) return NULL;
+  if (!kp_out_wanted(infer, o) || count < 0 || count > KP_INFER_MAX_DATA ||
+      !kp_in_has_data(infer, i))
+    return NULL;
   return kp_arena_new_array(infer->arena, uint32_t, count ? (size_t)count : 1);
 }
 
@@ -253,6 +270,7 @@ void kp_data_pick(kp_infer* infer, uint32_t o, uint32_t i, const uint32_t* sourc
     for (uint32_t k = 0; out && k < count; ++k) out[k] = source[k] < ints.n ? ints.v[source[k]] : 0;
   } else if (kp_in_doubles(infer, i, &doubles)) {
     double* out = kp_out_doubles(infer, o, count);
-    for (uint32_t k = 0; out && k < count; ++k) out[k] = source[k] < doubles.n ? doubles.v[source[k]] : 0;
+    for (uint32_t k = 0; out && k < count; ++k)
+      out[k] = source[k] < doubles.n ? doubles.v[source[k]] : 0;
   }
 }

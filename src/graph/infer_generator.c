@@ -10,14 +10,16 @@ static kp_status* constant_tensor(kp_infer* infer, const kapell_value* value) {
   KP_PASS(kp_out_dims(infer, 0, value->type, value->rank, &dims));
   for (int32_t d = 0; d < value->rank; ++d) dims[d] = value->dims[d];
   kp_out_data_of_value(infer, 0, value);
-  if (value->kind == KAPELL_KIND_SPARSE && infer->node->output_count) infer->outputs[0].kind = KAPELL_KIND_SPARSE;
+  if (value->kind == KAPELL_KIND_SPARSE && infer->node->output_count)
+    infer->outputs[0].kind = KAPELL_KIND_SPARSE;
   return NULL;
 }
 
 static kp_status* constant_ints(kp_infer* infer, const int64_t* values, size_t count) {
   KP_PASS(kp_out_vector(infer, 0, KAPELL_INT64, (int64_t)count));
   kp_expr* out = count <= KP_INFER_MAX_DATA ? kp_out_ints(infer, 0, (int64_t)count) : NULL;
-  for (size_t k = 0; out && k < count; ++k) out[k] = infer->symbols && kp_is_symbol(values[k]) ? KP_SYMBOL_LIMIT : values[k];
+  for (size_t k = 0; out && k < count; ++k)
+    out[k] = infer->symbols && kp_is_symbol(values[k]) ? KP_SYMBOL_LIMIT : values[k];
   return NULL;
 }
 
@@ -38,20 +40,29 @@ static kp_status* constant_scalar(kp_infer* infer, kapell_type element, const kp
 }
 
 static kp_status* constant(kp_infer* infer) {
-  static const char* const names[] = {"value", "sparse_value", "value_int", "value_ints", "value_float", "value_floats",
+  static const char* const names[] = {"value",        "sparse_value", "value_int",
+                                      "value_ints",   "value_float",  "value_floats",
                                       "value_string", "value_strings"};
   for (size_t k = 0; k < KP_COUNT_OF(names); ++k) {
     const kp_attr* attr = kp_node_attr(infer->node, names[k]);
     switch (attr ? attr->type : KP_ONNX_ATTR_UNDEFINED) {
       case KP_ONNX_ATTR_TENSOR:
-      case KP_ONNX_ATTR_SPARSE_TENSOR: return constant_tensor(infer, attr->tensor);
-      case KP_ONNX_ATTR_INTS: return constant_ints(infer, attr->ints, attr->count);
-      case KP_ONNX_ATTR_FLOATS: return constant_floats(infer, attr->floats, attr->count);
-      case KP_ONNX_ATTR_STRINGS: return kp_out_vector(infer, 0, KAPELL_STRING, (int64_t)attr->count);
-      case KP_ONNX_ATTR_INT: return constant_scalar(infer, KAPELL_INT64, attr);
-      case KP_ONNX_ATTR_FLOAT: return constant_scalar(infer, KAPELL_FLOAT, attr);
-      case KP_ONNX_ATTR_STRING: return constant_scalar(infer, KAPELL_STRING, attr);
-      default: break;
+      case KP_ONNX_ATTR_SPARSE_TENSOR:
+        return constant_tensor(infer, attr->tensor);
+      case KP_ONNX_ATTR_INTS:
+        return constant_ints(infer, attr->ints, attr->count);
+      case KP_ONNX_ATTR_FLOATS:
+        return constant_floats(infer, attr->floats, attr->count);
+      case KP_ONNX_ATTR_STRINGS:
+        return kp_out_vector(infer, 0, KAPELL_STRING, (int64_t)attr->count);
+      case KP_ONNX_ATTR_INT:
+        return constant_scalar(infer, KAPELL_INT64, attr);
+      case KP_ONNX_ATTR_FLOAT:
+        return constant_scalar(infer, KAPELL_FLOAT, attr);
+      case KP_ONNX_ATTR_STRING:
+        return constant_scalar(infer, KAPELL_STRING, attr);
+      default:
+        break;
     }
   }
   return kp_node_error(infer, "no attribute gives its value");
@@ -63,10 +74,13 @@ static void fill_data(kp_infer* infer, const kapell_value* value) {
   const kapell_type element = value ? value->type : KAPELL_FLOAT;
   double real = 0;
   int64_t whole = 0;
-  if (count < 0 || !(kp_data_is_int(element) || kp_data_is_float(element)) || (value && !kp_value_number(value, &whole, &real))) return;
+  if (count < 0 || !(kp_data_is_int(element) || kp_data_is_float(element)) ||
+      (value && !kp_value_number(value, &whole, &real)))
+    return;
   if (kp_data_is_int(element) || kp_data_whole(real, &whole)) {
     kp_expr* out = kp_out_ints(infer, 0, count);
-    for (int64_t k = 0; out && k < count; ++k) out[k] = infer->symbols && kp_is_symbol(whole) ? KP_SYMBOL_LIMIT : whole;
+    for (int64_t k = 0; out && k < count; ++k)
+      out[k] = infer->symbols && kp_is_symbol(whole) ? KP_SYMBOL_LIMIT : whole;
   } else {
     double* out = kp_out_doubles(infer, 0, count);
     for (int64_t k = 0; out && k < count; ++k) out[k] = real;
@@ -81,11 +95,13 @@ static kp_status* constant_of_shape(kp_infer* infer) {
   kp_ints shape;
   if (!kp_in_ints(infer, 0, &shape)) {
     const kp_expr rank = kp_in_rank(infer, 0) == 1 ? kp_in_dim(infer, 0, 0) : KP_DIM_UNKNOWN;
-    if (kp_is_number(rank) && rank <= KP_MAX_RANK) return kp_out_fresh(infer, 0, element, (int32_t)rank);
+    if (kp_is_number(rank) && rank <= KP_MAX_RANK)
+      return kp_out_fresh(infer, 0, element, (int32_t)rank);
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }
-  if (shape.n > KP_MAX_RANK) return kp_in_error(infer, 0, "%u entries; the largest rank is %d", shape.n, KP_MAX_RANK);
+  if (shape.n > KP_MAX_RANK)
+    return kp_in_error(infer, 0, "%u entries; the largest rank is %d", shape.n, KP_MAX_RANK);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, (int32_t)shape.n, &dims));
   for (uint32_t d = 0; d < shape.n; ++d) KP_PASS(kp_dim_of_data(infer, 0, shape.v[d], &dims[d]));
@@ -99,7 +115,9 @@ static kp_status* range_numbers(kp_infer* infer, int64_t start, int64_t limit, i
   int64_t room;
   const bool up = delta > 0;
   if (__builtin_sub_overflow(up ? limit : start, up ? start : limit, &room))
-    return kp_status_at(KP_ERROR(LIMIT, "a range from %lld to %lld", (long long)start, (long long)limit), infer->node->name, infer->node->op, NULL);
+    return kp_status_at(
+        KP_ERROR(LIMIT, "a range from %lld to %lld", (long long)start, (long long)limit),
+        infer->node->name, infer->node->op, NULL);
   const uint64_t step = up ? (uint64_t)delta : 0 - (uint64_t)delta;
   const int64_t count = room > 0 ? (int64_t)(((uint64_t)room - 1) / step + 1) : 0;
   KP_PASS(kp_out_vector(infer, 0, kp_in_element(infer, 0), count));
@@ -112,11 +130,15 @@ static kp_status* range_doubles(kp_infer* infer, double start, double limit, dou
   const kapell_type element = kp_in_element(infer, 0);
   if (delta == 0) return kp_in_error(infer, 2, "0; expected a step");
   const double exact = ceil((limit - start) / delta);
-  if (!(exact < 1e15)) return kp_in_error(infer, 1, "a range from %g to %g by %g", start, limit, delta);
+  if (!(exact < 1e15))
+    return kp_in_error(infer, 1, "a range from %g to %g by %g", start, limit, delta);
   const int64_t count = exact > 0 ? (int64_t)exact : 0;
   KP_PASS(kp_out_vector(infer, 0, element, count));
-  double* out = element == KAPELL_FLOAT || element == KAPELL_DOUBLE ? kp_out_doubles(infer, 0, count) : NULL;
-  for (int64_t k = 0; out && k < count; ++k) out[k] = element == KAPELL_FLOAT ? (double)(float)(start + (double)k * delta) : start + (double)k * delta;
+  double* out =
+      element == KAPELL_FLOAT || element == KAPELL_DOUBLE ? kp_out_doubles(infer, 0, count) : NULL;
+  for (int64_t k = 0; out && k < count; ++k)
+    out[k] = element == KAPELL_FLOAT ? (double)(float)(start + (double)k * delta)
+                                     : start + (double)k * delta;
   return NULL;
 }
 
@@ -127,11 +149,13 @@ kp_status* kp_infer_range(kp_infer* infer) {
   const bool has_delta = kp_in_given(infer, 2);  // com.microsoft's may do without
   kp_expr start, limit, delta = 1;
   kp_doubles real[3] = {[2] = {&one, 1}};
-  if (kp_in_int(infer, 0, &start) && kp_in_int(infer, 1, &limit) && (!has_delta || kp_in_int(infer, 2, &delta)) &&
-      kp_data_is_number(infer, delta)) {
-    if (kp_data_is_number(infer, start) && kp_data_is_number(infer, limit) && kp_data_is_int(element))
+  if (kp_in_int(infer, 0, &start) && kp_in_int(infer, 1, &limit) &&
+      (!has_delta || kp_in_int(infer, 2, &delta)) && kp_data_is_number(infer, delta)) {
+    if (kp_data_is_number(infer, start) && kp_data_is_number(infer, limit) &&
+        kp_data_is_int(element))
       return range_numbers(infer, start, limit, delta);
-    if (delta != 0 && !(kp_data_is_number(infer, start) && kp_data_is_number(infer, limit)) && delta > INT32_MIN) {
+    if (delta != 0 && !(kp_data_is_number(infer, start) && kp_data_is_number(infer, limit)) &&
+        delta > INT32_MIN) {
       const kp_expr room = kp_dim_sub(infer, delta > 0 ? limit : start, delta > 0 ? start : limit);
       kp_expr count = kp_dim_op(infer, KP_EXPR_CEILDIV, room, delta > 0 ? delta : -delta);
       if (!kp_data_at_least(infer, count, 0)) count = kp_dim_op(infer, KP_EXPR_MAX, count, 0);
@@ -139,7 +163,8 @@ kp_status* kp_infer_range(kp_infer* infer) {
     }
   }
   for (uint32_t i = 0; i < (has_delta ? 3u : 2u); ++i) {
-    if (!kp_in_doubles(infer, i, &real[i]) || real[i].n != 1) return kp_out_vector(infer, 0, element, kp_dim_fresh(infer));
+    if (!kp_in_doubles(infer, i, &real[i]) || real[i].n != 1)
+      return kp_out_vector(infer, 0, element, kp_dim_fresh(infer));
   }
   return range_doubles(infer, real[0].v[0], real[1].v[0], real[2].v[0]);
 }
@@ -150,11 +175,14 @@ static kp_status* random_shape(kp_infer* infer) {
   KP_PASS(kp_attr_element(infer, "dtype", KAPELL_FLOAT, &element));
   size_t count;
   const int64_t* shape = kp_node_attr_ints(infer->node, "shape", &count);
-  if (count > KP_MAX_RANK) return kp_node_error(infer, "attribute 'shape' has %zu entries; the largest rank is %d", count, KP_MAX_RANK);
+  if (count > KP_MAX_RANK)
+    return kp_node_error(infer, "attribute 'shape' has %zu entries; the largest rank is %d", count,
+                         KP_MAX_RANK);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, (int32_t)count, &dims));
   for (size_t d = 0; d < count; ++d) {
-    if (shape[d] < 0) return kp_node_error(infer, "attribute 'shape' has %lld at %zu", (long long)shape[d], d);
+    if (shape[d] < 0)
+      return kp_node_error(infer, "attribute 'shape' has %lld at %zu", (long long)shape[d], d);
     dims[d] = shape[d];
   }
   return NULL;
@@ -163,7 +191,8 @@ static kp_status* random_shape(kp_infer* infer) {
 // Shape of the input; element type by attribute, else the input's.
 static kp_status* random_like(kp_infer* infer) {
   kapell_type element = KAPELL_UNDEFINED;
-  if (kp_node_attr(infer->node, "dtype")) KP_PASS(kp_attr_element(infer, "dtype", KAPELL_FLOAT, &element));
+  if (kp_node_attr(infer->node, "dtype"))
+    KP_PASS(kp_attr_element(infer, "dtype", KAPELL_FLOAT, &element));
   kp_out_shape_of(infer, 0, element != KAPELL_UNDEFINED ? element : kp_in_element(infer, 0), 0);
   return NULL;
 }
@@ -178,7 +207,8 @@ static kp_status* multinomial(kp_infer* infer) {
   KP_PASS(kp_attr_element(infer, "dtype", KAPELL_INT32, &element));
   KP_PASS(kp_in_check_rank(infer, 0, 2, 2));
   const int64_t samples = kp_node_attr_i(infer->node, "sample_size", 1);
-  if (samples < 0) return kp_node_error(infer, "attribute 'sample_size' is %lld", (long long)samples);
+  if (samples < 0)
+    return kp_node_error(infer, "attribute 'sample_size' is %lld", (long long)samples);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, 2, &dims));
   dims[0] = kp_in_rank(infer, 0) == 2 ? kp_in_dim(infer, 0, 0) : kp_dim_fresh(infer);
@@ -213,6 +243,7 @@ static kp_status* mel_weight_matrix(kp_infer* infer) {
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_generator[] = {
     {"", "Constant", 1, constant, 0, KP_INFER_FROM_DATA},
     {"", "ConstantOfShape", 9, constant_of_shape, 1u << 0, KP_INFER_FROM_DATA},
@@ -230,3 +261,4 @@ const kp_infer_rule kp_infer_rules_generator[] = {
     {"", "MelWeightMatrix", 17, mel_weight_matrix, 1u << 0 | 1u << 1, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -53,10 +53,11 @@ static kp_status* bit_cast(kp_infer* infer) {
   kapell_type to;
   KP_PASS(kp_attr_element(infer, "to", KAPELL_UNDEFINED, &to));
   const kapell_type from = kp_in_element(infer, 0);
-  if (kp_type_bits(to) == 0) return kp_node_error(infer, "attribute 'to' is %s, which has no bits", kp_type_name(to));
+  if (kp_type_bits(to) == 0)
+    return kp_node_error(infer, "attribute 'to' is %s, which has no bits", kp_type_name(to));
   if (from != KAPELL_UNDEFINED && kp_type_bits(from) != kp_type_bits(to))
-    return kp_in_error(infer, 0, "%s has %u bits; expected the %u of %s ('to')", kp_type_name(from), kp_type_bits(from),
-                       kp_type_bits(to), kp_type_name(to));
+    return kp_in_error(infer, 0, "%s has %u bits; expected the %u of %s ('to')", kp_type_name(from),
+                       kp_type_bits(from), kp_type_bits(to), kp_type_name(to));
   kp_out_shape_of(infer, 0, to, 0);
   return NULL;
 }
@@ -64,7 +65,8 @@ static kp_status* bit_cast(kp_infer* infer) {
 static kp_status* clip(kp_infer* infer) {
   KP_PASS(kp_infer_same(infer));
   for (uint32_t i = 1; i < 3; ++i) {
-    if (kp_in_given(infer, i) && kp_in_rank(infer, i) > 1) return kp_in_error(infer, i, "rank %d; expected a scalar", kp_in_rank(infer, i));
+    if (kp_in_given(infer, i) && kp_in_rank(infer, i) > 1)
+      return kp_in_error(infer, i, "rank %d; expected a scalar", kp_in_rank(infer, i));
   }
   // Limits that are attributes (before opset 11) are floats, which shape arithmetic does not use.
   kp_data_step steps[2];
@@ -112,13 +114,16 @@ static kp_status* legacy_shape(kp_infer* infer, kapell_type element) {
   const int32_t a = kp_in_rank(infer, 0), b = kp_in_rank(infer, 1);
   if (a < 0 || b < 0) return NULL;
   const bool broadcasts = kp_node_attr_i(infer->node, "broadcast", 0) != 0;
-  if (!broadcasts && a != b) return kp_in_error(infer, 1, "rank %d; expected %d (attribute 'broadcast' is not set)", b, a);
+  if (!broadcasts && a != b)
+    return kp_in_error(infer, 1, "rank %d; expected %d (attribute 'broadcast' is not set)", b, a);
   if (b > a) return kp_in_error(infer, 1, "rank %d; expected at most %d", b, a);
   const bool has_axis = broadcasts && kp_node_attr(infer->node, "axis") != NULL;
   int64_t axis = has_axis ? kp_node_attr_i(infer->node, "axis", 0) : a - b;
   if (axis < 0) axis += a;
   if (axis < 0 || axis + b > a)
-    return kp_node_error(infer, "attribute 'axis' is %lld; B of rank %d does not fit there into rank %d", (long long)axis, b, a);
+    return kp_node_error(infer,
+                         "attribute 'axis' is %lld; B of rank %d does not fit there into rank %d",
+                         (long long)axis, b, a);
   for (int32_t d = 0; d < b; ++d) {
     const kp_expr expected = kp_in_dim(infer, 0, (int32_t)axis + d);
     if (kp_in_dim(infer, 1, d) == 1 && broadcasts) continue;
@@ -135,13 +140,17 @@ static kp_status* binary(kp_infer* infer, kapell_type element, kp_data_op op) {
   kp_data_binary(infer, op);
   return NULL;
 }
-static kp_status* arithmetic(kp_infer* infer, kp_data_op op) { return binary(infer, element_of_any(infer), op); }
+static kp_status* arithmetic(kp_infer* infer, kp_data_op op) {
+  return binary(infer, element_of_any(infer), op);
+}
 static kp_status* truth(kp_infer* infer, kp_data_op op) { return binary(infer, KAPELL_BOOL, op); }
 static kp_status* add(kp_infer* infer) { return arithmetic(infer, KP_DATA_ADD); }
 static kp_status* sub(kp_infer* infer) { return arithmetic(infer, KP_DATA_SUB); }
 static kp_status* mul(kp_infer* infer) { return arithmetic(infer, KP_DATA_MUL); }
 static kp_status* divide(kp_infer* infer) { return arithmetic(infer, KP_DATA_DIV); }
-static kp_status* power(kp_infer* infer) { return binary(infer, kp_in_element(infer, 0), KP_DATA_POW); }
+static kp_status* power(kp_infer* infer) {
+  return binary(infer, kp_in_element(infer, 0), KP_DATA_POW);
+}
 static kp_status* modulo(kp_infer* infer) {
   return arithmetic(infer, kp_node_attr_i(infer->node, "fmod", 0) ? KP_DATA_FMOD : KP_DATA_MOD);
 }
@@ -153,7 +162,9 @@ static kp_status* greater_equal(kp_infer* infer) { return truth(infer, KP_DATA_G
 static kp_status* and_of(kp_infer* infer) { return truth(infer, KP_DATA_AND); }
 static kp_status* or_of(kp_infer* infer) { return truth(infer, KP_DATA_OR); }
 static kp_status* xor_of(kp_infer* infer) { return truth(infer, KP_DATA_XOR); }
-kp_status* kp_infer_broadcast2(kp_infer* infer) { return broadcast(infer, 2, element_of_any(infer)); }
+kp_status* kp_infer_broadcast2(kp_infer* infer) {
+  return broadcast(infer, 2, element_of_any(infer));
+}
 
 static kp_status* variadic(kp_infer* infer) {
   const kapell_type element = element_of_any(infer);
@@ -162,7 +173,8 @@ static kp_status* variadic(kp_infer* infer) {
   const int32_t rank = kp_in_rank(infer, 0);
   for (uint32_t i = 1; rank >= 0 && i < infer->node->input_count; ++i) {
     KP_PASS(kp_in_check_rank(infer, i, rank, rank));
-    for (int32_t d = 0; d < kp_in_rank(infer, i); ++d) KP_PASS(kp_in_check_dim(infer, i, d, kp_in_dim(infer, 0, d), "the first input's"));
+    for (int32_t d = 0; d < kp_in_rank(infer, i); ++d)
+      KP_PASS(kp_in_check_dim(infer, i, d, kp_in_dim(infer, 0, d), "the first input's"));
   }
   return NULL;
 }
@@ -187,9 +199,11 @@ static kp_status* prelu(kp_infer* infer) {
   KP_PASS(kp_infer_same(infer));
   const kp_type *x = kp_in_tensor(infer, 0), *slope = kp_in_tensor(infer, 1);
   if (infer->node->version < 7 || !x || !slope || x->rank < 0 || slope->rank < 0) return NULL;
-  if (slope->rank > x->rank) return kp_in_error(infer, 1, "rank %d; expected at most %d, X's", slope->rank, x->rank);
+  if (slope->rank > x->rank)
+    return kp_in_error(infer, 1, "rank %d; expected at most %d, X's", slope->rank, x->rank);
   for (int32_t d = 1; d <= slope->rank; ++d) {
-    if (kp_in_dim(infer, 1, -d) != 1) KP_PASS(kp_in_check_dim(infer, 1, -d, kp_in_dim(infer, 0, -d), "1 or the dim of X"));
+    if (kp_in_dim(infer, 1, -d) != 1)
+      KP_PASS(kp_in_check_dim(infer, 1, -d, kp_in_dim(infer, 0, -d), "1 or the dim of X"));
   }
   return NULL;
 }
@@ -208,25 +222,32 @@ static kp_status* swiglu(kp_infer* infer) {
   return NULL;
 }
 
+// clang-format off
 #define SAME(op, since) {"", op, since, kp_infer_same, 0, 0}
+#define RULE(op, since, fn) {"", op, since, fn, 0, 0}
+#define DATA(op, since, fn) {"", op, since, fn, 0, KP_INFER_FROM_DATA}
 const kp_infer_rule kp_infer_rules_math[] = {
-    SAME("Acos", 7), SAME("Acosh", 9), SAME("Asin", 7), SAME("Asinh", 9), SAME("Atan", 7), SAME("Atanh", 9),
-    SAME("BitwiseNot", 18), SAME("Celu", 12), SAME("Cos", 7), SAME("Cosh", 9), SAME("Elu", 1), SAME("Erf", 9), SAME("Exp", 1),
-    SAME("Gelu", 20), SAME("HardSigmoid", 1), SAME("HardSwish", 14), SAME("LeakyRelu", 1), SAME("Log", 1), SAME("Mish", 18),
-    SAME("Selu", 1), SAME("Shrink", 9), SAME("Sigmoid", 1), SAME("Sin", 7), SAME("Sinh", 9), SAME("Softplus", 1),
-    SAME("Softsign", 1), SAME("Swish", 24), SAME("Tan", 7), SAME("Tanh", 1), SAME("ThresholdedRelu", 1),
-    {"", "Reciprocal", 1, reciprocal, 0, KP_INFER_FROM_DATA},
-    {"", "Abs", 1, absolute, 0, KP_INFER_FROM_DATA}, {"", "Ceil", 1, ceiling, 0, KP_INFER_FROM_DATA}, {"", "Floor", 1, floor_of, 0, KP_INFER_FROM_DATA}, {"", "Neg", 1, neg, 0, KP_INFER_FROM_DATA},
-    {"", "Not", 1, not_of, 0, KP_INFER_FROM_DATA}, {"", "Relu", 1, relu, 0, KP_INFER_FROM_DATA}, {"", "Round", 11, round_of, 0, KP_INFER_FROM_DATA}, {"", "Sign", 9, sign, 0, KP_INFER_FROM_DATA},
-    {"", "Sqrt", 1, sqrt_of, 0, KP_INFER_FROM_DATA}, {"", "IsInf", 10, same_as_bool, 0, 0}, {"", "IsNaN", 9, same_as_bool, 0, 0},
-    {"", "Cast", 1, cast, 0, KP_INFER_FROM_DATA}, {"", "CastLike", 15, cast_like, 0, KP_INFER_FROM_DATA}, {"", "BitCast", 26, bit_cast, 0, 0}, {"", "Clip", 1, clip, 0, KP_INFER_FROM_DATA},
-    {"", "CumSum", 11, cumulative, 0, 0}, {"", "CumProd", 26, cumulative, 0, 0},
-    {"", "Add", 1, add, 0, KP_INFER_FROM_DATA}, {"", "Sub", 1, sub, 0, KP_INFER_FROM_DATA}, {"", "Mul", 1, mul, 0, KP_INFER_FROM_DATA}, {"", "Div", 1, divide, 0, KP_INFER_FROM_DATA}, {"", "Pow", 1, power, 0, KP_INFER_FROM_DATA},
-    {"", "Mod", 10, modulo, 0, KP_INFER_FROM_DATA}, {"", "And", 1, and_of, 0, KP_INFER_FROM_DATA}, {"", "Or", 1, or_of, 0, KP_INFER_FROM_DATA}, {"", "Xor", 1, xor_of, 0, KP_INFER_FROM_DATA},
-    {"", "Equal", 1, equal, 0, KP_INFER_FROM_DATA}, {"", "Less", 1, less, 0, KP_INFER_FROM_DATA}, {"", "Greater", 1, greater, 0, KP_INFER_FROM_DATA}, {"", "LessOrEqual", 12, less_equal, 0, KP_INFER_FROM_DATA},
-    {"", "GreaterOrEqual", 12, greater_equal, 0, KP_INFER_FROM_DATA}, {"", "BitShift", 11, kp_infer_broadcast2, 0, 0}, {"", "BitwiseAnd", 18, kp_infer_broadcast2, 0, 0},
-    {"", "BitwiseOr", 18, kp_infer_broadcast2, 0, 0}, {"", "BitwiseXor", 18, kp_infer_broadcast2, 0, 0}, {"", "Sum", 1, sum, 0, KP_INFER_FROM_DATA}, {"", "Mean", 1, variadic, 0, 0},
-    {"", "Min", 1, minimum, 0, KP_INFER_FROM_DATA}, {"", "Max", 1, maximum, 0, KP_INFER_FROM_DATA}, {"", "Where", 9, where, 0, KP_INFER_FROM_DATA}, {"", "PRelu", 1, prelu, 0, 0},
-    {"", "SwiGLU", 28, swiglu, 0, 0},
+    SAME("Acos", 7), SAME("Acosh", 9), SAME("Asin", 7), SAME("Asinh", 9), SAME("Atan", 7),
+    SAME("Atanh", 9), SAME("BitwiseNot", 18), SAME("Celu", 12), SAME("Cos", 7), SAME("Cosh", 9),
+    SAME("Elu", 1), SAME("Erf", 9), SAME("Exp", 1), SAME("Gelu", 20), SAME("HardSigmoid", 1),
+    SAME("HardSwish", 14), SAME("LeakyRelu", 1), SAME("Log", 1), SAME("Mish", 18), SAME("Selu", 1),
+    SAME("Shrink", 9), SAME("Sigmoid", 1), SAME("Sin", 7), SAME("Sinh", 9), SAME("Softplus", 1),
+    SAME("Softsign", 1), SAME("Swish", 24), SAME("Tan", 7), SAME("Tanh", 1),
+    SAME("ThresholdedRelu", 1), DATA("Reciprocal", 1, reciprocal), DATA("Abs", 1, absolute),
+    DATA("Ceil", 1, ceiling), DATA("Floor", 1, floor_of), DATA("Neg", 1, neg),
+    DATA("Not", 1, not_of), DATA("Relu", 1, relu), DATA("Round", 11, round_of),
+    DATA("Sign", 9, sign), DATA("Sqrt", 1, sqrt_of), RULE("IsInf", 10, same_as_bool),
+    RULE("IsNaN", 9, same_as_bool), DATA("Cast", 1, cast), DATA("CastLike", 15, cast_like),
+    RULE("BitCast", 26, bit_cast), DATA("Clip", 1, clip), RULE("CumSum", 11, cumulative),
+    RULE("CumProd", 26, cumulative), DATA("Add", 1, add), DATA("Sub", 1, sub), DATA("Mul", 1, mul),
+    DATA("Div", 1, divide), DATA("Pow", 1, power), DATA("Mod", 10, modulo), DATA("And", 1, and_of),
+    DATA("Or", 1, or_of), DATA("Xor", 1, xor_of), DATA("Equal", 1, equal), DATA("Less", 1, less),
+    DATA("Greater", 1, greater), DATA("LessOrEqual", 12, less_equal),
+    DATA("GreaterOrEqual", 12, greater_equal), RULE("BitShift", 11, kp_infer_broadcast2),
+    RULE("BitwiseAnd", 18, kp_infer_broadcast2), RULE("BitwiseOr", 18, kp_infer_broadcast2),
+    RULE("BitwiseXor", 18, kp_infer_broadcast2), DATA("Sum", 1, sum), RULE("Mean", 1, variadic),
+    DATA("Min", 1, minimum), DATA("Max", 1, maximum), DATA("Where", 9, where),
+    RULE("PRelu", 1, prelu), RULE("SwiGLU", 28, swiglu),
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

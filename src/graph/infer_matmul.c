@@ -2,11 +2,13 @@
 #include "graph/infer_rule.h"
 
 // --- MatMul -----------------------------------------------------------------------------------------------------------
-static kp_status* product(kp_infer* infer, uint32_t a, const kp_type* left, uint32_t b, const kp_type* right, kapell_type element) {
+static kp_status* product(kp_infer* infer, uint32_t a, const kp_type* left, uint32_t b,
+                          const kp_type* right, kapell_type element) {
   const int32_t rank_a = left->rank, rank_b = right->rank;
   const kp_expr inner = left->dims[rank_a - 1], rows = right->dims[rank_b == 1 ? 0 : rank_b - 2];
   if (kp_dim_differ(inner, rows))
-    return kp_in_error(infer, b, "%lld rows; expected %lld, the columns of the left matrix", (long long)rows, (long long)inner);
+    return kp_in_error(infer, b, "%lld rows; expected %lld, the columns of the left matrix",
+                       (long long)rows, (long long)inner);
   const int32_t batch_a = rank_a > 2 ? rank_a - 2 : 0, batch_b = rank_b > 2 ? rank_b - 2 : 0;
   const int32_t batch = batch_a > batch_b ? batch_a : batch_b;
   kp_expr* dims;
@@ -23,7 +25,8 @@ static kp_status* product(kp_infer* infer, uint32_t a, const kp_type* left, uint
 kp_status* kp_infer_matmul(kp_infer* infer, uint32_t a, uint32_t b, kapell_type element) {
   KP_PASS(kp_in_check_rank(infer, a, 1, -1));
   KP_PASS(kp_in_check_rank(infer, b, 1, -1));
-  if (kp_in_rank(infer, a) >= 0 && kp_in_rank(infer, b) >= 0) return product(infer, a, infer->inputs[a], b, infer->inputs[b], element);
+  if (kp_in_rank(infer, a) >= 0 && kp_in_rank(infer, b) >= 0)
+    return product(infer, a, infer->inputs[a], b, infer->inputs[b], element);
   kp_out_any_rank(infer, 0, element);
   return NULL;
 }
@@ -57,8 +60,10 @@ kp_status* kp_infer_fused_matmul(kp_infer* infer) {
   kp_expr left_dims[KP_MAX_RANK], right_dims[KP_MAX_RANK];
   kp_type left, right;
   const kp_node* node = infer->node;
-  transposed(infer->inputs[0], kp_node_attr_i(node, "transBatchA", 0) != 0, kp_node_attr_i(node, "transA", 0) != 0, left_dims, &left);
-  transposed(infer->inputs[1], kp_node_attr_i(node, "transBatchB", 0) != 0, kp_node_attr_i(node, "transB", 0) != 0, right_dims, &right);
+  transposed(infer->inputs[0], kp_node_attr_i(node, "transBatchA", 0) != 0,
+             kp_node_attr_i(node, "transA", 0) != 0, left_dims, &left);
+  transposed(infer->inputs[1], kp_node_attr_i(node, "transBatchB", 0) != 0,
+             kp_node_attr_i(node, "transB", 0) != 0, right_dims, &right);
   return product(infer, 0, &left, 1, &right, element);
 }
 
@@ -67,14 +72,19 @@ static kp_status* matmul(kp_infer* infer) {
   return kp_infer_matmul(infer, 0, 1, a != KAPELL_UNDEFINED ? a : kp_in_element(infer, 1));
 }
 
-static kp_status* matmul_integer(kp_infer* infer) { return kp_infer_matmul(infer, 0, 1, KAPELL_INT32); }
+static kp_status* matmul_integer(kp_infer* infer) {
+  return kp_infer_matmul(infer, 0, 1, KAPELL_INT32);
+}
 
 kp_status* kp_infer_gemm(kp_infer* infer, uint32_t a, uint32_t b, uint32_t c, kapell_type element) {
   KP_PASS(kp_in_check_rank(infer, a, 2, 2));
   KP_PASS(kp_in_check_rank(infer, b, 2, 2));
-  const int32_t trans_a = kp_node_attr_i(infer->node, "transA", 0) != 0, trans_b = kp_node_attr_i(infer->node, "transB", 0) != 0;
+  const int32_t trans_a = kp_node_attr_i(infer->node, "transA", 0) != 0,
+                trans_b = kp_node_attr_i(infer->node, "transB", 0) != 0;
   const bool know_a = kp_in_rank(infer, a) == 2, know_b = kp_in_rank(infer, b) == 2;
-  if (know_a && know_b) KP_PASS(kp_in_check_dim(infer, b, trans_b, kp_in_dim(infer, a, 1 - trans_a), "the columns of A"));
+  if (know_a && know_b)
+    KP_PASS(
+        kp_in_check_dim(infer, b, trans_b, kp_in_dim(infer, a, 1 - trans_a), "the columns of A"));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, 2, &dims));
   dims[0] = know_a ? kp_in_dim(infer, a, trans_a) : kp_dim_fresh(infer);
@@ -83,20 +93,23 @@ kp_status* kp_infer_gemm(kp_infer* infer, uint32_t a, uint32_t b, uint32_t c, ka
   if (rank_c < 0) return NULL;
   KP_PASS(kp_in_check_rank(infer, c, 0, 2));
   for (int32_t d = 1; d <= rank_c; ++d) {
-    if (kp_in_dim(infer, c, -d) != 1) KP_PASS(kp_in_check_dim(infer, c, rank_c - d, dims[2 - d], "1 or the dim of the product"));
+    if (kp_in_dim(infer, c, -d) != 1)
+      KP_PASS(kp_in_check_dim(infer, c, rank_c - d, dims[2 - d], "1 or the dim of the product"));
   }
   return NULL;
 }
-static kp_status* gemm(kp_infer* infer) { return kp_infer_gemm(infer, 0, 1, 2, kp_in_element(infer, 0)); }
+static kp_status* gemm(kp_infer* infer) {
+  return kp_infer_gemm(infer, 0, 1, 2, kp_in_element(infer, 0));
+}
 
 // --- Einsum -----------------------------------------------------------------------------------------------------------
 #define LABELS 52  // A-Z, a-z, in ASCII order
 
 typedef struct einsum_state {
-  kp_expr dims[LABELS];        // 0 times seen: not set
+  kp_expr dims[LABELS];  // 0 times seen: not set
   uint32_t seen[LABELS];
   kp_expr ellipsis[KP_MAX_RANK];
-  int32_t ellipsis_rank;       // -1: no ellipsis so far
+  int32_t ellipsis_rank;  // -1: no ellipsis so far
 } einsum_state;
 
 static int32_t label_of(char c) {
@@ -127,17 +140,20 @@ static kp_status* merge_dim(kp_infer* infer, uint32_t i, int32_t axis, kp_expr* 
   return kp_broadcast_into(infer, i, infer->inputs[i]->dims + axis, 1, have, 1);
 }
 
-static kp_status* read_ellipsis(kp_infer* infer, einsum_state* state, uint32_t i, int32_t axis, int32_t count) {
+static kp_status* read_ellipsis(kp_infer* infer, einsum_state* state, uint32_t i, int32_t axis,
+                                int32_t count) {
   if (state->ellipsis_rank < 0) {
     state->ellipsis_rank = count;
     for (int32_t d = 0; d < count; ++d) state->ellipsis[d] = 1;
   }
   if (count > state->ellipsis_rank) {  // numpy aligns them at the right
-    memmove(state->ellipsis + (count - state->ellipsis_rank), state->ellipsis, sizeof(kp_expr) * (size_t)state->ellipsis_rank);
+    memmove(state->ellipsis + (count - state->ellipsis_rank), state->ellipsis,
+            sizeof(kp_expr) * (size_t)state->ellipsis_rank);
     for (int32_t d = 0; d < count - state->ellipsis_rank; ++d) state->ellipsis[d] = 1;
     state->ellipsis_rank = count;
   }
-  return kp_broadcast_into(infer, i, infer->inputs[i]->dims + axis, count, state->ellipsis, state->ellipsis_rank);
+  return kp_broadcast_into(infer, i, infer->inputs[i]->dims + axis, count, state->ellipsis,
+                           state->ellipsis_rank);
 }
 
 static kp_status* read_term(kp_infer* infer, einsum_state* state, uint32_t i, kp_str term) {
@@ -146,7 +162,8 @@ static kp_status* read_term(kp_infer* infer, einsum_state* state, uint32_t i, kp
     return kp_node_error(infer, "attribute 'equation': malformed term '%.*s'", KP_STR_ARG(term));
   const int32_t rank = kp_in_rank(infer, i);
   if (rank < labels || (dots < 0 && rank != labels))
-    return kp_in_error(infer, i, "rank %d; expected %d for the term '%.*s'", rank, labels, KP_STR_ARG(term));
+    return kp_in_error(infer, i, "rank %d; expected %d for the term '%.*s'", rank, labels,
+                       KP_STR_ARG(term));
   int32_t axis = 0;
   for (size_t k = 0; k < term.length; ++k) {
     const int32_t label = label_of(term.data[k]);
@@ -162,7 +179,8 @@ static kp_status* read_term(kp_infer* infer, einsum_state* state, uint32_t i, kp
   return NULL;
 }
 
-static kp_status* write_explicit(kp_infer* infer, const einsum_state* state, kp_str right, kapell_type element) {
+static kp_status* write_explicit(kp_infer* infer, const einsum_state* state, kp_str right,
+                                 kapell_type element) {
   int32_t labels, dots;
   if (!scan_term(right, &labels, &dots))
     return kp_node_error(infer, "attribute 'equation': malformed result '%.*s'", KP_STR_ARG(right));
@@ -176,7 +194,9 @@ static kp_status* write_explicit(kp_infer* infer, const einsum_state* state, kp_
       for (int32_t d = 0; d < inner; ++d) dims[axis++] = state->ellipsis[d];
       k += 2;
     } else if (label >= 0) {
-      if (!state->seen[label]) return kp_node_error(infer, "attribute 'equation': '%c' of the result is in no term", right.data[k]);
+      if (!state->seen[label])
+        return kp_node_error(infer, "attribute 'equation': '%c' of the result is in no term",
+                             right.data[k]);
       dims[axis++] = state->dims[label];
     }
   }
@@ -214,14 +234,17 @@ static kp_status* einsum(kp_infer* infer) {
   for (size_t start = 0, k = 0; k <= left; ++k) {
     if (k < left && equation.data[k] != ',') continue;
     if (operand >= infer->node->input_count)
-      return kp_node_error(infer, "attribute 'equation' has more terms than the %u inputs", infer->node->input_count);
+      return kp_node_error(infer, "attribute 'equation' has more terms than the %u inputs",
+                           infer->node->input_count);
     KP_PASS(read_term(infer, &state, operand++, (kp_str){equation.data + start, k - start}));
     start = k + 1;
   }
   if (operand != infer->node->input_count)
-    return kp_node_error(infer, "attribute 'equation' has %u terms for %u inputs", operand, infer->node->input_count);
+    return kp_node_error(infer, "attribute 'equation' has %u terms for %u inputs", operand,
+                         infer->node->input_count);
   if (left == equation.length) return write_implicit(infer, &state, element);
-  return write_explicit(infer, &state, (kp_str){equation.data + left + 2, equation.length - left - 2}, element);
+  return write_explicit(infer, &state,
+                        (kp_str){equation.data + left + 2, equation.length - left - 2}, element);
 }
 
 static kp_status* det(kp_infer* infer) {
@@ -237,8 +260,10 @@ static kp_status* det(kp_infer* infer) {
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_matmul[] = {
     {"", "MatMul", 1, matmul, 0, 0}, {"", "MatMulInteger", 10, matmul_integer, 0, 0}, {"", "Gemm", 1, gemm, 0, 0},
     {"", "Einsum", 12, einsum, 0, 0}, {"", "Det", 11, det, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -3,18 +3,25 @@
 #include "graph/infer_quant.h"
 
 // --- fused products -----------------------------------------------------------------------------------------------------
-static kp_status* fused_gemm(kp_infer* infer) { return kp_infer_gemm(infer, 0, 1, 2, kp_in_element(infer, 0)); }
+static kp_status* fused_gemm(kp_infer* infer) {
+  return kp_infer_gemm(infer, 0, 1, 2, kp_in_element(infer, 0));
+}
 
 static kp_status* qgemm(kp_infer* infer) {
   const kapell_type zero = kp_in_element(infer, 8);
   return kp_infer_gemm(infer, 0, 3, 6, kp_in_given(infer, 8) ? zero : kp_in_element(infer, 1));
 }
 
-static kp_status* matmul_integer_to_float(kp_infer* infer) { return kp_infer_matmul(infer, 0, 1, kp_in_element(infer, 2)); }
-static kp_status* dynamic_quantize_matmul(kp_infer* infer) { return kp_infer_matmul(infer, 0, 1, kp_in_element(infer, 0)); }
+static kp_status* matmul_integer_to_float(kp_infer* infer) {
+  return kp_infer_matmul(infer, 0, 1, kp_in_element(infer, 2));
+}
+static kp_status* dynamic_quantize_matmul(kp_infer* infer) {
+  return kp_infer_matmul(infer, 0, 1, kp_in_element(infer, 0));
+}
 static kp_status* matmul_integer16(kp_infer* infer) {
   // The result is int32, or uint32 where both sides are unsigned.
-  const bool is_unsigned = kp_in_element(infer, 0) == KAPELL_UINT16 && kp_in_element(infer, 1) == KAPELL_UINT16;
+  const bool is_unsigned =
+      kp_in_element(infer, 0) == KAPELL_UINT16 && kp_in_element(infer, 1) == KAPELL_UINT16;
   return kp_infer_matmul(infer, 0, 1, is_unsigned ? KAPELL_UINT32 : KAPELL_INT32);
 }
 
@@ -23,7 +30,9 @@ static kp_status* packed_product(kp_infer* infer, int64_t rows, int64_t columns)
   const kapell_type element = kp_in_element(infer, 0);
   const int32_t rank = kp_in_rank(infer, 0);
   KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
-  if (rows < 1 || columns < 1) return kp_node_error(infer, "attributes 'K' and 'N' are %lld and %lld", (long long)rows, (long long)columns);
+  if (rows < 1 || columns < 1)
+    return kp_node_error(infer, "attributes 'K' and 'N' are %lld and %lld", (long long)rows,
+                         (long long)columns);
   if (rank < 0) {
     kp_out_any_rank(infer, 0, element);
     return NULL;
@@ -36,11 +45,13 @@ static kp_status* packed_product(kp_infer* infer, int64_t rows, int64_t columns)
   return NULL;
 }
 static kp_status* matmul_nbits(kp_infer* infer) {
-  return packed_product(infer, kp_node_attr_i(infer->node, "K", 0), kp_node_attr_i(infer->node, "N", 0));
+  return packed_product(infer, kp_node_attr_i(infer->node, "K", 0),
+                        kp_node_attr_i(infer->node, "N", 0));
 }
 static kp_status* matmul_bnb4(kp_infer* infer) {
   const int64_t k = kp_node_attr_i(infer->node, "K", 0), n = kp_node_attr_i(infer->node, "N", 0);
-  return kp_node_attr_i(infer->node, "transB", 1) ? packed_product(infer, k, n) : packed_product(infer, n, k);
+  return kp_node_attr_i(infer->node, "transB", 1) ? packed_product(infer, k, n)
+                                                  : packed_product(infer, n, k);
 }
 static kp_status* matmul_fp_q4(kp_infer* infer) {
   kp_ints shape;
@@ -54,7 +65,9 @@ static kp_status* matmul_fp_q4(kp_infer* infer) {
 }
 
 // --- convolutions and poolings, with "channels_last" ----------------------------------------------------------------------
-static kp_status* fused_conv(kp_infer* infer) { return kp_infer_convolution(infer, 0, 1, kp_in_element(infer, 0)); }
+static kp_status* fused_conv(kp_infer* infer) {
+  return kp_infer_convolution(infer, 0, 1, kp_in_element(infer, 0));
+}
 
 // Axis |d| of the spatial ones in a picture of either layout.
 static int32_t spatial_axis(int32_t d, bool last) { return last ? d + 1 : d + 2; }
@@ -81,7 +94,9 @@ static kp_status* pool_in(kp_infer* infer, bool last) {
   return NULL;
 }
 static kp_status* nhwc_max_pool(kp_infer* infer) { return pool_in(infer, true); }
-static kp_status* qlinear_average_pool(kp_infer* infer) { return pool_in(infer, kp_node_attr_i(infer->node, "channels_last", 0) != 0); }
+static kp_status* qlinear_average_pool(kp_infer* infer) {
+  return pool_in(infer, kp_node_attr_i(infer->node, "channels_last", 0) != 0);
+}
 
 static kp_status* qlinear_global_average_pool(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 0);
@@ -94,13 +109,15 @@ static kp_status* qlinear_global_average_pool(kp_infer* infer) {
   }
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
-  for (int32_t d = 0; d < rank; ++d) dims[d] = d == 0 || d == channel_axis(rank, last) ? kp_in_dim(infer, 0, d) : 1;
+  for (int32_t d = 0; d < rank; ++d)
+    dims[d] = d == 0 || d == channel_axis(rank, last) ? kp_in_dim(infer, 0, d) : 1;
   return NULL;
 }
 
 static kp_status* qlinear_conv(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 7);
-  if (!kp_node_attr_i(infer->node, "channels_last", 0)) return kp_infer_convolution(infer, 0, 3, element);
+  if (!kp_node_attr_i(infer->node, "channels_last", 0))
+    return kp_infer_convolution(infer, 0, 3, element);
   const int32_t rank = kp_in_rank(infer, 0);
   KP_PASS(kp_in_check_rank(infer, 0, 3, -1));
   if (rank < 0 || kp_in_rank(infer, 3) < 0) {
@@ -114,12 +131,14 @@ static kp_status* qlinear_conv(kp_infer* infer) {
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   dims[0] = kp_in_dim(infer, 0, 0);
   dims[rank - 1] = kp_in_dim(infer, 3, 0);
-  for (int32_t d = 0; d < rank - 2; ++d) KP_PASS(kp_window_size(infer, &window, 0, d, kp_in_dim(infer, 0, d + 1), &dims[d + 1]));
+  for (int32_t d = 0; d < rank - 2; ++d)
+    KP_PASS(kp_window_size(infer, &window, 0, d, kp_in_dim(infer, 0, d + 1), &dims[d + 1]));
   return NULL;
 }
 
 // --- elementwise ----------------------------------------------------------------------------------------------------------
-static kp_status* broadcast_of(kp_infer* infer, const uint32_t* inputs, uint32_t count, kapell_type element) {
+static kp_status* broadcast_of(kp_infer* infer, const uint32_t* inputs, uint32_t count,
+                               kapell_type element) {
   int32_t rank = 0;
   for (uint32_t k = 0; k < count; ++k) {
     const int32_t have = kp_in_rank(infer, inputs[k]);
@@ -138,11 +157,19 @@ static kp_status* broadcast_of(kp_infer* infer, const uint32_t* inputs, uint32_t
   }
   return NULL;
 }
-static kp_status* qlinear_binary(kp_infer* infer) { return broadcast_of(infer, (const uint32_t[]){0, 3}, 2, kp_in_element(infer, 0)); }
-static kp_status* qlinear_where(kp_infer* infer) { return broadcast_of(infer, (const uint32_t[]){0, 1, 4}, 3, kp_in_element(infer, 1)); }
-static kp_status* mul_integer(kp_infer* infer) { return broadcast_of(infer, (const uint32_t[]){0, 2}, 2, KAPELL_INT32); }
+static kp_status* qlinear_binary(kp_infer* infer) {
+  return broadcast_of(infer, (const uint32_t[]){0, 3}, 2, kp_in_element(infer, 0));
+}
+static kp_status* qlinear_where(kp_infer* infer) {
+  return broadcast_of(infer, (const uint32_t[]){0, 1, 4}, 3, kp_in_element(infer, 1));
+}
+static kp_status* mul_integer(kp_infer* infer) {
+  return broadcast_of(infer, (const uint32_t[]){0, 2}, 2, KAPELL_INT32);
+}
 static kp_status* qlinear_concat(kp_infer* infer) { return kp_infer_concat(infer, 2, 3); }
-static kp_status* qlinear_reduce_mean(kp_infer* infer) { return kp_infer_reduce(infer, -1, kp_in_element(infer, 0)); }
+static kp_status* qlinear_reduce_mean(kp_infer* infer) {
+  return kp_infer_reduce(infer, -1, kp_in_element(infer, 0));
+}
 static kp_status* reduce_sum_integer(kp_infer* infer) {
   const bool is_unsigned = kp_in_element(infer, 0) == KAPELL_UINT8;
   return kp_infer_reduce(infer, -1, is_unsigned ? KAPELL_UINT32 : KAPELL_INT32);
@@ -154,7 +181,8 @@ static kp_status* dropout_with_mask(kp_infer* infer) {
 }
 
 static kp_status* murmur_hash(kp_infer* infer) {
-  kp_out_shape_of(infer, 0, kp_node_attr_i(infer->node, "positive", 1) ? KAPELL_UINT32 : KAPELL_INT32, 0);
+  kp_out_shape_of(infer, 0,
+                  kp_node_attr_i(infer->node, "positive", 1) ? KAPELL_UINT32 : KAPELL_INT32, 0);
   return NULL;
 }
 
@@ -182,7 +210,8 @@ static kp_status* expand_dims(kp_infer* infer) {
   KP_PASS(kp_infer_axis(infer, "axis", at.v[0], rank + 1, &axis));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank + 1, &dims));
-  for (int32_t d = 0; d <= rank; ++d) dims[d] = d == axis ? 1 : kp_in_dim(infer, 0, d < axis ? d : d - 1);
+  for (int32_t d = 0; d <= rank; ++d)
+    dims[d] = d == axis ? 1 : kp_in_dim(infer, 0, d < axis ? d : d - 1);
   kp_out_data_of(infer, 0, 0);
   return NULL;
 }
@@ -190,7 +219,8 @@ static kp_status* expand_dims(kp_infer* infer) {
 static kp_status* inverse(kp_infer* infer) {
   KP_PASS(kp_in_check_rank(infer, 0, 2, -1));
   const int32_t rank = kp_in_rank(infer, 0);
-  if (rank >= 2) KP_PASS(kp_in_check_dim(infer, 0, rank - 1, kp_in_dim(infer, 0, -2), "square matrices"));
+  if (rank >= 2)
+    KP_PASS(kp_in_check_dim(infer, 0, rank - 1, kp_in_dim(infer, 0, -2), "square matrices"));
   return kp_infer_same(infer);
 }
 
@@ -213,13 +243,16 @@ static kp_status* crop_and_resize(kp_infer* infer) {
   return NULL;
 }
 
-static kp_status* sparse_to_dense_matmul(kp_infer* infer) { return kp_infer_gemm(infer, 0, 1, UINT32_MAX, kp_in_element(infer, 1)); }
+static kp_status* sparse_to_dense_matmul(kp_infer* infer) {
+  return kp_infer_gemm(infer, 0, 1, UINT32_MAX, kp_in_element(infer, 1));
+}
 
 static kp_status* unique(kp_infer* infer) {
   KP_PASS(kp_in_check_rank(infer, 0, 1, 1));
   const kp_expr count = kp_dim_fresh(infer);
   KP_PASS(kp_out_vector(infer, 0, kp_in_element(infer, 0), count));
-  KP_PASS(kp_out_vector(infer, 1, KAPELL_INT64, kp_in_rank(infer, 0) == 1 ? kp_in_dim(infer, 0, 0) : kp_dim_fresh(infer)));
+  KP_PASS(kp_out_vector(infer, 1, KAPELL_INT64,
+                        kp_in_rank(infer, 0) == 1 ? kp_in_dim(infer, 0, 0) : kp_dim_fresh(infer)));
   return kp_out_vector(infer, 2, KAPELL_INT64, count);
 }
 
@@ -250,15 +283,21 @@ static kp_status* cdist(kp_infer* infer) {
 // Packed elements: a byte of data holds 8 / bits of them along the last axis.
 static kp_status* gather_block_quantized(kp_infer* infer) {
   const int64_t bits = kp_node_attr_i(infer->node, "bits", 4);
-  if (bits != 2 && bits != 4 && bits != 8) return kp_node_error(infer, "attribute 'bits' is %lld; expected 2, 4 or 8", (long long)bits);
+  if (bits != 2 && bits != 4 && bits != 8)
+    return kp_node_error(infer, "attribute 'bits' is %lld; expected 2, 4 or 8", (long long)bits);
   const int64_t factor = kp_in_element(infer, 0) == KAPELL_UINT8 ? 8 / bits : 1;
-  return kp_infer_gather(infer, kp_node_attr_i(infer->node, "gather_axis", 0), kp_in_element(infer, 2), factor);
+  return kp_infer_gather(infer, kp_node_attr_i(infer->node, "gather_axis", 0),
+                         kp_in_element(infer, 2), factor);
 }
 
-static kp_status* torch_embedding(kp_infer* infer) { return kp_infer_gather(infer, 0, kp_in_element(infer, 0), 1); }
+static kp_status* torch_embedding(kp_infer* infer) {
+  return kp_infer_gather(infer, 0, kp_in_element(infer, 0), 1);
+}
 
 #define MS "com.microsoft"
-#define MSAME(op) {MS, op, 1, kp_infer_same, 0, 0}
+#define MSAME(op) \
+  { MS, op, 1, kp_infer_same, 0, 0 }
+// clang-format off
 const kp_infer_rule kp_infer_rules_microsoft[] = {
     MSAME("Gelu"), MSAME("FastGelu"), MSAME("QuickGelu"), MSAME("BiasGelu"), MSAME("BiasAdd"), MSAME("BiasSoftmax"), MSAME("ScaledSiLU"),
     MSAME("QLinearSigmoid"), MSAME("QLinearLeakyRelu"), MSAME("QOrderedGelu"), MSAME("QOrderedLayerNormalization"), MSAME("GroupNorm"),
@@ -312,3 +351,4 @@ const kp_infer_rule kp_infer_rules_microsoft[] = {
     {MS, "NGramRepeatBlock", 1, ngram_repeat_block, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -3,16 +3,18 @@
 
 // --- geometry ---------------------------------------------------------------------------------------------------------
 // An attribute of |count| integers >= |minimum|; absent: |fallback| for each.
-static kp_status* read_list(kp_infer* infer, const char* name, size_t count, int64_t minimum, int64_t fallback, int64_t* out) {
+static kp_status* read_list(kp_infer* infer, const char* name, size_t count, int64_t minimum,
+                            int64_t fallback, int64_t* out) {
   size_t have;
   const int64_t* list = kp_node_attr_ints(infer->node, name, &have);
   for (size_t k = 0; k < count; ++k) out[k] = fallback;
   if (!list || have == 0) return NULL;
-  if (have != count) return kp_node_error(infer, "attribute '%s' has %zu entries; expected %zu", name, have, count);
+  if (have != count)
+    return kp_node_error(infer, "attribute '%s' has %zu entries; expected %zu", name, have, count);
   for (size_t k = 0; k < count; ++k) {
     if (list[k] < minimum)
-      return kp_node_error(infer, "attribute '%s' has %lld at %zu; expected %lld or more", name, (long long)list[k], k,
-                           (long long)minimum);
+      return kp_node_error(infer, "attribute '%s' has %lld at %zu; expected %lld or more", name,
+                           (long long)list[k], k, (long long)minimum);
     out[k] = list[k];
   }
   return NULL;
@@ -27,11 +29,14 @@ static kp_status* read_auto_pad(kp_infer* infer, kp_auto_pad* out) {
   else if (kp_str_is(text, "SAME_UPPER") || kp_str_is(text, "SAME_LOWER"))
     *out = KP_PAD_SAME;
   else
-    return kp_node_error(infer, "attribute 'auto_pad' is '%.*s'; expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", KP_STR_ARG(text));
+    return kp_node_error(
+        infer, "attribute 'auto_pad' is '%.*s'; expected NOTSET, VALID, SAME_UPPER or SAME_LOWER",
+        KP_STR_ARG(text));
   return NULL;
 }
 
-kp_status* kp_window_read(kp_infer* infer, int32_t spatial, const kp_expr* weight_dims, kp_window* out) {
+kp_status* kp_window_read(kp_infer* infer, int32_t spatial, const kp_expr* weight_dims,
+                          kp_window* out) {
   const size_t n = (size_t)spatial;
   int64_t kernel[KP_MAX_RANK], dilation[KP_MAX_RANK], pads[2 * KP_MAX_RANK];
   out->spatial = spatial;
@@ -44,10 +49,11 @@ kp_status* kp_window_read(kp_infer* infer, int32_t spatial, const kp_expr* weigh
   for (int32_t d = 0; d < spatial; ++d) {
     out->kernel[d] = kernel[d] > 0 ? kernel[d] : weight_dims ? weight_dims[d] : 0;
     if (weight_dims && kp_dim_differ(weight_dims[d], out->kernel[d]))
-      return kp_node_error(infer, "attribute 'kernel_shape' has %lld at %d; the weights have %lld", (long long)kernel[d], d,
-                           (long long)weight_dims[d]);
+      return kp_node_error(infer, "attribute 'kernel_shape' has %lld at %d; the weights have %lld",
+                           (long long)kernel[d], d, (long long)weight_dims[d]);
     if (kp_is_number(out->kernel[d]) && out->kernel[d] < 1)
-      return kp_node_error(infer, weight_dims ? "a kernel of size 0" : "attribute 'kernel_shape' is missing");
+      return kp_node_error(
+          infer, weight_dims ? "a kernel of size 0" : "attribute 'kernel_shape' is missing");
     const bool explicit_pads = out->auto_pad == KP_PAD_NOTSET;
     out->begin[d] = explicit_pads ? pads[d] : 0;
     out->end[d] = explicit_pads ? pads[d + spatial] : 0;
@@ -57,15 +63,18 @@ kp_status* kp_window_read(kp_infer* infer, int32_t spatial, const kp_expr* weigh
   return NULL;
 }
 
-kp_status* kp_window_size(kp_infer* infer, const kp_window* window, uint32_t i, int32_t d, kp_expr size, kp_expr* out) {
+kp_status* kp_window_size(kp_infer* infer, const kp_window* window, uint32_t i, int32_t d,
+                          kp_expr size, kp_expr* out) {
   const int64_t stride = window->stride[d];
   if (window->auto_pad == KP_PAD_SAME) {
     *out = kp_dim_op(infer, KP_EXPR_CEILDIV, size, stride);
     return NULL;
   }
-  const kp_expr padded = kp_dim_add(infer, kp_dim_add(infer, size, window->begin[d]), window->end[d]);
+  const kp_expr padded =
+      kp_dim_add(infer, kp_dim_add(infer, size, window->begin[d]), window->end[d]);
   const kp_expr room = kp_dim_sub(infer, padded, window->extent[d]);
-  kp_expr count = kp_dim_add(infer, kp_dim_op(infer, window->ceil_mode ? KP_EXPR_CEILDIV : KP_EXPR_DIV, room, stride), 1);
+  kp_expr count = kp_dim_add(
+      infer, kp_dim_op(infer, window->ceil_mode ? KP_EXPR_CEILDIV : KP_EXPR_DIV, room, stride), 1);
   // Windows that would start in the padding at the end are ignored (as PyTorch does).
   if (window->ceil_mode && stride > 1) {
     const kp_expr last = kp_dim_mul(infer, kp_dim_sub(infer, count, 1), stride);
@@ -77,8 +86,9 @@ kp_status* kp_window_size(kp_infer* infer, const kp_window* window, uint32_t i, 
     }
   }
   if (kp_is_number(count) && count < 0)
-    return kp_in_error(infer, i, "spatial dim %d is %lld; too small for a window of %lld after padding", d, (long long)size,
-                       (long long)window->extent[d]);
+    return kp_in_error(infer, i,
+                       "spatial dim %d is %lld; too small for a window of %lld after padding", d,
+                       (long long)size, (long long)window->extent[d]);
   *out = count;
   return NULL;
 }
@@ -93,18 +103,21 @@ static kp_status* check_convolution(kp_infer* infer, uint32_t x, uint32_t w, boo
   if (rank < 0 || kp_in_rank(infer, w) < 0) return NULL;
   KP_PASS(kp_in_check_rank(infer, w, rank, rank));
   if (kp_node_attr_i(infer->node, "group", 1) < 1)
-    return kp_node_error(infer, "attribute 'group' is %lld; expected 1 or more", (long long)kp_node_attr_i(infer->node, "group", 1));
+    return kp_node_error(infer, "attribute 'group' is %lld; expected 1 or more",
+                         (long long)kp_node_attr_i(infer->node, "group", 1));
   *out_ready = true;
   return NULL;
 }
 
 static kp_status* check_bias(kp_infer* infer, uint32_t bias, kp_expr channels) {
   KP_PASS(kp_in_check_rank(infer, bias, 1, 1));
-  return kp_in_rank(infer, bias) == 1 ? kp_in_check_dim(infer, bias, 0, channels, "output channels") : NULL;
+  return kp_in_rank(infer, bias) == 1 ? kp_in_check_dim(infer, bias, 0, channels, "output channels")
+                                      : NULL;
 }
 
 // Output of unknown size: the rank of X or W, where one is known.
-static kp_status* convolution_unknown(kp_infer* infer, uint32_t x, uint32_t w, kapell_type element) {
+static kp_status* convolution_unknown(kp_infer* infer, uint32_t x, uint32_t w,
+                                      kapell_type element) {
   const int32_t rank = kp_in_rank(infer, x) >= 0 ? kp_in_rank(infer, x) : kp_in_rank(infer, w);
   if (rank >= 0) return kp_out_fresh(infer, 0, element, rank);
   kp_out_any_rank(infer, 0, element);
@@ -118,16 +131,19 @@ kp_status* kp_infer_convolution(kp_infer* infer, uint32_t x, uint32_t w, kapell_
   const int32_t rank = kp_in_rank(infer, x);
   const int64_t group = kp_node_attr_i(infer->node, "group", 1);
   const kp_expr filters = kp_in_dim(infer, w, 0), depth = kp_in_dim(infer, w, 1);
-  KP_PASS(kp_in_check_dim(infer, x, 1, kp_dim_mul(infer, depth, group), "the channels of the weights times group"));
+  KP_PASS(kp_in_check_dim(infer, x, 1, kp_dim_mul(infer, depth, group),
+                          "the channels of the weights times group"));
   if (kp_is_number(filters) && filters % group != 0)
-    return kp_in_error(infer, w, "dim 0 is %lld; expected a multiple of attribute 'group', %lld", (long long)filters, (long long)group);
+    return kp_in_error(infer, w, "dim 0 is %lld; expected a multiple of attribute 'group', %lld",
+                       (long long)filters, (long long)group);
   kp_window window;
   KP_PASS(kp_window_read(infer, rank - 2, infer->inputs[w]->dims + 2, &window));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   dims[0] = kp_in_dim(infer, x, 0);
   dims[1] = filters;
-  for (int32_t d = 0; d < rank - 2; ++d) KP_PASS(kp_window_size(infer, &window, x, d, kp_in_dim(infer, x, d + 2), &dims[d + 2]));
+  for (int32_t d = 0; d < rank - 2; ++d)
+    KP_PASS(kp_window_size(infer, &window, x, d, kp_in_dim(infer, x, d + 2), &dims[d + 2]));
   return NULL;
 }
 
@@ -136,24 +152,30 @@ static kp_status* conv(kp_infer* infer) {
   return kp_in_rank(infer, 1) > 0 ? check_bias(infer, 2, kp_in_dim(infer, 1, 0)) : NULL;
 }
 
-static kp_status* conv_integer(kp_infer* infer) { return kp_infer_convolution(infer, 0, 1, KAPELL_INT32); }
+static kp_status* conv_integer(kp_infer* infer) {
+  return kp_infer_convolution(infer, 0, 1, KAPELL_INT32);
+}
 
 static kp_status* deform_conv(kp_infer* infer) {
   KP_PASS(kp_infer_convolution(infer, 0, 1, kp_in_element(infer, 0)));
-  const kp_type* out = kp_in_rank(infer, 0) >= 0 && kp_in_rank(infer, 1) >= 0 ? infer->outputs : NULL;
+  const kp_type* out =
+      kp_in_rank(infer, 0) >= 0 && kp_in_rank(infer, 1) >= 0 ? infer->outputs : NULL;
   const int32_t rank = kp_in_rank(infer, 0);
   KP_PASS(kp_in_check_rank(infer, 2, rank >= 0 ? rank : 3, rank));
   if (!out || infer->node->output_count == 0 || kp_in_rank(infer, 2) < 0) return NULL;
-  for (int32_t d = 2; d < rank; ++d) KP_PASS(kp_in_check_dim(infer, 2, d, out->dims[d], "the dim of the output"));
+  for (int32_t d = 2; d < rank; ++d)
+    KP_PASS(kp_in_check_dim(infer, 2, d, out->dims[d], "the dim of the output"));
   return check_bias(infer, 3, kp_in_dim(infer, 1, 0));
 }
 
 // Size along one axis of a transposed convolution: stride * (size - 1) + output_padding + extent - pads.
-static kp_expr transposed_size(kp_infer* infer, const kp_window* window, int32_t d, kp_expr size, int64_t extra) {
+static kp_expr transposed_size(kp_infer* infer, const kp_window* window, int32_t d, kp_expr size,
+                               int64_t extra) {
   const kp_expr last = kp_dim_mul(infer, kp_dim_sub(infer, size, 1), window->stride[d]);
   const kp_expr tail = kp_dim_add(infer, window->extent[d], extra);
   const kp_expr full = kp_dim_add(infer, last, tail);
-  if (window->auto_pad != KP_PAD_SAME) return kp_dim_sub(infer, full, window->begin[d] + window->end[d]);
+  if (window->auto_pad != KP_PAD_SAME)
+    return kp_dim_sub(infer, full, window->begin[d] + window->end[d]);
   // SAME cuts down to size * stride, and never pads.
   const kp_expr cut = kp_dim_op(infer, KP_EXPR_MAX, 0, kp_dim_sub(infer, tail, window->stride[d]));
   return kp_dim_sub(infer, full, cut);
@@ -168,8 +190,8 @@ static kp_status* conv_transpose(kp_infer* infer) {
   const int64_t group = kp_node_attr_i(infer->node, "group", 1);
   KP_PASS(kp_in_check_dim(infer, 1, 0, kp_in_dim(infer, 0, 1), "the channels of X"));
   if (kp_is_number(kp_in_dim(infer, 0, 1)) && kp_in_dim(infer, 0, 1) % group != 0)
-    return kp_in_error(infer, 0, "dim 1 is %lld; expected a multiple of attribute 'group', %lld", (long long)kp_in_dim(infer, 0, 1),
-                       (long long)group);
+    return kp_in_error(infer, 0, "dim 1 is %lld; expected a multiple of attribute 'group', %lld",
+                       (long long)kp_in_dim(infer, 0, 1), (long long)group);
   kp_window window;
   KP_PASS(kp_window_read(infer, spatial, infer->inputs[1]->dims + 2, &window));
   int64_t extra[KP_MAX_RANK];
@@ -179,7 +201,8 @@ static kp_status* conv_transpose(kp_infer* infer) {
   // Old files repeat batch and channels in front.
   if (wanted && wanted_count == (size_t)rank) wanted += 2, wanted_count -= 2;
   if (wanted && wanted_count != 0 && wanted_count != (size_t)spatial)
-    return kp_node_error(infer, "attribute 'output_shape' has %zu entries; expected %d", wanted_count, spatial);
+    return kp_node_error(infer, "attribute 'output_shape' has %zu entries; expected %d",
+                         wanted_count, spatial);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   dims[0] = kp_in_dim(infer, 0, 0);
@@ -190,7 +213,8 @@ static kp_status* conv_transpose(kp_infer* infer) {
     else
       dims[d + 2] = transposed_size(infer, &window, d, kp_in_dim(infer, 0, d + 2), extra[d]);
     if (kp_is_number(dims[d + 2]) && dims[d + 2] < 0)
-      return kp_node_error(infer, "spatial dim %d of the output would be %lld", d, (long long)dims[d + 2]);
+      return kp_node_error(infer, "spatial dim %d of the output would be %lld", d,
+                           (long long)dims[d + 2]);
   }
   return check_bias(infer, 2, dims[1]);
 }
@@ -202,7 +226,8 @@ static kp_status* causal_conv_with_state(kp_infer* infer) {
   KP_PASS(kp_in_check_rank(infer, 1, 3, 3));
   KP_PASS(kp_in_check_rank(infer, 3, 3, 3));
   kp_out_shape_of(infer, 0, element, 0);
-  if (kp_in_rank(infer, 0) < 0 || kp_in_rank(infer, 1) < 0) return kp_out_fresh(infer, 1, element, 3);
+  if (kp_in_rank(infer, 0) < 0 || kp_in_rank(infer, 1) < 0)
+    return kp_out_fresh(infer, 1, element, 3);
   KP_PASS(kp_in_check_dim(infer, 1, 0, kp_in_dim(infer, 0, 1), "the channels of input"));
   KP_PASS(kp_in_check_dim(infer, 1, 1, 1, "depthwise"));
   KP_PASS(check_bias(infer, 2, kp_in_dim(infer, 0, 1)));
@@ -211,7 +236,8 @@ static kp_status* causal_conv_with_state(kp_infer* infer) {
   dims[0] = kp_in_dim(infer, 0, 0);
   dims[1] = kp_in_dim(infer, 0, 1);
   dims[2] = kp_dim_sub(infer, kp_in_dim(infer, 1, 2), 1);
-  for (int32_t d = 0; kp_in_rank(infer, 3) == 3 && d < 3; ++d) KP_PASS(kp_in_check_dim(infer, 3, d, dims[d], "batch, channels, kernel - 1"));
+  for (int32_t d = 0; kp_in_rank(infer, 3) == 3 && d < 3; ++d)
+    KP_PASS(kp_in_check_dim(infer, 3, d, dims[d], "batch, channels, kernel - 1"));
   return NULL;
 }
 
@@ -231,7 +257,8 @@ static kp_status* pool(kp_infer* infer) {
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   dims[0] = kp_in_dim(infer, 0, 0);
   dims[1] = kp_in_dim(infer, 0, 1);
-  for (int32_t d = 0; d < rank - 2; ++d) KP_PASS(kp_window_size(infer, &window, 0, d, kp_in_dim(infer, 0, d + 2), &dims[d + 2]));
+  for (int32_t d = 0; d < rank - 2; ++d)
+    KP_PASS(kp_window_size(infer, &window, 0, d, kp_in_dim(infer, 0, d + 2), &dims[d + 2]));
   kp_out_tensor(infer, 1, KAPELL_INT64, rank, dims);
   return NULL;
 }
@@ -259,13 +286,15 @@ static kp_status* max_unpool(kp_infer* infer) {
     return NULL;
   }
   KP_PASS(kp_in_check_rank(infer, 1, rank, rank));
-  for (int32_t d = 0; d < kp_in_rank(infer, 1); ++d) KP_PASS(kp_in_check_dim(infer, 1, d, kp_in_dim(infer, 0, d), "the dim of X"));
+  for (int32_t d = 0; d < kp_in_rank(infer, 1); ++d)
+    KP_PASS(kp_in_check_dim(infer, 1, d, kp_in_dim(infer, 0, d), "the dim of X"));
   kp_window window;
   KP_PASS(kp_window_read(infer, rank - 2, NULL, &window));
   if (kp_in_given(infer, 2)) {
     kp_ints shape;
     if (!kp_in_ints(infer, 2, &shape)) return kp_out_fresh(infer, 0, element, rank);
-    if (shape.n != (uint32_t)rank) return kp_in_error(infer, 2, "%u entries; expected %d", shape.n, rank);
+    if (shape.n != (uint32_t)rank)
+      return kp_in_error(infer, 2, "%u entries; expected %d", shape.n, rank);
     kp_out_tensor(infer, 0, element, rank, shape.v);
     return NULL;
   }
@@ -273,10 +302,12 @@ static kp_status* max_unpool(kp_infer* infer) {
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   dims[0] = kp_in_dim(infer, 0, 0);
   dims[1] = kp_in_dim(infer, 0, 1);
-  for (int32_t d = 0; d < rank - 2; ++d) dims[d + 2] = transposed_size(infer, &window, d, kp_in_dim(infer, 0, d + 2), 0);
+  for (int32_t d = 0; d < rank - 2; ++d)
+    dims[d + 2] = transposed_size(infer, &window, d, kp_in_dim(infer, 0, d + 2), 0);
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_nn[] = {
     {"", "Conv", 1, conv, 0, 0},
     {"", "ConvInteger", 10, conv_integer, 0, 0},
@@ -292,3 +323,4 @@ const kp_infer_rule kp_infer_rules_nn[] = {
     {"", "MaxUnpool", 9, max_unpool, 1u << 2, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

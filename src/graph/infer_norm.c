@@ -7,15 +7,21 @@ static kp_status* check_channels(kp_infer* infer, uint32_t first, uint32_t count
   const int32_t rank = kp_in_rank(infer, 0);
   for (uint32_t i = first; i < first + count; ++i) {
     KP_PASS(kp_in_check_rank(infer, i, 1, 1));
-    if (rank >= 1 && kp_in_rank(infer, i) == 1) KP_PASS(kp_in_check_dim(infer, i, 0, rank > 1 ? kp_in_dim(infer, 0, 1) : 1, "the channels of X"));
+    if (rank >= 1 && kp_in_rank(infer, i) == 1)
+      KP_PASS(
+          kp_in_check_dim(infer, i, 0, rank > 1 ? kp_in_dim(infer, 0, 1) : 1, "the channels of X"));
   }
   return NULL;
 }
 
 static kp_expr channels(kp_infer* infer) {
-  kp_expr best = kp_in_rank(infer, 0) > 1 ? kp_in_dim(infer, 0, 1) : kp_in_rank(infer, 0) == 1 ? 1 : KP_DIM_UNKNOWN;
+  kp_expr best = kp_in_rank(infer, 0) > 1    ? kp_in_dim(infer, 0, 1)
+                 : kp_in_rank(infer, 0) == 1 ? 1
+                                             : KP_DIM_UNKNOWN;
   for (uint32_t i = 1; i < 5; ++i) {
-    if (kp_in_rank(infer, i) == 1) best = best == KP_DIM_UNKNOWN ? kp_in_dim(infer, i, 0) : kp_dim_merge(best, kp_in_dim(infer, i, 0));
+    if (kp_in_rank(infer, i) == 1)
+      best = best == KP_DIM_UNKNOWN ? kp_in_dim(infer, i, 0)
+                                    : kp_dim_merge(best, kp_in_dim(infer, i, 0));
   }
   return best == KP_DIM_UNKNOWN ? kp_dim_fresh(infer) : best;
 }
@@ -40,15 +46,20 @@ static kp_status* instance_normalization(kp_infer* infer) {
 // GroupNormalization: scale and bias of one entry a group (opset 18) or a channel (21).
 static kp_status* group_normalization(kp_infer* infer) {
   const int64_t groups = kp_node_attr_i(infer->node, "num_groups", 1);
-  if (groups < 1) return kp_node_error(infer, "attribute 'num_groups' is %lld; expected 1 or more", (long long)groups);
+  if (groups < 1)
+    return kp_node_error(infer, "attribute 'num_groups' is %lld; expected 1 or more",
+                         (long long)groups);
   KP_PASS(kp_in_check_rank(infer, 0, 2, -1));
-  if (kp_in_rank(infer, 0) >= 2 && kp_is_number(kp_in_dim(infer, 0, 1)) && kp_in_dim(infer, 0, 1) % groups != 0)
-    return kp_in_error(infer, 0, "dim 1 is %lld; expected a multiple of attribute 'num_groups', %lld", (long long)kp_in_dim(infer, 0, 1),
-                       (long long)groups);
+  if (kp_in_rank(infer, 0) >= 2 && kp_is_number(kp_in_dim(infer, 0, 1)) &&
+      kp_in_dim(infer, 0, 1) % groups != 0)
+    return kp_in_error(infer, 0,
+                       "dim 1 is %lld; expected a multiple of attribute 'num_groups', %lld",
+                       (long long)kp_in_dim(infer, 0, 1), (long long)groups);
   if (infer->node->version >= 21) KP_PASS(check_channels(infer, 1, 2));
   for (uint32_t i = 1; i < 3 && infer->node->version < 21; ++i) {
     KP_PASS(kp_in_check_rank(infer, i, 1, 1));
-    if (kp_in_rank(infer, i) == 1) KP_PASS(kp_in_check_dim(infer, i, 0, groups, "attribute 'num_groups'"));
+    if (kp_in_rank(infer, i) == 1)
+      KP_PASS(kp_in_check_dim(infer, i, 0, groups, "attribute 'num_groups'"));
   }
   return kp_infer_same(infer);
 }
@@ -59,7 +70,8 @@ static kp_status* check_affine(kp_infer* infer, uint32_t i) {
   if (rank < 0 || have < 0) return NULL;
   if (have > rank) return kp_in_error(infer, i, "rank %d; expected at most %d", have, rank);
   for (int32_t d = 1; d <= have; ++d) {
-    if (kp_in_dim(infer, i, -d) != 1) KP_PASS(kp_in_check_dim(infer, i, have - d, kp_in_dim(infer, 0, -d), "1 or the dim of X"));
+    if (kp_in_dim(infer, i, -d) != 1)
+      KP_PASS(kp_in_check_dim(infer, i, have - d, kp_in_dim(infer, 0, -d), "1 or the dim of X"));
   }
   return NULL;
 }
@@ -75,7 +87,9 @@ static kp_status* reduced_tail(kp_infer* infer, uint32_t o, kapell_type element,
 
 static kp_status* layer_normalization(kp_infer* infer) {
   const kapell_type scale = kp_in_element(infer, 1);
-  kp_out_shape_of(infer, 0, infer->node->version < 17 && scale != KAPELL_UNDEFINED ? scale : kp_in_element(infer, 0), 0);
+  kp_out_shape_of(
+      infer, 0,
+      infer->node->version < 17 && scale != KAPELL_UNDEFINED ? scale : kp_in_element(infer, 0), 0);
   kapell_type stash;
   KP_PASS(kp_attr_element(infer, "stash_type", KAPELL_FLOAT, &stash));
   const int32_t rank = kp_in_rank(infer, 0);
@@ -86,7 +100,8 @@ static kp_status* layer_normalization(kp_infer* infer) {
   }
   KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
   int32_t axis;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", -1), rank, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", -1), rank,
+                        &axis));
   KP_PASS(check_affine(infer, 1));
   KP_PASS(check_affine(infer, 2));
   for (uint32_t o = 1; o < 3; ++o) {
@@ -106,7 +121,8 @@ static kp_status* rms_normalization(kp_infer* infer) {
   }
   KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
   int32_t axis;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", -1), rank, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", -1), rank,
+                        &axis));
   KP_PASS(check_affine(infer, 1));
   return kp_out_wanted(infer, 1) ? reduced_tail(infer, 1, KAPELL_FLOAT, axis) : NULL;
 }
@@ -148,8 +164,11 @@ static kp_status* loss(kp_infer* infer) {
   const int32_t rank = kp_in_rank(infer, 0);
   if (rank >= 0 && kp_in_rank(infer, 1) >= 0) {
     KP_PASS(kp_in_check_rank(infer, 1, rank - 1, rank - 1));
-    for (int32_t d = 0; d < rank - 1; ++d) KP_PASS(kp_in_check_dim(infer, 1, d, kp_in_dim(infer, 0, d ? d + 1 : 0), "the dim of the scores"));
-    if (kp_in_rank(infer, 2) == 1) KP_PASS(kp_in_check_dim(infer, 2, 0, kp_in_dim(infer, 0, 1), "the number of classes"));
+    for (int32_t d = 0; d < rank - 1; ++d)
+      KP_PASS(kp_in_check_dim(infer, 1, d, kp_in_dim(infer, 0, d ? d + 1 : 0),
+                              "the dim of the scores"));
+    if (kp_in_rank(infer, 2) == 1)
+      KP_PASS(kp_in_check_dim(infer, 2, 0, kp_in_dim(infer, 0, 1), "the number of classes"));
   }
   kp_out_shape_of(infer, 1, element, 0);  // log_prob
   if (!kp_str_is(kp_node_attr_s(infer->node, "reduction", "mean"), "none")) {
@@ -164,6 +183,7 @@ static kp_status* loss(kp_infer* infer) {
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_norm[] = {
     {"", "BatchNormalization", 1, batch_normalization, 0, 0},
     {"", "InstanceNormalization", 1, instance_normalization, 0, 0},
@@ -183,3 +203,4 @@ const kp_infer_rule kp_infer_rules_norm[] = {
     {"", "SoftmaxCrossEntropyLoss", 12, loss, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -10,16 +10,21 @@ static kp_status* check_scale(kp_infer* infer, uint32_t i) {
   if (have == 1 && block == 0) {
     if (kp_in_dim(infer, i, 0) == 1) return NULL;
     int32_t axis = 0;
-    KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 1), rank, &axis));
+    KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 1), rank,
+                          &axis));
     return kp_in_check_dim(infer, i, 0, kp_in_dim(infer, 0, axis), "one along the axis of x");
   }
-  if (block == 0) return kp_in_error(infer, i, "rank %d; expected 0 or 1 (attribute 'block_size' is not set)", have);
+  if (block == 0)
+    return kp_in_error(infer, i, "rank %d; expected 0 or 1 (attribute 'block_size' is not set)",
+                       have);
   KP_PASS(kp_in_check_rank(infer, i, rank, rank));
   int32_t axis = 0;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 1), rank, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 1), rank,
+                        &axis));
   for (int32_t d = 0; d < rank; ++d) {
     const kp_expr size = kp_in_dim(infer, 0, d);
-    KP_PASS(kp_in_check_dim(infer, i, d, d == axis ? kp_dim_op(infer, KP_EXPR_CEILDIV, size, block) : size,
+    KP_PASS(kp_in_check_dim(infer, i, d,
+                            d == axis ? kp_dim_op(infer, KP_EXPR_CEILDIV, size, block) : size,
                             d == axis ? "blocks along the axis" : "the dim of x"));
   }
   return NULL;
@@ -31,7 +36,8 @@ kp_status* kp_infer_quantize(kp_infer* infer) {
   const kapell_type zero = kp_in_element(infer, 2);
   if (kp_in_given(infer, 2)) {
     if (element != KAPELL_UNDEFINED && zero != KAPELL_UNDEFINED && zero != element)
-      return kp_in_error(infer, 2, "%s; attribute 'output_dtype' says %s", kp_type_name(zero), kp_type_name(element));
+      return kp_in_error(infer, 2, "%s; attribute 'output_dtype' says %s", kp_type_name(zero),
+                         kp_type_name(element));
     if (element == KAPELL_UNDEFINED) element = zero;
   } else if (element == KAPELL_UNDEFINED) {
     element = KAPELL_UINT8;
@@ -62,12 +68,16 @@ kp_status* kp_infer_dynamic_quantize(kp_infer* infer) {
 static kp_status* qlinear_conv(kp_infer* infer) {
   KP_PASS(kp_infer_convolution(infer, 0, 3, kp_in_element(infer, 7)));
   KP_PASS(kp_in_check_rank(infer, 8, 1, 1));
-  if (kp_in_rank(infer, 8) == 1 && kp_in_rank(infer, 3) > 0) return kp_in_check_dim(infer, 8, 0, kp_in_dim(infer, 3, 0), "output channels");
+  if (kp_in_rank(infer, 8) == 1 && kp_in_rank(infer, 3) > 0)
+    return kp_in_check_dim(infer, 8, 0, kp_in_dim(infer, 3, 0), "output channels");
   return NULL;
 }
 
-static kp_status* qlinear_matmul(kp_infer* infer) { return kp_infer_matmul(infer, 0, 3, kp_in_element(infer, 7)); }
+static kp_status* qlinear_matmul(kp_infer* infer) {
+  return kp_infer_matmul(infer, 0, 3, kp_in_element(infer, 7));
+}
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_quant[] = {
     {"", "QuantizeLinear", 10, kp_infer_quantize, 0, 0},
     {"", "DequantizeLinear", 10, kp_infer_dequantize, 0, 0},
@@ -76,3 +86,4 @@ const kp_infer_rule kp_infer_rules_quant[] = {
     {"", "QLinearMatMul", 10, qlinear_matmul, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

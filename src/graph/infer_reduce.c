@@ -13,7 +13,8 @@ static kp_status* reduced_dims(kp_infer* infer, kapell_type element, uint64_t ma
 }
 
 // Shape of output 0; *out_mask: the axes reduced, where *out_known.
-static kp_status* reduce(kp_infer* infer, int32_t axes_input, kapell_type element, uint64_t* out_mask, bool* out_known) {
+static kp_status* reduce(kp_infer* infer, int32_t axes_input, kapell_type element,
+                         uint64_t* out_mask, bool* out_known) {
   const int32_t rank = kp_in_rank(infer, 0);
   const bool keep = kp_node_attr_i(infer->node, "keepdims", 1) != 0;
   *out_mask = 0;
@@ -25,11 +26,13 @@ static kp_status* reduce(kp_infer* infer, int32_t axes_input, kapell_type elemen
   bool given;
   KP_PASS(kp_infer_axes(infer, "axes", axes_input, rank, out_mask, out_known, &given));
   if (*out_known) {
-    if (*out_mask == 0 && !kp_node_attr_i(infer->node, "noop_with_empty_axes", 0)) *out_mask = (UINT64_C(1) << rank) - 1;
+    if (*out_mask == 0 && !kp_node_attr_i(infer->node, "noop_with_empty_axes", 0))
+      *out_mask = (UINT64_C(1) << rank) - 1;
     return reduced_dims(infer, element, *out_mask, keep);
   }
   if (keep) return kp_out_fresh(infer, 0, element, rank);
-  const bool counted = kp_in_rank(infer, axes_input) == 1 && kp_is_number(kp_in_dim(infer, axes_input, 0));
+  const bool counted =
+      kp_in_rank(infer, axes_input) == 1 && kp_is_number(kp_in_dim(infer, axes_input, 0));
   const int64_t count = counted ? kp_in_dim(infer, axes_input, 0) : 0;
   if (count > 0 && count <= rank) return kp_out_fresh(infer, 0, element, rank - (int32_t)count);
   kp_out_any_rank(infer, 0, element);
@@ -47,7 +50,8 @@ static void reduce_data(kp_infer* infer, kp_data_op op, kp_expr start, uint64_t 
   const kp_type* in = infer->inputs[0];
   const int64_t count = infer->node->output_count ? kp_type_small_count(infer->outputs) : -1;
   kp_ints from;
-  if (count < 0 || !kp_in_ints(infer, 0, &from) || kp_type_small_count(in) != (int64_t)from.n) return;
+  if (count < 0 || !kp_in_ints(infer, 0, &from) || kp_type_small_count(in) != (int64_t)from.n)
+    return;
   if ((op == KP_DATA_MIN || op == KP_DATA_MAX) && from.n == 0) return;
   kp_expr* out = kp_out_ints(infer, 0, count);
   bool fresh[KP_INFER_MAX_DATA];
@@ -62,7 +66,9 @@ static void reduce_data(kp_infer* infer, kp_data_op op, kp_expr start, uint64_t 
       if (!(mask >> d & 1)) at += flat % dim * stride, stride *= dim;
       flat /= dim;
     }
-    const bool done = fresh[at] ? (out[at] = from.v[k], true) : kp_data_combine(infer, op, in->element, out[at], from.v[k], &out[at]);
+    const bool done = fresh[at]
+                          ? (out[at] = from.v[k], true)
+                          : kp_data_combine(infer, op, in->element, out[at], from.v[k], &out[at]);
     fresh[at] = false;
     if (!done && !kp_data_untold(infer, &out[at])) {
       kp_out_drop_data(infer, 0);
@@ -71,18 +77,28 @@ static void reduce_data(kp_infer* infer, kp_data_op op, kp_expr start, uint64_t 
   }
 }
 
-static kp_status* reduce_with(kp_infer* infer, int32_t axes_since, const kp_data_op* op, kp_expr start) {
+static kp_status* reduce_with(kp_infer* infer, int32_t axes_since, const kp_data_op* op,
+                              kp_expr start) {
   uint64_t mask;
   bool known;
-  KP_PASS(reduce(infer, infer->node->version >= axes_since ? 1 : -1, kp_in_element(infer, 0), &mask, &known));
+  KP_PASS(reduce(infer, infer->node->version >= axes_since ? 1 : -1, kp_in_element(infer, 0), &mask,
+                 &known));
   if (op && known && kp_in_has_data(infer, 0)) reduce_data(infer, *op, start, mask);
   return NULL;
 }
 // ReduceSum took axes as an input from opset 13 on, the others from 18.
-static kp_status* reduce_sum(kp_infer* infer) { return reduce_with(infer, 13, &(kp_data_op){KP_DATA_ADD}, 0); }
-static kp_status* reduce_prod(kp_infer* infer) { return reduce_with(infer, 18, &(kp_data_op){KP_DATA_MUL}, 1); }
-static kp_status* reduce_min(kp_infer* infer) { return reduce_with(infer, 18, &(kp_data_op){KP_DATA_MIN}, 0); }
-static kp_status* reduce_max(kp_infer* infer) { return reduce_with(infer, 18, &(kp_data_op){KP_DATA_MAX}, 0); }
+static kp_status* reduce_sum(kp_infer* infer) {
+  return reduce_with(infer, 13, &(kp_data_op){KP_DATA_ADD}, 0);
+}
+static kp_status* reduce_prod(kp_infer* infer) {
+  return reduce_with(infer, 18, &(kp_data_op){KP_DATA_MUL}, 1);
+}
+static kp_status* reduce_min(kp_infer* infer) {
+  return reduce_with(infer, 18, &(kp_data_op){KP_DATA_MIN}, 0);
+}
+static kp_status* reduce_max(kp_infer* infer) {
+  return reduce_with(infer, 18, &(kp_data_op){KP_DATA_MAX}, 0);
+}
 static kp_status* reduce_any(kp_infer* infer) { return reduce_with(infer, 18, NULL, 0); }
 
 static kp_status* arg(kp_infer* infer) {
@@ -93,11 +109,14 @@ static kp_status* arg(kp_infer* infer) {
     return NULL;
   }
   int32_t axis = 0;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), rank, &axis));
-  return reduced_dims(infer, KAPELL_INT64, UINT64_C(1) << axis, kp_node_attr_i(infer->node, "keepdims", 1) != 0);
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), rank,
+                        &axis));
+  return reduced_dims(infer, KAPELL_INT64, UINT64_C(1) << axis,
+                      kp_node_attr_i(infer->node, "keepdims", 1) != 0);
 }
 
 #define AXES (1u << 1)
+// clang-format off
 const kp_infer_rule kp_infer_rules_reduce[] = {
     {"", "ReduceSum", 1, reduce_sum, AXES, KP_INFER_FROM_DATA},
     {"", "ReduceProd", 1, reduce_prod, AXES, KP_INFER_FROM_DATA},
@@ -113,3 +132,4 @@ const kp_infer_rule kp_infer_rules_reduce[] = {
     {"", "ArgMin", 1, arg, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -10,12 +10,16 @@ typedef struct recurrent {
 // com.microsoft's DynamicQuantizeLSTM has its weights transposed: [directions, input, gates * hidden].
 static kp_status* read_hidden_transposed(kp_infer* infer, int64_t gates, recurrent* out) {
   const int64_t stated = kp_node_attr_i(infer->node, "hidden_size", 0);
-  out->hidden = stated > 0 ? stated : kp_in_rank(infer, 2) == 3 ? kp_in_dim(infer, 2, 1) : kp_dim_fresh(infer);
+  out->hidden = stated > 0                  ? stated
+                : kp_in_rank(infer, 2) == 3 ? kp_in_dim(infer, 2, 1)
+                                            : kp_dim_fresh(infer);
   for (uint32_t i = 1; i < 3; ++i) {
     if (kp_in_rank(infer, i) != 3) continue;
     KP_PASS(kp_in_check_dim(infer, i, 0, out->directions, "the number of directions"));
-    KP_PASS(kp_in_check_dim(infer, i, 1, i == 1 ? out->features : out->hidden, i == 1 ? "the features of X" : "the hidden size"));
-    KP_PASS(kp_in_check_dim(infer, i, 2, kp_dim_mul(infer, out->hidden, gates), "gates times the hidden size"));
+    KP_PASS(kp_in_check_dim(infer, i, 1, i == 1 ? out->features : out->hidden,
+                            i == 1 ? "the features of X" : "the hidden size"));
+    KP_PASS(kp_in_check_dim(infer, i, 2, kp_dim_mul(infer, out->hidden, gates),
+                            "gates times the hidden size"));
   }
   return NULL;
 }
@@ -32,7 +36,8 @@ static kp_status* read_hidden(kp_infer* infer, int64_t gates, recurrent* out) {
   }
   if (out->hidden == KP_DIM_UNKNOWN) out->hidden = kp_dim_fresh(infer);
   const kp_expr rows = kp_dim_mul(infer, out->hidden, gates);
-  if (kp_in_rank(infer, 2) == 3) KP_PASS(kp_in_check_dim(infer, 2, 1, rows, "gates times the hidden size"));
+  if (kp_in_rank(infer, 2) == 3)
+    KP_PASS(kp_in_check_dim(infer, 2, 1, rows, "gates times the hidden size"));
   if (kp_in_rank(infer, 1) != 3) return NULL;
   KP_PASS(kp_in_check_dim(infer, 1, 0, out->directions, "the number of directions"));
   KP_PASS(kp_in_check_dim(infer, 1, 1, rows, "gates times the hidden size"));
@@ -43,11 +48,14 @@ static kp_status* read_recurrent(kp_infer* infer, int64_t gates, recurrent* out)
   const kp_str direction = kp_node_attr_s(infer->node, "direction", "forward");
   const bool both = kp_str_is(direction, "bidirectional");
   if (!both && !kp_str_is(direction, "forward") && !kp_str_is(direction, "reverse"))
-    return kp_node_error(infer, "attribute 'direction' is '%.*s'; expected forward, reverse or bidirectional", KP_STR_ARG(direction));
+    return kp_node_error(
+        infer, "attribute 'direction' is '%.*s'; expected forward, reverse or bidirectional",
+        KP_STR_ARG(direction));
   for (uint32_t i = 0; i < 3; ++i) KP_PASS(kp_in_check_rank(infer, i, 3, 3));
   KP_PASS(kp_in_check_rank(infer, 3, 2, 2));
   KP_PASS(kp_in_check_rank(infer, 4, 1, 1));
-  *out = (recurrent){.directions = both ? 2 : 1, .batch_first = kp_node_attr_i(infer->node, "layout", 0) != 0};
+  *out = (recurrent){.directions = both ? 2 : 1,
+                     .batch_first = kp_node_attr_i(infer->node, "layout", 0) != 0};
   const bool known = kp_in_rank(infer, 0) == 3;
   out->length = known ? kp_in_dim(infer, 0, out->batch_first ? 1 : 0) : kp_dim_fresh(infer);
   out->batch = known ? kp_in_dim(infer, 0, out->batch_first ? 0 : 1) : kp_dim_fresh(infer);
@@ -82,7 +90,8 @@ static kp_status* recurrent_op(kp_infer* infer, int64_t gates, uint32_t states) 
     KP_PASS(kp_in_check_rank(infer, i, 3, 3));
     if (kp_in_rank(infer, i) != 3) continue;
     KP_PASS(kp_in_check_dim(infer, i, r.batch_first ? 0 : 1, r.batch, "the batch"));
-    KP_PASS(kp_in_check_dim(infer, i, r.batch_first ? 1 : 0, r.directions, "the number of directions"));
+    KP_PASS(
+        kp_in_check_dim(infer, i, r.batch_first ? 1 : 0, r.directions, "the number of directions"));
     KP_PASS(kp_in_check_dim(infer, i, 2, r.hidden, "the hidden size"));
   }
   return NULL;
@@ -91,6 +100,7 @@ static kp_status* rnn(kp_infer* infer) { return recurrent_op(infer, 1, 1); }
 static kp_status* gru(kp_infer* infer) { return recurrent_op(infer, 3, 1); }
 static kp_status* lstm(kp_infer* infer) { return recurrent_op(infer, 4, 2); }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_rnn[] = {
     {"", "RNN", 1, rnn, 0, 0},
     {"", "GRU", 1, gru, 0, 0},
@@ -98,3 +108,4 @@ const kp_infer_rule kp_infer_rules_rnn[] = {
     {"com.microsoft", "DynamicQuantizeLSTM", 1, lstm, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -25,7 +25,8 @@ const char* kp_in_name(const kp_infer* infer, uint32_t i, char* buffer, size_t c
 }
 
 static const char* value_name(const kp_infer* infer, uint32_t i) {
-  if (!infer->graph || i >= infer->node->input_count || infer->node->inputs[i] == KP_NONE) return NULL;
+  if (!infer->graph || i >= infer->node->input_count || infer->node->inputs[i] == KP_NONE)
+    return NULL;
   return infer->graph->values[infer->node->inputs[i]].name;
 }
 
@@ -56,15 +57,19 @@ kp_status* kp_in_check_rank(const kp_infer* infer, uint32_t i, int32_t min, int3
   return kp_in_error(infer, i, "rank %d; expected %d to %d", rank, min, max);
 }
 
-kp_status* kp_in_check_dim(const kp_infer* infer, uint32_t i, int32_t axis, kp_expr expected, const char* meaning) {
+kp_status* kp_in_check_dim(const kp_infer* infer, uint32_t i, int32_t axis, kp_expr expected,
+                           const char* meaning) {
   const kp_expr dim = kp_in_dim(infer, i, axis);
   if (!kp_dim_differ(dim, expected)) return NULL;
-  return kp_in_error(infer, i, "dim %d is %lld; expected %lld (%s)", axis, (long long)dim, (long long)expected, meaning);
+  return kp_in_error(infer, i, "dim %d is %lld; expected %lld (%s)", axis, (long long)dim,
+                     (long long)expected, meaning);
 }
 
-kp_status* kp_infer_axis(const kp_infer* infer, const char* what, int64_t axis, int32_t rank, int32_t* out_axis) {
+kp_status* kp_infer_axis(const kp_infer* infer, const char* what, int64_t axis, int32_t rank,
+                         int32_t* out_axis) {
   if (axis < -(int64_t)rank || axis >= rank)
-    return kp_node_error(infer, "%s %lld is outside [%d, %d] for rank %d", what, (long long)axis, -rank, rank - 1, rank);
+    return kp_node_error(infer, "%s %lld is outside [%d, %d] for rank %d", what, (long long)axis,
+                         -rank, rank - 1, rank);
   *out_axis = (int32_t)(axis < 0 ? axis + rank : axis);
   return NULL;
 }
@@ -74,15 +79,20 @@ void kp_out_type(kp_infer* infer, uint32_t o, const kp_type* type) {
   if (o < infer->node->output_count) infer->outputs[o] = *type;
 }
 
-void kp_out_tensor(kp_infer* infer, uint32_t o, kapell_type element, int32_t rank, const kp_expr* dims) {
-  kp_out_type(infer, o, &(kp_type){.kind = KAPELL_KIND_TENSOR, .element = element, .rank = rank, .dims = dims});
+void kp_out_tensor(kp_infer* infer, uint32_t o, kapell_type element, int32_t rank,
+                   const kp_expr* dims) {
+  kp_out_type(
+      infer, o,
+      &(kp_type){.kind = KAPELL_KIND_TENSOR, .element = element, .rank = rank, .dims = dims});
 }
 
-kp_status* kp_out_dims(kp_infer* infer, uint32_t o, kapell_type element, int32_t rank, kp_expr** out_dims) {
+kp_status* kp_out_dims(kp_infer* infer, uint32_t o, kapell_type element, int32_t rank,
+                       kp_expr** out_dims) {
   *out_dims = NULL;
   if (rank < 0 || rank > KP_MAX_RANK)
-    return kp_status_at(KP_ERROR(LIMIT, "an output of rank %d; the largest is %d", rank, KP_MAX_RANK), infer->node->name,
-                        infer->node->op, NULL);
+    return kp_status_at(
+        KP_ERROR(LIMIT, "an output of rank %d; the largest is %d", rank, KP_MAX_RANK),
+        infer->node->name, infer->node->op, NULL);
   kp_expr* dims = kp_arena_new_array(infer->arena, kp_expr, rank > 0 ? (size_t)rank : 1);
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims of an output");
   kp_out_tensor(infer, o, element, rank, dims);
@@ -90,7 +100,9 @@ kp_status* kp_out_dims(kp_infer* infer, uint32_t o, kapell_type element, int32_t
   return NULL;
 }
 
-void kp_out_scalar(kp_infer* infer, uint32_t o, kapell_type element) { kp_out_tensor(infer, o, element, 0, NULL); }
+void kp_out_scalar(kp_infer* infer, uint32_t o, kapell_type element) {
+  kp_out_tensor(infer, o, element, 0, NULL);
+}
 
 kp_status* kp_out_vector(kp_infer* infer, uint32_t o, kapell_type element, kp_expr dim) {
   kp_expr* dims;
@@ -118,7 +130,8 @@ kp_status* kp_out_fresh(kp_infer* infer, uint32_t o, kapell_type element, int32_
   return NULL;
 }
 
-kp_status* kp_out_container(kp_infer* infer, uint32_t o, kapell_kind kind, kapell_type key, const kp_type* inner) {
+kp_status* kp_out_container(kp_infer* infer, uint32_t o, kapell_kind kind, kapell_type key,
+                            const kp_type* inner) {
   kp_type* copy = NULL;
   if (inner) {
     copy = kp_arena_new(infer->arena, kp_type);
@@ -142,22 +155,37 @@ static int64_t floor_div(int64_t a, int64_t b) {
 // Both are numbers, so neither is INT64_MIN and the negations and quotients below cannot overflow.
 static bool number_op(kp_expr_op op, int64_t a, int64_t b, int64_t* out) {
   switch (op) {
-    case KP_EXPR_ADD: return kp_add_i64(a, b, out) && kp_is_number(*out);
-    case KP_EXPR_SUB: return !__builtin_sub_overflow(a, b, out) && kp_is_number(*out);
-    case KP_EXPR_MUL: return kp_mul_i64(a, b, out) && kp_is_number(*out);
-    case KP_EXPR_DIV: *out = floor_div(a, b); return true;
-    case KP_EXPR_CEILDIV: *out = -floor_div(-a, b); return true;
-    case KP_EXPR_MOD: *out = a - floor_div(a, b) * b; return true;
-    case KP_EXPR_MIN: *out = kp_min_i64(a, b); return true;
-    case KP_EXPR_MAX: *out = kp_max_i64(a, b); return true;
+    case KP_EXPR_ADD:
+      return kp_add_i64(a, b, out) && kp_is_number(*out);
+    case KP_EXPR_SUB:
+      return !__builtin_sub_overflow(a, b, out) && kp_is_number(*out);
+    case KP_EXPR_MUL:
+      return kp_mul_i64(a, b, out) && kp_is_number(*out);
+    case KP_EXPR_DIV:
+      *out = floor_div(a, b);
+      return true;
+    case KP_EXPR_CEILDIV:
+      *out = -floor_div(-a, b);
+      return true;
+    case KP_EXPR_MOD:
+      *out = a - floor_div(a, b) * b;
+      return true;
+    case KP_EXPR_MIN:
+      *out = kp_min_i64(a, b);
+      return true;
+    case KP_EXPR_MAX:
+      *out = kp_max_i64(a, b);
+      return true;
     case KP_EXPR_NAMED:
-    case KP_EXPR_FRESH: break;
+    case KP_EXPR_FRESH:
+      break;
   }
   return false;
 }
 
 kp_expr kp_dim_op(kp_infer* infer, kp_expr_op op, kp_expr a, kp_expr b) {
-  if ((op == KP_EXPR_DIV || op == KP_EXPR_CEILDIV || op == KP_EXPR_MOD) && b == 0) return kp_dim_fresh(infer);
+  if ((op == KP_EXPR_DIV || op == KP_EXPR_CEILDIV || op == KP_EXPR_MOD) && b == 0)
+    return kp_dim_fresh(infer);
   if (KP_LIKELY(kp_is_number(a) && kp_is_number(b))) {
     int64_t result;
     if (KP_LIKELY(number_op(op, a, b, &result))) return result;
@@ -180,7 +208,8 @@ kp_expr kp_dim_product(kp_infer* infer, const kp_expr* dims, int32_t count) {
 kp_status* kp_dim_of_data(kp_infer* infer, uint32_t i, kp_expr e, kp_expr* out) {
   *out = e;
   if (kp_data_at_least(infer, e, 0)) return NULL;
-  if (kp_data_is_number(infer, e)) return kp_in_error(infer, i, "%lld; expected 0 or more", (long long)e);
+  if (kp_data_is_number(infer, e))
+    return kp_in_error(infer, i, "%lld; expected 0 or more", (long long)e);
   *out = kp_dim_fresh(infer);
   return NULL;
 }
@@ -195,11 +224,13 @@ static bool is_one(void* user, kp_expr symbol, int64_t* out) {
 // equal, or |small| is 1, or they do not fit.
 static bool covers(kp_infer* infer, kp_expr large, kp_expr small) {
   int64_t value;
-  if (!infer->symbols || kp_expr_make(infer->symbols, KP_EXPR_MIN, large, small) != small) return false;
+  if (!infer->symbols || kp_expr_make(infer->symbols, KP_EXPR_MIN, large, small) != small)
+    return false;
   return kp_expr_eval(infer->symbols, small, is_one, &large, &value) && value == 1;
 }
 
-kp_status* kp_broadcast_into(kp_infer* infer, uint32_t i, const kp_expr* dims, int32_t rank, kp_expr* result, int32_t result_rank) {
+kp_status* kp_broadcast_into(kp_infer* infer, uint32_t i, const kp_expr* dims, int32_t rank,
+                             kp_expr* result, int32_t result_rank) {
   kp_expr* tail = result + (result_rank - rank);
   for (int32_t d = 0; d < rank; ++d) {
     const kp_expr have = tail[d], add = dims[d];
@@ -207,7 +238,8 @@ kp_status* kp_broadcast_into(kp_infer* infer, uint32_t i, const kp_expr* dims, i
     if (have == 1) {
       tail[d] = add;
     } else if (kp_is_number(have) && kp_is_number(add)) {
-      return kp_in_error(infer, i, "dim %d is %lld; expected 1 or %lld (broadcasting)", d, (long long)add, (long long)have);
+      return kp_in_error(infer, i, "dim %d is %lld; expected 1 or %lld (broadcasting)", d,
+                         (long long)add, (long long)have);
     } else if (kp_is_symbol(have) && kp_is_symbol(add)) {
       if (covers(infer, add, have))
         tail[d] = add;
@@ -220,7 +252,8 @@ kp_status* kp_broadcast_into(kp_infer* infer, uint32_t i, const kp_expr* dims, i
   return NULL;
 }
 
-kp_status* kp_broadcast_inputs(kp_infer* infer, uint32_t first, uint32_t count, int32_t* out_rank, const kp_expr** out_dims) {
+kp_status* kp_broadcast_inputs(kp_infer* infer, uint32_t first, uint32_t count, int32_t* out_rank,
+                               const kp_expr** out_dims) {
   *out_rank = -1;
   *out_dims = NULL;
   int32_t rank = 0;
@@ -231,7 +264,8 @@ kp_status* kp_broadcast_inputs(kp_infer* infer, uint32_t first, uint32_t count, 
     if (!type || type->rank < 0) return NULL;
     if (widest && same) {
       same = type->rank == widest->rank &&
-             (type->dims == widest->dims || type->rank == 0 || memcmp(type->dims, widest->dims, sizeof(kp_expr) * (size_t)rank) == 0);
+             (type->dims == widest->dims || type->rank == 0 ||
+              memcmp(type->dims, widest->dims, sizeof(kp_expr) * (size_t)rank) == 0);
     }
     if (!widest || type->rank > rank) widest = type, rank = type->rank;
   }
@@ -244,35 +278,40 @@ kp_status* kp_broadcast_inputs(kp_infer* infer, uint32_t first, uint32_t count, 
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims of an output");
   for (int32_t d = 0; d < rank; ++d) dims[d] = 1;
   for (uint32_t i = first; i < first + count; ++i)
-    KP_PASS(kp_broadcast_into(infer, i, infer->inputs[i]->dims, infer->inputs[i]->rank, dims, rank));
+    KP_PASS(
+        kp_broadcast_into(infer, i, infer->inputs[i]->dims, infer->inputs[i]->rank, dims, rank));
   *out_dims = dims;
   return NULL;
 }
 
 // --- attributes ---------------------------------------------------------------------------------------------------------
-kp_status* kp_attr_element(const kp_infer* infer, const char* name, kapell_type fallback, kapell_type* out) {
+kp_status* kp_attr_element(const kp_infer* infer, const char* name, kapell_type fallback,
+                           kapell_type* out) {
   const int64_t number = kp_node_attr_i(infer->node, name, (int64_t)fallback);
   *out = KAPELL_UNDEFINED;
   if (number < 0 || number >= KAPELL_TYPE_COUNT || (number == 0 && fallback != KAPELL_UNDEFINED))
-    return kp_node_error(infer, "attribute '%s' is %lld, which is no element type", name, (long long)number);
+    return kp_node_error(infer, "attribute '%s' is %lld, which is no element type", name,
+                         (long long)number);
   *out = (kapell_type)number;
   return NULL;
 }
 
-static kp_status* mask_of(const kp_infer* infer, const int64_t* axes, size_t count, int32_t rank, uint64_t* out_mask) {
+static kp_status* mask_of(const kp_infer* infer, const int64_t* axes, size_t count, int32_t rank,
+                          uint64_t* out_mask) {
   *out_mask = 0;
   for (size_t k = 0; k < count; ++k) {
     int32_t axis = 0;
     KP_PASS(kp_infer_axis(infer, "axis", axes[k], rank, &axis));
     const uint64_t bit = UINT64_C(1) << axis;
-    if (*out_mask & bit) return kp_node_error(infer, "axis %lld is given twice", (long long)axes[k]);
+    if (*out_mask & bit)
+      return kp_node_error(infer, "axis %lld is given twice", (long long)axes[k]);
     *out_mask |= bit;
   }
   return NULL;
 }
 
-kp_status* kp_infer_axes(kp_infer* infer, const char* attribute, int32_t input, int32_t rank, uint64_t* out_mask, bool* out_known,
-                         bool* out_given) {
+kp_status* kp_infer_axes(kp_infer* infer, const char* attribute, int32_t input, int32_t rank,
+                         uint64_t* out_mask, bool* out_known, bool* out_given) {
   *out_mask = 0;
   *out_known = true;
   size_t count = 0;

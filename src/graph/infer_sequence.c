@@ -8,7 +8,9 @@ static const kp_type* elements_of(const kp_infer* infer, uint32_t i) {
 }
 
 static kp_status* check_sequence(const kp_infer* infer, uint32_t i) {
-  if (!kp_in_given(infer, i) || infer->inputs[i]->kind == KAPELL_KIND_NONE || infer->inputs[i]->kind == KAPELL_KIND_SEQUENCE) return NULL;
+  if (!kp_in_given(infer, i) || infer->inputs[i]->kind == KAPELL_KIND_NONE ||
+      infer->inputs[i]->kind == KAPELL_KIND_SEQUENCE)
+    return NULL;
   return kp_in_error(infer, i, "not a sequence");
 }
 
@@ -24,14 +26,16 @@ static kp_status* out_element(kp_infer* infer, uint32_t o, const kp_type* type) 
   }
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, o, type->element, type->rank, &dims));
-  for (int32_t d = 0; d < type->rank; ++d) dims[d] = kp_is_number(type->dims[d]) ? type->dims[d] : KP_DIM_UNKNOWN;
+  for (int32_t d = 0; d < type->rank; ++d)
+    dims[d] = kp_is_number(type->dims[d]) ? type->dims[d] : KP_DIM_UNKNOWN;
   return NULL;
 }
 
 static kp_status* sequence_construct(kp_infer* infer) {
   kp_type common = {0};
   for (uint32_t i = 0; i < infer->node->input_count; ++i) {
-    if (!kp_in_given(infer, i) || infer->inputs[i]->kind == KAPELL_KIND_NONE) return out_sequence(infer, 0, NULL);
+    if (!kp_in_given(infer, i) || infer->inputs[i]->kind == KAPELL_KIND_NONE)
+      return out_sequence(infer, 0, NULL);
     bool any = true;
     const kp_type before = common;
     if (i == 0)
@@ -46,7 +50,8 @@ static kp_status* sequence_construct(kp_infer* infer) {
 static kp_status* sequence_empty(kp_infer* infer) {
   kapell_type element;
   KP_PASS(kp_attr_element(infer, "dtype", KAPELL_FLOAT, &element));
-  return out_sequence(infer, 0, &(kp_type){.kind = KAPELL_KIND_TENSOR, .element = element, .rank = -1});
+  return out_sequence(infer, 0,
+                      &(kp_type){.kind = KAPELL_KIND_TENSOR, .element = element, .rank = -1});
 }
 
 static kp_status* sequence_insert(kp_infer* infer) {
@@ -56,7 +61,9 @@ static kp_status* sequence_insert(kp_infer* infer) {
   kp_type common;
   bool any;
   KP_PASS(kp_type_union(infer, inner, tensor, &common, &any));
-  if (!any) return kp_in_error(infer, 1, "%s; the sequence has elements of another type", kp_type_name(tensor->element));
+  if (!any)
+    return kp_in_error(infer, 1, "%s; the sequence has elements of another type",
+                       kp_type_name(tensor->element));
   return out_sequence(infer, 0, &common);
 }
 
@@ -87,7 +94,8 @@ static kp_status* concat_from_sequence(kp_infer* infer) {
     return NULL;
   }
   int32_t axis = 0;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), inner->rank + added, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0),
+                        inner->rank + added, &axis));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, inner->element, inner->rank + added, &dims));
   for (int32_t d = 0; d < inner->rank + added; ++d) {
@@ -113,8 +121,10 @@ static kp_status* part_size(kp_infer* infer, kp_expr whole, kp_expr* out) {
       if (*out == KP_DIM_UNKNOWN) break;
     }
     const bool chunks = kp_in_rank(infer, 1) == 0;
-    if (chunks && sizes.v[0] < 1) return kp_in_error(infer, 1, "a part of %lld", (long long)sizes.v[0]);
-    if (chunks && !(kp_is_number(whole) && whole % sizes.v[0] == 0)) *out = KP_DIM_UNKNOWN;  // the last may be smaller
+    if (chunks && sizes.v[0] < 1)
+      return kp_in_error(infer, 1, "a part of %lld", (long long)sizes.v[0]);
+    if (chunks && !(kp_is_number(whole) && whole % sizes.v[0] == 0))
+      *out = KP_DIM_UNKNOWN;  // the last may be smaller
   }
   if (*out == KP_DIM_UNKNOWN) *out = kp_dim_fresh(infer);
   return NULL;
@@ -126,7 +136,8 @@ static kp_status* split_to_sequence(kp_infer* infer) {
   KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
   if (rank < 0) return out_sequence(infer, 0, &inner);
   int32_t axis = 0;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), rank, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), rank,
+                        &axis));
   kp_expr part;
   KP_PASS(part_size(infer, kp_in_dim(infer, 0, axis), &part));
   const bool keep = kp_in_given(infer, 1) || kp_node_attr_i(infer->node, "keepdims", 1) != 0;
@@ -146,25 +157,29 @@ static kp_status* optional(kp_infer* infer) {
   const kp_type* inner = kp_in_given(infer, 0) ? infer->inputs[0] : NULL;
   if (!inner && attr && attr->type == KP_ONNX_ATTR_TYPE_PROTO) inner = attr->type_proto;
   if (!inner) return kp_node_error(infer, "neither an input nor attribute 'type' is given");
-  return kp_out_container(infer, 0, KAPELL_KIND_OPTIONAL, KAPELL_UNDEFINED, inner->kind == KAPELL_KIND_NONE ? NULL : inner);
+  return kp_out_container(infer, 0, KAPELL_KIND_OPTIONAL, KAPELL_UNDEFINED,
+                          inner->kind == KAPELL_KIND_NONE ? NULL : inner);
 }
 
 static kp_status* optional_get_element(kp_infer* infer) {
   const kp_type* type = kp_in_given(infer, 0) ? infer->inputs[0] : NULL;
   if (!type || type->kind == KAPELL_KIND_NONE) return NULL;
-  if (type->kind == KAPELL_KIND_OPTIONAL) return type->inner ? out_element(infer, 0, type->inner) : NULL;
+  if (type->kind == KAPELL_KIND_OPTIONAL)
+    return type->inner ? out_element(infer, 0, type->inner) : NULL;
   return out_element(infer, 0, type);  // from opset 18 on plain values pass
 }
 
 static kp_status* optional_has_element(kp_infer* infer) {
   kp_out_scalar(infer, 0, KAPELL_BOOL);
   const bool absent = !kp_in_given(infer, 0);
-  const bool plain = !absent && infer->inputs[0]->kind != KAPELL_KIND_OPTIONAL && infer->inputs[0]->kind != KAPELL_KIND_NONE;
+  const bool plain = !absent && infer->inputs[0]->kind != KAPELL_KIND_OPTIONAL &&
+                     infer->inputs[0]->kind != KAPELL_KIND_NONE;
   kp_expr* out = absent || plain ? kp_out_ints(infer, 0, 1) : NULL;
   if (out) out[0] = plain;
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_sequence[] = {
     {"", "SequenceConstruct", 11, sequence_construct, 0, 0},
     {"", "SequenceEmpty", 11, sequence_empty, 0, 0},
@@ -179,3 +194,4 @@ const kp_infer_rule kp_infer_rules_sequence[] = {
     {"", "OptionalHasElement", 15, optional_has_element, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

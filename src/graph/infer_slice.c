@@ -2,7 +2,8 @@
 #include "graph/infer_rule.h"
 
 // --- Slice --------------------------------------------------------------------------------------------------------------
-#define FAR INT32_MAX  // what exporters write for "to the end": nothing is longer, by their own convention
+#define FAR \
+  INT32_MAX  // what exporters write for "to the end": nothing is longer, by their own convention
 
 typedef struct cut {
   kp_expr start, end;
@@ -37,12 +38,14 @@ static int64_t clamp_backward(int64_t at, int64_t size, int64_t low) {
 
 static kp_expr length_backward(kp_infer* infer, kp_expr size, const cut* c) {
   const int64_t step = c->step == INT64_MIN ? INT64_MAX : -c->step;
-  if (!kp_data_is_number(infer, c->start) || !kp_data_is_number(infer, c->end)) return kp_dim_fresh(infer);
+  if (!kp_data_is_number(infer, c->start) || !kp_data_is_number(infer, c->end))
+    return kp_dim_fresh(infer);
   if (kp_is_symbol(size)) {
     const bool whole = (c->start >= FAR || c->start == -1) && c->end <= -FAR;
     return whole ? kp_dim_op(infer, KP_EXPR_CEILDIV, size, step) : kp_dim_fresh(infer);
   }
-  const int64_t start = clamp_backward(c->start, size, size > 0 ? 0 : -1), end = clamp_backward(c->end, size, -1);
+  const int64_t start = clamp_backward(c->start, size, size > 0 ? 0 : -1),
+                end = clamp_backward(c->end, size, -1);
   return start > end ? (start - end - 1) / step + 1 : 0;
 }
 
@@ -53,11 +56,14 @@ static kp_expr length_of(kp_infer* infer, kp_expr size, const cut* c) {
   if (to_end && kp_data_is_number(infer, c->start) && c->start < 0 && c->start > -FAR) {
     length = kp_dim_op(infer, KP_EXPR_MIN, size, -c->start);  // the last so many
   } else {
-    if (!clamp_position(infer, c->start, size, &start) || !clamp_position(infer, c->end, size, &end)) return kp_dim_fresh(infer);
+    if (!clamp_position(infer, c->start, size, &start) ||
+        !clamp_position(infer, c->end, size, &end))
+      return kp_dim_fresh(infer);
     // What is left behind a start is max(size - start, 0), clamped or not.
     const bool tail = end == size && kp_data_at_least(infer, c->start, 0);
     length = kp_dim_sub(infer, end, tail && kp_is_symbol(size) ? c->start : start);
-    if (kp_is_symbol(length) ? infer->symbols && !kp_expr_nonnegative(infer->symbols, length) : length < 0)
+    if (kp_is_symbol(length) ? infer->symbols && !kp_expr_nonnegative(infer->symbols, length)
+                             : length < 0)
       length = kp_dim_op(infer, KP_EXPR_MAX, length, 0);
   }
   return c->step == 1 ? length : kp_dim_op(infer, KP_EXPR_CEILDIV, length, c->step);
@@ -94,11 +100,12 @@ static void slice_data(kp_infer* infer, const cut* cuts) {
   kp_data_pick(infer, 0, 0, source, (uint32_t)count);
 }
 
-static kp_status* slice_with(kp_infer* infer, kp_ints starts, kp_ints ends, const kp_ints* axes, const kp_ints* steps) {
+static kp_status* slice_with(kp_infer* infer, kp_ints starts, kp_ints ends, const kp_ints* axes,
+                             const kp_ints* steps) {
   const int32_t rank = kp_in_rank(infer, 0);
   if (starts.n != ends.n || (axes && axes->n != starts.n) || (steps && steps->n != starts.n))
-    return kp_node_error(infer, "%u starts, %u ends, %u axes, %u steps; expected as many of each", starts.n, ends.n,
-                         axes ? axes->n : starts.n, steps ? steps->n : starts.n);
+    return kp_node_error(infer, "%u starts, %u ends, %u axes, %u steps; expected as many of each",
+                         starts.n, ends.n, axes ? axes->n : starts.n, steps ? steps->n : starts.n);
   cut cuts[KP_MAX_RANK];
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), rank, &dims));
@@ -126,12 +133,15 @@ static kp_status* slice_fresh(kp_infer* infer) {
   bool known, given;
   if (kp_in_given(infer, 3) && kp_in_numbers(infer, 3, &axes)) {
     KP_PASS(kp_infer_axes(infer, "axes", 3, rank, &mask, &known, &given));
-  } else if (!kp_in_given(infer, 3) && kp_in_rank(infer, 1) == 1 && kp_is_number(kp_in_dim(infer, 1, 0))) {
-    mask = kp_in_dim(infer, 1, 0) < KP_MAX_RANK ? (UINT64_C(1) << kp_in_dim(infer, 1, 0)) - 1 : mask;
+  } else if (!kp_in_given(infer, 3) && kp_in_rank(infer, 1) == 1 &&
+             kp_is_number(kp_in_dim(infer, 1, 0))) {
+    mask =
+        kp_in_dim(infer, 1, 0) < KP_MAX_RANK ? (UINT64_C(1) << kp_in_dim(infer, 1, 0)) - 1 : mask;
   }
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), rank, &dims));
-  for (int32_t d = 0; d < rank; ++d) dims[d] = mask >> d & 1 ? kp_dim_fresh(infer) : kp_in_dim(infer, 0, d);
+  for (int32_t d = 0; d < rank; ++d)
+    dims[d] = mask >> d & 1 ? kp_dim_fresh(infer) : kp_in_dim(infer, 0, d);
   return NULL;
 }
 
@@ -145,7 +155,8 @@ static kp_status* slice_1(kp_infer* infer) {
     return NULL;
   }
   const kp_ints list = {axis, (uint32_t)axes};
-  return slice_with(infer, (kp_ints){start, (uint32_t)starts}, (kp_ints){end, (uint32_t)ends}, axis && axes ? &list : NULL, NULL);
+  return slice_with(infer, (kp_ints){start, (uint32_t)starts}, (kp_ints){end, (uint32_t)ends},
+                    axis && axes ? &list : NULL, NULL);
 }
 
 static kp_status* slice(kp_infer* infer) {
@@ -156,7 +167,8 @@ static kp_status* slice(kp_infer* infer) {
   }
   kp_ints starts, ends, axes, steps;
   const bool has_axes = kp_in_given(infer, 3), has_steps = kp_in_given(infer, 4);
-  if (!kp_in_ints(infer, 1, &starts) || !kp_in_ints(infer, 2, &ends) || (has_axes && !kp_in_numbers(infer, 3, &axes)) ||
+  if (!kp_in_ints(infer, 1, &starts) || !kp_in_ints(infer, 2, &ends) ||
+      (has_axes && !kp_in_numbers(infer, 3, &axes)) ||
       (has_steps && !kp_in_numbers(infer, 4, &steps)))
     return slice_fresh(infer);
   return slice_with(infer, starts, ends, has_axes ? &axes : NULL, has_steps ? &steps : NULL);
@@ -175,7 +187,8 @@ static kp_status* pad_with(kp_infer* infer, kp_ints pads, const kp_ints* axes) {
     KP_PASS(kp_infer_axis(infer, "axis", axes ? axes->v[k] : (int64_t)k, rank, &axis));
     const kp_expr before = pads.v[k], after = pads.v[k + count];
     // Far out of range in one direction is no number that a dim expression could hold.
-    if ((kp_data_is_number(infer, before) && kp_is_symbol(before)) || (kp_data_is_number(infer, after) && kp_is_symbol(after)))
+    if ((kp_data_is_number(infer, before) && kp_is_symbol(before)) ||
+        (kp_data_is_number(infer, after) && kp_is_symbol(after)))
       return kp_node_error(infer, "pads of axis %d are out of range", axis);
     dims[axis] = kp_dim_add(infer, kp_dim_add(infer, dims[axis], before), after);
   }
@@ -184,7 +197,8 @@ static kp_status* pad_with(kp_infer* infer, kp_ints pads, const kp_ints* axes) {
 
 static kp_status* pad_1(kp_infer* infer) {  // opsets 1 and 2: an attribute, under two names
   size_t count;
-  const int64_t* pads = kp_node_attr_ints(infer->node, infer->node->version < 2 ? "paddings" : "pads", &count);
+  const int64_t* pads =
+      kp_node_attr_ints(infer->node, infer->node->version < 2 ? "paddings" : "pads", &count);
   if (kp_in_rank(infer, 0) >= 0) return pad_with(infer, (kp_ints){pads, (uint32_t)count}, NULL);
   kp_out_any_rank(infer, 0, kp_in_element(infer, 0));
   return NULL;
@@ -217,7 +231,8 @@ static kp_status* center_crop_pad(kp_infer* infer) {
   const int64_t* axes = kp_node_attr_ints(infer->node, "axes", &count);
   if (!axes) count = (size_t)rank;
   const bool known = kp_in_ints(infer, 1, &sizes);
-  if (known && sizes.n != count) return kp_in_error(infer, 1, "%u entries; expected %zu", sizes.n, count);
+  if (known && sizes.n != count)
+    return kp_in_error(infer, 1, "%u entries; expected %zu", sizes.n, count);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   for (int32_t d = 0; d < rank; ++d) dims[d] = kp_in_dim(infer, 0, d);
@@ -244,7 +259,8 @@ static void concat_data(kp_infer* infer, uint32_t first, uint32_t step, int32_t 
     all = all && kp_in_has_data(infer, i);
     if (kp_type_small_count(kp_in_tensor(infer, i)) < 0) return;
   }
-  if (count < 0 || !any || (!all && !(infer->symbols && whole && kp_data_is_int(out->element)))) return;
+  if (count < 0 || !any || (!all && !(infer->symbols && whole && kp_data_is_int(out->element))))
+    return;
   int64_t outer = 1, offset = 0;
   for (int32_t d = 0; d < axis; ++d) outer *= out->dims[d];
   const int64_t row = outer ? count / outer : 0;
@@ -268,12 +284,17 @@ static void concat_data(kp_infer* infer, uint32_t first, uint32_t step, int32_t 
 }
 
 static void concat_doubles(kp_infer* infer, uint32_t first, uint32_t step) {
-  const int64_t count = kp_out_wanted(infer, 0) && infer->outputs[0].rank == 1 ? kp_type_small_count(infer->outputs) : -1;
-  double* out = count >= 0 ? kp_arena_new_array(infer->arena, double, count ? (size_t)count : 1) : NULL;
+  const int64_t count = kp_out_wanted(infer, 0) && infer->outputs[0].rank == 1
+                            ? kp_type_small_count(infer->outputs)
+                            : -1;
+  double* out =
+      count >= 0 ? kp_arena_new_array(infer->arena, double, count ? (size_t)count : 1) : NULL;
   uint32_t at = 0;
   for (uint32_t i = first; out && i < infer->node->input_count; i += step) {
     kp_doubles from;
-    if (!kp_in_has_data(infer, i) || !kp_in_doubles(infer, i, &from) || from.n > (uint32_t)count - at) return;
+    if (!kp_in_has_data(infer, i) || !kp_in_doubles(infer, i, &from) ||
+        from.n > (uint32_t)count - at)
+      return;
     memcpy(out + at, from.v, from.n * sizeof(double));
     at += from.n;
   }
@@ -296,7 +317,8 @@ kp_status* kp_infer_concat(kp_infer* infer, uint32_t first, uint32_t step) {
   }
   int32_t axis = 0;
   const int64_t fallback = infer->node->version < 4 && infer->node->domain[0] == '\0' ? 1 : 0;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", fallback), rank, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", fallback),
+                        rank, &axis));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   bool seen = false;
@@ -318,7 +340,8 @@ kp_status* kp_infer_concat(kp_infer* infer, uint32_t first, uint32_t step) {
   }
   if (!all) dims[axis] = kp_dim_fresh(infer);
   concat_data(infer, first, step, axis);
-  if (infer->node->output_count && !infer->out_known[0].elements && kp_data_is_float(element)) concat_doubles(infer, first, step);
+  if (infer->node->output_count && !infer->out_known[0].elements && kp_data_is_float(element))
+    concat_doubles(infer, first, step);
   return NULL;
 }
 
@@ -332,10 +355,12 @@ static void split_data(kp_infer* infer, int32_t axis) {
   for (int32_t d = 0; total >= 0 && d < axis; ++d) outer *= in->dims[d];
   const int64_t row = outer && total > 0 ? total / outer : 0;
   for (uint32_t o = 0; total >= 0 && o < infer->node->output_count; ++o) {
-    const int64_t count = kp_type_small_count(&infer->outputs[o]), part = outer && count > 0 ? count / outer : 0;
+    const int64_t count = kp_type_small_count(&infer->outputs[o]),
+                  part = outer && count > 0 ? count / outer : 0;
     uint32_t* source = kp_data_sources(infer, o, 0, count);
     if (count < 0) return;
-    for (int64_t k = 0; source && k < count; ++k) source[k] = (uint32_t)(k / part * row + offset + k % part);
+    for (int64_t k = 0; source && k < count; ++k)
+      source[k] = (uint32_t)(k / part * row + offset + k % part);
     if (source) kp_data_pick(infer, o, 0, source, (uint32_t)count);
     offset += part;
   }
@@ -343,16 +368,19 @@ static void split_data(kp_infer* infer, int32_t axis) {
 
 // Sizes of the parts of a dim of |size| without a list of them: equal, the last smaller where it does not divide (opset 18).
 static kp_status* equal_parts(kp_infer* infer, kp_expr size, int64_t parts, kp_expr* out) {
-  const bool uneven = infer->node->version >= 18 && kp_node_attr(infer->node, "num_outputs") != NULL;
+  const bool uneven =
+      infer->node->version >= 18 && kp_node_attr(infer->node, "num_outputs") != NULL;
   if (!uneven && kp_is_number(size) && size % parts != 0)
-    return kp_in_error(infer, 0, "the dim to split is %lld; expected a multiple of %lld", (long long)size, (long long)parts);
+    return kp_in_error(infer, 0, "the dim to split is %lld; expected a multiple of %lld",
+                       (long long)size, (long long)parts);
   const kp_expr part = kp_dim_op(infer, uneven ? KP_EXPR_CEILDIV : KP_EXPR_DIV, size, parts);
   kp_expr rest = size;
   for (int64_t k = 0; k < parts; ++k) {
     out[k] = uneven && kp_is_number(size) ? kp_min_i64(part, rest) : part;
     if (uneven && kp_is_number(size)) rest -= out[k];
     if (uneven && !kp_is_number(size) && k == parts - 1)
-      out[k] = kp_dim_op(infer, KP_EXPR_MAX, 0, kp_dim_sub(infer, size, kp_dim_mul(infer, part, parts - 1)));
+      out[k] = kp_dim_op(infer, KP_EXPR_MAX, 0,
+                         kp_dim_sub(infer, size, kp_dim_mul(infer, part, parts - 1)));
   }
   return NULL;
 }
@@ -367,7 +395,9 @@ static kp_status* read_split(kp_infer* infer, kp_expr size, kp_expr* parts) {
     list = kp_node_attr_ints(infer->node, "split", &count);
     listed = list != NULL && count != 0;
     // Opset 1 could take it as an input.
-    if (!listed && kp_in_given(infer, 1)) listed = kp_in_ints(infer, 1, &ints), list = listed ? ints.v : NULL, count = listed ? ints.n : 0;
+    if (!listed && kp_in_given(infer, 1))
+      listed = kp_in_ints(infer, 1, &ints), list = listed ? ints.v : NULL,
+      count = listed ? ints.n : 0;
   } else if (kp_in_given(infer, 1)) {
     if (!kp_in_ints(infer, 1, &ints)) {
       for (uint32_t o = 0; o < outputs; ++o) parts[o] = kp_dim_fresh(infer);
@@ -376,16 +406,19 @@ static kp_status* read_split(kp_infer* infer, kp_expr size, kp_expr* parts) {
     list = ints.v, count = ints.n, listed = true;
   }
   if (!listed) return equal_parts(infer, size, outputs, parts);
-  if (count != outputs) return kp_node_error(infer, "%zu parts to split into; the node has %u outputs", count, outputs);
+  if (count != outputs)
+    return kp_node_error(infer, "%zu parts to split into; the node has %u outputs", count, outputs);
   kp_expr sum = 0;
   for (uint32_t o = 0; o < outputs; ++o) {
     parts[o] = list[o];
     if (listed && list == ints.v) KP_PASS(kp_dim_of_data(infer, 1, list[o], &parts[o]));
-    if (kp_is_number(parts[o]) && parts[o] < 0) return kp_node_error(infer, "part %u of the split is %lld", o, (long long)parts[o]);
+    if (kp_is_number(parts[o]) && parts[o] < 0)
+      return kp_node_error(infer, "part %u of the split is %lld", o, (long long)parts[o]);
     sum = kp_dim_add(infer, sum, parts[o]);
   }
   if (kp_dim_differ(sum, size))
-    return kp_in_error(infer, 0, "the dim to split is %lld; the parts add up to %lld", (long long)size, (long long)sum);
+    return kp_in_error(infer, 0, "the dim to split is %lld; the parts add up to %lld",
+                       (long long)size, (long long)sum);
   return NULL;
 }
 
@@ -395,13 +428,15 @@ static kp_status* split(kp_infer* infer) {
   const uint32_t outputs = infer->node->output_count;
   const int64_t wanted = kp_node_attr_i(infer->node, "num_outputs", outputs);
   if (infer->node->version >= 18 && wanted != (int64_t)outputs)
-    return kp_node_error(infer, "attribute 'num_outputs' is %lld; the node has %u outputs", (long long)wanted, outputs);
+    return kp_node_error(infer, "attribute 'num_outputs' is %lld; the node has %u outputs",
+                         (long long)wanted, outputs);
   if (rank < 0) {
     for (uint32_t o = 0; o < outputs; ++o) kp_out_any_rank(infer, o, element);
     return NULL;
   }
   int32_t axis = 0;
-  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), rank, &axis));
+  KP_PASS(kp_infer_axis(infer, "attribute 'axis'", kp_node_attr_i(infer->node, "axis", 0), rank,
+                        &axis));
   kp_expr* parts = kp_arena_new_array(infer->arena, kp_expr, outputs ? outputs : 1);
   if (!parts) return KP_ERROR(OUT_OF_MEMORY, "parts of a split");
   KP_PASS(read_split(infer, kp_in_dim(infer, 0, axis), parts));
@@ -414,6 +449,7 @@ static kp_status* split(kp_infer* infer) {
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_slice[] = {
     {"", "Slice", 1, slice_1, 0, KP_INFER_FROM_DATA},
     {"", "Slice", 10, slice, 0x1e, KP_INFER_FROM_DATA},
@@ -424,3 +460,4 @@ const kp_infer_rule kp_infer_rules_slice[] = {
     {"", "Split", 1, split, 1u << 1, KP_INFER_FROM_DATA},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -61,13 +61,15 @@ static kp_status* reshape_dim(kp_infer* infer, reshape* to, int32_t d, kp_expr e
     to->dims[d] = kp_dim_fresh(infer);
     to->exact = false;
   } else if (e == -1) {
-    if (to->open >= 0) return kp_node_error(infer, "the new shape has -1 at %d and at %d", to->open, d);
+    if (to->open >= 0)
+      return kp_node_error(infer, "the new shape has -1 at %d and at %d", to->open, d);
     to->open = d;
     to->dims[d] = 1;
   } else if (e < 0) {
     return kp_node_error(infer, "the new shape has %lld at %d", (long long)e, d);
   } else if (e == 0 && !allow_zero) {
-    if (rank >= 0 && d >= rank) return kp_node_error(infer, "the new shape has 0 at %d; data has rank %d", d, rank);
+    if (rank >= 0 && d >= rank)
+      return kp_node_error(infer, "the new shape has 0 at %d; data has rank %d", d, rank);
     to->dims[d] = rank >= 0 ? kp_in_dim(infer, 0, d) : kp_dim_fresh(infer);
     to->exact = to->exact && rank >= 0;
   }
@@ -75,14 +77,15 @@ static kp_status* reshape_dim(kp_infer* infer, reshape* to, int32_t d, kp_expr e
 }
 
 // Dims that stand on both sides cancel first, so that what is left stays small and zeros among them do no harm.
-static void cancel(const kp_expr* from, int32_t from_rank, const reshape* to, kp_expr* left, int32_t* left_count, kp_expr* right,
-                   int32_t* right_count) {
+static void cancel(const kp_expr* from, int32_t from_rank, const reshape* to, kp_expr* left,
+                   int32_t* left_count, kp_expr* right, int32_t* right_count) {
   uint32_t used = 0;  // bits of |from|; ranks are at most KP_MAX_RANK
   *left_count = *right_count = 0;
   for (int32_t d = 0; d < to->rank; ++d) {
     int32_t match = -1;
     for (int32_t k = 0; k < from_rank && match < 0; ++k) {
-      if (!(used >> k & 1) && from[k] == to->dims[d] && d != to->open && from[k] != KP_DIM_UNKNOWN) match = k;
+      if (!(used >> k & 1) && from[k] == to->dims[d] && d != to->open && from[k] != KP_DIM_UNKNOWN)
+        match = k;
     }
     if (match >= 0)
       used |= UINT32_C(1) << match;
@@ -116,17 +119,21 @@ static kp_status* reshape_close(kp_infer* infer, reshape* to) {
   kp_expr left[KP_MAX_RANK], right[KP_MAX_RANK];
   int32_t left_count, right_count;
   cancel(infer->inputs[0]->dims, rank, to, left, &left_count, right, &right_count);
-  const kp_expr have = kp_dim_product(infer, left, left_count), want = kp_dim_product(infer, right, right_count);
+  const kp_expr have = kp_dim_product(infer, left, left_count),
+                want = kp_dim_product(infer, right, right_count);
   if (to->open < 0) return kp_dim_differ(have, want) ? reshape_mismatch(infer, to) : NULL;
-  if (want == 0 && have == 0) return kp_in_error(infer, 0, "no elements: -1 in the new shape could be anything");
-  if (kp_is_number(have) && kp_is_number(want) && (want == 0 || have % want != 0)) return reshape_mismatch(infer, to);
+  if (want == 0 && have == 0)
+    return kp_in_error(infer, 0, "no elements: -1 in the new shape could be anything");
+  if (kp_is_number(have) && kp_is_number(want) && (want == 0 || have % want != 0))
+    return reshape_mismatch(infer, to);
   to->dims[to->open] = kp_dim_div(infer, have, want);
   return NULL;
 }
 
 static kp_status* reshape_unknown(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 0);
-  if (kp_in_rank(infer, 1) == 1 && kp_is_number(kp_in_dim(infer, 1, 0)) && kp_in_dim(infer, 1, 0) <= KP_MAX_RANK)
+  if (kp_in_rank(infer, 1) == 1 && kp_is_number(kp_in_dim(infer, 1, 0)) &&
+      kp_in_dim(infer, 1, 0) <= KP_MAX_RANK)
     return kp_out_fresh(infer, 0, element, (int32_t)kp_in_dim(infer, 1, 0));
   kp_out_any_rank(infer, 0, element);
   return NULL;
@@ -142,11 +149,13 @@ static kp_status* reshape_op(kp_infer* infer) {
     KP_PASS(kp_in_check_rank(infer, 1, 1, 1));
     if (!kp_in_ints(infer, 1, &wanted)) return reshape_unknown(infer);
   }
-  if (wanted.n > KP_MAX_RANK) return kp_node_error(infer, "a new shape of rank %u; the largest is %d", wanted.n, KP_MAX_RANK);
+  if (wanted.n > KP_MAX_RANK)
+    return kp_node_error(infer, "a new shape of rank %u; the largest is %d", wanted.n, KP_MAX_RANK);
   reshape to = {.rank = (int32_t)wanted.n, .open = -1, .exact = true};
   KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), to.rank, &to.dims));
   const bool allow_zero = kp_node_attr_i(infer->node, "allowzero", 0) != 0;
-  for (int32_t d = 0; d < to.rank; ++d) KP_PASS(reshape_dim(infer, &to, d, wanted.v[d], allow_zero));
+  for (int32_t d = 0; d < to.rank; ++d)
+    KP_PASS(reshape_dim(infer, &to, d, wanted.v[d], allow_zero));
   KP_PASS(reshape_close(infer, &to));
   kp_out_data_of(infer, 0, 0);
   return NULL;
@@ -158,7 +167,8 @@ static kp_status* flatten(kp_infer* infer) {
   if (rank < 0) return kp_out_fresh(infer, 0, element, 2);
   int64_t axis = kp_node_attr_i(infer->node, "axis", 1);
   if (axis < -rank || axis > rank)
-    return kp_node_error(infer, "attribute 'axis' is %lld; expected %d to %d", (long long)axis, -rank, rank);
+    return kp_node_error(infer, "attribute 'axis' is %lld; expected %d to %d", (long long)axis,
+                         -rank, rank);
   if (axis < 0) axis += rank;
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, 2, &dims));
@@ -182,7 +192,9 @@ static kp_status* squeeze(kp_infer* infer) {
   uint64_t mask;
   bool known, given;
   kp_out_data_of(infer, 0, 0);
-  if (rank >= 0) KP_PASS(kp_infer_axes(infer, "axes", infer->node->version >= 13 ? 1 : -1, rank, &mask, &known, &given));
+  if (rank >= 0)
+    KP_PASS(kp_infer_axes(infer, "axes", infer->node->version >= 13 ? 1 : -1, rank, &mask, &known,
+                          &given));
   if (rank >= 0 && !known && axes_count(infer) >= 0 && axes_count(infer) <= rank)
     return kp_out_fresh(infer, 0, element, rank - axes_count(infer));
   for (int32_t d = 0; rank >= 0 && known && d < rank; ++d) {
@@ -215,7 +227,8 @@ static kp_status* unsqueeze(kp_infer* infer) {
   } else if (kp_in_numbers(infer, 1, &ints)) {
     axes = ints.v, count = ints.n;
   } else {
-    if (rank >= 0 && axes_count(infer) >= 0) return kp_out_fresh(infer, 0, element, rank + axes_count(infer));
+    if (rank >= 0 && axes_count(infer) >= 0)
+      return kp_out_fresh(infer, 0, element, rank + axes_count(infer));
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }
@@ -223,17 +236,20 @@ static kp_status* unsqueeze(kp_infer* infer) {
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }
-  if (count > KP_MAX_RANK) return kp_node_error(infer, "%zu axes; the largest rank is %d", count, KP_MAX_RANK);
+  if (count > KP_MAX_RANK)
+    return kp_node_error(infer, "%zu axes; the largest rank is %d", count, KP_MAX_RANK);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank + (int32_t)count, &dims));
   uint64_t mask = 0;
   for (size_t k = 0; k < count; ++k) {
     int32_t axis = 0;
     KP_PASS(kp_infer_axis(infer, "axis", axes[k], rank + (int32_t)count, &axis));
-    if (mask >> axis & 1) return kp_node_error(infer, "axis %lld is given twice", (long long)axes[k]);
+    if (mask >> axis & 1)
+      return kp_node_error(infer, "axis %lld is given twice", (long long)axes[k]);
     mask |= UINT64_C(1) << axis;
   }
-  for (int32_t d = 0, k = 0; d < rank + (int32_t)count; ++d) dims[d] = mask >> d & 1 ? 1 : kp_in_dim(infer, 0, k++);
+  for (int32_t d = 0, k = 0; d < rank + (int32_t)count; ++d)
+    dims[d] = mask >> d & 1 ? 1 : kp_in_dim(infer, 0, k++);
   return NULL;
 }
 
@@ -265,7 +281,9 @@ static kp_status* transpose(kp_infer* infer) {
   const int32_t rank = kp_in_rank(infer, 0);
   size_t count;
   const int64_t* perm = kp_node_attr_ints(infer->node, "perm", &count);
-  if (count > KP_MAX_RANK) return kp_node_error(infer, "attribute 'perm' has %zu entries; the largest rank is %d", count, KP_MAX_RANK);
+  if (count > KP_MAX_RANK)
+    return kp_node_error(infer, "attribute 'perm' has %zu entries; the largest rank is %d", count,
+                         KP_MAX_RANK);
   if (rank < 0) {
     if (count) return kp_out_fresh(infer, 0, element, (int32_t)count);
     kp_out_any_rank(infer, 0, element);
@@ -274,13 +292,15 @@ static kp_status* transpose(kp_infer* infer) {
   int64_t reversed[KP_MAX_RANK];
   for (int32_t d = 0; d < rank; ++d) reversed[d] = rank - 1 - d;
   if (!perm || count == 0) perm = reversed, count = (size_t)rank;
-  if (count != (size_t)rank) return kp_in_error(infer, 0, "rank %d; attribute 'perm' has %zu entries", rank, count);
+  if (count != (size_t)rank)
+    return kp_in_error(infer, 0, "rank %d; attribute 'perm' has %zu entries", rank, count);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   uint64_t seen = 0;
   for (int32_t d = 0; d < rank; ++d) {
     if (perm[d] < 0 || perm[d] >= rank || (seen >> perm[d] & 1))
-      return kp_node_error(infer, "attribute 'perm' has %lld at %d: no permutation", (long long)perm[d], d);
+      return kp_node_error(infer, "attribute 'perm' has %lld at %d: no permutation",
+                           (long long)perm[d], d);
     seen |= UINT64_C(1) << perm[d];
     dims[d] = kp_in_dim(infer, 0, (int32_t)perm[d]);
   }
@@ -298,7 +318,8 @@ static kp_status* expand(kp_infer* infer) {
     kp_out_any_rank(infer, 0, element);
     return NULL;
   }
-  if (to.n > KP_MAX_RANK) return kp_in_error(infer, 1, "%u entries; the largest rank is %d", to.n, KP_MAX_RANK);
+  if (to.n > KP_MAX_RANK)
+    return kp_in_error(infer, 1, "%u entries; the largest rank is %d", to.n, KP_MAX_RANK);
   const int32_t result = rank > (int32_t)to.n ? rank : (int32_t)to.n;
   kp_expr wanted[KP_MAX_RANK];
   for (uint32_t d = 0; d < to.n; ++d) KP_PASS(kp_dim_of_data(infer, 1, to.v[d], &wanted[d]));
@@ -338,7 +359,8 @@ static kp_status* tile(kp_infer* infer) {
     return NULL;
   }
   if (!kp_in_ints(infer, 1, &repeats)) return kp_out_fresh(infer, 0, element, rank);
-  if (repeats.n != (uint32_t)rank) return kp_in_error(infer, 1, "%u entries; expected %d", repeats.n, rank);
+  if (repeats.n != (uint32_t)rank)
+    return kp_in_error(infer, 1, "%u entries; expected %d", repeats.n, rank);
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   for (int32_t d = 0; d < rank; ++d) {
@@ -378,7 +400,9 @@ static kp_status* tile_1(kp_infer* infer) {
 static kp_status* blocks(kp_infer* infer, bool to_space) {
   const kapell_type element = kp_in_element(infer, 0);
   const int64_t block = kp_node_attr_i(infer->node, "blocksize", 0);
-  if (block < 1 || block > 1 << 20) return kp_node_error(infer, "attribute 'blocksize' is %lld; expected 1 or more", (long long)block);
+  if (block < 1 || block > 1 << 20)
+    return kp_node_error(infer, "attribute 'blocksize' is %lld; expected 1 or more",
+                         (long long)block);
   KP_PASS(kp_in_check_rank(infer, 0, 4, 4));
   if (kp_in_rank(infer, 0) < 0) return kp_out_fresh(infer, 0, element, 4);
   kp_expr* dims;
@@ -389,7 +413,8 @@ static kp_status* blocks(kp_infer* infer, bool to_space) {
     const int64_t factor = d == 1 ? block * block : block;
     const bool grows = (d == 1) != to_space;
     if (!grows && kp_is_number(dim) && dim % factor != 0)
-      return kp_in_error(infer, 0, "dim %d is %lld; expected a multiple of %lld ('blocksize')", d, (long long)dim, (long long)factor);
+      return kp_in_error(infer, 0, "dim %d is %lld; expected a multiple of %lld ('blocksize')", d,
+                         (long long)dim, (long long)factor);
     dims[d] = grows ? kp_dim_mul(infer, dim, factor) : kp_dim_div(infer, dim, factor);
   }
   return NULL;
@@ -405,15 +430,19 @@ kp_status* kp_infer_trilu(kp_infer* infer) {
 static kp_status* reverse_sequence(kp_infer* infer) {
   KP_PASS(kp_in_check_rank(infer, 0, 2, -1));
   KP_PASS(kp_in_check_rank(infer, 1, 1, 1));
-  const int64_t time = kp_node_attr_i(infer->node, "time_axis", 0), batch = kp_node_attr_i(infer->node, "batch_axis", 1);
+  const int64_t time = kp_node_attr_i(infer->node, "time_axis", 0),
+                batch = kp_node_attr_i(infer->node, "batch_axis", 1);
   if ((time != 0 && time != 1) || (batch != 0 && batch != 1) || time == batch)
-    return kp_node_error(infer, "attributes 'time_axis' %lld and 'batch_axis' %lld; expected 0 and 1 or 1 and 0", (long long)time,
-                         (long long)batch);
+    return kp_node_error(
+        infer, "attributes 'time_axis' %lld and 'batch_axis' %lld; expected 0 and 1 or 1 and 0",
+        (long long)time, (long long)batch);
   if (kp_in_rank(infer, 0) >= 2 && kp_in_rank(infer, 1) == 1)
-    KP_PASS(kp_in_check_dim(infer, 1, 0, kp_in_dim(infer, 0, (int32_t)batch), "the batch of input"));
+    KP_PASS(
+        kp_in_check_dim(infer, 1, 0, kp_in_dim(infer, 0, (int32_t)batch), "the batch of input"));
   return kp_infer_same(infer);
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_tensor[] = {
     {"", "Identity", 1, identity, 0, KP_INFER_FROM_DATA},
     {"", "Shape", 1, shape, 0, KP_INFER_FROM_SHAPE},
@@ -432,3 +461,4 @@ const kp_infer_rule kp_infer_rules_tensor[] = {
     {"", "ReverseSequence", 10, reverse_sequence, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

@@ -59,9 +59,11 @@ static void test_every_operator_has_a_rule(void** state) {
   size_t rules = 0;
   for (size_t k = 0; k < kp_schema_count(); ++k) {
     const kp_op_schema* schema = kp_schema_at(k);
-    const kp_node node = {.op = kp_schema_name(schema), .domain = kp_schema_domain(schema), .version = schema->since};
+    const kp_node node = {
+        .op = kp_schema_name(schema), .domain = kp_schema_domain(schema), .version = schema->since};
     const kp_infer_rule* rule = kp_infer_find(&node);
-    if (!rule && strcmp(node.domain, "com.microsoft") != 0) fail_msg("no rule for %s.%s-%d", node.domain, node.op, (int)node.version);
+    if (!rule && strcmp(node.domain, "com.microsoft") != 0)
+      fail_msg("no rule for %s.%s-%d", node.domain, node.op, (int)node.version);
     if (!rule) continue;
     ++rules;
     assert_string_equal(rule->op, node.op);
@@ -86,7 +88,9 @@ static void test_symbols_flow(void** state) {
   (void)state;
   kp_model* model = inferred(
       "in x float[N,C,H,W]\n init w float[8,3,3,3] = fill 1\n init m int64[2] = 0 -1\n"
-      "y = Conv(x, w) pads=[1,1,1,1]\n z = Reshape(y, m)\n t = Transpose(z)\n s = Shape(x)\n u = Reshape(y, s)\n out t float\n out u float\n", 17);
+      "y = Conv(x, w) pads=[1,1,1,1]\n z = Reshape(y, m)\n t = Transpose(z)\n s = Shape(x)\n u = "
+      "Reshape(y, s)\n out t float\n out u float\n",
+      17);
   assert_type(model, "y", "float32[N,8,H,W]");
   assert_type(model, "z", "float32[N,8*H*W]");
   assert_type(model, "t", "float32[8*H*W,N]");
@@ -103,15 +107,20 @@ static void test_far_limits_are_no_symbols(void** state) {
   (void)state;
   kp_model* model = inferred(
       "in x float[5,N]\n init a int64[2] = 9223372036854770000 -9223372036854775808\n"
-      "init b int64[2] = -9223372036854775808 9223372036854770000\n init axes int64[2] = 0 1\n init steps int64[2] = -1 1\n"
-      "y = Slice(x, a, b, axes, steps)\n out y float\n", 13);
+      "init b int64[2] = -9223372036854775808 9223372036854770000\n init axes int64[2] = 0 1\n "
+      "init steps int64[2] = -1 1\n"
+      "y = Slice(x, a, b, axes, steps)\n out y float\n",
+      13);
   assert_type(model, "y", "float32[5,N]");
   kp_model_free(model);
 }
 
 static void test_overridable_initializers_are_not_known(void** state) {
   (void)state;
-  kp_model* model = inferred("in x float[6]\n in shape int64[2]\n init shape int64[2] = 2 3\n y = Reshape(x, shape)\n out y float\n", 13);
+  kp_model* model = inferred(
+      "in x float[6]\n in shape int64[2]\n init shape int64[2] = 2 3\n y = Reshape(x, shape)\n out "
+      "y float\n",
+      13);
   const kp_type* type = &find(model->graph, "y")->type;
   assert_int_equal(type->rank, 2);
   assert_true(kp_is_symbol(type->dims[0]) && kp_is_symbol(type->dims[1]));
@@ -120,10 +129,14 @@ static void test_overridable_initializers_are_not_known(void** state) {
 
 // --- over numbers -------------------------------------------------------------------------------------------------------------
 // Runs the rule of the producer of |name| with these types for its inputs.
-static kp_status* specialise(const kp_model* model, const char* name, const kp_type* const* inputs, const kp_known* known, kp_arena* arena,
-                             kp_infer* out) {
+static kp_status* specialise(const kp_model* model, const char* name, const kp_type* const* inputs,
+                             const kp_known* known, kp_arena* arena, kp_infer* out) {
   const kp_node* node = &model->graph->nodes[find(model->graph, name)->producer];
-  *out = (kp_infer){.graph = model->graph, .node = node, .arena = arena, .inputs = inputs, .known = known,
+  *out = (kp_infer){.graph = model->graph,
+                    .node = node,
+                    .arena = arena,
+                    .inputs = inputs,
+                    .known = known,
                     .outputs = kp_arena_new_array(arena, kp_type, node->output_count),
                     .out_known = kp_arena_new_array(arena, kp_known, node->output_count)};
   return kp_infer_node(out, kp_infer_find(node));
@@ -137,8 +150,12 @@ static void test_numbers(void** state) {
   (void)state;
   kp_arena arena = {0};
   kp_infer infer;
-  kp_model* model = inferred("in x float[N,M]\n in s int64[2]\n y = Reshape(x, s)\n z = NonZero(x)\n out y float\n out z int64\n", 13);
-  const kp_type x = tensor(KAPELL_FLOAT, 2, (const kp_expr[]){4, 6}), s = tensor(KAPELL_INT64, 1, (const kp_expr[]){2});
+  kp_model* model = inferred(
+      "in x float[N,M]\n in s int64[2]\n y = Reshape(x, s)\n z = NonZero(x)\n out y float\n out z "
+      "int64\n",
+      13);
+  const kp_type x = tensor(KAPELL_FLOAT, 2, (const kp_expr[]){4, 6}),
+                s = tensor(KAPELL_INT64, 1, (const kp_expr[]){2});
   const kp_type* inputs[2] = {&x, &s};
   // Contents not known: the rank is, as far as that goes.
   ok(specialise(model, "y", inputs, NULL, &arena, &infer));
@@ -168,7 +185,9 @@ static void test_known_values(void** state) {
   (void)state;
   kp_model* model = inferred(
       "in x float[N,M]\n in k int64[2]\n init two int64[1] = 2\n init big float[2000] = fill 0\n"
-      "s = Shape(x)\n t = Mul(s, two)\n u = Add(k, two)\n v = Relu(x)\n z = NonZero(x)\n out t int64\n out u int64\n out v float\n out z int64\n", 13);
+      "s = Shape(x)\n t = Mul(s, two)\n u = Add(k, two)\n v = Relu(x)\n z = NonZero(x)\n out t "
+      "int64\n out u int64\n out v float\n out z int64\n",
+      13);
   kp_graph* graph = model->graph;
   bool* known = calloc(graph->value_count, sizeof *known);
   const bool value_input[2] = {false, true};
@@ -176,11 +195,14 @@ static void test_known_values(void** state) {
   const struct {
     const char* name;
     bool without, with;  // contents of input k
-  } expected[] = {{"s", true, true}, {"t", true, true}, {"two", true, true}, {"big", false, false}, {"u", false, true},
-                  {"v", false, false}, {"z", false, false}, {"k", false, true}};
-  for (size_t i = 0; i < KP_COUNT_OF(expected); ++i) assert_int_equal(known[find(graph, expected[i].name) - graph->values], expected[i].without);
+  } expected[] = {{"s", true, true},     {"t", true, true},  {"two", true, true},
+                  {"big", false, false}, {"u", false, true}, {"v", false, false},
+                  {"z", false, false},   {"k", false, true}};
+  for (size_t i = 0; i < KP_COUNT_OF(expected); ++i)
+    assert_int_equal(known[find(graph, expected[i].name) - graph->values], expected[i].without);
   ok(kp_graph_known_values(graph, value_input, known));
-  for (size_t i = 0; i < KP_COUNT_OF(expected); ++i) assert_int_equal(known[find(graph, expected[i].name) - graph->values], expected[i].with);
+  for (size_t i = 0; i < KP_COUNT_OF(expected); ++i)
+    assert_int_equal(known[find(graph, expected[i].name) - graph->values], expected[i].with);
   free(known);
   kp_model_free(model);
 }
@@ -191,7 +213,9 @@ static void test_loop_widens(void** state) {
   kp_model* model = inferred(
       "in x float[3,N]\n in m int64[]\n init go bool[] = 1\n"
       "y, k = Loop(m, go, x, x) body={ in i int64[]\n in c bool[]\n in a float\n in b float\n"
-      "  d = Identity(c)\n e = Concat(a, x) axis=0\n f = Relu(b)\n out d bool[]\n out e float\n out f float }\n out y float\n out k float\n", 13);
+      "  d = Identity(c)\n e = Concat(a, x) axis=0\n f = Relu(b)\n out d bool[]\n out e float\n "
+      "out f float }\n out y float\n out k float\n",
+      13);
   assert_type(model, "y", "float32[?,N]");  // grows
   assert_type(model, "k", "float32[3,N]");  // stays
   kp_model_free(model);
@@ -204,13 +228,16 @@ static void test_deep_nest_is_not_exponential(void** state) {
   kp_strbuf_puts(&text, "in x float[1]\n init m int64[] = 2\n init go bool[] = 1\n");
   enum { DEPTH = 40 };
   for (int d = 0; d < DEPTH; ++d)
-    kp_strbuf_printf(&text, "y%d = Loop(m, go, %s%d) body={ in i%d int64[]\n in c%d bool[]\n in a%d float\n", d, d ? "a" : "x", d - 1, d, d, d);
+    kp_strbuf_printf(
+        &text, "y%d = Loop(m, go, %s%d) body={ in i%d int64[]\n in c%d bool[]\n in a%d float\n", d,
+        d ? "a" : "x", d - 1, d, d, d);
   kp_strbuf_printf(&text, "z = Concat(a%d, a%d) axis=0\n", DEPTH - 1, DEPTH - 1);
   for (int d = DEPTH - 1; d >= 0; --d) {
     if (d == DEPTH - 1)
       kp_strbuf_printf(&text, "o%d = Identity(c%d)\n out o%d bool[]\n out z float }\n", d, d, d);
     else
-      kp_strbuf_printf(&text, "o%d = Identity(c%d)\n out o%d bool[]\n out y%d float }\n", d, d, d, d + 1);
+      kp_strbuf_printf(&text, "o%d = Identity(c%d)\n out o%d bool[]\n out y%d float }\n", d, d, d,
+                       d + 1);
   }
   kp_strbuf_puts(&text, "out y0 float\n");
   for (char* at = strstr(text.data, "x-1"); at; at = NULL) memcpy(at, "x  ", 3);
@@ -227,8 +254,10 @@ static void test_failing_allocations(void** state) {
   (void)state;
   const char* text =
       "in x float[N,3]\n in m int64[]\n init go bool[] = 1\n s = Shape(x)\n r = Reshape(x, s)\n"
-      "y = Loop(m, go, r) body={ in i int64[]\n in c bool[]\n in a float\n d = Identity(c)\n e = Concat(a, x) axis=0\n"
-      "  out d bool[]\n out e float }\n q = SequenceConstruct(x, y)\n p = SequenceAt(q, m)\n out p float\n";
+      "y = Loop(m, go, r) body={ in i int64[]\n in c bool[]\n in a float\n d = Identity(c)\n e = "
+      "Concat(a, x) axis=0\n"
+      "  out d bool[]\n out e float }\n q = SequenceConstruct(x, y)\n p = SequenceAt(q, m)\n out p "
+      "float\n";
   bool finished = false;
   for (uint64_t nth = 1; !finished && nth < 500; ++nth) {
     kp_model* model = build(text, 13);
@@ -249,15 +278,19 @@ static void test_failing_allocations(void** state) {
 static void test_many_nodes(void** state) {
   (void)state;
   kp_strbuf text = {0};
-  kp_strbuf_puts(&text, "in x0 float[N,S,64]\n init zero int64[] = 0\n init one int64[] = 1\n init axis int64[1] = 0\n init h int64[2] = 4 16\n"
-                        "init back int64[1] = 64\n");
+  kp_strbuf_puts(&text,
+                 "in x0 float[N,S,64]\n init zero int64[] = 0\n init one int64[] = 1\n init axis "
+                 "int64[1] = 0\n init h int64[2] = 4 16\n"
+                 "init back int64[1] = 64\n");
   enum { BLOCKS = 4000 };
   for (int k = 0; k < BLOCKS; ++k) {
-    kp_strbuf_printf(&text,
-                     "s%d = Shape(x%d)\n n%d = Gather(s%d, zero)\n t%d = Gather(s%d, one)\n u%d = Unsqueeze(n%d, axis)\n"
-                     "v%d = Unsqueeze(t%d, axis)\n c%d = Concat(u%d, v%d, h) axis=0\n r%d = Reshape(x%d, c%d)\n"
-                     "e%d = Relu(r%d)\n b%d = Concat(u%d, v%d, back) axis=0\n x%d = Reshape(e%d, b%d)\n",
-                     k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k + 1, k, k);
+    kp_strbuf_printf(
+        &text,
+        "s%d = Shape(x%d)\n n%d = Gather(s%d, zero)\n t%d = Gather(s%d, one)\n u%d = "
+        "Unsqueeze(n%d, axis)\n"
+        "v%d = Unsqueeze(t%d, axis)\n c%d = Concat(u%d, v%d, h) axis=0\n r%d = Reshape(x%d, c%d)\n"
+        "e%d = Relu(r%d)\n b%d = Concat(u%d, v%d, back) axis=0\n x%d = Reshape(e%d, b%d)\n",
+        k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k, k + 1, k, k);
   }
   kp_strbuf_printf(&text, "out x%d float\n", BLOCKS);
   kp_model* model = build(text.data, 13);

@@ -35,7 +35,9 @@ static kp_status* string_normalizer(kp_infer* infer) {
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, KAPELL_STRING, rank, &dims));
   dims[0] = 1;
-  dims[rank - 1] = (stop && stop->count) || kp_is_symbol(words) ? kp_dim_fresh(infer) : words > 0 ? words : 1;
+  dims[rank - 1] = (stop && stop->count) || kp_is_symbol(words) ? kp_dim_fresh(infer)
+                   : words > 0                                  ? words
+                                                                : 1;
   return NULL;
 }
 
@@ -46,7 +48,8 @@ static kp_status* tf_idf_vectorizer(kp_infer* infer) {
   int64_t width = 0;
   KP_PASS(kp_in_check_rank(infer, 0, 1, 2));
   for (size_t k = 0; k < count; ++k) {
-    if (indexes[k] < 0 || indexes[k] == INT64_MAX) return kp_node_error(infer, "attribute 'ngram_indexes' has %lld", (long long)indexes[k]);
+    if (indexes[k] < 0 || indexes[k] == INT64_MAX)
+      return kp_node_error(infer, "attribute 'ngram_indexes' has %lld", (long long)indexes[k]);
     width = kp_max_i64(width, indexes[k] + 1);
   }
   if (count == 0) return kp_node_error(infer, "attribute 'ngram_indexes' is empty");
@@ -61,6 +64,7 @@ static kp_status* tf_idf_vectorizer(kp_infer* infer) {
   return NULL;
 }
 
+// clang-format off
 const kp_infer_rule kp_infer_rules_text[] = {
     {"", "StringConcat", 20, kp_infer_broadcast2, 0, 0},
     {"", "RegexFullMatch", 20, regex_full_match, 0, 0},
@@ -69,3 +73,4 @@ const kp_infer_rule kp_infer_rules_text[] = {
     {"", "TfIdfVectorizer", 9, tf_idf_vectorizer, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
+// clang-format on

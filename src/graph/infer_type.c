@@ -3,7 +3,9 @@
 
 #include "graph/schema.h"
 
-static bool has_dims(kapell_kind kind) { return kind == KAPELL_KIND_TENSOR || kind == KAPELL_KIND_SPARSE; }
+static bool has_dims(kapell_kind kind) {
+  return kind == KAPELL_KIND_TENSOR || kind == KAPELL_KIND_SPARSE;
+}
 
 bool kp_type_equal(const kp_type* a, const kp_type* b) {
   if (a->kind != b->kind || a->element != b->element) return false;
@@ -28,14 +30,17 @@ static kp_status* union_dims(kp_infer* infer, const kp_type* a, const kp_type* b
   }
   kp_expr* dims = kp_arena_new_array(infer->arena, kp_expr, a->rank > 0 ? (size_t)a->rank : 1);
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims of a type");
-  for (int32_t d = 0; d < a->rank; ++d) dims[d] = a->dims[d] == b->dims[d] ? a->dims[d] : kp_dim_fresh(infer);
+  for (int32_t d = 0; d < a->rank; ++d)
+    dims[d] = a->dims[d] == b->dims[d] ? a->dims[d] : kp_dim_fresh(infer);
   out->dims = dims;
   return NULL;
 }
 
-kp_status* kp_type_union(kp_infer* infer, const kp_type* a, const kp_type* b, kp_type* out, bool* out_any) {
+kp_status* kp_type_union(kp_infer* infer, const kp_type* a, const kp_type* b, kp_type* out,
+                         bool* out_any) {
   *out = (kp_type){.rank = -1};
-  *out_any = a->kind == b->kind && a->kind != KAPELL_KIND_NONE && !(a->element != b->element && a->element && b->element);
+  *out_any = a->kind == b->kind && a->kind != KAPELL_KIND_NONE &&
+             !(a->element != b->element && a->element && b->element);
   if (!*out_any) return NULL;
   if (has_dims(a->kind)) return union_dims(infer, a, b, out);
   *out = *a;
@@ -53,8 +58,8 @@ static kp_expr merge_dim(const kp_symbols* symbols, kp_expr old, kp_expr more) {
   return kp_is_number(more) || !kp_symbol_is_fresh(symbols, more) ? more : old;
 }
 
-static kp_status* merge_dims(const kp_symbols* symbols, kp_arena* arena, const kp_type* type, const kp_type* more, kp_type* out,
-                             bool* out_agree) {
+static kp_status* merge_dims(const kp_symbols* symbols, kp_arena* arena, const kp_type* type,
+                             const kp_type* more, kp_type* out, bool* out_agree) {
   if (more->rank < 0) return NULL;
   if (type->rank < 0) {
     out->rank = more->rank;
@@ -77,17 +82,19 @@ static kp_status* merge_dims(const kp_symbols* symbols, kp_arena* arena, const k
   }
   kp_expr* dims = kp_arena_new_array(arena, kp_expr, (size_t)type->rank);
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims of a type");
-  for (int32_t d = 0; d < type->rank; ++d) dims[d] = merge_dim(symbols, type->dims[d], more->dims[d]);
+  for (int32_t d = 0; d < type->rank; ++d)
+    dims[d] = merge_dim(symbols, type->dims[d], more->dims[d]);
   out->dims = dims;
   return NULL;
 }
 
-kp_status* kp_type_merge(const kp_symbols* symbols, kp_arena* arena, const kp_type* type, const kp_type* more, kp_type* out,
-                         bool* out_agree) {
+kp_status* kp_type_merge(const kp_symbols* symbols, kp_arena* arena, const kp_type* type,
+                         const kp_type* more, kp_type* out, bool* out_agree) {
   *out_agree = true;
   *out = type->kind == KAPELL_KIND_NONE ? *more : *type;
   if (type->kind == KAPELL_KIND_NONE || more->kind == KAPELL_KIND_NONE) return NULL;
-  *out_agree = type->kind == more->kind && (type->element == more->element || !type->element || !more->element);
+  *out_agree = type->kind == more->kind &&
+               (type->element == more->element || !type->element || !more->element);
   if (!*out_agree) return NULL;
   if (!type->element) out->element = more->element;
   if (has_dims(type->kind)) return merge_dims(symbols, arena, type, more, out, out_agree);
@@ -104,14 +111,18 @@ kp_status* kp_type_merge(const kp_symbols* symbols, kp_arena* arena, const kp_ty
 // --- schemas ------------------------------------------------------------------------------------------------------------
 // The set of element types that |types| allows for a value of |type|'s form. Forms that masks do not describe (maps, sequences of
 // them): everything.
-static uint64_t allowed_elements(const kp_type_constraint* types, const kp_type* type, kapell_type* out_element) {
+static uint64_t allowed_elements(const kp_type_constraint* types, const kp_type* type,
+                                 kapell_type* out_element) {
   *out_element = type->element;
   if (type->kind == KAPELL_KIND_TENSOR) return types->tensors;
   const kp_type* inner = type->inner;
   uint64_t allowed = 0;
-  if (type->kind == KAPELL_KIND_SEQUENCE && inner && inner->kind == KAPELL_KIND_TENSOR) allowed = types->sequences;
-  if (type->kind == KAPELL_KIND_OPTIONAL && inner && inner->kind == KAPELL_KIND_TENSOR) allowed = types->optionals;
-  if (type->kind == KAPELL_KIND_OPTIONAL && inner && inner->kind == KAPELL_KIND_SEQUENCE && inner->inner) {
+  if (type->kind == KAPELL_KIND_SEQUENCE && inner && inner->kind == KAPELL_KIND_TENSOR)
+    allowed = types->sequences;
+  if (type->kind == KAPELL_KIND_OPTIONAL && inner && inner->kind == KAPELL_KIND_TENSOR)
+    allowed = types->optionals;
+  if (type->kind == KAPELL_KIND_OPTIONAL && inner && inner->kind == KAPELL_KIND_SEQUENCE &&
+      inner->inner) {
     allowed = types->optional_sequences;
     inner = inner->inner;
   }
@@ -122,23 +133,27 @@ static uint64_t allowed_elements(const kp_type_constraint* types, const kp_type*
 static kp_status* wrong_type(const kp_infer* infer, uint32_t i) {
   kp_strbuf buf = {0};
   if (infer->graph) kp_type_describe(infer->graph->model, infer->inputs[i], &buf);
-  kp_status* status = kp_in_error(infer, i, "%s is no type that %s of opset %u takes", buf.data ? buf.data : kp_type_name(kp_in_element(infer, i)),
+  kp_status* status = kp_in_error(infer, i, "%s is no type that %s of opset %u takes",
+                                  buf.data ? buf.data : kp_type_name(kp_in_element(infer, i)),
                                   infer->node->op, infer->node->schema->since);
   kp_strbuf_free(&buf);
   return status;
 }
 
 // Inputs whose types are one variable must agree. |type| is the text of the schema: equal texts need not be one pointer.
-static kp_status* check_same(const kp_infer* infer, uint32_t i, const char* type, kapell_type element) {
+static kp_status* check_same(const kp_infer* infer, uint32_t i, const char* type,
+                             kapell_type element) {
   for (uint32_t k = 0; k < i; ++k) {
     kp_param_schema other;
     const kapell_type have = kp_in_element(infer, k);
-    if (have == KAPELL_UNDEFINED || !kp_schema_input_of(infer->node->schema, k, &other) || strcmp(other.type, type) != 0) continue;
+    if (have == KAPELL_UNDEFINED || !kp_schema_input_of(infer->node->schema, k, &other) ||
+        strcmp(other.type, type) != 0)
+      continue;
     if (other.option == KP_PARAM_VARIADIC && !other.homogeneous) continue;
     char buffer[128];
     if (have != element)
-      return kp_in_error(infer, i, "%s; expected %s, as input '%s' has", kp_type_name(element), kp_type_name(have),
-                         kp_in_name(infer, k, buffer, sizeof buffer));
+      return kp_in_error(infer, i, "%s; expected %s, as input '%s' has", kp_type_name(element),
+                         kp_type_name(have), kp_in_name(infer, k, buffer, sizeof buffer));
     return NULL;  // that one was compared with those before it
   }
   return NULL;
@@ -151,24 +166,31 @@ static kp_status* check_input(const kp_infer* infer, uint32_t i) {
   const kp_type_constraint types = kp_schema_types(infer->node->schema, param.type);
   kapell_type element;
   const uint64_t allowed = allowed_elements(&types, infer->inputs[i], &element);
-  if (element != KAPELL_UNDEFINED && !(allowed & kp_type_mask(element))) return wrong_type(infer, i);
+  if (element != KAPELL_UNDEFINED && !(allowed & kp_type_mask(element)))
+    return wrong_type(infer, i);
   if (element == KAPELL_UNDEFINED || infer->inputs[i]->kind != KAPELL_KIND_TENSOR) return NULL;
-  return param.option == KP_PARAM_VARIADIC && !param.homogeneous ? NULL : check_same(infer, i, param.type, element);
+  return param.option == KP_PARAM_VARIADIC && !param.homogeneous
+             ? NULL
+             : check_same(infer, i, param.type, element);
 }
 
 kp_status* kp_infer_check_types(const kp_infer* infer) {
-  for (uint32_t i = 0; infer->node->schema && i < infer->node->input_count; ++i) KP_PASS(check_input(infer, i));
+  for (uint32_t i = 0; infer->node->schema && i < infer->node->input_count; ++i)
+    KP_PASS(check_input(infer, i));
   return NULL;
 }
 
 // The element type that stands for a parameter's |type| in this node; UNDEFINED where the schema alone does not say.
 static kapell_type element_by_schema(const kp_infer* infer, const char* type) {
   const kp_type_constraint types = kp_schema_types(infer->node->schema, type);
-  if (types.sequences || types.optionals || types.optional_sequences || types.others[0]) return KAPELL_UNDEFINED;
-  if (types.tensors && (types.tensors & (types.tensors - 1)) == 0) return (kapell_type)__builtin_ctzll(types.tensors);
+  if (types.sequences || types.optionals || types.optional_sequences || types.others[0])
+    return KAPELL_UNDEFINED;
+  if (types.tensors && (types.tensors & (types.tensors - 1)) == 0)
+    return (kapell_type)__builtin_ctzll(types.tensors);
   for (uint32_t i = 0; i < infer->node->input_count; ++i) {
     kp_param_schema input;
-    if (!kp_schema_input_of(infer->node->schema, i, &input) || strcmp(input.type, type) != 0) continue;
+    if (!kp_schema_input_of(infer->node->schema, i, &input) || strcmp(input.type, type) != 0)
+      continue;
     if (input.option == KP_PARAM_VARIADIC && !input.homogeneous) continue;
     if (kp_in_element(infer, i) != KAPELL_UNDEFINED) return kp_in_element(infer, i);
   }
@@ -179,7 +201,9 @@ void kp_infer_fill_types(kp_infer* infer) {
   for (uint32_t o = 0; infer->node->schema && o < infer->node->output_count; ++o) {
     kp_type* type = &infer->outputs[o];
     kp_param_schema param;
-    if (type->element != KAPELL_UNDEFINED || (type->kind != KAPELL_KIND_NONE && !has_dims(type->kind))) continue;
+    if (type->element != KAPELL_UNDEFINED ||
+        (type->kind != KAPELL_KIND_NONE && !has_dims(type->kind)))
+      continue;
     if (!kp_schema_output_of(infer->node->schema, o, &param)) continue;
     const kapell_type element = element_by_schema(infer, param.type);
     if (element == KAPELL_UNDEFINED) continue;

@@ -30,12 +30,18 @@ static void write_expr(kp_json* json, const kp_symbols* symbols, kp_expr e) {
 
 static const char* kind_name(kapell_kind kind) {
   switch (kind) {
-    case KAPELL_KIND_TENSOR: return "tensor";
-    case KAPELL_KIND_SPARSE: return "sparse";
-    case KAPELL_KIND_SEQUENCE: return "sequence";
-    case KAPELL_KIND_OPTIONAL: return "optional";
-    case KAPELL_KIND_MAP: return "map";
-    default: return "none";
+    case KAPELL_KIND_TENSOR:
+      return "tensor";
+    case KAPELL_KIND_SPARSE:
+      return "sparse";
+    case KAPELL_KIND_SEQUENCE:
+      return "sequence";
+    case KAPELL_KIND_OPTIONAL:
+      return "optional";
+    case KAPELL_KIND_MAP:
+      return "map";
+    default:
+      return "none";
   }
 }
 
@@ -57,8 +63,8 @@ static void write_members(kp_json* json, const kp_symbols* symbols, const kp_typ
   kp_json_end_object(json);
 }
 
-static void write_value(kp_json* json, const kp_symbols* symbols, const char* name, const kp_type* type, const kp_expr* data,
-                        uint32_t count) {
+static void write_value(kp_json* json, const kp_symbols* symbols, const char* name,
+                        const kp_type* type, const kp_expr* data, uint32_t count) {
   kp_json_key(json, name);
   kp_json_begin_object(json);
   write_members(json, symbols, type);
@@ -74,7 +80,8 @@ static void write_value(kp_json* json, const kp_symbols* symbols, const char* na
 static void write_values(kp_json* json, const kp_graph* graph) {
   for (uint32_t v = 0; v < graph->value_count; ++v) {
     const kp_value* value = &graph->values[v];
-    write_value(json, &graph->model->symbols, value->name, &value->type, value->data, value->data_count);
+    write_value(json, &graph->model->symbols, value->name, &value->type, value->data,
+                value->data_count);
   }
 }
 
@@ -104,13 +111,15 @@ static bool number_type(bindings* bound, kp_arena* arena, const kp_type* from, k
   if (from->kind != KAPELL_KIND_TENSOR || from->rank < 0) return from->kind != KAPELL_KIND_TENSOR;
   kp_expr* dims = kp_arena_new_array(arena, kp_expr, (size_t)from->rank + 1);
   for (int32_t d = 0; d < from->rank; ++d) {
-    if (!kp_expr_eval(&bound->model->symbols, from->dims[d], look_up, bound, &dims[d])) return false;
+    if (!kp_expr_eval(&bound->model->symbols, from->dims[d], look_up, bound, &dims[d]))
+      return false;
   }
   out->dims = dims;
   return true;
 }
 
-static kp_status* run_node(const kp_graph* graph, const kp_node* node, kp_arena* arena, kp_type* types, kp_known* known) {
+static kp_status* run_node(const kp_graph* graph, const kp_node* node, kp_arena* arena,
+                           kp_type* types, kp_known* known) {
   const kp_type** inputs = kp_arena_new_array(arena, const kp_type*, node->input_count + 1);
   kp_known* contents = kp_arena_new_array(arena, kp_known, node->input_count + 1);
   kapell_value** constants = kp_arena_new_array(arena, kapell_value*, node->input_count + 1);
@@ -122,8 +131,14 @@ static kp_status* run_node(const kp_graph* graph, const kp_node* node, kp_arena*
     contents[i] = known[node->inputs[i]];
     constants[i] = graph->values[node->inputs[i]].constant;
   }
-  kp_infer infer = {.graph = graph, .node = node, .arena = arena, .inputs = inputs, .known = contents, .constants = constants,
-                    .outputs = outputs, .out_known = out_known};
+  kp_infer infer = {.graph = graph,
+                    .node = node,
+                    .arena = arena,
+                    .inputs = inputs,
+                    .known = contents,
+                    .constants = constants,
+                    .outputs = outputs,
+                    .out_known = out_known};
   KP_PASS(kp_infer_node(&infer, kp_infer_find(node)));
   for (uint32_t o = 0; o < node->output_count; ++o) {
     if (node->outputs[o] == KP_NONE) continue;
@@ -139,7 +154,8 @@ static kp_status* write_run(kp_json* json, kp_graph* graph, bindings* bound) {
   kp_known* known = kp_arena_new_array(&arena, kp_known, graph->value_count + 1u);
   kp_status* status = NULL;
   for (uint32_t v = 0; v < graph->value_count; ++v) {
-    if (graph->values[v].producer == KP_NONE) number_type(bound, &arena, &graph->values[v].type, &types[v]);
+    if (graph->values[v].producer == KP_NONE)
+      number_type(bound, &arena, &graph->values[v].type, &types[v]);
   }
   for (uint32_t k = 0; !status && k < graph->order_count; ++k)
     status = run_node(graph, &graph->nodes[graph->order[k]], &arena, types, known);
@@ -191,7 +207,8 @@ int main(void) {
   while (fgets(line, sizeof line, stdin)) {
     char* words[64];
     int count = 0;
-    for (char* at = strtok(line, " \n"); at && count < 64; at = strtok(NULL, " \n")) words[count++] = at;
+    for (char* at = strtok(line, " \n"); at && count < 64; at = strtok(NULL, " \n"))
+      words[count++] = at;
     if (count > 0) answer(words, count);
   }
   return 0;
