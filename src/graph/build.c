@@ -13,12 +13,14 @@
 
 #define DEFAULT_MAX_NODES 10000000u
 #define DEFAULT_MAX_CALL_DEPTH 64u
-#define FIRST_IR_WITH_OPSETS 3      // before, opset 1 is meant
-#define FIRST_IR_WITH_OVERRIDES 4   // before, an initializer listed as input is a constant all the same
+#define FIRST_IR_WITH_OPSETS 3  // before, opset 1 is meant
+#define FIRST_IR_WITH_OVERRIDES \
+  4  // before, an initializer listed as input is a constant all the same
 
 // --- one graph ---------------------------------------------------------------------------------------------------------
 // A new value under |name|, behind the scope's prefix, declared.
-static kp_status* declare_value(kp_builder* b, kp_scope* scope, kp_str name, kp_value_id* out_value) {
+static kp_status* declare_value(kp_builder* b, kp_scope* scope, kp_str name,
+                                kp_value_id* out_value) {
   const char *plain, *full;
   KP_PASS(kp_build_intern(b, name, &plain));
   KP_PASS(kp_build_prefixed(b, scope, plain, &full));
@@ -26,17 +28,20 @@ static kp_status* declare_value(kp_builder* b, kp_scope* scope, kp_str name, kp_
   return kp_build_declare_interned(scope, plain, *out_value);
 }
 
-static kp_status* set_type(kp_builder* b, kp_scope* scope, const kp_onnx_value_info* info, kp_value_id id) {
+static kp_status* set_type(kp_builder* b, kp_scope* scope, const kp_onnx_value_info* info,
+                           kp_value_id id) {
   kp_graph* graph = scope->target->graph;
   if (graph->values[id].constant || info->type.kind == KP_ONNX_TYPE_NONE) return NULL;
   kp_type type;
-  KP_TRY(kp_build_type(b, &graph->arena, scope->path, &info->type, &type), "type of '%.*s'", KP_STR_ARG(info->name));
+  KP_TRY(kp_build_type(b, &graph->arena, scope->path, &info->type, &type), "type of '%.*s'",
+         KP_STR_ARG(info->name));
   graph->values[id].type = type;
   return NULL;
 }
 
 // What an initializer that is listed as input too becomes.
-static kp_status* add_initializer(kp_builder* b, kp_scope* scope, kp_str name, kapell_value* value, bool overridable) {
+static kp_status* add_initializer(kp_builder* b, kp_scope* scope, kp_str name, kapell_value* value,
+                                  bool overridable) {
   kp_value_id id;
   kp_status* status = declare_value(b, scope, name, &id);
   if (status) {
@@ -48,8 +53,8 @@ static kp_status* add_initializer(kp_builder* b, kp_scope* scope, kp_str name, k
 }
 
 // |inputs| holds the names of inputs. In a body every input is fed, so an initializer of the same name means nothing.
-static kp_status* declare_initializer(kp_builder* b, kp_scope* scope, const kp_scope* inputs, const kp_onnx_tensor* dense,
-                                      const kp_onnx_sparse* sparse) {
+static kp_status* declare_initializer(kp_builder* b, kp_scope* scope, const kp_scope* inputs,
+                                      const kp_onnx_tensor* dense, const kp_onnx_sparse* sparse) {
   const kp_str name = dense ? dense->name : sparse->values.name;
   const char* interned;
   uint32_t held;
@@ -58,8 +63,9 @@ static kp_status* declare_initializer(kp_builder* b, kp_scope* scope, const kp_s
   const bool is_input = kp_ptr_map_get(&inputs->names, interned, &held);
   if (is_input && scope->target->parent) return NULL;
   kapell_value* value;
-  KP_TRY(dense ? kp_build_tensor(b->source, dense, &value) : kp_build_sparse(b->source, sparse, &value), "initializer '%s'",
-         interned);
+  KP_TRY(dense ? kp_build_tensor(b->source, dense, &value)
+               : kp_build_sparse(b->source, sparse, &value),
+         "initializer '%s'", interned);
   const bool overridable = is_input && b->source->ir_version >= FIRST_IR_WITH_OVERRIDES;
   return add_initializer(b, scope, name, value, overridable);
 }
@@ -79,12 +85,14 @@ static kp_status* declare_inputs(kp_builder* b, kp_scope* scope, const kp_onnx_g
   return NULL;
 }
 
-static kp_status* declare_constants_and_inputs(kp_builder* b, kp_scope* scope, const kp_onnx_graph* from) {
+static kp_status* declare_constants_and_inputs(kp_builder* b, kp_scope* scope,
+                                               const kp_onnx_graph* from) {
   const kp_scope form = {.target = scope->target, .prefix = "", .path = scope->path};
   kp_scope* inputs;
   KP_PASS(kp_build_push_scope(b, &form, &inputs));
   for (size_t i = 0; i < from->input_count; ++i) {
-    if (from->inputs[i].name.length == 0) return KP_ERROR(INVALID_MODEL, "input %zu of the graph has no name", i);
+    if (from->inputs[i].name.length == 0)
+      return KP_ERROR(INVALID_MODEL, "input %zu of the graph has no name", i);
     KP_TRY(kp_build_declare(b, inputs, from->inputs[i].name, 0), "inputs of the graph");
   }
   for (size_t i = 0; i < from->initializer_count; ++i) {
@@ -105,15 +113,16 @@ static kp_status* declare_node_outputs(kp_builder* b, kp_scope* scope, const kp_
       kp_status* status = declare_value(b, scope, node->outputs[k], &unused);
       if (!status) continue;
       const kp_str name = kp_build_node_name(node);
-      return kp_status_frame(status, __FILE__, __LINE__, "output %zu of node %zu '%.*s' (%.*s)", k, i, KP_STR_ARG(name),
-                             KP_STR_ARG(node->op_type));
+      return kp_status_frame(status, __FILE__, __LINE__, "output %zu of node %zu '%.*s' (%.*s)", k,
+                             i, KP_STR_ARG(name), KP_STR_ARG(node->op_type));
     }
   }
   return NULL;
 }
 
 // Types that the file states for values which the scope itself declares.
-static kp_status* set_types(kp_builder* b, kp_scope* scope, const kp_onnx_value_info* infos, size_t count) {
+static kp_status* set_types(kp_builder* b, kp_scope* scope, const kp_onnx_value_info* infos,
+                            size_t count) {
   for (size_t i = 0; i < count; ++i) {
     kp_value_id id;
     const char* name = kp_intern_find(&b->model->names, infos[i].name);
@@ -138,7 +147,8 @@ kp_status* kp_build_graph(kp_builder* b, kp_scope* scope, const kp_onnx_graph* f
   KP_PASS(declare_node_outputs(b, scope, from));
   KP_PASS(set_types(b, scope, from->value_infos, from->value_info_count));
   KP_PASS(set_types(b, scope, from->outputs, from->output_count));
-  for (size_t i = 0; i < from->node_count; ++i) KP_PASS(kp_build_node(b, scope, &from->nodes[i], (uint32_t)i));
+  for (size_t i = 0; i < from->node_count; ++i)
+    KP_PASS(kp_build_node(b, scope, &from->nodes[i], (uint32_t)i));
   KP_PASS(list_outputs(b, scope, from));
   return kp_graph_order(scope->target->graph);
 }
@@ -147,16 +157,21 @@ kp_status* kp_build_graph(kp_builder* b, kp_scope* scope, const kp_onnx_graph* f
 static kp_status* check_opset(const kp_onnx_opset* opsets, size_t index) {
   const kp_onnx_opset* opset = &opsets[index];
   if (opset->version < 1) {
-    return KP_ERROR(INVALID_MODEL, "version %lld of domain '%.*s'", (long long)opset->version, KP_STR_ARG(opset->domain));
+    return KP_ERROR(INVALID_MODEL, "version %lld of domain '%.*s'", (long long)opset->version,
+                    KP_STR_ARG(opset->domain));
   }
   for (size_t i = 0; i < index; ++i) {
-    if (!kp_str_equal(opsets[i].domain, opset->domain) || opsets[i].version == opset->version) continue;
-    return KP_ERROR(INVALID_MODEL, "domain '%.*s' is imported as version %lld and as %lld", KP_STR_ARG(opset->domain),
-                    (long long)opsets[i].version, (long long)opset->version);
+    if (!kp_str_equal(opsets[i].domain, opset->domain) || opsets[i].version == opset->version)
+      continue;
+    return KP_ERROR(INVALID_MODEL, "domain '%.*s' is imported as version %lld and as %lld",
+                    KP_STR_ARG(opset->domain), (long long)opsets[i].version,
+                    (long long)opset->version);
   }
   const int64_t newest = kp_schema_newest(opset->domain);
   if (newest > 0 && opset->version > newest) {
-    KP_LOG(WARNING, "the model uses version %lld of '%.*s'; this build knows up to %lld and takes its rules for newer ones",
+    KP_LOG(WARNING,
+           "the model uses version %lld of '%.*s'; this build knows up to %lld and takes its rules "
+           "for newer ones",
            (long long)opset->version, KP_STR_ARG(opset->domain), (long long)newest);
   }
   return NULL;
@@ -166,7 +181,8 @@ static kp_status* build_opsets(kp_model* model, const kp_onnx_model* source) {
   const bool implied = source->opset_count == 0 && source->ir_version < FIRST_IR_WITH_OPSETS;
   const size_t count = implied ? 1 : source->opset_count;
   if (count == 0) {
-    return kp_status_hint(KP_ERROR(INVALID_MODEL, "the model imports no opset"), "set opset_import, or export the model again");
+    return kp_status_hint(KP_ERROR(INVALID_MODEL, "the model imports no opset"),
+                          "set opset_import, or export the model again");
   }
   if (count > 1000) return KP_ERROR(LIMIT, "%zu opset imports", count);
   kp_onnx_opset* opsets = kp_arena_new_array(&model->arena, kp_onnx_opset, count);
@@ -181,7 +197,8 @@ static kp_status* build_opsets(kp_model* model, const kp_onnx_model* source) {
   return NULL;
 }
 
-kp_status* kp_build_start(kp_builder* b, kp_model* model, kp_onnx_model* source, const kp_build_options* options) {
+kp_status* kp_build_start(kp_builder* b, kp_model* model, kp_onnx_model* source,
+                          const kp_build_options* options) {
   *b = (kp_builder){.model = model, .source = source};
   if (options) b->options = *options;
   if (b->options.max_nodes == 0) b->options.max_nodes = DEFAULT_MAX_NODES;
@@ -213,7 +230,8 @@ static kp_status* build_main(kp_builder* b) {
   return kp_build_graph(b, scope, &source->graph);
 }
 
-kp_status* kp_model_build(kp_onnx_model* source, const kp_build_options* options, kp_model** out_model) {
+kp_status* kp_model_build(kp_onnx_model* source, const kp_build_options* options,
+                          kp_model** out_model) {
   *out_model = NULL;
   kp_model* model;
   kp_status* status = kp_model_create(&model);

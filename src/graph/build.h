@@ -6,7 +6,7 @@
 #include "graph/graph.h"
 
 typedef struct kp_build_options {
-  uint64_t max_nodes;     // after expansion of functions; 0 = 10 million. Error LIMIT
+  uint64_t max_nodes;       // after expansion of functions; 0 = 10 million. Error LIMIT
   uint32_t max_call_depth;  // functions calling functions; 0 = 64; recursion is an error
   // Asked for each call of a model-local function or node whose schema has a function body: true keeps it as one node.
   // NULL: model-local functions are expanded, ONNX's own operators kept.
@@ -18,11 +18,13 @@ typedef struct kp_build_options {
 // Checks: single assignment, no cycles, known names, input and output counts and attribute types by schema, required
 // attributes, opset imports. Errors: INVALID_MODEL, UNSUPPORTED_MODEL, LIMIT, OUT_OF_MEMORY, each with node and name.
 // A node whose operator is in no table keeps schema NULL (a provider may know it).
-KP_MUST_USE kp_status* kp_model_build(kp_onnx_model* source, const kp_build_options* options, kp_model** out_model);
+KP_MUST_USE kp_status* kp_model_build(kp_onnx_model* source, const kp_build_options* options,
+                                      kp_model** out_model);
 
 // Replaces |node| by the body that ONNX gives its operator in terms of others. *out_expanded is false, and nothing is changed, where
 // the tables have none: the operator is primitive, or its body depends on attributes or types (function_bodies.inl lists those).
 // The new nodes carry the old one's origins. Errors: OUT_OF_MEMORY, INVALID_MODEL (more inputs than the body has).
-KP_MUST_USE kp_status* kp_graph_expand_function(kp_graph* graph, kp_node_id node, bool* out_expanded);
+KP_MUST_USE kp_status* kp_graph_expand_function(kp_graph* graph, kp_node_id node,
+                                                bool* out_expanded);
 
 #endif  // KP_GRAPH_BUILD_H_

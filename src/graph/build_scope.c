@@ -20,7 +20,8 @@ static kp_status* push(kp_builder* b, kp_ptr_map* map) {
   return NULL;
 }
 
-kp_status* kp_build_push_target(kp_builder* b, kp_graph* graph, kp_target* parent, const char* path, kp_target** out_target) {
+kp_status* kp_build_push_target(kp_builder* b, kp_graph* graph, kp_target* parent, const char* path,
+                                kp_target** out_target) {
   kp_target* target = kp_arena_new(&b->scratch, kp_target);
   if (!target) return KP_ERROR(OUT_OF_MEMORY, "a graph");
   *target = (kp_target){.graph = graph, .parent = parent, .path = path};
@@ -48,12 +49,15 @@ kp_status* kp_build_declare(kp_builder* b, kp_scope* scope, kp_str name, kp_valu
 
 kp_status* kp_build_declare_interned(kp_scope* scope, const char* name, kp_value_id value) {
   uint32_t held;
-  if (!kp_ptr_map_get(&scope->names, name, &held)) return kp_ptr_map_put(&scope->names, name, value);
-  kp_status* status = KP_ERROR(INVALID_MODEL, "the name '%s' is given to more than one value", name);
+  if (!kp_ptr_map_get(&scope->names, name, &held))
+    return kp_ptr_map_put(&scope->names, name, value);
+  kp_status* status =
+      KP_ERROR(INVALID_MODEL, "the name '%s' is given to more than one value", name);
   return kp_status_at(status, NULL, NULL, name);
 }
 
-kp_status* kp_build_prefixed(kp_builder* b, const kp_scope* scope, const char* name, const char** out_name) {
+kp_status* kp_build_prefixed(kp_builder* b, const kp_scope* scope, const char* name,
+                             const char** out_name) {
   *out_name = name;
   if (!scope->prefix[0]) return NULL;
   const char* full = kp_arena_printf(&b->scratch, "%s%s", scope->prefix, name);
@@ -65,7 +69,8 @@ kp_status* kp_build_prefixed(kp_builder* b, const kp_scope* scope, const char* n
 static kp_status* reserve_capture(kp_target* target) {
   if (target->count < target->capacity) return NULL;
   const uint32_t capacity = target->capacity ? target->capacity * 2 : 8;
-  kp_value_id* memory = kp_arena_new_array(&target->graph->arena, kp_value_id, 2 * (size_t)capacity);
+  kp_value_id* memory =
+      kp_arena_new_array(&target->graph->arena, kp_value_id, 2 * (size_t)capacity);
   if (!memory) return KP_ERROR(OUT_OF_MEMORY, "%u captures", capacity);
   if (target->count > 0) {
     memcpy(memory, target->outer, target->count * sizeof *memory);
@@ -83,7 +88,8 @@ static kp_status* capture_one(kp_target* target, kp_value_id outer, kp_value_id*
   if (kp_ptr_map_get(&target->captured, key, out_inner)) return NULL;
   const kp_value* from = &target->parent->graph->values[outer];
   if (from->constant) {
-    KP_PASS(kp_graph_add_constant(target->graph, from->name, kp_value_retain(from->constant), out_inner));
+    KP_PASS(kp_graph_add_constant(target->graph, from->name, kp_value_retain(from->constant),
+                                  out_inner));
     return kp_ptr_map_put(&target->captured, key, *out_inner);
   }
   KP_PASS(reserve_capture(target));
@@ -95,7 +101,8 @@ static kp_status* capture_one(kp_target* target, kp_value_id outer, kp_value_id*
 }
 
 // Recursion is as deep as bodies nest.
-static kp_status* capture(kp_target* target, const kp_target* owner, kp_value_id value, kp_value_id* out_value) {
+static kp_status* capture(kp_target* target, const kp_target* owner, kp_value_id value,
+                          kp_value_id* out_value) {
   *out_value = value;
   if (target == owner) return NULL;
   if (!target->parent) return KP_ERROR(INTERNAL, "a name was found in a graph that is not around");
@@ -109,7 +116,8 @@ static kp_status* unknown_name(const kp_scope* scope, kp_str name) {
   for (const kp_scope* s = scope; s; s = s->outer)
     for (size_t i = 0; i < s->names.capacity; ++i)
       if (s->names.keys[i]) kp_nearest_offer(&nearest, s->names.keys[i]);
-  kp_status* status = KP_ERROR(INVALID_MODEL, "nothing produces the value '%.*s'", KP_STR_ARG(name));
+  kp_status* status =
+      KP_ERROR(INVALID_MODEL, "nothing produces the value '%.*s'", KP_STR_ARG(name));
   if (nearest.best) kp_status_hint(status, "the nearest name that exists is '%s'", nearest.best);
   return status;
 }

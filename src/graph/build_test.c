@@ -15,7 +15,8 @@
 #include "onnx/reader.h"
 #include "support/model_text.h"
 
-static kp_status* try_build(const char* text, int opset, const kp_build_options* options, kp_model** out_model) {
+static kp_status* try_build(const char* text, int opset, const kp_build_options* options,
+                            kp_model** out_model) {
   size_t byte_count;
   char* bytes = kp_test_model(text, opset, &byte_count);
   kp_onnx_model* source;
@@ -66,7 +67,8 @@ static void assert_type(const kp_model* model, const kp_value* value, const char
 
 static void values_have_names_types_and_constants(void** state) {
   (void)state;
-  kp_model* model = build("in x float[N,3] init w float[3] = 1 2 3 y = Add(x, w) z = Relu(y) out z float[N,3]", 17);
+  kp_model* model = build(
+      "in x float[N,3] init w float[3] = 1 2 3 y = Add(x, w) z = Relu(y) out z float[N,3]", 17);
   const kp_graph* graph = model->graph;
   assert_int_equal(graph->input_count, 1);
   assert_int_equal(graph->node_count, 2);
@@ -91,7 +93,10 @@ static void nodes_may_stand_in_any_order(void** state) {
 
 static void absent_inputs_and_outputs_are_none(void** state) {
   (void)state;
-  kp_model* model = build("in x float[2] init hi float[] = 1 y = Clip(x,,hi) z = Clip(x,,) out y float[2] out z float[2]", 17);
+  kp_model* model = build(
+      "in x float[2] init hi float[] = 1 y = Clip(x,,hi) z = Clip(x,,) out y float[2] out z "
+      "float[2]",
+      17);
   const kp_node* clip = &model->graph->nodes[0];
   assert_int_equal(clip->input_count, 3);
   assert_int_equal(clip->inputs[1], KP_NONE);
@@ -105,7 +110,8 @@ static void absent_inputs_and_outputs_are_none(void** state) {
 
 static void initializers_listed_as_inputs_depend_on_the_ir_version(void** state) {
   (void)state;
-  const char* text = "in x float[2] in w float[2] init w float[2] = 1 2 y = Add(x, w) out y float[2]";
+  const char* text =
+      "in x float[2] in w float[2] init w float[2] = 1 2 y = Add(x, w) out y float[2]";
   kp_model* model = build(text, 9);
   const kp_graph* graph = model->graph;
   assert_int_equal(graph->input_count, 1);
@@ -127,13 +133,16 @@ static void captures_go_through_any_nesting(void** state) {
   (void)state;
   kp_model* model = build(
       "in c bool[] in x float[2] in y float[2] init w float[2] = 1 2\n"
-      "r = If(c) then_branch={ a = If(c) then_branch={ b = Add(x, w) out b float[2] } else_branch={ d = Neg(y) out d float[2] } out a float[2] }"
+      "r = If(c) then_branch={ a = If(c) then_branch={ b = Add(x, w) out b float[2] } "
+      "else_branch={ d = Neg(y) out d float[2] } out a float[2] }"
       " else_branch={ e = Sub(y, w) out e float[2] }\n"
-      "out r float[2]", 17);
+      "out r float[2]",
+      17);
   const kp_graph* graph = model->graph;
   const kp_node* outer = node_of(graph, "If");
   assert_int_equal(outer->implicit_count, 3);  // c, x, y; the constant is shared
-  const kp_graph *then_body = kp_node_attr_graph(outer, "then_branch"), *else_body = kp_node_attr_graph(outer, "else_branch");
+  const kp_graph *then_body = kp_node_attr_graph(outer, "then_branch"),
+                 *else_body = kp_node_attr_graph(outer, "else_branch");
   assert_int_equal(then_body->capture_count, 3);
   assert_int_equal(else_body->capture_count, 3);
   assert_int_equal(else_body->captures[0], KP_NONE);
@@ -150,9 +159,12 @@ static void captures_go_through_any_nesting(void** state) {
 
 static void a_name_of_a_body_hides_the_outer_one(void** state) {
   (void)state;
-  kp_model* model = build("in c bool[] in x float[2]\n"
-                          "r = If(c) then_branch={ x = Constant() value=float[2]{1 2} y = Neg(x) out y float[2] } else_branch={ z = Neg(x) out z float[2] }\n"
-                          "out r float[2]", 17);
+  kp_model* model = build(
+      "in c bool[] in x float[2]\n"
+      "r = If(c) then_branch={ x = Constant() value=float[2]{1 2} y = Neg(x) out y float[2] } "
+      "else_branch={ z = Neg(x) out z float[2] }\n"
+      "out r float[2]",
+      17);
   const kp_node* branch = node_of(model->graph, "If");
   assert_int_equal(branch->implicit_count, 1);
   assert_int_equal(kp_node_attr_graph(branch, "then_branch")->captures[0], KP_NONE);
@@ -161,13 +173,18 @@ static void a_name_of_a_body_hides_the_outer_one(void** state) {
 
 static const char* const function_text =
     "import my 1\n"
-    "function my.Scale(a, b) => (c, d) alpha, beta=0.25 { t = Elu(a) alpha=@alpha c = LeakyRelu(t) alpha=@beta d = Add(t, b) }\n"
-    "function my.Twice(a) => (c) gain { t = my.Scale(a, a) alpha=@gain c,e = my.Scale(t, a) alpha=0.5 beta=@gain }\n";
+    "function my.Scale(a, b) => (c, d) alpha, beta=0.25 { t = Elu(a) alpha=@alpha c = LeakyRelu(t) "
+    "alpha=@beta d = Add(t, b) }\n"
+    "function my.Twice(a) => (c) gain { t = my.Scale(a, a) alpha=@gain c,e = my.Scale(t, a) "
+    "alpha=0.5 beta=@gain }\n";
 
 static void functions_are_expanded(void** state) {
   (void)state;
   char text[1024];
-  snprintf(text, sizeof text, "%sin x float[2] in y float[2] y1 = my.Scale(x,y) alpha=2.5 y2 = my.Twice(y1) gain=3.5 out y2 float[2]", function_text);
+  snprintf(text, sizeof text,
+           "%sin x float[2] in y float[2] y1 = my.Scale(x,y) alpha=2.5 y2 = my.Twice(y1) gain=3.5 "
+           "out y2 float[2]",
+           function_text);
   kp_model* model = build(text, 17);
   const kp_graph* graph = model->graph;
   assert_int_equal(count_of(graph, "Scale") + count_of(graph, "Twice"), 0);
@@ -181,7 +198,8 @@ static void functions_are_expanded(void** state) {
   assert_string_equal(graph->values[graph->outputs[0]].name, "y2");
   assert_string_equal(graph->nodes[0].name, "y1/t");
   assert_string_equal(graph->nodes[3].name, "y2/t/t");
-  assert_string_equal(model->origins[graph->nodes[3].origins[0]].path, "function:my.Twice(y2)/function:my.Scale(t)");
+  assert_string_equal(model->origins[graph->nodes[3].origins[0]].path,
+                      "function:my.Twice(y2)/function:my.Scale(t)");
   kp_model_free(model);
 }
 
@@ -193,7 +211,10 @@ static bool keep_scale(void* user, const kp_node* node) {
 static void calls_are_kept_on_request(void** state) {
   (void)state;
   char text[1024];
-  snprintf(text, sizeof text, "%sin x float[2] y1 = my.Scale(x,x) alpha=2.5 y2 = Softplus(y1) y3 = Elu(y2) out y3 float[2]", function_text);
+  snprintf(
+      text, sizeof text,
+      "%sin x float[2] y1 = my.Scale(x,x) alpha=2.5 y2 = Softplus(y1) y3 = Elu(y2) out y3 float[2]",
+      function_text);
   kp_model* model;
   const kp_build_options options = {.keep_call = keep_scale};
   assert_null(try_build(text, 18, &options, &model));
@@ -209,43 +230,59 @@ static void calls_are_kept_on_request(void** state) {
 
 static void functions_pass_inputs_and_leave_outputs(void** state) {
   (void)state;
-  kp_model* model = build("import my 1\n"
-                          "function my.F(a, b, m) => (a, c, e) { c = Clip(a, b, m) e = Neg(c) }\n"
-                          "in x float[2] init hi float[] = 1\n"
-                          "p,q, = my.F(x,,hi) out p float[2] out q float[2]", 17);
+  kp_model* model = build(
+      "import my 1\n"
+      "function my.F(a, b, m) => (a, c, e) { c = Clip(a, b, m) e = Neg(c) }\n"
+      "in x float[2] init hi float[] = 1\n"
+      "p,q, = my.F(x,,hi) out p float[2] out q float[2]",
+      17);
   const kp_graph* graph = model->graph;
   assert_int_equal(count_of(graph, "Identity"), 1);  // a is passed on
   assert_int_equal(node_of(graph, "Clip")->inputs[1], KP_NONE);
   kp_model_free(model);
-  model = build("import my 1 function my.F(a) => (a, c, c) { c = Neg(a) } in x float[2] p,q,q2 = my.F(x) out p float[2] out q float[2] out q2 float[2]", 17);
+  model = build(
+      "import my 1 function my.F(a) => (a, c, c) { c = Neg(a) } in x float[2] p,q,q2 = my.F(x) out "
+      "p float[2] out q float[2] out q2 float[2]",
+      17);
   assert_int_equal(count_of(model->graph, "Identity"), 2);
   kp_model_free(model);
 }
 
 static void bodies_given_to_functions_see_the_callers_names(void** state) {
   (void)state;
-  kp_model* model = build("import my 1\n"
-                          "function my.F(a, c) => (b) which { w = Neg(a) b = If(c) then_branch=@which else_branch={ e = Abs(w) out e float[2] } }\n"
-                          "in x float[2] in w float[2] in c bool[]\n"
-                          "r = my.F(x, c) which={ t = Add(x, w) out t float[2] } out r float[2]", 17);
+  kp_model* model = build(
+      "import my 1\n"
+      "function my.F(a, c) => (b) which { w = Neg(a) b = If(c) then_branch=@which else_branch={ e "
+      "= Abs(w) out e float[2] } }\n"
+      "in x float[2] in w float[2] in c bool[]\n"
+      "r = my.F(x, c) which={ t = Add(x, w) out t float[2] } out r float[2]",
+      17);
   const kp_graph* graph = model->graph;
   const kp_node* branch = node_of(graph, "If");
   assert_int_equal(branch->implicit_count, 3);
   const char* names[] = {"x", "w", "r/w"};
-  for (uint32_t i = 0; i < 3; ++i) assert_string_equal(graph->values[branch->implicit[i]].name, names[i]);
+  for (uint32_t i = 0; i < 3; ++i)
+    assert_string_equal(graph->values[branch->implicit[i]].name, names[i]);
   kp_model_free(model);
 }
 
 static void hostile_functions_are_stopped(void** state) {
   (void)state;
-  assert_refused("import my 1 function my.F(a) => (b) { b = my.F(a) } in x float[2] y = my.F(x) out y float[2]", 17, KAPELL_INVALID_MODEL,
-                 "function 'F' calls itself");
-  assert_refused("import my 1 function my.F(a) => (b) { b = my.G(a) } function my.G(a) => (b) { b = my.F(a) } in x float[2] y = my.F(x) out y float[2]",
-                 17, KAPELL_INVALID_MODEL, "calls itself");
+  assert_refused(
+      "import my 1 function my.F(a) => (b) { b = my.F(a) } in x float[2] y = my.F(x) out y "
+      "float[2]",
+      17, KAPELL_INVALID_MODEL, "function 'F' calls itself");
+  assert_refused(
+      "import my 1 function my.F(a) => (b) { b = my.G(a) } function my.G(a) => (b) { b = my.F(a) } "
+      "in x float[2] y = my.F(x) out y float[2]",
+      17, KAPELL_INVALID_MODEL, "calls itself");
   kp_strbuf text = {0};  // each calls the next twice: 2^60 nodes
   kp_strbuf_puts(&text, "import my 1\n");
-  for (int i = 0; i < 60; ++i) kp_strbuf_printf(&text, "function my.F%d(a) => (c) { b = my.F%d(a) c = my.F%d(b) }\n", i, i + 1, i + 1);
-  kp_strbuf_puts(&text, "function my.F60(a) => (b) { b = Neg(a) } in x float[2] y = my.F0(x) out y float[2]");
+  for (int i = 0; i < 60; ++i)
+    kp_strbuf_printf(&text, "function my.F%d(a) => (c) { b = my.F%d(a) c = my.F%d(b) }\n", i, i + 1,
+                     i + 1);
+  kp_strbuf_puts(
+      &text, "function my.F60(a) => (b) { b = Neg(a) } in x float[2] y = my.F0(x) out y float[2]");
   kp_model* model;
   const kp_build_options options = {.max_nodes = 20000};
   kp_status* status = try_build(text.data, 17, &options, &model);
@@ -254,8 +291,10 @@ static void hostile_functions_are_stopped(void** state) {
   kp_status_free(status);
   kp_strbuf_free(&text);
   kp_strbuf_puts(&text, "import my 1\n");
-  for (int i = 0; i < 100; ++i) kp_strbuf_printf(&text, "function my.F%d(a) => (b) { b = my.F%d(a) }\n", i, i + 1);
-  kp_strbuf_puts(&text, "function my.F100(a) => (b) { b = Neg(a) } in x float[2] y = my.F0(x) out y float[2]");
+  for (int i = 0; i < 100; ++i)
+    kp_strbuf_printf(&text, "function my.F%d(a) => (b) { b = my.F%d(a) }\n", i, i + 1);
+  kp_strbuf_puts(
+      &text, "function my.F100(a) => (b) { b = Neg(a) } in x float[2] y = my.F0(x) out y float[2]");
   assert_refused(text.data, 17, KAPELL_LIMIT, "nested more than 64 deep");
   kp_strbuf_free(&text);
 }
@@ -268,49 +307,70 @@ static void errors_name_node_value_and_what_is_near(void** state) {
     kapell_code code;
     const char* words;
   } cases[] = {
-      {"hidden = Neg(x) y = Relu(hiden)", KAPELL_INVALID_MODEL, "nothing produces the value 'hiden'"},
-      {"hidden = Neg(x) y = Relu(hiden)", KAPELL_INVALID_MODEL, "the nearest name that exists is 'hidden'"},
+      {"hidden = Neg(x) y = Relu(hiden)", KAPELL_INVALID_MODEL,
+       "nothing produces the value 'hiden'"},
+      {"hidden = Neg(x) y = Relu(hiden)", KAPELL_INVALID_MODEL,
+       "the nearest name that exists is 'hidden'"},
       {"hidden = Neg(x) y = Relu(hiden)", KAPELL_INVALID_MODEL, "node 1 'y' (Relu)"},
-      {"y = Neg(x) y = Relu(x)", KAPELL_INVALID_MODEL, "the name 'y' is given to more than one value"},
+      {"y = Neg(x) y = Relu(x)", KAPELL_INVALID_MODEL,
+       "the name 'y' is given to more than one value"},
       {"x = Neg(x) y = Relu(x)", KAPELL_INVALID_MODEL, "output 0 of node 0 'x' (Neg)"},
       {"a = Neg(y) y = Relu(a)", KAPELL_INVALID_MODEL, "in a circle: 'a' (Neg) <- 'y' (Relu) <- a"},
       {"y = Relu(x, x)", KAPELL_INVALID_MODEL, "2 inputs; the operator takes 1"},
       {"y = Add(x)", KAPELL_INVALID_MODEL, "1 inputs; the operator takes 2"},
       {"y = Concat() axis=0", KAPELL_INVALID_MODEL, "takes 1 or more"},
       {"y = Add(,x)", KAPELL_INVALID_MODEL, "input 'A' is left out"},
-      {"y = Elu(x) alpha=1", KAPELL_INVALID_MODEL, "attribute 'alpha' is an integer; Elu-6 takes a float"},
+      {"y = Elu(x) alpha=1", KAPELL_INVALID_MODEL,
+       "attribute 'alpha' is an integer; Elu-6 takes a float"},
       {"y = Elu(x) alhpa=1.5", KAPELL_INVALID_MODEL, "the nearest name is 'alpha'"},
       {"y = Elu(x) alpha=1.5 alpha=1.5", KAPELL_INVALID_MODEL, "given twice"},
       {"y = Concat(x)", KAPELL_INVALID_MODEL, "attribute 'axis' is required"},
       {"y = Elu(x) alpha=@alpha", KAPELL_INVALID_MODEL, "but stands in none"},
-      {"y = Gelu(x)", KAPELL_INVALID_MODEL, "operator Gelu exists since opset 20 of ai.onnx, the model imports 17"},
+      {"y = Gelu(x)", KAPELL_INVALID_MODEL,
+       "operator Gelu exists since opset 20 of ai.onnx, the model imports 17"},
       {"y = Rleu(x)", KAPELL_UNSUPPORTED_MODEL, "the nearest name is 'Relu'"},
       {"y = nobody.Relu(x)", KAPELL_INVALID_MODEL, "domain 'nobody' is not among"},
-      {"import my 1 import my 2 y = Neg(x)", KAPELL_INVALID_MODEL, "imported as version 1 and as 2"},
+      {"import my 1 import my 2 y = Neg(x)", KAPELL_INVALID_MODEL,
+       "imported as version 1 and as 2"},
       {"import my 0 y = Neg(x)", KAPELL_INVALID_MODEL, "version 0 of domain 'my'"},
-      {"import my 1 function my.F(a) => (b) { b = Neg(a) } y = my.F(x, x)", KAPELL_INVALID_MODEL, "the call has 2 inputs"},
-      {"import my 1 function my.F(a) => (b) { b = Neg(a) } y = my.F(x) z=1", KAPELL_INVALID_MODEL, "has no attribute 'z'"},
-      {"import my 1 function my.F(a) => (b) { c = Neg(a) } y = my.F(x)", KAPELL_INVALID_MODEL, "nothing produces the value 'b'"},
-      {"import my 1 function my.F(a) => (b) { b = Elu(a) alpha=@q } y = my.F(x)", KAPELL_INVALID_MODEL, "does not declare"},
-      {"import my 1 function my.F(a) => (b) { b = Neg(a) } function my.F(a) => (b) { b = Neg(a) } y = my.F(x)", KAPELL_INVALID_MODEL, "defined twice"},
-      {"import my 1 function my.F(a) => (b) { b = Neg(x) } y = my.F(x)", KAPELL_INVALID_MODEL, "nothing produces the value 'x'"},
-      {"init x float[2] = 1 2 init x float[2] = 1 2 y = Neg(x)", KAPELL_INVALID_MODEL, "'x' is given to more than one value"},
-      {"init c bool[] = 1 y = If(c) then_branch={ a = Neg(x) out a float[2] } else_branch={ a = Neg(x) out a float[2] b = Neg(x) out b float[2] }",
+      {"import my 1 function my.F(a) => (b) { b = Neg(a) } y = my.F(x, x)", KAPELL_INVALID_MODEL,
+       "the call has 2 inputs"},
+      {"import my 1 function my.F(a) => (b) { b = Neg(a) } y = my.F(x) z=1", KAPELL_INVALID_MODEL,
+       "has no attribute 'z'"},
+      {"import my 1 function my.F(a) => (b) { c = Neg(a) } y = my.F(x)", KAPELL_INVALID_MODEL,
+       "nothing produces the value 'b'"},
+      {"import my 1 function my.F(a) => (b) { b = Elu(a) alpha=@q } y = my.F(x)",
+       KAPELL_INVALID_MODEL, "does not declare"},
+      {"import my 1 function my.F(a) => (b) { b = Neg(a) } function my.F(a) => (b) { b = Neg(a) } "
+       "y = my.F(x)",
+       KAPELL_INVALID_MODEL, "defined twice"},
+      {"import my 1 function my.F(a) => (b) { b = Neg(x) } y = my.F(x)", KAPELL_INVALID_MODEL,
+       "nothing produces the value 'x'"},
+      {"init x float[2] = 1 2 init x float[2] = 1 2 y = Neg(x)", KAPELL_INVALID_MODEL,
+       "'x' is given to more than one value"},
+      {"init c bool[] = 1 y = If(c) then_branch={ a = Neg(x) out a float[2] } else_branch={ a = "
+       "Neg(x) out a float[2] b = Neg(x) out b float[2] }",
        KAPELL_INVALID_MODEL, "then_branch has 1 outputs, else_branch 2"},
-      {"init c bool[] = 1 y = If(c) then_branch={ in q float[2] a = Neg(q) out a float[2] } else_branch={ a = Neg(x) out a float[2] }",
+      {"init c bool[] = 1 y = If(c) then_branch={ in q float[2] a = Neg(q) out a float[2] } "
+       "else_branch={ a = Neg(x) out a float[2] }",
        KAPELL_INVALID_MODEL, "then_branch has 1 inputs; the node feeds 0"},
-      {"y = Scan(x) num_scan_inputs=2 body={ in q float[] a = Neg(q) out a float[] }", KAPELL_INVALID_MODEL, "num_scan_inputs is 2 of 1"},
-      {"init n int64[] = 1 init c bool[] = 1 y = Loop(n, c, x) body={ in i int64[] in c bool[] a = Identity(c) out a bool[] }", KAPELL_INVALID_MODEL,
-       "the body has 2 inputs; the node feeds 3"},
+      {"y = Scan(x) num_scan_inputs=2 body={ in q float[] a = Neg(q) out a float[] }",
+       KAPELL_INVALID_MODEL, "num_scan_inputs is 2 of 1"},
+      {"init n int64[] = 1 init c bool[] = 1 y = Loop(n, c, x) body={ in i int64[] in c bool[] a = "
+       "Identity(c) out a bool[] }",
+       KAPELL_INVALID_MODEL, "the body has 2 inputs; the node feeds 3"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
     char text[1024];
     snprintf(text, sizeof text, "%s%s%s", in, cases[i].nodes, out);
     assert_refused(text, 17, cases[i].code, cases[i].words);
   }
-  assert_refused("in x float[2] in x float[2] y = Neg(x) out y float[2]", 17, KAPELL_INVALID_MODEL, "'x' is given to more than one value");
-  assert_refused("in x float[2] y = Neg(x) out z float[2]", 17, KAPELL_INVALID_MODEL, "output 0 of the graph");
-  assert_refused("in x float[2] y = Neg(x) out y float[2]", 0, KAPELL_INVALID_MODEL, "imports no opset");
+  assert_refused("in x float[2] in x float[2] y = Neg(x) out y float[2]", 17, KAPELL_INVALID_MODEL,
+                 "'x' is given to more than one value");
+  assert_refused("in x float[2] y = Neg(x) out z float[2]", 17, KAPELL_INVALID_MODEL,
+                 "output 0 of the graph");
+  assert_refused("in x float[2] y = Neg(x) out y float[2]", 0, KAPELL_INVALID_MODEL,
+                 "imports no opset");
 }
 
 static void old_and_new_opsets_are_taken(void** state) {
@@ -318,7 +378,8 @@ static void old_and_new_opsets_are_taken(void** state) {
   kp_model* model = build("ir 1 in x float[2] y = Relu(x) out y float[2]", 0);
   assert_int_equal(model->graph->nodes[0].version, 1);
   kp_model_free(model);
-  model = build("in x float[2] y = com.microsoft.Anything(x) out y float[2]", 17);  // a provider may know it
+  model = build("in x float[2] y = com.microsoft.Anything(x) out y float[2]",
+                17);  // a provider may know it
   assert_null(model->graph->nodes[0].schema);
   kp_model_free(model);
 }
@@ -326,13 +387,16 @@ static void old_and_new_opsets_are_taken(void** state) {
 static void onnx_functions_expand_into_operators(void** state) {
   (void)state;
   uint32_t expanded_count = 0;
-  for (size_t i = 0; i < kp_schema_count(); ++i) {  // each that has a body gives nodes that the tables know
+  for (size_t i = 0; i < kp_schema_count();
+       ++i) {  // each that has a body gives nodes that the tables know
     const kp_op_schema* schema = kp_schema_at(i);
     if (!schema->has_function || *kp_schema_domain(schema)) continue;
     kp_strbuf text = {0};
-    for (uint32_t k = 0; k < schema->min_inputs; ++k) kp_strbuf_printf(&text, "in x%u float[2] ", k);
+    for (uint32_t k = 0; k < schema->min_inputs; ++k)
+      kp_strbuf_printf(&text, "in x%u float[2] ", k);
     kp_strbuf_printf(&text, "y = %s(", kp_schema_name(schema));
-    for (uint32_t k = 0; k < schema->min_inputs; ++k) kp_strbuf_printf(&text, "%sx%u", k ? "," : "", k);
+    for (uint32_t k = 0; k < schema->min_inputs; ++k)
+      kp_strbuf_printf(&text, "%sx%u", k ? "," : "", k);
     kp_strbuf_puts(&text, ") out y float");
     kp_model* model;
     kp_status* status = try_build(text.data, schema->since, NULL, &model);
@@ -343,10 +407,12 @@ static void onnx_functions_expand_into_operators(void** state) {
     }
     bool expanded;
     status = kp_graph_expand_function(model->graph, 0, &expanded);
-    if (status) fail_msg("%s-%d: %s", kp_schema_name(schema), schema->since, kp_status_text(status));
+    if (status)
+      fail_msg("%s-%d: %s", kp_schema_name(schema), schema->since, kp_status_text(status));
     assert_int_equal(model->graph->nodes[0].removed, expanded);
     expanded_count += expanded;
-    for (kp_node_id id = 1; id < model->graph->node_count; ++id) assert_non_null(model->graph->nodes[id].schema);
+    for (kp_node_id id = 1; id < model->graph->node_count; ++id)
+      assert_non_null(model->graph->nodes[id].schema);
     assert_null(kp_graph_order(model->graph));
     kp_model_free(model);
   }
@@ -356,7 +422,8 @@ static void onnx_functions_expand_into_operators(void** state) {
 static char* long_chain(int node_count, size_t* out_byte_count) {
   kp_strbuf text = {0};
   kp_strbuf_puts(&text, "in v0 float[N,16] init w float[16] = fill 1\n");
-  for (int i = 0; i < node_count; ++i) kp_strbuf_printf(&text, "v%d = Add(v%d, %s)\n", i + 1, i, i % 3 ? "w" : "v0");
+  for (int i = 0; i < node_count; ++i)
+    kp_strbuf_printf(&text, "v%d = Add(v%d, %s)\n", i + 1, i, i % 3 ? "w" : "v0");
   kp_strbuf_printf(&text, "out v%d float[N,16]", node_count);
   char* bytes = kp_test_model(text.data, 17, out_byte_count);
   kp_strbuf_free(&text);
@@ -384,11 +451,15 @@ static void large_graphs_build_in_linear_time(void** state) {
 static void failing_allocations_are_clean_errors(void** state) {
   (void)state;
   char text[2048];
-  snprintf(text, sizeof text,
-           "%sin x float[2] in c bool[] in w float[2] init w float[2] = 1 2 init s string[2] = \"a\" \"b\"\n"
-           "y1 = my.Scale(x,w) alpha=2.5 y2 = my.Twice(y1) gain=3.5 k = Constant() value=float[1]{1}\n"
-           "r = If(c) then_branch={ t = Add(y2, w) out t float[2] } else_branch={ e = Sub(x, k) out e float[2] }\n"
-           "out r float[2] out s string[2]", function_text);
+  snprintf(
+      text, sizeof text,
+      "%sin x float[2] in c bool[] in w float[2] init w float[2] = 1 2 init s string[2] = \"a\" "
+      "\"b\"\n"
+      "y1 = my.Scale(x,w) alpha=2.5 y2 = my.Twice(y1) gain=3.5 k = Constant() value=float[1]{1}\n"
+      "r = If(c) then_branch={ t = Add(y2, w) out t float[2] } else_branch={ e = Sub(x, k) out e "
+      "float[2] }\n"
+      "out r float[2] out s string[2]",
+      function_text);
   size_t byte_count;
   char* bytes = kp_test_model(text, 17, &byte_count);
   const int64_t live = kp_alloc_live();
@@ -400,7 +471,9 @@ static void failing_allocations_are_clean_errors(void** state) {
     if (!status) status = kp_model_build(source, NULL, &model);
     kp_graph* copy = NULL;
     kp_value_id *inputs, *outputs;
-    if (!status) status = kp_graph_extract(model->graph, model->graph->order, model->graph->order_count, &copy, &inputs, &outputs);
+    if (!status)
+      status = kp_graph_extract(model->graph, model->graph->order, model->graph->order_count, &copy,
+                                &inputs, &outputs);
     const bool failed = kp_alloc_failed();
     kp_alloc_fail_at(0);
     if (status) assert_int_equal(kp_status_code(status), KAPELL_OUT_OF_MEMORY);

@@ -4,14 +4,16 @@
 #include "graph/build_internal.h"
 #include "onnx/reader.h"
 
-#define MAX_SPARSE_BYTES ((size_t)1 << 30)  // of a sparse tensor made dense: its dims cost a file nothing
+#define MAX_SPARSE_BYTES \
+  ((size_t)1 << 30)  // of a sparse tensor made dense: its dims cost a file nothing
 
 static void free_data(void* user, void* data) {
   (void)user;
   kp_free(data);
 }
 
-static kp_status* string_tensor(const kp_onnx_tensor* tensor, int32_t rank, kapell_value** out_value) {
+static kp_status* string_tensor(const kp_onnx_tensor* tensor, int32_t rank,
+                                kapell_value** out_value) {
   const kp_str* strings;
   size_t count;
   KP_PASS(kp_onnx_tensor_strings(tensor, &strings, &count));
@@ -27,21 +29,23 @@ static kp_status* string_tensor(const kp_onnx_tensor* tensor, int32_t rank, kape
 }
 
 // Wraps |data|, of which |owned| (may be NULL) is to be freed with the value.
-static kp_status* wrap(kapell_type type, const int64_t* dims, int32_t rank, const void* data, size_t byte_count,
-                       void* owned, kapell_value** out_value) {
+static kp_status* wrap(kapell_type type, const int64_t* dims, int32_t rank, const void* data,
+                       size_t byte_count, void* owned, kapell_value** out_value) {
   void* writable = (void*)(uintptr_t)data;  // constants are only read
-  kp_status* status = kp_value_wrap_tensor(type, dims, rank, writable, byte_count, owned ? free_data : NULL, NULL, out_value);
+  kp_status* status = kp_value_wrap_tensor(type, dims, rank, writable, byte_count,
+                                           owned ? free_data : NULL, NULL, out_value);
   if (status) kp_free(owned);
   return status;
 }
 
 static kp_status* check_rank(const kp_onnx_tensor* tensor, size_t rank) {
   if (rank <= KP_MAX_RANK) return NULL;
-  return KP_ERROR(UNSUPPORTED_MODEL, "tensor '%.*s' has rank %zu; at most %d is supported", KP_STR_ARG(tensor->name),
-                  rank, KP_MAX_RANK);
+  return KP_ERROR(UNSUPPORTED_MODEL, "tensor '%.*s' has rank %zu; at most %d is supported",
+                  KP_STR_ARG(tensor->name), rank, KP_MAX_RANK);
 }
 
-kp_status* kp_build_tensor(kp_onnx_model* source, const kp_onnx_tensor* tensor, kapell_value** out_value) {
+kp_status* kp_build_tensor(kp_onnx_model* source, const kp_onnx_tensor* tensor,
+                           kapell_value** out_value) {
   *out_value = NULL;
   KP_PASS(check_rank(tensor, tensor->rank));
   const int32_t rank = (int32_t)tensor->rank;
@@ -53,13 +57,15 @@ kp_status* kp_build_tensor(kp_onnx_model* source, const kp_onnx_tensor* tensor, 
   return wrap((kapell_type)tensor->type, tensor->dims, rank, data, byte_count, owned, out_value);
 }
 
-kp_status* kp_build_sparse(kp_onnx_model* source, const kp_onnx_sparse* sparse, kapell_value** out_value) {
+kp_status* kp_build_sparse(kp_onnx_model* source, const kp_onnx_sparse* sparse,
+                           kapell_value** out_value) {
   *out_value = NULL;
   KP_PASS(check_rank(&sparse->values, sparse->rank));
   void* data;
   size_t byte_count;
   KP_PASS(kp_onnx_sparse_dense(source, sparse, MAX_SPARSE_BYTES, &data, &byte_count));
-  return wrap((kapell_type)sparse->values.type, sparse->dims, (int32_t)sparse->rank, data, byte_count, data, out_value);
+  return wrap((kapell_type)sparse->values.type, sparse->dims, (int32_t)sparse->rank, data,
+              byte_count, data, out_value);
 }
 
 // --- types -------------------------------------------------------------------------------------------------------------
@@ -80,11 +86,13 @@ static kp_status* build_symbol(kp_builder* b, const char* path, kp_str param, kp
   return status;
 }
 
-static kp_status* build_dims(kp_builder* b, kp_arena* arena, const char* path, const kp_onnx_type* from, kp_type* out_type) {
+static kp_status* build_dims(kp_builder* b, kp_arena* arena, const char* path,
+                             const kp_onnx_type* from, kp_type* out_type) {
   out_type->rank = -1;
   if (!from->has_shape) return NULL;
   if (from->rank > KP_MAX_RANK) {
-    return KP_ERROR(UNSUPPORTED_MODEL, "rank %zu; at most %d is supported", from->rank, KP_MAX_RANK);
+    return KP_ERROR(UNSUPPORTED_MODEL, "rank %zu; at most %d is supported", from->rank,
+                    KP_MAX_RANK);
   }
   kp_expr* dims = kp_arena_new_array(arena, kp_expr, from->rank);
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims");
@@ -104,24 +112,33 @@ static kp_status* build_dims(kp_builder* b, kp_arena* arena, const char* path, c
 
 static kapell_kind kind_of(kp_onnx_type_kind kind) {
   switch (kind) {
-    case KP_ONNX_TYPE_TENSOR: return KAPELL_KIND_TENSOR;
-    case KP_ONNX_TYPE_SPARSE: return KAPELL_KIND_SPARSE;
-    case KP_ONNX_TYPE_SEQUENCE: return KAPELL_KIND_SEQUENCE;
-    case KP_ONNX_TYPE_MAP: return KAPELL_KIND_MAP;
-    case KP_ONNX_TYPE_OPTIONAL: return KAPELL_KIND_OPTIONAL;
-    default: return KAPELL_KIND_NONE;
+    case KP_ONNX_TYPE_TENSOR:
+      return KAPELL_KIND_TENSOR;
+    case KP_ONNX_TYPE_SPARSE:
+      return KAPELL_KIND_SPARSE;
+    case KP_ONNX_TYPE_SEQUENCE:
+      return KAPELL_KIND_SEQUENCE;
+    case KP_ONNX_TYPE_MAP:
+      return KAPELL_KIND_MAP;
+    case KP_ONNX_TYPE_OPTIONAL:
+      return KAPELL_KIND_OPTIONAL;
+    default:
+      return KAPELL_KIND_NONE;
   }
 }
 
 // Level by level; the reader bounds how deep types nest.
-kp_status* kp_build_type(kp_builder* b, kp_arena* arena, const char* path, const kp_onnx_type* from, kp_type* out_type) {
+kp_status* kp_build_type(kp_builder* b, kp_arena* arena, const char* path, const kp_onnx_type* from,
+                         kp_type* out_type) {
   for (;; from = from->inner) {
     *out_type = (kp_type){.kind = kind_of(from->kind), .rank = -1};
     if (out_type->kind == KAPELL_KIND_NONE) return NULL;
-    if (from->kind == KP_ONNX_TYPE_TENSOR || from->kind == KP_ONNX_TYPE_SPARSE || from->kind == KP_ONNX_TYPE_MAP) {
+    if (from->kind == KP_ONNX_TYPE_TENSOR || from->kind == KP_ONNX_TYPE_SPARSE ||
+        from->kind == KP_ONNX_TYPE_MAP) {
       out_type->element = (kapell_type)from->element;
       if (from->element != 0 && !kp_type_is_valid(out_type->element)) {
-        return KP_ERROR(UNSUPPORTED_MODEL, "element type %d is not known to this build", from->element);
+        return KP_ERROR(UNSUPPORTED_MODEL, "element type %d is not known to this build",
+                        from->element);
       }
     }
     if (from->kind == KP_ONNX_TYPE_TENSOR || from->kind == KP_ONNX_TYPE_SPARSE) {

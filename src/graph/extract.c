@@ -9,16 +9,17 @@
 typedef struct kp_copier {
   const kp_graph* from;
   kp_graph* to;
-  kp_ptr_map values;     // outer value id -> inner; keys are id + 1
-  kp_value_id* inputs;   // outer ids of the inputs so far, heap
+  kp_ptr_map values;    // outer value id -> inner; keys are id + 1
+  kp_value_id* inputs;  // outer ids of the inputs so far, heap
   uint32_t input_count, input_capacity;
-  const char* prefix;    // put before names of values; NULL: names stay
+  const char* prefix;  // put before names of values; NULL: names stay
 } kp_copier;
 
 static const void* key_of(uint32_t id) { return (const void*)((uintptr_t)id + 1); }
 
 // --- types and attributes ----------------------------------------------------------------------------------------------
-static kp_status* copy_exprs(kp_arena* arena, const kp_expr* from, size_t count, const kp_expr** out) {
+static kp_status* copy_exprs(kp_arena* arena, const kp_expr* from, size_t count,
+                             const kp_expr** out) {
   *out = NULL;
   if (!from) return NULL;
   *out = kp_arena_memdup(arena, from, count * sizeof *from);
@@ -88,19 +89,31 @@ static kp_status* own_attr(kp_graph* graph, kp_attr* attr) {
   size_t element = 0;
   switch (attr->type) {
     case KP_ONNX_ATTR_GRAPH:
-    case KP_ONNX_ATTR_GRAPHS: return copy_bodies(graph, attr);
-    case KP_ONNX_ATTR_STRING: return copy_str(arena, &attr->s);
-    case KP_ONNX_ATTR_STRINGS: return copy_strings(arena, attr);
+    case KP_ONNX_ATTR_GRAPHS:
+      return copy_bodies(graph, attr);
+    case KP_ONNX_ATTR_STRING:
+      return copy_str(arena, &attr->s);
+    case KP_ONNX_ATTR_STRINGS:
+      return copy_strings(arena, attr);
     case KP_ONNX_ATTR_TYPE_PROTO:
-    case KP_ONNX_ATTR_TYPE_PROTOS: return copy_types(arena, attr);
-    case KP_ONNX_ATTR_FLOATS: element = sizeof *attr->floats; break;
-    case KP_ONNX_ATTR_INTS: element = sizeof *attr->ints; break;
+    case KP_ONNX_ATTR_TYPE_PROTOS:
+      return copy_types(arena, attr);
+    case KP_ONNX_ATTR_FLOATS:
+      element = sizeof *attr->floats;
+      break;
+    case KP_ONNX_ATTR_INTS:
+      element = sizeof *attr->ints;
+      break;
     case KP_ONNX_ATTR_TENSORS:
-    case KP_ONNX_ATTR_SPARSE_TENSORS: element = sizeof *attr->tensors; break;
-    default: return NULL;
+    case KP_ONNX_ATTR_SPARSE_TENSORS:
+      element = sizeof *attr->tensors;
+      break;
+    default:
+      return NULL;
   }
   if (attr->count == 0) return NULL;
-  void* copy = kp_arena_memdup(arena, (const void*)attr->ints, attr->count * element);  // any list: one union
+  void* copy = kp_arena_memdup(arena, (const void*)attr->ints,
+                               attr->count * element);  // any list: one union
   if (!copy) return KP_ERROR(OUT_OF_MEMORY, "a copy of attribute '%s'", attr->name);
   attr->ints = copy;
   return NULL;
@@ -111,9 +124,12 @@ static kp_status* own_attr(kp_graph* graph, kp_attr* attr) {
 static kp_status* copy_value(kp_copier* copier, kp_value_id id, kp_value_id* out_copy) {
   const kp_value* from = &copier->from->values[id];
   kp_graph* to = copier->to;
-  const char* name = copier->prefix ? kp_arena_printf(&to->arena, "%s/%s", copier->prefix, from->name) : from->name;
+  const char* name = copier->prefix
+                         ? kp_arena_printf(&to->arena, "%s/%s", copier->prefix, from->name)
+                         : from->name;
   if (!name) return KP_ERROR(OUT_OF_MEMORY, "a copy of a value");
-  KP_PASS(copier->prefix ? kp_graph_add_value(to, name, out_copy) : kp_graph_add_named(to, name, out_copy));
+  KP_PASS(copier->prefix ? kp_graph_add_value(to, name, out_copy)
+                         : kp_graph_add_named(to, name, out_copy));
   KP_PASS(kp_ptr_map_put(&copier->values, key_of(id), *out_copy));
   kp_value* copy = &to->values[*out_copy];
   KP_PASS(copy_type(&to->arena, &from->type, &copy->type));
@@ -136,7 +152,8 @@ static kp_status* add_input(kp_copier* copier, kp_value_id outer, kp_value_id in
 }
 
 // The copies of |ids|. A value met here for the first time is an input of the copy, unless it is a constant.
-static kp_status* map_inputs(kp_copier* copier, const kp_value_id* ids, uint32_t count, kp_value_id* out_ids) {
+static kp_status* map_inputs(kp_copier* copier, const kp_value_id* ids, uint32_t count,
+                             kp_value_id* out_ids) {
   for (uint32_t i = 0; i < count; ++i) {
     out_ids[i] = KP_NONE;
     if (ids[i] == KP_NONE || kp_ptr_map_get(&copier->values, key_of(ids[i]), &out_ids[i])) continue;
@@ -149,7 +166,9 @@ static kp_status* map_inputs(kp_copier* copier, const kp_value_id* ids, uint32_t
 static kp_status* copy_outputs(kp_copier* copier, const kp_node* node) {
   for (uint32_t i = 0; i < node->output_count; ++i) {
     kp_value_id copy;
-    if (node->outputs[i] == KP_NONE || kp_ptr_map_get(&copier->values, key_of(node->outputs[i]), &copy)) continue;
+    if (node->outputs[i] == KP_NONE ||
+        kp_ptr_map_get(&copier->values, key_of(node->outputs[i]), &copy))
+      continue;
     KP_PASS(copy_value(copier, node->outputs[i], &copy));
   }
   return NULL;
@@ -167,16 +186,26 @@ static kp_status* copy_node(kp_copier* copier, const kp_node* node, kp_arena* sc
   KP_PASS(map_inputs(copier, node->inputs, node->input_count, ids));
   KP_PASS(map_inputs(copier, node->implicit, node->implicit_count, implicit));
   for (uint32_t i = 0; i < node->output_count; ++i)
-    if (!kp_ptr_map_get(&copier->values, key_of(node->outputs[i]), &outputs[i])) outputs[i] = KP_ABSENT;
+    if (!kp_ptr_map_get(&copier->values, key_of(node->outputs[i]), &outputs[i]))
+      outputs[i] = KP_ABSENT;
   for (uint32_t i = 0; i < node->attr_count; ++i) {
     attrs[i] = node->attrs[i];
     KP_PASS(own_attr(to, &attrs[i]));
   }
-  const kp_node_spec spec = {.name = node->name, .op = node->op, .domain = node->domain, .version = node->version,
-                             .schema = node->schema, .interned = true, .inputs = ids, .input_count = node->input_count,
-                             .outputs = outputs, .output_count = node->output_count,
-                             .attrs = attrs, .attr_count = node->attr_count,
-                             .implicit = implicit, .implicit_count = node->implicit_count};
+  const kp_node_spec spec = {.name = node->name,
+                             .op = node->op,
+                             .domain = node->domain,
+                             .version = node->version,
+                             .schema = node->schema,
+                             .interned = true,
+                             .inputs = ids,
+                             .input_count = node->input_count,
+                             .outputs = outputs,
+                             .output_count = node->output_count,
+                             .attrs = attrs,
+                             .attr_count = node->attr_count,
+                             .implicit = implicit,
+                             .implicit_count = node->implicit_count};
   kp_node_id unused;
   return kp_graph_add_node(to, &spec, node->origins, node->origin_count, node->rewrite, &unused);
 }
@@ -245,7 +274,8 @@ static bool leaves(const kp_value* value, const kp_node_id* sorted, uint32_t cou
   return false;
 }
 
-static kp_status* add_outputs(kp_copier* copier, const kp_node_id* sorted, uint32_t count, kp_value_id** out_outputs) {
+static kp_status* add_outputs(kp_copier* copier, const kp_node_id* sorted, uint32_t count,
+                              kp_value_id** out_outputs) {
   const kp_graph* from = copier->from;
   size_t most = 0;
   for (uint32_t i = 0; i < count; ++i) most += from->nodes[sorted[i]].output_count;
@@ -266,8 +296,9 @@ static kp_status* add_outputs(kp_copier* copier, const kp_node_id* sorted, uint3
   return NULL;
 }
 
-static kp_status* fill_partition(kp_copier* copier, const kp_node_id* sorted, uint32_t count, kp_arena* scratch,
-                                 kp_value_id** out_inputs, kp_value_id** out_outputs) {
+static kp_status* fill_partition(kp_copier* copier, const kp_node_id* sorted, uint32_t count,
+                                 kp_arena* scratch, kp_value_id** out_inputs,
+                                 kp_value_id** out_outputs) {
   const kp_graph* from = copier->from;
   for (uint32_t i = 0; i < count; ++i) {
     const kp_node_id id = sorted[i];
@@ -288,8 +319,9 @@ static kp_status* fill_partition(kp_copier* copier, const kp_node_id* sorted, ui
   return NULL;
 }
 
-kp_status* kp_graph_extract(const kp_graph* graph, const kp_node_id* nodes, uint32_t count, kp_graph** out_copy,
-                            kp_value_id** out_inputs, kp_value_id** out_outputs) {
+kp_status* kp_graph_extract(const kp_graph* graph, const kp_node_id* nodes, uint32_t count,
+                            kp_graph** out_copy, kp_value_id** out_inputs,
+                            kp_value_id** out_outputs) {
   *out_copy = NULL;
   kp_copier copier = {.from = graph};
   kp_arena scratch = {0};
@@ -325,7 +357,8 @@ static kp_status* map_outputs(kp_copier* copier, const kp_node* node) {
     if (kp_ptr_map_get(&copier->values, key_of(inner), &held)) continue;
     KP_PASS(kp_ptr_map_put(&copier->values, key_of(inner), outer));
     if (copier->to->values[outer].type.kind == KAPELL_KIND_NONE) {
-      KP_PASS(copy_type(&copier->to->arena, &body->values[inner].type, &copier->to->values[outer].type));
+      KP_PASS(copy_type(&copier->to->arena, &body->values[inner].type,
+                        &copier->to->values[outer].type));
     }
   }
   return NULL;
@@ -338,18 +371,26 @@ static kp_status* add_identities(kp_copier* copier, const kp_node* node, const c
     kp_value_id from, output = node->outputs[i];
     if (output == KP_NONE || to->values[output].producer != KP_NONE) continue;
     KP_PASS(map_inputs(copier, &copier->from->outputs[i], 1, &from));
-    const kp_node_spec spec = {.name = node->name, .op = "Identity", .domain = "", .version = node->version,
-                               .inputs = &from, .input_count = 1, .outputs = &output, .output_count = 1};
+    const kp_node_spec spec = {.name = node->name,
+                               .op = "Identity",
+                               .domain = "",
+                               .version = node->version,
+                               .inputs = &from,
+                               .input_count = 1,
+                               .outputs = &output,
+                               .output_count = 1};
     kp_node_id unused;
     KP_PASS(kp_graph_add_node(to, &spec, node->origins, node->origin_count, rewrite, &unused));
   }
   return NULL;
 }
 
-static kp_status* inline_nodes(kp_copier* copier, const kp_node* node, kp_arena* scratch, const char* rewrite) {
+static kp_status* inline_nodes(kp_copier* copier, const kp_node* node, kp_arena* scratch,
+                               const char* rewrite) {
   const kp_graph* body = copier->from;
   for (uint32_t i = 0; i < body->capture_count; ++i) {
-    if (body->captures[i] != KP_NONE) KP_PASS(kp_ptr_map_put(&copier->values, key_of(body->captures[i]), node->implicit[i]));
+    if (body->captures[i] != KP_NONE)
+      KP_PASS(kp_ptr_map_put(&copier->values, key_of(body->captures[i]), node->implicit[i]));
   }
   KP_PASS(map_outputs(copier, node));
   for (kp_node_id id = 0; id < body->node_count; ++id)
@@ -362,7 +403,8 @@ static kp_status* inline_nodes(kp_copier* copier, const kp_node* node, kp_arena*
   return add_identities(copier, node, rewrite);
 }
 
-kp_status* kp_graph_inline_body(kp_graph* graph, kp_node_id id, const kp_graph* body, const char* rewrite) {
+kp_status* kp_graph_inline_body(kp_graph* graph, kp_node_id id, const kp_graph* body,
+                                const char* rewrite) {
   const kp_node node = graph->nodes[id];
   if (body->input_count > 0 || body->output_count < node.output_count) {
     return KP_ERROR(INTERNAL, "body '%s' does not fit in the place of '%s'", body->name, node.name);

@@ -147,23 +147,28 @@ static const char* fresh_name(kp_model* model) {
 }
 
 kp_status* kp_graph_add_value(kp_graph* graph, const char* name, kp_value_id* out_value) {
-  return kp_graph_add_named(graph, name ? kp_intern(&graph->model->names, kp_str_of(name)) : fresh_name(graph->model), out_value);
+  return kp_graph_add_named(
+      graph, name ? kp_intern(&graph->model->names, kp_str_of(name)) : fresh_name(graph->model),
+      out_value);
 }
 
 kp_status* kp_graph_add_named(kp_graph* graph, const char* interned, kp_value_id* out_value) {
   *out_value = KP_NONE;
   void* array = graph->values;
-  if (!interned || !grow(&array, graph->value_count, &graph->value_capacity, sizeof *graph->values)) {
+  if (!interned ||
+      !grow(&array, graph->value_count, &graph->value_capacity, sizeof *graph->values)) {
     return KP_ERROR(OUT_OF_MEMORY, "value %u of a graph", graph->value_count);
   }
   graph->values = array;
-  graph->values[graph->value_count] = (kp_value){.name = interned, .type.rank = -1, .producer = KP_NONE};
+  graph->values[graph->value_count] =
+      (kp_value){.name = interned, .type.rank = -1, .producer = KP_NONE};
   *out_value = graph->value_count++;
   return NULL;
 }
 
 // The type of |constant| as far as values state it.
-static kp_status* type_of_constant(kp_arena* arena, const kapell_value* constant, kp_type* out_type) {
+static kp_status* type_of_constant(kp_arena* arena, const kapell_value* constant,
+                                   kp_type* out_type) {
   *out_type = (kp_type){.kind = constant->kind, .element = constant->type, .rank = -1};
   if (constant->kind != KAPELL_KIND_TENSOR && constant->kind != KAPELL_KIND_SPARSE) return NULL;
   kp_expr* dims = kp_arena_new_array(arena, kp_expr, (size_t)constant->rank);
@@ -178,7 +183,8 @@ kp_status* kp_graph_set_constant(kp_graph* graph, kp_value_id id, kapell_value* 
   kp_value* value = &graph->values[id];
   kp_type type;
   kp_status* status = type_of_constant(&graph->arena, constant, &type);
-  if (!status && (value->producer != KP_NONE || value->is_input || value->is_capture || value->constant)) {
+  if (!status &&
+      (value->producer != KP_NONE || value->is_input || value->is_capture || value->constant)) {
     status = KP_ERROR(INTERNAL, "'%s' cannot become a constant", value->name);
   }
   if (status) {
@@ -198,9 +204,12 @@ kp_status* kp_graph_add_constant(kp_graph* graph, const char* name, kapell_value
   return status;
 }
 
-static kp_status* list_value(kp_graph* graph, kp_value_id** array, uint32_t* count, kp_value_id value) {
-  if (value != KP_NONE && value >= graph->value_count) return KP_ERROR(INTERNAL, "no value %u", value);
-  if (!push_id(&graph->arena, array, count, value)) return KP_ERROR(OUT_OF_MEMORY, "%u values", *count);
+static kp_status* list_value(kp_graph* graph, kp_value_id** array, uint32_t* count,
+                             kp_value_id value) {
+  if (value != KP_NONE && value >= graph->value_count)
+    return KP_ERROR(INTERNAL, "no value %u", value);
+  if (!push_id(&graph->arena, array, count, value))
+    return KP_ERROR(OUT_OF_MEMORY, "%u values", *count);
   return NULL;
 }
 
@@ -213,7 +222,8 @@ kp_status* kp_graph_add_input(kp_graph* graph, kp_value_id value) {
 kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value, kapell_value* initial) {
   const uint32_t count = graph->overridable_count;
   if ((count & (count - 1)) == 0) {
-    kapell_value** grown = kp_arena_new_array(&graph->arena, kapell_value*, count ? count * (size_t)2 : 1);
+    kapell_value** grown =
+        kp_arena_new_array(&graph->arena, kapell_value*, count ? count * (size_t)2 : 1);
     if (!grown) {
       kp_value_release(initial);
       return KP_ERROR(OUT_OF_MEMORY, "%u overridable initializers", count);
@@ -297,7 +307,8 @@ static kp_status* check_spec(const kp_graph* graph, const kp_node_spec* spec) {
       return KP_ERROR(INTERNAL, "input %u of a new %s is no value of its graph", i, spec->op);
   for (uint32_t i = 0; i < spec->implicit_count; ++i)
     if (spec->implicit[i] >= graph->value_count)
-      return KP_ERROR(INTERNAL, "implicit input %u of a new %s is no value of its graph", i, spec->op);
+      return KP_ERROR(INTERNAL, "implicit input %u of a new %s is no value of its graph", i,
+                      spec->op);
   for (uint32_t i = 0; i < spec->output_count; ++i) {
     if (spec->outputs[i] == KP_NONE || spec->outputs[i] == KP_ABSENT) continue;
     if (spec->outputs[i] >= graph->value_count) {
@@ -305,7 +316,8 @@ static kp_status* check_spec(const kp_graph* graph, const kp_node_spec* spec) {
     }
     const kp_value* value = &graph->values[spec->outputs[i]];
     if (value->producer != KP_NONE || value->is_input || value->is_capture || value->constant) {
-      return KP_ERROR(INTERNAL, "output %u of a new %s, '%s', is produced already", i, spec->op, value->name);
+      return KP_ERROR(INTERNAL, "output %u of a new %s, '%s', is produced already", i, spec->op,
+                      value->name);
     }
   }
   return NULL;
@@ -316,15 +328,16 @@ static kp_status* adopt_bodies(const kp_graph* graph, const kp_node* node, kp_no
   for (uint32_t i = 0; i < kp_node_body_count(node); ++i) {
     kp_graph* body = kp_node_body(node, i);
     if (body->parent != graph || body->capture_count != node->implicit_count) {
-      return KP_ERROR(INTERNAL, "body %u of a new %s has %u captures for %u implicit inputs", i, node->op,
-                      body->capture_count, node->implicit_count);
+      return KP_ERROR(INTERNAL, "body %u of a new %s has %u captures for %u implicit inputs", i,
+                      node->op, body->capture_count, node->implicit_count);
     }
     body->parent_node = id;
   }
   return NULL;
 }
 
-static const char* default_name(kp_graph* graph, const char* op, const uint32_t* origins, uint32_t count) {
+static const char* default_name(kp_graph* graph, const char* op, const uint32_t* origins,
+                                uint32_t count) {
   const kp_model* model = graph->model;
   if (count == 0) return kp_arena_printf(&graph->arena, "%s", op);
   const kp_origin* origin = &model->origins[origins[0]];
@@ -333,13 +346,15 @@ static const char* default_name(kp_graph* graph, const char* op, const uint32_t*
 }
 
 // Copies |spec|'s arrays and names into |node|, nothing of it linked yet.
-static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uint32_t* origins, uint32_t origin_count,
-                            kp_node* node) {
+static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uint32_t* origins,
+                            uint32_t origin_count, kp_node* node) {
   kp_interner* names = &graph->model->names;
   kp_arena* arena = &graph->arena;
   const size_t slots = (size_t)spec->input_count + spec->implicit_count;
-  uint32_t* ids = kp_arena_new_array(arena, uint32_t, 2 * slots + spec->output_count + origin_count);
-  if (spec->attr_count) node->attrs = kp_arena_memdup(arena, spec->attrs, spec->attr_count * sizeof *spec->attrs);
+  uint32_t* ids =
+      kp_arena_new_array(arena, uint32_t, 2 * slots + spec->output_count + origin_count);
+  if (spec->attr_count)
+    node->attrs = kp_arena_memdup(arena, spec->attrs, spec->attr_count * sizeof *spec->attrs);
   node->op = spec->interned ? spec->op : kp_intern(names, kp_str_of(spec->op));
   node->domain = spec->interned ? spec->domain : kp_intern(names, kp_str_of(spec->domain));
   if (!spec->name) {
@@ -356,7 +371,8 @@ static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uin
   node->use_slots = node->outputs + spec->output_count;
   uint32_t* own_origins = node->use_slots + slots;
   if (spec->input_count) memcpy(node->inputs, spec->inputs, spec->input_count * sizeof *ids);
-  if (spec->implicit_count) memcpy(node->implicit, spec->implicit, spec->implicit_count * sizeof *ids);
+  if (spec->implicit_count)
+    memcpy(node->implicit, spec->implicit, spec->implicit_count * sizeof *ids);
   if (spec->output_count) memcpy(node->outputs, spec->outputs, spec->output_count * sizeof *ids);
   if (origin_count) memcpy(own_origins, origins, origin_count * sizeof *ids);
   for (size_t i = 0; i < slots; ++i) node->use_slots[i] = NO_SLOT;
@@ -368,7 +384,8 @@ static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uin
   node->attr_count = spec->attr_count;
   node->version = spec->version;
   node->schema = spec->schema;
-  if (!node->schema) node->schema = kp_schema_find(kp_str_of(node->domain), kp_str_of(node->op), node->version);
+  if (!node->schema)
+    node->schema = kp_schema_find(kp_str_of(node->domain), kp_str_of(node->op), node->version);
   return NULL;
 }
 
@@ -381,7 +398,8 @@ static kp_status* link_node(kp_graph* graph, kp_node_id id, kp_value_id* spec_ou
     node->outputs[i] = output;
     if (output == KP_NONE) continue;
     kp_value* value = &graph->values[output];
-    if (value->producer != KP_NONE) return KP_ERROR(INTERNAL, "'%s' is two outputs of a new %s", value->name, node->op);
+    if (value->producer != KP_NONE)
+      return KP_ERROR(INTERNAL, "'%s' is two outputs of a new %s", value->name, node->op);
     value->producer = id;
     value->producer_output = i;
   }
@@ -416,7 +434,8 @@ kp_status* kp_graph_add_node(kp_graph* graph, const kp_node_spec* spec, const ui
   kp_node node = {.rewrite = rewrite};
   KP_PASS(fill_node(graph, spec, origins, origin_count, &node));
   void* array = graph->nodes;
-  if (!grow(&array, id, &graph->node_capacity, sizeof node)) return KP_ERROR(OUT_OF_MEMORY, "node %u", id);
+  if (!grow(&array, id, &graph->node_capacity, sizeof node))
+    return KP_ERROR(OUT_OF_MEMORY, "node %u", id);
   graph->nodes = array;
   graph->nodes[id] = node;
   kp_status* status = adopt_bodies(graph, &node, id);
@@ -441,7 +460,8 @@ void kp_graph_remove_node(kp_graph* graph, kp_node_id id) {
 
 kp_status* kp_graph_set_input(kp_graph* graph, kp_node_id id, uint32_t index, kp_value_id value) {
   kp_node* node = &graph->nodes[id];
-  if (node->removed || index >= node->input_count || (value != KP_NONE && value >= graph->value_count)) {
+  if (node->removed || index >= node->input_count ||
+      (value != KP_NONE && value >= graph->value_count)) {
     return KP_ERROR(INTERNAL, "cannot set input %u of '%s'", index, node->name);
   }
   if (value != KP_NONE && !reserve_uses(graph, &graph->values[value], 1)) {
@@ -469,7 +489,8 @@ kp_status* kp_graph_set_output(kp_graph* graph, kp_node_id id, uint32_t index, k
 }
 
 kp_status* kp_graph_replace_uses(kp_graph* graph, kp_value_id from, kp_value_id to) {
-  if (from >= graph->value_count || to >= graph->value_count) return KP_ERROR(INTERNAL, "no such value");
+  if (from >= graph->value_count || to >= graph->value_count)
+    return KP_ERROR(INTERNAL, "no such value");
   if (from == to) return NULL;
   kp_value* source = &graph->values[from];
   kp_value* target = &graph->values[to];
@@ -495,7 +516,9 @@ static bool capture_is_used(const kp_node* node, uint32_t index) {
   for (uint32_t b = 0; b < kp_node_body_count(node); ++b) {
     const kp_graph* body = kp_node_body(node, b);
     const kp_value_id inner = body->captures[index];
-    if (inner != KP_NONE && (body->values[inner].use_count > 0 || body->values[inner].output_refs > 0)) return true;
+    if (inner != KP_NONE &&
+        (body->values[inner].use_count > 0 || body->values[inner].output_refs > 0))
+      return true;
   }
   return false;
 }

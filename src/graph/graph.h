@@ -20,7 +20,8 @@
 typedef uint32_t kp_node_id;
 typedef uint32_t kp_value_id;
 #define KP_NONE UINT32_MAX  // no node, no value (an absent optional input or output)
-#define KP_GRAPH_MAX_DEPTH 100  // bodies within bodies; deeper is an error LIMIT, so that walks of bodies may recurse
+// Bodies within bodies; deeper is an error LIMIT, so that walks of bodies may recurse.
+#define KP_GRAPH_MAX_DEPTH 100
 
 typedef struct kp_graph kp_graph;
 typedef struct kp_op_schema kp_op_schema;  // schema.h
@@ -39,7 +40,7 @@ typedef struct kp_type {
 typedef struct kp_attr {
   const char* name;  // interned
   kp_onnx_attr_type type;
-  size_t count;      // of the lists
+  size_t count;  // of the lists
   union {
     float f;
     int64_t i;
@@ -59,24 +60,28 @@ typedef struct kp_attr {
 // --- provenance --------------------------------------------------------------------------------------------------------
 // One node of the user's file (bodies and calls of functions included). Origins are numbered in file order.
 typedef struct kp_origin {
-  const char* name;       // as in the file; "" where it has none
+  const char* name;  // as in the file; "" where it has none
   const char* op;
   const char* domain;
-  const char* path;       // where in the file: "" main graph, "loop1/body", "function:my.domain.F(call3)"
-  uint32_t file_index;    // index in its graph's or function's node list
+  // where in the file: "" main graph, "loop1/body", "function:my.domain.F(call3)"
+  const char* path;
+  uint32_t file_index;  // index in its graph's or function's node list
 } kp_origin;
 
 // --- nodes and values ------------------------------------------------------------------------------------------------
 typedef struct kp_node {
-  const char* name;    // unique enough to show a user: the file's, or "Conv#12" by origin index where the file has none
-  const char* op;      // interned
-  const char* domain;  // interned; "" = ai.onnx; "kapell" = made by a rewrite of ours
-  int32_t version;     // opset version of the domain that governs this node
+  // unique enough to show a user: the file's, or "Conv#12" by origin index where the file has none
+  const char* name;
+  const char* op;              // interned
+  const char* domain;          // interned; "" = ai.onnx; "kapell" = made by a rewrite of ours
+  int32_t version;             // opset version of the domain that governs this node
   const kp_op_schema* schema;  // NULL: not in the tables (custom operators)
   kp_value_id* inputs;
   kp_value_id* outputs;
-  kp_value_id* implicit;  // values of this graph that the bodies use; parallel to each body's captures
-  uint32_t* use_slots;    // private to graph.c: where each input, then each implicit one, stands in its value's |uses|
+  // values of this graph that the bodies use; parallel to each body's captures
+  kp_value_id* implicit;
+  // private to graph.c: where each input, then each implicit one, stands in its value's |uses|
+  uint32_t* use_slots;
   uint32_t input_count, output_count, implicit_count;
   kp_attr* attrs;
   uint32_t attr_count;
@@ -87,17 +92,20 @@ typedef struct kp_node {
 } kp_node;
 
 typedef struct kp_value {
-  const char* name;        // interned; unique within the graph; made-up for new values
+  const char* name;  // interned; unique within the graph; made-up for new values
   kp_type type;
-  kapell_value* constant;  // initializer, Constant output or folded value; a reference of this value's own; else NULL
-  kp_node_id producer;     // KP_NONE: input, capture or constant
+  // initializer, Constant output or folded value; a reference of this value's own; else NULL
+  kapell_value* constant;
+  kp_node_id producer;  // KP_NONE: input, capture or constant
   uint32_t producer_output;
-  kp_node_id* uses;        // one entry for each input (or implicit input) that reads it; unordered
-  uint32_t* use_inputs;    // parallel: which input of that node; implicit ones count on after the inputs
+  kp_node_id* uses;  // one entry for each input (or implicit input) that reads it; unordered
+  // parallel: which input of that node; implicit ones count on after the inputs
+  uint32_t* use_inputs;
   uint32_t use_count, use_capacity;
-  uint32_t output_refs;    // how often it stands in the graph's outputs
+  uint32_t output_refs;  // how often it stands in the graph's outputs
   bool is_input, is_capture;
-  const kp_expr* data;     // known elements of a small integer tensor (data propagation), row-major; else NULL
+  // known elements of a small integer tensor (data propagation), row-major; else NULL
+  const kp_expr* data;
   uint32_t data_count;
 } kp_value;
 
@@ -107,23 +115,24 @@ struct kp_graph {
   kp_node_id parent_node;  // KP_NONE until the node is added
   uint32_t depth;          // 0 for the main graph
   const char* name;        // "" or as in the file; for bodies the path, as in kp_origin.path
-  kp_graph** bodies;       // owned: graphs made by kp_graph_create_body, those of removed nodes included
+  kp_graph** bodies;  // owned: graphs made by kp_graph_create_body, those of removed nodes included
   uint32_t body_count;
   kp_arena arena;
   kp_node* nodes;
   uint32_t node_count, node_capacity;  // removed ones included
   kp_value* values;
   uint32_t value_count, value_capacity;
-  kp_value_id* inputs;     // real inputs: those that have a default are listed apart, below
+  kp_value_id* inputs;  // real inputs: those that have a default are listed apart, below
   kp_value_id* outputs;
-  kp_value_id* captures;   // inner values, parallel to parent node's |implicit|; KP_NONE where this body does not use it
+  // inner values, parallel to parent node's |implicit|; KP_NONE where this body does not use it
+  kp_value_id* captures;
   uint32_t input_count, output_count, capture_count;
   // Initializers that the file lists as inputs too (IR >= 4): a run may replace them, so they are inputs without |constant|,
   // and what they hold when the run gives nothing is here (a reference of the graph's own).
   kp_value_id* overridable;
   kapell_value** defaults;
   uint32_t overridable_count;
-  kp_node_id* order;       // topological order of the nodes that are not removed; see kp_graph_order
+  kp_node_id* order;  // topological order of the nodes that are not removed; see kp_graph_order
   uint32_t order_count, order_capacity;
   bool order_valid;
 };
@@ -133,7 +142,7 @@ typedef struct kp_model {
   kp_arena arena;
   kp_interner names;
   kp_symbols symbols;
-  kp_onnx_model* source;  // owned: constants point into its bytes
+  kp_onnx_model* source;   // owned: constants point into its bytes
   kp_onnx_model* library;  // owned: bodies of ONNX's own functions; NULL until one is expanded
   kp_origin* origins;
   uint32_t origin_count, origin_capacity;
@@ -141,7 +150,7 @@ typedef struct kp_model {
   uint32_t constant_count, constant_capacity;
   const kp_onnx_opset* opsets;
   size_t opset_count;
-  kp_graph* graph;  // main graph; owned, bodies included
+  kp_graph* graph;       // main graph; owned, bodies included
   uint32_t fresh_names;  // counts made-up names
 } kp_model;
 
@@ -149,7 +158,8 @@ typedef struct kp_model {
 KP_MUST_USE kp_status* kp_model_create(kp_model** out_model);
 void kp_model_free(kp_model* model);  // NULL is fine; frees graphs, constants and the source
 // Appends an origin, whose strings must live as long as the model.
-KP_MUST_USE kp_status* kp_model_add_origin(kp_model* model, const kp_origin* origin, uint32_t* out_index);
+KP_MUST_USE kp_status* kp_model_add_origin(kp_model* model, const kp_origin* origin,
+                                           uint32_t* out_index);
 // Keeps |tensor| (one reference, taken even on error) for an attribute until the model is freed.
 KP_MUST_USE kp_status* kp_model_add_constant(kp_model* model, kapell_value* tensor);
 
@@ -160,17 +170,21 @@ KP_MUST_USE kp_status* kp_graph_create_body(kp_graph* parent, kp_graph** out_bod
 void kp_graph_free(kp_graph* graph);  // bodies included; NULL is fine
 
 // A new value; |name| NULL makes a fresh unique one. A given name is interned; that it is unique is the caller's to see to.
-KP_MUST_USE kp_status* kp_graph_add_value(kp_graph* graph, const char* name, kp_value_id* out_value);
+KP_MUST_USE kp_status* kp_graph_add_value(kp_graph* graph, const char* name,
+                                          kp_value_id* out_value);
 // The same for a name that is of the model's names already.
-KP_MUST_USE kp_status* kp_graph_add_named(kp_graph* graph, const char* interned, kp_value_id* out_value);
+KP_MUST_USE kp_status* kp_graph_add_named(kp_graph* graph, const char* interned,
+                                          kp_value_id* out_value);
 // Lists |value| as input, overridable initializer (|initial| is taken even on error), capture (KP_NONE allowed) or output of
 // the graph, after those it has.
 KP_MUST_USE kp_status* kp_graph_add_input(kp_graph* graph, kp_value_id value);
-KP_MUST_USE kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value, kapell_value* initial);
+KP_MUST_USE kp_status* kp_graph_add_overridable(kp_graph* graph, kp_value_id value,
+                                                kapell_value* initial);
 KP_MUST_USE kp_status* kp_graph_add_capture(kp_graph* graph, kp_value_id value);
 KP_MUST_USE kp_status* kp_graph_add_output(kp_graph* graph, kp_value_id value);
 // A constant; takes over |constant| (one reference) even on error. Its type is the value's.
-KP_MUST_USE kp_status* kp_graph_add_constant(kp_graph* graph, const char* name, kapell_value* constant, kp_value_id* out_value);
+KP_MUST_USE kp_status* kp_graph_add_constant(kp_graph* graph, const char* name,
+                                             kapell_value* constant, kp_value_id* out_value);
 
 // What a new node is to be. Arrays are copied; attributes are copied shallowly (their data must live in the model's or
 // graph's arena). Outputs name existing values without producer, or KP_NONE for "make a fresh value" (out: set), or
@@ -189,19 +203,24 @@ typedef struct kp_node_spec {
   uint32_t attr_count;
   const kp_op_schema* schema;  // saves the look-up where the caller has it; NULL: looked up
   bool interned;               // op, domain and name are of the model's names already
-  const kp_value_id* implicit;  // as many as each body of |attrs| has captures; the bodies become this node's
+  // as many as each body of |attrs| has captures; the bodies become this node's
+  const kp_value_id* implicit;
   uint32_t implicit_count;
 } kp_node_spec;
 
 // Makes a value that nothing produces a constant; takes over |constant| even on error.
-KP_MUST_USE kp_status* kp_graph_set_constant(kp_graph* graph, kp_value_id value, kapell_value* constant);
+KP_MUST_USE kp_status* kp_graph_set_constant(kp_graph* graph, kp_value_id value,
+                                             kapell_value* constant);
 // Nodes made by anything but build.c and rewrite.c would lose their provenance: use kp_graph_rewrite (rewrite.h).
-KP_MUST_USE kp_status* kp_graph_add_node(kp_graph* graph, const kp_node_spec* spec, const uint32_t* origins, uint32_t origin_count,
+KP_MUST_USE kp_status* kp_graph_add_node(kp_graph* graph, const kp_node_spec* spec,
+                                         const uint32_t* origins, uint32_t origin_count,
                                          const char* rewrite, kp_node_id* out_node);
 void kp_graph_remove_node(kp_graph* graph, kp_node_id node);  // its outputs lose their producer
-KP_MUST_USE kp_status* kp_graph_set_input(kp_graph* graph, kp_node_id node, uint32_t index, kp_value_id value);
+KP_MUST_USE kp_status* kp_graph_set_input(kp_graph* graph, kp_node_id node, uint32_t index,
+                                          kp_value_id value);
 // Output |index| becomes |value|, which nothing produces; the output it was loses its producer.
-KP_MUST_USE kp_status* kp_graph_set_output(kp_graph* graph, kp_node_id node, uint32_t index, kp_value_id value);
+KP_MUST_USE kp_status* kp_graph_set_output(kp_graph* graph, kp_node_id node, uint32_t index,
+                                           kp_value_id value);
 // Takes out the implicit inputs of |node| that none of its bodies uses, in node and bodies. True if there were any.
 bool kp_graph_drop_unused_captures(kp_graph* graph, kp_node_id node);
 // Every use of |from| (graph outputs included) reads |to| instead.
@@ -214,10 +233,14 @@ KP_MUST_USE kp_status* kp_graph_prune(kp_graph* graph);
 
 // --- looking at nodes --------------------------------------------------------------------------------------------------
 static inline kp_value* kp_node_input(const kp_graph* graph, const kp_node* node, uint32_t index) {
-  return index < node->input_count && node->inputs[index] != KP_NONE ? &graph->values[node->inputs[index]] : NULL;
+  return index < node->input_count && node->inputs[index] != KP_NONE
+             ? &graph->values[node->inputs[index]]
+             : NULL;
 }
 static inline kp_value* kp_node_output(const kp_graph* graph, const kp_node* node, uint32_t index) {
-  return index < node->output_count && node->outputs[index] != KP_NONE ? &graph->values[node->outputs[index]] : NULL;
+  return index < node->output_count && node->outputs[index] != KP_NONE
+             ? &graph->values[node->outputs[index]]
+             : NULL;
 }
 bool kp_node_is(const kp_node* node, const char* domain, const char* op);  // by text
 // Attribute by name, or NULL. Schema defaults are not filled in: the typed getters take the default.

@@ -18,7 +18,8 @@ static void ok(kp_status* status) {
 static void assert_fails(kp_status* status, kapell_code code, const char* words) {
   assert_non_null(status);
   assert_int_equal(kp_status_code(status), code);
-  if (!strstr(kp_status_text(status), words)) fail_msg("no '%s' in: %s", words, kp_status_text(status));
+  if (!strstr(kp_status_text(status), words))
+    fail_msg("no '%s' in: %s", words, kp_status_text(status));
   kp_status_free(status);
 }
 
@@ -28,7 +29,8 @@ static void check_consistent(const kp_graph* graph) {
   for (kp_node_id id = 0; id < graph->node_count; ++id) {
     const kp_node* node = &graph->nodes[id];
     for (uint32_t k = 0; !node->removed && k < node->input_count + node->implicit_count; ++k) {
-      const kp_value_id value = k < node->input_count ? node->inputs[k] : node->implicit[k - node->input_count];
+      const kp_value_id value =
+          k < node->input_count ? node->inputs[k] : node->implicit[k - node->input_count];
       if (value == KP_NONE) continue;
       ++link_count;
       assert_true(node->use_slots[k] < graph->values[value].use_count);
@@ -72,13 +74,19 @@ static kp_value_id new_input(kp_graph* graph, const char* name) {
 }
 
 // A node with one fresh output; its origin is new.
-static kp_node_id new_node(kp_graph* graph, const char* op, const kp_value_id* inputs, uint32_t count, kp_value_id* out_value) {
+static kp_node_id new_node(kp_graph* graph, const char* op, const kp_value_id* inputs,
+                           uint32_t count, kp_value_id* out_value) {
   const kp_origin origin = {.name = "", .op = op, .domain = "", .path = ""};
   uint32_t index;
   kp_value_id output = KP_NONE;
   kp_node_id id;
   ok(kp_model_add_origin(graph->model, &origin, &index));
-  const kp_node_spec spec = {.op = op, .domain = "", .version = 17, .inputs = inputs, .input_count = count, .outputs = &output,
+  const kp_node_spec spec = {.op = op,
+                             .domain = "",
+                             .version = 17,
+                             .inputs = inputs,
+                             .input_count = count,
+                             .outputs = &output,
                              .output_count = 1};
   ok(kp_graph_add_node(graph, &spec, &index, 1, NULL, &id));
   if (out_value) *out_value = output;
@@ -124,12 +132,20 @@ static void additions_that_make_no_sense_are_refused(void** state) {
   const kp_value_id x = new_input(graph, "x");
   kp_value_id y, outputs[2];
   new_node(graph, "Neg", &x, 1, &y);
-  kp_node_spec spec = {.op = "Neg", .domain = "", .version = 17, .inputs = &x, .input_count = 1, .outputs = outputs, .output_count = 1};
+  kp_node_spec spec = {.op = "Neg",
+                       .domain = "",
+                       .version = 17,
+                       .inputs = &x,
+                       .input_count = 1,
+                       .outputs = outputs,
+                       .output_count = 1};
   kp_node_id id;
   outputs[0] = y;
-  assert_fails(kp_graph_add_node(graph, &spec, NULL, 0, "r", &id), KAPELL_INTERNAL, "produced already");
+  assert_fails(kp_graph_add_node(graph, &spec, NULL, 0, "r", &id), KAPELL_INTERNAL,
+               "produced already");
   outputs[0] = x;
-  assert_fails(kp_graph_add_node(graph, &spec, NULL, 0, "r", &id), KAPELL_INTERNAL, "produced already");
+  assert_fails(kp_graph_add_node(graph, &spec, NULL, 0, "r", &id), KAPELL_INTERNAL,
+               "produced already");
   ok(kp_graph_add_value(graph, "v", &outputs[0]));
   outputs[1] = outputs[0];
   spec.output_count = 2;
@@ -151,12 +167,24 @@ static void order_follows_edges_not_ids(void** state) {
   const kp_value_id x = new_input(graph, "x");
   for (int i = 0; i <= COUNT; ++i) ok(kp_graph_add_value(graph, NULL, &values[i]));
   for (int i = COUNT; i > 0; --i) {  // node i makes value i of value i-1, last first
-    kp_node_spec spec = {.op = "Neg", .domain = "", .version = 17, .inputs = &values[i - 1], .input_count = 1, .outputs = &values[i], .output_count = 1};
+    kp_node_spec spec = {.op = "Neg",
+                         .domain = "",
+                         .version = 17,
+                         .inputs = &values[i - 1],
+                         .input_count = 1,
+                         .outputs = &values[i],
+                         .output_count = 1};
     kp_node_id id;
     ok(kp_graph_add_node(graph, &spec, NULL, 0, NULL, &id));
   }
   kp_value_id first = values[0];
-  const kp_node_spec spec = {.op = "Neg", .domain = "", .version = 17, .inputs = &x, .input_count = 1, .outputs = &first, .output_count = 1};
+  const kp_node_spec spec = {.op = "Neg",
+                             .domain = "",
+                             .version = 17,
+                             .inputs = &x,
+                             .input_count = 1,
+                             .outputs = &first,
+                             .output_count = 1};
   kp_node_id id;
   ok(kp_graph_add_node(graph, &spec, NULL, 0, NULL, &id));
   ok(kp_graph_order(graph));
@@ -176,7 +204,8 @@ static void pruning_takes_dead_nodes_and_constants(void** state) {
   ok(kp_graph_add_constant(graph, "d", new_scalar(2), &unused));
   new_node(graph, "Add", (kp_value_id[]){x, used}, 2, &kept);
   new_node(graph, "Add", (kp_value_id[]){x, unused}, 2, &dead);
-  for (int i = 0; i < 50000; ++i) new_node(graph, "Neg", (kp_value_id[]){dead}, 1, &dead);  // depth costs no stack
+  for (int i = 0; i < 50000; ++i)
+    new_node(graph, "Neg", (kp_value_id[]){dead}, 1, &dead);  // depth costs no stack
   ok(kp_graph_add_output(graph, kept));
   ok(kp_graph_prune(graph));
   check_consistent(graph);
@@ -197,10 +226,20 @@ static void rewrites_keep_provenance(void** state) {
   const kp_node_id relu = new_node(graph, "Relu", &y, 1, &z);
   const kp_node_id neg = new_node(graph, "Neg", &z, 1, &w);
   ok(kp_graph_add_output(graph, w));
-  kp_node_spec fresh = {.op = "ConvRelu", .domain = "kapell", .inputs = (kp_value_id[]){x, x}, .input_count = 2, .outputs = &z, .output_count = 1};
+  kp_node_spec fresh = {.op = "ConvRelu",
+                        .domain = "kapell",
+                        .inputs = (kp_value_id[]){x, x},
+                        .input_count = 2,
+                        .outputs = &z,
+                        .output_count = 1};
   kp_node_id fused;
-  kp_rewrite rewrite = {.name = "fuse Conv+Relu", .old_nodes = (kp_node_id[]){relu, conv}, .old_count = 2, .fresh = &fresh, .fresh_count = 1,
-                        .origin_of = KP_NONE, .out_nodes = &fused};
+  kp_rewrite rewrite = {.name = "fuse Conv+Relu",
+                        .old_nodes = (kp_node_id[]){relu, conv},
+                        .old_count = 2,
+                        .fresh = &fresh,
+                        .fresh_count = 1,
+                        .origin_of = KP_NONE,
+                        .out_nodes = &fused};
   ok(kp_graph_rewrite(graph, &rewrite));
   check_consistent(graph);
   const kp_node* node = &graph->nodes[fused];
@@ -211,9 +250,24 @@ static void rewrites_keep_provenance(void** state) {
   assert_int_equal(graph->values[z].producer, fused);
   // Nodes in a row name values between them through a shared place; origins of one more node are added.
   kp_value_id middle = KP_NONE, last = w;
-  kp_node_spec row[] = {{.op = "A", .domain = "kapell", .inputs = &z, .input_count = 1, .outputs = &middle, .output_count = 1},
-                        {.op = "B", .domain = "kapell", .inputs = &middle, .input_count = 1, .outputs = &last, .output_count = 1}};
-  rewrite = (kp_rewrite){.name = "split", .old_nodes = &neg, .old_count = 1, .fresh = row, .fresh_count = 2, .origin_of = fused};
+  kp_node_spec row[] = {{.op = "A",
+                         .domain = "kapell",
+                         .inputs = &z,
+                         .input_count = 1,
+                         .outputs = &middle,
+                         .output_count = 1},
+                        {.op = "B",
+                         .domain = "kapell",
+                         .inputs = &middle,
+                         .input_count = 1,
+                         .outputs = &last,
+                         .output_count = 1}};
+  rewrite = (kp_rewrite){.name = "split",
+                         .old_nodes = &neg,
+                         .old_count = 1,
+                         .fresh = row,
+                         .fresh_count = 2,
+                         .origin_of = fused};
   ok(kp_graph_rewrite(graph, &rewrite));
   check_consistent(graph);
   assert_int_equal(graph->nodes[graph->node_count - 1].origin_count, 3);
@@ -240,8 +294,15 @@ static kp_node_id add_nested_bodies(kp_graph* graph, kp_value_id outer, kp_value
   const char* name = kp_intern(&graph->model->names, kp_str_of("body"));
   kp_attr attr = {.name = name, .type = KP_ONNX_ATTR_GRAPH, .graph = inner};
   kp_value_id output = KP_NONE;
-  kp_node_spec spec = {.op = "Loop", .domain = "", .version = 17, .outputs = &output, .output_count = 1, .attrs = &attr, .attr_count = 1,
-                       .implicit = &captured, .implicit_count = 1};
+  kp_node_spec spec = {.op = "Loop",
+                       .domain = "",
+                       .version = 17,
+                       .outputs = &output,
+                       .output_count = 1,
+                       .attrs = &attr,
+                       .attr_count = 1,
+                       .implicit = &captured,
+                       .implicit_count = 1};
   kp_node_id id;
   ok(kp_graph_add_node(body, &spec, NULL, 0, NULL, &id));
   ok(kp_graph_add_output(body, output));
@@ -339,8 +400,9 @@ static kp_value_id random_value(const kp_graph* graph, kp_node_id below) {
   kp_value_id id;
   do {  // something that no node at or above |below| makes, so that no circle comes about
     id = (kp_value_id)((unsigned)rand() % graph->value_count);
-  } while (graph->values[id].producer != KP_NONE ? graph->values[id].producer >= below
-                                                 : !graph->values[id].is_input && !graph->values[id].constant);
+  } while (graph->values[id].producer != KP_NONE
+               ? graph->values[id].producer >= below
+               : !graph->values[id].is_input && !graph->values[id].constant);
   return id;
 }
 
@@ -350,18 +412,39 @@ static void random_step(kp_graph* graph) {
   if (node.removed) return;
   const kp_value_id value = random_value(graph, id);
   switch (rand() % 5) {
-    case 0: ok(kp_graph_set_input(graph, id, 0, value)); return;
+    case 0:
+      ok(kp_graph_set_input(graph, id, 0, value));
+      return;
     case 1:
-      if (graph->values[node.outputs[0]].producer == id) ok(kp_graph_replace_uses(graph, node.outputs[0], value));
+      if (graph->values[node.outputs[0]].producer == id)
+        ok(kp_graph_replace_uses(graph, node.outputs[0], value));
       kp_graph_remove_node(graph, id);
       return;
-    case 2: ok(kp_graph_prune(graph)); return;
-    default: break;
+    case 2:
+      ok(kp_graph_prune(graph));
+      return;
+    default:
+      break;
   }
   kp_value_id middle = KP_NONE, output = node.outputs[0];  // one node becomes two
-  kp_node_spec fresh[] = {{.op = "A", .domain = "kapell", .inputs = (kp_value_id[]){value, node.inputs[0], value}, .input_count = 3, .outputs = &middle, .output_count = 1},
-                          {.op = "B", .domain = "kapell", .inputs = &middle, .input_count = 1, .outputs = &output, .output_count = 1}};
-  const kp_rewrite rewrite = {.name = "random", .old_nodes = &id, .old_count = 1, .fresh = fresh, .fresh_count = 2, .origin_of = KP_NONE};
+  kp_node_spec fresh[] = {{.op = "A",
+                           .domain = "kapell",
+                           .inputs = (kp_value_id[]){value, node.inputs[0], value},
+                           .input_count = 3,
+                           .outputs = &middle,
+                           .output_count = 1},
+                          {.op = "B",
+                           .domain = "kapell",
+                           .inputs = &middle,
+                           .input_count = 1,
+                           .outputs = &output,
+                           .output_count = 1}};
+  const kp_rewrite rewrite = {.name = "random",
+                              .old_nodes = &id,
+                              .old_count = 1,
+                              .fresh = fresh,
+                              .fresh_count = 2,
+                              .origin_of = KP_NONE};
   ok(kp_graph_rewrite(graph, &rewrite));
 }
 
@@ -378,7 +461,8 @@ static void random_changes_keep_graphs_consistent(void** state) {
     }
     for (int i = 0; i < 400; ++i) {
       random_step(graph);
-      kp_status* status = kp_graph_order(graph);  // rewrites may make circles, as new ids lie above those of readers
+      kp_status* status = kp_graph_order(
+          graph);  // rewrites may make circles, as new ids lie above those of readers
       if (status) {
         assert_int_equal(kp_status_code(status), KAPELL_INVALID_MODEL);
         kp_status_free(status);
@@ -401,13 +485,20 @@ static void failing_allocations_leave_graphs_consistent(void** state) {
     for (int i = 0; i < 40 && !status; ++i) {
       kp_value_id output = KP_NONE;
       kp_node_id id;
-      const kp_node_spec spec = {.op = "Neg", .domain = "", .version = 17, .inputs = &x, .input_count = 1, .outputs = &output, .output_count = 1};
+      const kp_node_spec spec = {.op = "Neg",
+                                 .domain = "",
+                                 .version = 17,
+                                 .inputs = &x,
+                                 .input_count = 1,
+                                 .outputs = &output,
+                                 .output_count = 1};
       status = kp_graph_add_node(model->graph, &spec, NULL, 0, NULL, &id);
       if (!status) status = kp_graph_add_output(model->graph, output);
     }
     kp_graph* copy = NULL;
     kp_value_id *inputs, *outputs;
-    if (!status) status = kp_graph_extract(model->graph, (kp_node_id[]){0, 5, 7}, 3, &copy, &inputs, &outputs);
+    if (!status)
+      status = kp_graph_extract(model->graph, (kp_node_id[]){0, 5, 7}, 3, &copy, &inputs, &outputs);
     const bool failed = kp_alloc_failed();
     kp_alloc_fail_at(0);
     assert_true(failed == (status != NULL));

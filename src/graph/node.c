@@ -96,7 +96,9 @@ void kp_type_describe(const kp_model* model, const kp_type* type, kp_strbuf* buf
     kp_strbuf_puts(buf, "?");
     return;
   }
-  kp_strbuf_puts(buf, type->kind == KAPELL_KIND_SEQUENCE ? "sequence(" : type->kind == KAPELL_KIND_MAP ? "map(" : "optional(");
+  kp_strbuf_puts(buf, type->kind == KAPELL_KIND_SEQUENCE ? "sequence("
+                      : type->kind == KAPELL_KIND_MAP    ? "map("
+                                                         : "optional(");
   if (type->kind == KAPELL_KIND_MAP) kp_strbuf_printf(buf, "%s, ", element);
   if (type->inner) {
     kp_type_describe(model, type->inner, buf);

@@ -96,7 +96,8 @@ static kp_status* sort_nodes(kp_graph* graph, uint32_t* waiting, kp_ready* ready
     const kp_node* node = &graph->nodes[id];
     if (node->removed) continue;
     ++alive;
-    for (uint32_t k = 0; k < slot_count(node); ++k) waiting[id] += slot_producer(graph, node, k) != KP_NONE;
+    for (uint32_t k = 0; k < slot_count(node); ++k)
+      waiting[id] += slot_producer(graph, node, k) != KP_NONE;
     if (waiting[id] == 0) ready_push(ready, id);
   }
   while (ready->count > 0) {
@@ -156,7 +157,8 @@ static void remove_dead(kp_graph* graph, kp_node_id* work, bool* queued) {
     kp_graph_remove_node(graph, id);
     for (uint32_t k = 0; k < slot_count(node); ++k) {
       const kp_node_id producer = slot_producer(graph, node, k);
-      if (producer == KP_NONE || queued[producer] || !node_is_dead(graph, &graph->nodes[producer])) continue;
+      if (producer == KP_NONE || queued[producer] || !node_is_dead(graph, &graph->nodes[producer]))
+        continue;
       queued[producer] = true;
       work[count++] = producer;
     }
@@ -167,7 +169,8 @@ static void remove_dead(kp_graph* graph, kp_node_id* work, bool* queued) {
 static kp_status* drop_unused_constants(kp_graph* graph) {
   for (kp_value_id id = 0; id < graph->value_count; ++id) {
     kp_value* value = &graph->values[id];
-    if (!value->constant || value->is_input || value->use_count > 0 || value->output_refs > 0) continue;
+    if (!value->constant || value->is_input || value->use_count > 0 || value->output_refs > 0)
+      continue;
     kapell_value* constant = value->constant;
     value->constant = NULL;
     if (constant->byte_count > KP_INFER_MAX_DATA * sizeof(kp_expr)) {
@@ -189,7 +192,8 @@ kp_status* kp_graph_prune(kp_graph* graph) {
   for (kp_node_id id = 0; id < graph->node_count && !status; ++id) {
     const kp_node* node = &graph->nodes[id];
     const uint32_t body_count = node->removed ? 0 : kp_node_body_count(node);
-    for (uint32_t b = 0; b < body_count && !status; ++b) status = kp_graph_prune(kp_node_body(node, b));
+    for (uint32_t b = 0; b < body_count && !status; ++b)
+      status = kp_graph_prune(kp_node_body(node, b));
     if (body_count > 0 && !status) dropped |= kp_graph_drop_unused_captures(graph, id);
   }
   if (dropped) remove_dead(graph, work, queued);

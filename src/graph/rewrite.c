@@ -11,9 +11,11 @@ static int compare_ids(const void* a, const void* b) {
 }
 
 // The union of the origins of the old nodes and |origin_of|, ascending; kp_free *out_origins.
-static kp_status* gather_origins(const kp_graph* graph, const kp_rewrite* rewrite, uint32_t** out_origins, uint32_t* out_count) {
+static kp_status* gather_origins(const kp_graph* graph, const kp_rewrite* rewrite,
+                                 uint32_t** out_origins, uint32_t* out_count) {
   size_t total = rewrite->origin_of == KP_NONE ? 0 : graph->nodes[rewrite->origin_of].origin_count;
-  for (uint32_t i = 0; i < rewrite->old_count; ++i) total += graph->nodes[rewrite->old_nodes[i]].origin_count;
+  for (uint32_t i = 0; i < rewrite->old_count; ++i)
+    total += graph->nodes[rewrite->old_nodes[i]].origin_count;
   uint32_t* origins = kp_alloc_array(total, sizeof *origins);
   if (!origins) return KP_ERROR(OUT_OF_MEMORY, "origins of a rewrite");
   size_t count = 0;
@@ -55,8 +57,8 @@ static kp_status* check_outputs(const kp_graph* graph, const kp_rewrite* rewrite
       const kp_value* value = kp_node_output(graph, old, k);
       if (!value || value->producer != KP_NONE || value->constant) continue;
       if (value->use_count == 0 && value->output_refs == 0) continue;
-      return KP_ERROR(INTERNAL, "rewrite '%s' leaves '%s' (output %u of '%s') without producer", rewrite->name,
-                      value->name, k, old->name);
+      return KP_ERROR(INTERNAL, "rewrite '%s' leaves '%s' (output %u of '%s') without producer",
+                      rewrite->name, value->name, k, old->name);
     }
   }
   return NULL;
@@ -67,15 +69,18 @@ kp_status* kp_graph_rewrite(kp_graph* graph, const kp_rewrite* rewrite) {
   uint32_t* origins;
   uint32_t origin_count;
   KP_PASS(gather_origins(graph, rewrite, &origins, &origin_count));
-  for (uint32_t i = 0; i < rewrite->old_count; ++i) kp_graph_remove_node(graph, rewrite->old_nodes[i]);
+  for (uint32_t i = 0; i < rewrite->old_count; ++i)
+    kp_graph_remove_node(graph, rewrite->old_nodes[i]);
   kp_status* status = NULL;
   for (uint32_t i = 0; i < rewrite->fresh_count && !status; ++i) {
     kp_node_id id;
-    status = kp_graph_add_node(graph, &rewrite->fresh[i], origins, origin_count, rewrite->name, &id);
+    status =
+        kp_graph_add_node(graph, &rewrite->fresh[i], origins, origin_count, rewrite->name, &id);
     if (rewrite->out_nodes) rewrite->out_nodes[i] = id;
   }
   kp_free(origins);
-  if (status) return kp_status_frame(status, __FILE__, __LINE__, "rewriting by '%s'", rewrite->name);
+  if (status)
+    return kp_status_frame(status, __FILE__, __LINE__, "rewriting by '%s'", rewrite->name);
   return check_outputs(graph, rewrite);
 }
 
@@ -99,7 +104,8 @@ kp_status* kp_graph_add_origins(kp_graph* graph, kp_node_id id, kp_node_id from)
     while (place > 0 && node->origins[place - 1] > origin) --place;
     if (place > 0 && node->origins[place - 1] == origin) continue;
     KP_PASS(reserve_origin(graph, node));
-    memmove(node->origins + place + 1, node->origins + place, (node->origin_count - place) * sizeof origin);
+    memmove(node->origins + place + 1, node->origins + place,
+            (node->origin_count - place) * sizeof origin);
     node->origins[place] = origin;
     node->origin_count++;
   }

@@ -15,8 +15,8 @@ typedef struct kp_rewrite {
   uint32_t old_count;
   kp_node_spec* fresh;
   uint32_t fresh_count;
-  kp_node_id origin_of;       // further node whose origins are added; KP_NONE for none
-  kp_node_id* out_nodes;      // fresh_count ids; may be NULL
+  kp_node_id origin_of;   // further node whose origins are added; KP_NONE for none
+  kp_node_id* out_nodes;  // fresh_count ids; may be NULL
 } kp_rewrite;
 KP_MUST_USE kp_status* kp_graph_rewrite(kp_graph* graph, const kp_rewrite* rewrite);
 // Node |id| stands for what |from| stood for, too: for a node that is dropped because |id| computes the same.
@@ -32,19 +32,23 @@ KP_MUST_USE kp_status* kp_graph_simplify(kp_graph* graph, uint32_t* out_changes)
 // |evaluate| once and replaced by their results. Left alone: random operators, DequantizeLinear (providers compute with quantized
 // weights as they are), results much larger than what they come from, custom operators. Bodies included.
 typedef struct kp_fold_options {
-  uint64_t max_bytes;    // of all results together; 0 = 1 GiB; a single result may not exceed a quarter of it
-  uint64_t max_ns;       // time; 0 = 10 s. What is over budget is simply not folded (reported in *out_stopped)
+  // of all results together; 0 = 1 GiB; a single result may not exceed a quarter of it
+  uint64_t max_bytes;
+  // time; 0 = 10 s. What is over budget is simply not folded (reported in *out_stopped)
+  uint64_t max_ns;
   // Runs |node|; gives new values (one reference each) in |outputs|. An error means "not folded"; NULL |evaluate| folds nothing.
-  kp_status* (*evaluate)(void* user, const kp_graph* graph, const kp_node* node, kapell_value* const* inputs,
-                         kapell_value** outputs);
+  kp_status* (*evaluate)(void* user, const kp_graph* graph, const kp_node* node,
+                         kapell_value* const* inputs, kapell_value** outputs);
   void* user;
 } kp_fold_options;
-KP_MUST_USE kp_status* kp_graph_fold(kp_graph* graph, const kp_fold_options* options, uint32_t* out_folded, bool* out_stopped);
+KP_MUST_USE kp_status* kp_graph_fold(kp_graph* graph, const kp_fold_options* options,
+                                     uint32_t* out_folded, bool* out_stopped);
 
 // A private, mutable copy of |nodes| (any order; ids of |graph|) as a graph of its own, in the same model: inputs are the values
 // that it reads and does not make (constants are shared), outputs the values used outside or by graph outputs. Bodies are copied.
 // |out_inputs|/|out_outputs| (arena of the copy): the outer value ids, parallel to copy->inputs and copy->outputs.
-KP_MUST_USE kp_status* kp_graph_extract(const kp_graph* graph, const kp_node_id* nodes, uint32_t count, kp_graph** out_copy,
+KP_MUST_USE kp_status* kp_graph_extract(const kp_graph* graph, const kp_node_id* nodes,
+                                        uint32_t count, kp_graph** out_copy,
                                         kp_value_id** out_inputs, kp_value_id** out_outputs);
 
 #endif  // KP_GRAPH_REWRITE_H_

@@ -31,7 +31,9 @@ static int compare_text(kp_str a, const char* b) {
   return (a.length > length) - (a.length < length);
 }
 
-static kp_str plain_domain(kp_str domain) { return kp_str_is(domain, "ai.onnx") ? kp_str_of("") : domain; }
+static kp_str plain_domain(kp_str domain) {
+  return kp_str_is(domain, "ai.onnx") ? kp_str_of("") : domain;
+}
 
 // Index of the first row that does not stand before (domain, op, version).
 static size_t lower_bound(kp_str domain, kp_str op, int64_t version) {
@@ -52,14 +54,16 @@ static size_t lower_bound(kp_str domain, kp_str op, int64_t version) {
 }
 
 static bool is_named(size_t index, kp_str domain, kp_str op) {
-  return index < KP_COUNT_OF(schema_rows) && kp_str_is(domain, text_at(schema_rows[index].domain)) &&
+  return index < KP_COUNT_OF(schema_rows) &&
+         kp_str_is(domain, text_at(schema_rows[index].domain)) &&
          kp_str_is(op, text_at(schema_rows[index].name));
 }
 
 const kp_op_schema* kp_schema_find(kp_str domain, kp_str op, int64_t version) {
   domain = plain_domain(domain);
   if (version < 1) return NULL;
-  const size_t next = version == INT64_MAX ? lower_bound(domain, op, version) : lower_bound(domain, op, version + 1);
+  const size_t next = version == INT64_MAX ? lower_bound(domain, op, version)
+                                           : lower_bound(domain, op, version + 1);
   return next > 0 && is_named(next - 1, domain, op) ? &schema_rows[next - 1] : NULL;
 }
 

@@ -11,7 +11,11 @@
 #include "base/types.h"
 #include "onnx/model.h"
 
-typedef enum kp_param_option { KP_PARAM_SINGLE, KP_PARAM_OPTIONAL, KP_PARAM_VARIADIC } kp_param_option;
+typedef enum kp_param_option {
+  KP_PARAM_SINGLE,
+  KP_PARAM_OPTIONAL,
+  KP_PARAM_VARIADIC
+} kp_param_option;
 
 #define KP_SCHEMA_UNBOUNDED UINT16_MAX  // in max_inputs, max_outputs
 
@@ -20,7 +24,8 @@ typedef struct kp_op_schema {
   uint16_t since;         // first opset version that this row governs
   uint16_t min_inputs, max_inputs, min_outputs, max_outputs;
   uint16_t first_input, first_output, first_attr, first_constraint;  // private to schema.c
-  uint8_t input_count, output_count, attr_count, constraint_count;   // of the lists below; a variadic parameter is one
+  // Of the lists below; a variadic parameter counts once.
+  uint8_t input_count, output_count, attr_count, constraint_count;
   bool deprecated;    // not to be used at |since| and later
   bool has_function;  // ONNX gives a body in terms of other operators (kp_graph_expand_function)
 } kp_op_schema;
@@ -41,11 +46,12 @@ typedef struct kp_attr_schema {
 // The types that a type variable may stand for: kp_type_mask sets of element types, by what is made of them.
 typedef struct kp_type_constraint {
   const char* name;             // "T"
-  uint64_t tensors;       // tensor(x)
-  uint64_t sequences;     // seq(tensor(x))
-  uint64_t optionals;     // optional(tensor(x))
+  uint64_t tensors;             // tensor(x)
+  uint64_t sequences;           // seq(tensor(x))
+  uint64_t optionals;           // optional(tensor(x))
   uint64_t optional_sequences;  // optional(seq(tensor(x)))
-  const char* others;           // the rest, space-separated: "map(string,float) seq(map(int64,float))"; "" if none
+  // the rest, space-separated: "map(string,float) seq(map(int64,float))"; "" if none
+  const char* others;
 } kp_type_constraint;
 
 // The row that governs |op| in |domain| ("" or "ai.onnx") at opset |version|: the newest with since <= version. NULL if none.

@@ -33,7 +33,9 @@ static void every_parameter_has_types(void** state) {
     assert_true(row->min_inputs <= row->max_inputs && row->min_outputs <= row->max_outputs);
     for (uint32_t k = 0; k < row->input_count; ++k) {
       const kp_type_constraint types = kp_schema_types(row, kp_schema_input(row, k).type);
-      assert_true((types.tensors | types.sequences | types.optionals | types.optional_sequences) != 0 || types.others[0]);
+      assert_true((types.tensors | types.sequences | types.optionals | types.optional_sequences) !=
+                      0 ||
+                  types.others[0]);
     }
   }
 }
@@ -65,24 +67,38 @@ static void lists_are_those_of_the_specification(void** state) {
   assert_true(kp_schema_find_attr(conv, kp_str_of("pads"), &attr));
   assert_int_equal(attr.type, KP_ONNX_ATTR_INTS);
   assert_false(kp_schema_find_attr(conv, kp_str_of("padding"), &attr));
-  assert_int_equal(kp_schema_types(conv, "T").tensors,
-                   kp_type_mask(KAPELL_FLOAT16) | kp_type_mask(KAPELL_FLOAT) | kp_type_mask(KAPELL_DOUBLE));
+  assert_int_equal(kp_schema_types(conv, "T").tensors, kp_type_mask(KAPELL_FLOAT16) |
+                                                           kp_type_mask(KAPELL_FLOAT) |
+                                                           kp_type_mask(KAPELL_DOUBLE));
   const kp_op_schema* concat = find("", "Concat", 13);
   assert_int_equal(concat->max_inputs, KP_SCHEMA_UNBOUNDED);
   kp_param_schema param;
   assert_true(kp_schema_input_of(concat, 1000, &param));
   assert_true(param.homogeneous && param.option == KP_PARAM_VARIADIC);
   assert_false(kp_schema_input_of(conv, 3, &param));
-  assert_int_equal(kp_schema_types(find("", "Shape", 13), "tensor(int64)").tensors, kp_type_mask(KAPELL_INT64));
-  assert_true(kp_schema_find_attr(find("", "Concat", 13), kp_str_of("axis"), &attr) && attr.required);
-  assert_string_equal(kp_schema_types(find("ai.onnx.ml", "ZipMap", 1), "T").others, "seq(map(int64,float)) seq(map(string,float))");
+  assert_int_equal(kp_schema_types(find("", "Shape", 13), "tensor(int64)").tensors,
+                   kp_type_mask(KAPELL_INT64));
+  assert_true(kp_schema_find_attr(find("", "Concat", 13), kp_str_of("axis"), &attr) &&
+              attr.required);
+  assert_string_equal(kp_schema_types(find("ai.onnx.ml", "ZipMap", 1), "T").others,
+                      "seq(map(int64,float)) seq(map(string,float))");
 }
 
 static void contributed_operators_are_known(void** state) {
   (void)state;
-  static const char* const ops[] = {"FusedConv", "FusedMatMul", "MatMulNBits", "QLinearAdd", "Attention", "GroupQueryAttention",
-                                    "SkipLayerNormalization", "QAttention", "DynamicQuantizeLSTM", "QuantizeLinear", "MoE"};
-  for (size_t i = 0; i < sizeof ops / sizeof ops[0]; ++i) assert_non_null(find("com.microsoft", ops[i], 1));
+  static const char* const ops[] = {"FusedConv",
+                                    "FusedMatMul",
+                                    "MatMulNBits",
+                                    "QLinearAdd",
+                                    "Attention",
+                                    "GroupQueryAttention",
+                                    "SkipLayerNormalization",
+                                    "QAttention",
+                                    "DynamicQuantizeLSTM",
+                                    "QuantizeLinear",
+                                    "MoE"};
+  for (size_t i = 0; i < sizeof ops / sizeof ops[0]; ++i)
+    assert_non_null(find("com.microsoft", ops[i], 1));
   assert_int_equal(find("", "LayerNormalization", 16)->since, 1);
   assert_int_equal(find("", "SimplifiedLayerNormalization", 21)->since, 1);
   assert_int_equal(find("com.microsoft", "QLinearAdd", 1)->min_inputs, 7);

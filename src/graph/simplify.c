@@ -8,8 +8,9 @@ typedef kp_status* (*kp_simplify_rule)(kp_graph* graph, kp_node_id id, uint32_t*
 
 // What a rule adds stands behind |count| and is left to the next call.
 static kp_status* walk(kp_graph* graph, uint32_t* changes) {
-  static const kp_simplify_rule rules[] = {kp_simplify_constant, kp_graph_share_constants, kp_simplify_branch, kp_simplify_no_op,
-                                           kp_simplify_cast, kp_simplify_transpose};
+  static const kp_simplify_rule rules[] = {kp_simplify_constant, kp_graph_share_constants,
+                                           kp_simplify_branch,   kp_simplify_no_op,
+                                           kp_simplify_cast,     kp_simplify_transpose};
   const uint32_t count = graph->order_count;
   for (uint32_t i = 0; i < count; ++i) {
     const kp_node_id id = graph->order[i];
@@ -28,8 +29,10 @@ static kp_status* simplify(kp_graph* graph, uint32_t* changes) {
   KP_PASS(kp_simplify_equal(graph, changes));
   const uint32_t count = graph->node_count;
   for (kp_node_id id = 0; id < count; ++id) {
-    const uint32_t body_count = graph->nodes[id].removed ? 0 : kp_node_body_count(&graph->nodes[id]);
-    for (uint32_t k = 0; k < body_count; ++k) KP_PASS(simplify(kp_node_body(&graph->nodes[id], k), changes));
+    const uint32_t body_count =
+        graph->nodes[id].removed ? 0 : kp_node_body_count(&graph->nodes[id]);
+    for (uint32_t k = 0; k < body_count; ++k)
+      KP_PASS(simplify(kp_node_body(&graph->nodes[id], k), changes));
   }
   return NULL;
 }
@@ -38,8 +41,10 @@ static kp_status* simplify(kp_graph* graph, uint32_t* changes) {
 static kp_status* order_all(kp_graph* graph) {
   KP_PASS(kp_graph_order(graph));
   for (kp_node_id id = 0; id < graph->node_count; ++id) {
-    const uint32_t body_count = graph->nodes[id].removed ? 0 : kp_node_body_count(&graph->nodes[id]);
-    for (uint32_t k = 0; k < body_count; ++k) KP_PASS(order_all(kp_node_body(&graph->nodes[id], k)));
+    const uint32_t body_count =
+        graph->nodes[id].removed ? 0 : kp_node_body_count(&graph->nodes[id]);
+    for (uint32_t k = 0; k < body_count; ++k)
+      KP_PASS(order_all(kp_node_body(&graph->nodes[id], k)));
   }
   return NULL;
 }

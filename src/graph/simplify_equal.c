@@ -12,14 +12,16 @@ typedef struct kp_seen {
   kp_graph* graph;
   uint32_t* nodes;   // open addressing: node id + 1
   uint32_t* values;  // likewise: value id + 1 of small constants
-  kp_value_id* representative;  // of each value that was there at the start: itself, or the equal constant met first
+  // of each value that was there at the start: itself, or the equal constant met first
+  kp_value_id* representative;
   uint32_t value_count;
-  size_t mask;       // of both tables
+  size_t mask;  // of both tables
 } kp_seen;
 
 // --- constants ---------------------------------------------------------------------------------------------------------
 static bool is_small_constant(const kapell_value* c) {
-  return c && c->kind == KAPELL_KIND_TENSOR && c->type != KAPELL_STRING && !c->memory && c->byte_count <= SMALL_BYTES;
+  return c && c->kind == KAPELL_KIND_TENSOR && c->type != KAPELL_STRING && !c->memory &&
+         c->byte_count <= SMALL_BYTES;
 }
 
 static uint64_t hash_constant(const kapell_value* c) {
@@ -52,9 +54,11 @@ static kp_value_id input_key(const kp_seen* seen, const kp_node* node, uint32_t 
 // --- nodes -------------------------------------------------------------------------------------------------------------
 // Random operators make something else each time; of operators outside the tables nothing is known.
 static bool may_merge(const kp_graph* graph, const kp_node* node) {
-  static const char* const random[] = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial",
-                                       "Bernoulli", "Dropout", "BitmaskDropout", "BiasDropout", "EPContext"};
-  if (node->removed || !node->schema || node->implicit_count > 0 || kp_node_body_count(node) > 0) return false;
+  static const char* const random[] = {
+      "RandomNormal", "RandomNormalLike", "RandomUniform",  "RandomUniformLike", "Multinomial",
+      "Bernoulli",    "Dropout",          "BitmaskDropout", "BiasDropout",       "EPContext"};
+  if (node->removed || !node->schema || node->implicit_count > 0 || kp_node_body_count(node) > 0)
+    return false;
   for (size_t i = 0; i < sizeof random / sizeof random[0]; ++i)
     if (strcmp(node->op, random[i]) == 0) return false;
   for (uint32_t i = 0; i < node->output_count; ++i) {
@@ -67,12 +71,18 @@ static bool may_merge(const kp_graph* graph, const kp_node* node) {
 static uint64_t hash_attr(const kp_attr* attr, uint64_t seed) {
   const uint64_t hash = kp_hash_bytes(attr->name, strlen(attr->name), seed);
   switch (attr->type) {
-    case KP_ONNX_ATTR_FLOAT: return kp_hash_bytes(&attr->f, sizeof attr->f, hash);
-    case KP_ONNX_ATTR_INT: return kp_hash_bytes(&attr->i, sizeof attr->i, hash);
-    case KP_ONNX_ATTR_STRING: return kp_hash_bytes(attr->s.data, attr->s.length, hash);
-    case KP_ONNX_ATTR_INTS: return kp_hash_bytes(attr->ints, attr->count * sizeof *attr->ints, hash);
-    case KP_ONNX_ATTR_FLOATS: return kp_hash_bytes(attr->floats, attr->count * sizeof *attr->floats, hash);
-    default: return hash;
+    case KP_ONNX_ATTR_FLOAT:
+      return kp_hash_bytes(&attr->f, sizeof attr->f, hash);
+    case KP_ONNX_ATTR_INT:
+      return kp_hash_bytes(&attr->i, sizeof attr->i, hash);
+    case KP_ONNX_ATTR_STRING:
+      return kp_hash_bytes(attr->s.data, attr->s.length, hash);
+    case KP_ONNX_ATTR_INTS:
+      return kp_hash_bytes(attr->ints, attr->count * sizeof *attr->ints, hash);
+    case KP_ONNX_ATTR_FLOATS:
+      return kp_hash_bytes(attr->floats, attr->count * sizeof *attr->floats, hash);
+    default:
+      return hash;
   }
 }
 
@@ -85,14 +95,23 @@ static bool strings_equal(const kp_attr* a, const kp_attr* b) {
 static bool attr_equal(const kp_attr* a, const kp_attr* b) {
   if (a->name != b->name || a->type != b->type || a->count != b->count) return false;
   switch (a->type) {
-    case KP_ONNX_ATTR_FLOAT: return memcmp(&a->f, &b->f, sizeof a->f) == 0;
-    case KP_ONNX_ATTR_INT: return a->i == b->i;
-    case KP_ONNX_ATTR_STRING: return kp_str_equal(a->s, b->s);
-    case KP_ONNX_ATTR_INTS: return a->count == 0 || memcmp(a->ints, b->ints, a->count * sizeof *a->ints) == 0;
-    case KP_ONNX_ATTR_FLOATS: return a->count == 0 || memcmp(a->floats, b->floats, a->count * sizeof *a->floats) == 0;
-    case KP_ONNX_ATTR_STRINGS: return strings_equal(a, b);
-    case KP_ONNX_ATTR_TENSOR: return a->tensor == b->tensor || (is_small_constant(a->tensor) && kp_value_equal(a->tensor, b->tensor));
-    default: return false;  // lists of tensors, types: too rare to look into
+    case KP_ONNX_ATTR_FLOAT:
+      return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+    case KP_ONNX_ATTR_INT:
+      return a->i == b->i;
+    case KP_ONNX_ATTR_STRING:
+      return kp_str_equal(a->s, b->s);
+    case KP_ONNX_ATTR_INTS:
+      return a->count == 0 || memcmp(a->ints, b->ints, a->count * sizeof *a->ints) == 0;
+    case KP_ONNX_ATTR_FLOATS:
+      return a->count == 0 || memcmp(a->floats, b->floats, a->count * sizeof *a->floats) == 0;
+    case KP_ONNX_ATTR_STRINGS:
+      return strings_equal(a, b);
+    case KP_ONNX_ATTR_TENSOR:
+      return a->tensor == b->tensor ||
+             (is_small_constant(a->tensor) && kp_value_equal(a->tensor, b->tensor));
+    default:
+      return false;  // lists of tensors, types: too rare to look into
   }
 }
 
@@ -108,8 +127,9 @@ static uint64_t hash_node(const kp_seen* seen, const kp_node* node) {
 }
 
 static bool node_equal(const kp_seen* seen, const kp_node* a, const kp_node* b) {
-  if (a->op != b->op || a->domain != b->domain || a->version != b->version || a->input_count != b->input_count ||
-      a->output_count != b->output_count || a->attr_count != b->attr_count) {
+  if (a->op != b->op || a->domain != b->domain || a->version != b->version ||
+      a->input_count != b->input_count || a->output_count != b->output_count ||
+      a->attr_count != b->attr_count) {
     return false;
   }
   for (uint32_t i = 0; i < a->input_count; ++i)
@@ -125,7 +145,8 @@ static bool node_equal(const kp_seen* seen, const kp_node* a, const kp_node* b) 
 static kp_status* merge(kp_graph* graph, kp_node_id kept, kp_node_id id) {
   for (uint32_t i = 0; i < graph->nodes[id].output_count; ++i) {
     if (graph->nodes[id].outputs[i] == KP_NONE) continue;
-    KP_PASS(kp_graph_replace_uses(graph, graph->nodes[id].outputs[i], graph->nodes[kept].outputs[i]));
+    KP_PASS(
+        kp_graph_replace_uses(graph, graph->nodes[id].outputs[i], graph->nodes[kept].outputs[i]));
   }
   KP_PASS(kp_graph_add_origins(graph, kept, id));
   kp_graph_remove_node(graph, id);
@@ -138,7 +159,8 @@ static kp_status* merge_nodes(kp_seen* seen, uint32_t* changes) {
     const kp_node_id id = graph->order[i];
     if (!may_merge(graph, &graph->nodes[id])) continue;
     size_t slot = (size_t)hash_node(seen, &graph->nodes[id]) & seen->mask;
-    while (seen->nodes[slot] != 0 && !node_equal(seen, &graph->nodes[seen->nodes[slot] - 1], &graph->nodes[id])) {
+    while (seen->nodes[slot] != 0 &&
+           !node_equal(seen, &graph->nodes[seen->nodes[slot] - 1], &graph->nodes[id])) {
       slot = (slot + 1) & seen->mask;
     }
     if (seen->nodes[slot] == 0) {
@@ -153,7 +175,8 @@ static kp_status* merge_nodes(kp_seen* seen, uint32_t* changes) {
 
 kp_status* kp_simplify_equal(kp_graph* graph, uint32_t* changes) {
   kp_seen seen = {.graph = graph, .value_count = graph->value_count};
-  const size_t most = graph->value_count > graph->node_count ? graph->value_count : graph->node_count;
+  const size_t most =
+      graph->value_count > graph->node_count ? graph->value_count : graph->node_count;
   size_t capacity = 16;
   while (capacity < 2 * most) capacity *= 2;
   seen.mask = capacity - 1;

@@ -12,15 +12,15 @@
 #include "base/size.h"
 #include "graph/symbol_poly.h"
 
-#define KP_EXPR_POLY 0x7f                 // kp_record.op of a polynomial
-#define KP_ATOM_KEY 0x80                  // memo key: the atom itself, not the question
+#define KP_EXPR_POLY 0x7f                   // kp_record.op of a polynomial
+#define KP_ATOM_KEY 0x80                    // memo key: the atom itself, not the question
 #define KP_TABLE_BUDGET ((size_t)64 << 20)  // bytes
 
 typedef struct kp_record {
-  uint8_t op;        // kp_expr_op or KP_EXPR_POLY
+  uint8_t op;  // kp_expr_op or KP_EXPR_POLY
   bool nonnegative;
-  uint16_t size;     // parts of the expression written out as a tree
-  uint32_t count;    // of terms
+  uint16_t size;   // parts of the expression written out as a tree
+  uint32_t count;  // of terms
   union {
     const char* name;
     const kp_term* terms;
@@ -42,7 +42,7 @@ typedef struct kp_symbol_table {
   size_t record_count, record_capacity;
   uint32_t* polys;  // open addressing: record index + 1
   size_t poly_count, poly_capacity;
-  kp_memo* memo;    // open addressing
+  kp_memo* memo;  // open addressing
   size_t memo_count, memo_capacity;
 } kp_symbol_table;
 
@@ -77,7 +77,9 @@ static const kp_record* record_of(const kp_symbols* symbols, kp_expr e) {
   return &symbols->table->records[index];
 }
 
-bool kp_symbol_is_fresh(const kp_symbols* symbols, kp_expr e) { return kp_is_symbol(e) && !record_of(symbols, e); }
+bool kp_symbol_is_fresh(const kp_symbols* symbols, kp_expr e) {
+  return kp_is_symbol(e) && !record_of(symbols, e);
+}
 
 static bool index_is_nonnegative(const kp_symbols* symbols, uint32_t index) {
   const kp_record* record = record_of(symbols, expr_of(index));
@@ -110,7 +112,8 @@ static kp_symbol_table* table_of(kp_symbols* symbols) {
 
 static bool within_budget(const kp_symbol_table* table, size_t more) {
   const size_t held = table->arena.total + table->record_capacity * sizeof(kp_record) +
-                      table->poly_capacity * sizeof(uint32_t) + table->memo_capacity * sizeof(kp_memo);
+                      table->poly_capacity * sizeof(uint32_t) +
+                      table->memo_capacity * sizeof(kp_memo);
   return held + more <= KP_TABLE_BUDGET;
 }
 
@@ -195,7 +198,8 @@ static bool make_atom(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b, 
   const uint32_t size = 1 + size_of(symbols, a) + size_of(symbols, b);
   kp_symbol_table* table = table_of(symbols);
   if (size > KP_EXPR_MAX_SIZE || !table || !memo_grow(table)) return false;
-  const kp_record record = {(uint8_t)op, atom_nonnegative(symbols, op, a, b), (uint16_t)size, .a = a, .b = b};
+  const kp_record record = {(uint8_t)op, atom_nonnegative(symbols, op, a, b), (uint16_t)size,
+                            .a = a, .b = b};
   if (!add_record(table, &record, out)) return false;
   memo_put(symbols, op | KP_ATOM_KEY, a, b, *out);
   return true;
@@ -228,7 +232,8 @@ static uint32_t* poly_slot(const kp_symbol_table* table, const kp_term* terms, u
     const uint32_t held = table->polys[slot];
     if (held == 0) return &table->polys[slot];
     const kp_record* record = &table->records[held - 1];
-    if (record->count == count && terms_equal(record->terms, terms, count)) return &table->polys[slot];
+    if (record->count == count && terms_equal(record->terms, terms, count))
+      return &table->polys[slot];
   }
 }
 
@@ -289,7 +294,8 @@ static bool from_poly(kp_symbols* symbols, const kp_poly* poly, kp_expr* out) {
   const uint32_t size = poly_size(symbols, poly);
   const size_t byte_count = poly->count * sizeof *poly->terms;
   if (size > KP_EXPR_MAX_SIZE || !within_budget(table, byte_count)) return false;
-  kp_record record = {KP_EXPR_POLY, poly_nonnegative(symbols, poly), (uint16_t)size, poly->count, {NULL}};
+  kp_record record = {
+      KP_EXPR_POLY, poly_nonnegative(symbols, poly), (uint16_t)size, poly->count, {NULL}};
   record.terms = kp_arena_memdup(&table->arena, poly->terms, byte_count);
   if (!record.terms || !add_record(table, &record, out)) return false;
   *slot = (uint32_t)table->record_count;
@@ -298,21 +304,37 @@ static bool from_poly(kp_symbols* symbols, const kp_poly* poly, kp_expr* out) {
 }
 
 // --- normalisation -----------------------------------------------------------------------------------------------------
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+static int64_t floor_div(int64_t a, int64_t b) {
+  return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
 
 static bool number_op(kp_expr_op op, int64_t a, int64_t b, int64_t* out) {
   const bool divides = op == KP_EXPR_DIV || op == KP_EXPR_CEILDIV || op == KP_EXPR_MOD;
   if (divides && (b == 0 || (b == -1 && a == INT64_MIN))) return false;
   switch (op) {
-    case KP_EXPR_ADD: return kp_add_i64(a, b, out);
-    case KP_EXPR_SUB: return !__builtin_sub_overflow(a, b, out);
-    case KP_EXPR_MUL: return kp_mul_i64(a, b, out);
-    case KP_EXPR_DIV: *out = floor_div(a, b); return true;
-    case KP_EXPR_CEILDIV: *out = floor_div(a, b) + (a % b != 0); return true;
-    case KP_EXPR_MOD: *out = a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0); return true;
-    case KP_EXPR_MIN: *out = kp_min_i64(a, b); return true;
-    case KP_EXPR_MAX: *out = kp_max_i64(a, b); return true;
-    default: return false;
+    case KP_EXPR_ADD:
+      return kp_add_i64(a, b, out);
+    case KP_EXPR_SUB:
+      return !__builtin_sub_overflow(a, b, out);
+    case KP_EXPR_MUL:
+      return kp_mul_i64(a, b, out);
+    case KP_EXPR_DIV:
+      *out = floor_div(a, b);
+      return true;
+    case KP_EXPR_CEILDIV:
+      *out = floor_div(a, b) + (a % b != 0);
+      return true;
+    case KP_EXPR_MOD:
+      *out = a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0);
+      return true;
+    case KP_EXPR_MIN:
+      *out = kp_min_i64(a, b);
+      return true;
+    case KP_EXPR_MAX:
+      *out = kp_max_i64(a, b);
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -323,8 +345,9 @@ static bool unnest(const kp_symbols* symbols, kp_poly* p, int64_t* divisor) {
   uint32_t place = 0;
   for (uint32_t i = 0; i < p->count; ++i) {
     const kp_term* term = &p->terms[i];
-    const kp_record* record =
-        term->degree == 1 && term->coefficient == 1 ? record_of(symbols, expr_of(term->atoms[0])) : NULL;
+    const kp_record* record = term->degree == 1 && term->coefficient == 1
+                                  ? record_of(symbols, expr_of(term->atoms[0]))
+                                  : NULL;
     if (!record || record->op != KP_EXPR_DIV || !kp_is_number(record->b)) continue;
     if (found) return false;
     found = record;
@@ -355,7 +378,8 @@ static bool divide_by_number(kp_symbols* symbols, kp_poly* a, int64_t divisor, k
     rest = scaled;
     divisor /= common;
   }
-  if (divisor == 1) return kp_poly_add(&quotient, &rest, 1, &result) && from_poly(symbols, &result, out);
+  if (divisor == 1)
+    return kp_poly_add(&quotient, &rest, 1, &result) && from_poly(symbols, &result, out);
   kp_expr dividend, atom;
   kp_poly fraction;
   if (!from_poly(symbols, &rest, &dividend)) return false;
@@ -442,11 +466,15 @@ static bool normalise(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b, 
       to_poly(symbols, b, &right);
       return kp_poly_mul(&left, &right, &result) && from_poly(symbols, &result, out);
     case KP_EXPR_DIV:
-    case KP_EXPR_CEILDIV: return divide(symbols, op, a, b, out);
-    case KP_EXPR_MOD: return modulo(symbols, a, b, out);
+    case KP_EXPR_CEILDIV:
+      return divide(symbols, op, a, b, out);
+    case KP_EXPR_MOD:
+      return modulo(symbols, a, b, out);
     case KP_EXPR_MIN:
-    case KP_EXPR_MAX: return extreme(symbols, op, a, b, out);
-    default: return false;
+    case KP_EXPR_MAX:
+      return extreme(symbols, op, a, b, out);
+    default:
+      return false;
   }
 }
 
@@ -454,7 +482,8 @@ kp_expr kp_expr_make(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b) {
   kp_expr result;
   const bool numbers = kp_is_number(a) && kp_is_number(b);
   if (numbers && number_op(op, a, b, &result) && kp_is_number(result)) return result;
-  const bool commutes = op == KP_EXPR_ADD || op == KP_EXPR_MUL || op == KP_EXPR_MIN || op == KP_EXPR_MAX;
+  const bool commutes =
+      op == KP_EXPR_ADD || op == KP_EXPR_MUL || op == KP_EXPR_MIN || op == KP_EXPR_MAX;
   if (commutes && a > b) {
     const kp_expr swap = a;
     a = b;
@@ -462,7 +491,8 @@ kp_expr kp_expr_make(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b) {
   }
   if (memo_get(symbols, op, a, b, &result)) return result;
   if (numbers || !normalise(symbols, op, a, b, &result)) {
-    const bool nonnegative = op != KP_EXPR_SUB && op > KP_EXPR_FRESH && atom_nonnegative(symbols, op, a, b);
+    const bool nonnegative =
+        op != KP_EXPR_SUB && op > KP_EXPR_FRESH && atom_nonnegative(symbols, op, a, b);
     result = make_fresh(symbols, nonnegative);
   }
   memo_put(symbols, op, a, b, result);
@@ -473,12 +503,14 @@ kp_expr kp_expr_product(kp_symbols* symbols, const kp_expr* dims, int32_t count)
   kp_expr product = 1;
   for (int32_t i = 0; i < count; ++i)
     if (dims[i] == 0) return 0;
-  for (int32_t i = 0; i < count; ++i) product = kp_expr_make(symbols, KP_EXPR_MUL, product, dims[i]);
+  for (int32_t i = 0; i < count; ++i)
+    product = kp_expr_make(symbols, KP_EXPR_MUL, product, dims[i]);
   return product;
 }
 
 // --- text and values ---------------------------------------------------------------------------------------------------
-static void describe_term(const kp_symbols* symbols, const kp_term* term, bool first, kp_strbuf* buf) {
+static void describe_term(const kp_symbols* symbols, const kp_term* term, bool first,
+                          kp_strbuf* buf) {
   const bool minus = term->coefficient < 0;
   const uint64_t size = minus ? 0 - (uint64_t)term->coefficient : (uint64_t)term->coefficient;
   if (minus || !first) kp_strbuf_puts(buf, minus ? "-" : "+");
@@ -491,7 +523,8 @@ static void describe_term(const kp_symbols* symbols, const kp_term* term, bool f
 
 static void describe_poly(const kp_symbols* symbols, const kp_record* record, kp_strbuf* buf) {
   if (record->count > 1) kp_strbuf_puts(buf, "(");
-  for (uint32_t i = 0; i < record->count; ++i) describe_term(symbols, &record->terms[i], i == 0, buf);
+  for (uint32_t i = 0; i < record->count; ++i)
+    describe_term(symbols, &record->terms[i], i == 0, buf);
   if (record->count > 1) kp_strbuf_puts(buf, ")");
 }
 
@@ -554,8 +587,9 @@ static bool evaluate(const kp_evaluation* ev, kp_expr e, int64_t* out) {
   return number_op((kp_expr_op)record->op, a, b, out);
 }
 
-bool kp_expr_eval(const kp_symbols* symbols, kp_expr e, bool (*lookup)(void* user, kp_expr symbol, int64_t* out),
-                  void* user, int64_t* out) {
+bool kp_expr_eval(const kp_symbols* symbols, kp_expr e,
+                  bool (*lookup)(void* user, kp_expr symbol, int64_t* out), void* user,
+                  int64_t* out) {
   const kp_evaluation ev = {symbols, lookup, user};
   return evaluate(&ev, e, out);
 }

@@ -16,18 +16,21 @@ static inline bool kp_is_symbol(kp_expr e) { return e < KP_SYMBOL_LIMIT; }
 static inline bool kp_is_number(kp_expr e) { return e >= KP_SYMBOL_LIMIT; }
 
 typedef enum kp_expr_op {
-  KP_EXPR_NAMED,    // dim_param of the model
-  KP_EXPR_FRESH,    // unknown, made by inference; equal only to itself
-  KP_EXPR_ADD, KP_EXPR_SUB, KP_EXPR_MUL,
-  KP_EXPR_DIV,      // floor
+  KP_EXPR_NAMED,  // dim_param of the model
+  KP_EXPR_FRESH,  // unknown, made by inference; equal only to itself
+  KP_EXPR_ADD,
+  KP_EXPR_SUB,
+  KP_EXPR_MUL,
+  KP_EXPR_DIV,  // floor
   KP_EXPR_CEILDIV,
-  KP_EXPR_MOD,      // sign of the divisor
-  KP_EXPR_MIN, KP_EXPR_MAX
+  KP_EXPR_MOD,  // sign of the divisor
+  KP_EXPR_MIN,
+  KP_EXPR_MAX
 } kp_expr_op;
 
 typedef struct kp_symbols {
   struct kp_symbol_table* table;  // owned; NULL until first use
-  uint32_t fresh_count;           // fresh symbols need no memory: they are numbered from the other end
+  uint32_t fresh_count;  // fresh symbols need no memory: they are numbered from the other end
 } kp_symbols;
 
 // Expressions whose tree would have more parts than this become fresh symbols, as do those whose result overflows. The same
@@ -49,7 +52,8 @@ bool kp_symbol_is_fresh(const kp_symbols* symbols, kp_expr e);
 // Text: "N", "(N+1)", "?" for a fresh one. For messages and for dim_param of inferred types.
 void kp_expr_describe(const kp_symbols* symbols, kp_expr e, kp_strbuf* buf);
 // Value of |e| when each named or fresh symbol s has value |lookup(user, s)|; false if one is not known.
-bool kp_expr_eval(const kp_symbols* symbols, kp_expr e, bool (*lookup)(void* user, kp_expr symbol, int64_t* out), void* user,
+bool kp_expr_eval(const kp_symbols* symbols, kp_expr e,
+                  bool (*lookup)(void* user, kp_expr symbol, int64_t* out), void* user,
                   int64_t* out);
 
 #endif  // KP_GRAPH_SYMBOL_H_

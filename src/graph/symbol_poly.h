@@ -19,7 +19,8 @@ typedef struct kp_term {
 
 typedef struct kp_poly {
   uint32_t count;  // 0 is the number 0
-  kp_term terms[KP_POLY_MAX_TERMS];  // descending in the graded lexicographic order, so the constant is last
+  kp_term terms
+      [KP_POLY_MAX_TERMS];  // descending in the graded lexicographic order, so the constant is last
 } kp_poly;
 
 void kp_poly_number(kp_poly* poly, int64_t value);

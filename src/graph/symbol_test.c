@@ -9,7 +9,9 @@
 
 #include "base/alloc.h"
 
-static kp_expr op(kp_symbols* s, kp_expr_op o, kp_expr a, kp_expr b) { return kp_expr_make(s, o, a, b); }
+static kp_expr op(kp_symbols* s, kp_expr_op o, kp_expr a, kp_expr b) {
+  return kp_expr_make(s, o, a, b);
+}
 static kp_expr add(kp_symbols* s, kp_expr a, kp_expr b) { return op(s, KP_EXPR_ADD, a, b); }
 static kp_expr sub(kp_symbols* s, kp_expr a, kp_expr b) { return op(s, KP_EXPR_SUB, a, b); }
 static kp_expr mul(kp_symbols* s, kp_expr a, kp_expr b) { return op(s, KP_EXPR_MUL, a, b); }
@@ -60,7 +62,8 @@ static void equal_expressions_are_equal_numbers(void** state) {
 static void quotients_have_a_normal_form(void** state) {
   (void)state;
   kp_symbols s = {0};
-  const kp_expr n = kp_symbol_named(&s, "N"), b = kp_symbol_named(&s, "B"), p = kp_symbol_named(&s, "P");
+  const kp_expr n = kp_symbol_named(&s, "N"), b = kp_symbol_named(&s, "B"),
+                p = kp_symbol_named(&s, "P");
   // Reshape's -1: (B*N*768) / (B*12*64) = N, and with a sum: (B*(N+P)*64) / (B*(N+P)) = 64.
   assert_int_equal(quo(&s, mul(&s, mul(&s, b, n), 768), mul(&s, b, 12 * 64)), n);
   const kp_expr total = mul(&s, b, add(&s, n, p));
@@ -124,7 +127,12 @@ static void normalisation_keeps_values(void** state) {
   for (int round = 0; round < 3000; ++round) {
     kp_symbols s = {0};
     const int64_t n = rand() % 20 + 1, c = rand() % 20 + 1, f = rand() % 41 - 20;
-    kp_expr pool[24] = {kp_symbol_named(&s, "N"), kp_symbol_named(&s, "C"), kp_symbol_fresh(&s), 2, 3, rand() % 9 - 4};
+    kp_expr pool[24] = {kp_symbol_named(&s, "N"),
+                        kp_symbol_named(&s, "C"),
+                        kp_symbol_fresh(&s),
+                        2,
+                        3,
+                        rand() % 9 - 4};
     int64_t values[24] = {n, c, f, 2, 3, pool[5]};
     const int64_t table[] = {pool[0], n, pool[1], c, pool[2], f, 0};
     for (int i = 6; i < 24; ++i) {
@@ -132,14 +140,16 @@ static void normalisation_keeps_values(void** state) {
       const int a = rand() % i, b = rand() % i;
       const bool divides = o == KP_EXPR_DIV || o == KP_EXPR_CEILDIV || o == KP_EXPR_MOD;
       kp_symbols none = {0};
-      values[i] = divides && values[b] == 0 ? values[a] : kp_expr_make(&none, o, values[a], values[b]);
+      values[i] =
+          divides && values[b] == 0 ? values[a] : kp_expr_make(&none, o, values[a], values[b]);
       pool[i] = divides && values[b] == 0 ? pool[a] : kp_expr_make(&s, o, pool[a], pool[b]);
       int64_t value;
       if (kp_is_symbol(values[i])) {  // overflow on numbers: nothing to compare
         kp_symbols_free(&none);
         break;
       }
-      if (kp_expr_eval(&s, pool[i], lookup, (void*)(uintptr_t)table, &value)) assert_int_equal(value, values[i]);
+      if (kp_expr_eval(&s, pool[i], lookup, (void*)(uintptr_t)table, &value))
+        assert_int_equal(value, values[i]);
       if (kp_expr_nonnegative(&s, pool[i])) assert_true(values[i] >= 0);
     }
     kp_symbols_free(&s);
@@ -153,7 +163,11 @@ static void hostile_growth_is_bounded(void** state) {
   kp_expr e = n;
   for (int i = 0; i < 100000; ++i) {
     const kp_expr shifted = add(&s, e, i);
-    e = op(&s, i % 3 == 0 ? KP_EXPR_MOD : i % 3 == 1 ? KP_EXPR_MIN : KP_EXPR_MUL, mul(&s, e, shifted), add(&s, shifted, n));
+    e = op(&s,
+           i % 3 == 0   ? KP_EXPR_MOD
+           : i % 3 == 1 ? KP_EXPR_MIN
+                        : KP_EXPR_MUL,
+           mul(&s, e, shifted), add(&s, shifted, n));
     kp_strbuf buf = {0};
     if (i % 1000 == 0) kp_expr_describe(&s, e, &buf);
     assert_true(buf.length < 16384);
@@ -180,10 +194,14 @@ static void failing_allocations_give_fresh_symbols(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(numbers_are_computed),         cmocka_unit_test(equal_expressions_are_equal_numbers),
-      cmocka_unit_test(quotients_have_a_normal_form), cmocka_unit_test(minimum_and_maximum_use_signs),
-      cmocka_unit_test(text_is_readable),             cmocka_unit_test(normalisation_keeps_values),
-      cmocka_unit_test(hostile_growth_is_bounded),    cmocka_unit_test(failing_allocations_give_fresh_symbols),
+      cmocka_unit_test(numbers_are_computed),
+      cmocka_unit_test(equal_expressions_are_equal_numbers),
+      cmocka_unit_test(quotients_have_a_normal_form),
+      cmocka_unit_test(minimum_and_maximum_use_signs),
+      cmocka_unit_test(text_is_readable),
+      cmocka_unit_test(normalisation_keeps_values),
+      cmocka_unit_test(hostile_growth_is_bounded),
+      cmocka_unit_test(failing_allocations_give_fresh_symbols),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
