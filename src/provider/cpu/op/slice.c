@@ -2,10 +2,11 @@
 #include "provider/cpu/op/copy.h"
 
 // --- Slice -------------------------------------------------------------------------------------------------------------------
-// Where a slice of a dim of |dim| elements begins: numpy's rules, out of range is cut.
+// Where a slice of a dim of |dim| elements begins: cut to [0, dim], to [0, dim - 1] for negative steps (which is not numpy's rule
+// for a start far below zero).
 static int64_t slice_start(int64_t start, int64_t step, int64_t dim) {
   if (start < 0) start += dim;
-  if (start < 0) return step < 0 ? -1 : 0;
+  if (start < 0) return 0;
   if (start >= dim) return step < 0 ? dim - 1 : dim;
   return start;
 }
