@@ -25,8 +25,12 @@
 #endif
 // Feature words of the two x86 levels that templates are compiled for.
 #define KP_ISA_AVX2_FEATURES (KP_CPU_AVX2 | KP_CPU_FMA | KP_CPU_F16C | KP_CPU_BMI2)
+#ifdef KP_EMULATE_AVX512  // the intrinsics are plain C: see simd/avx512_emulated.h
+#define KP_ISA_AVX512_FEATURES KP_ISA_AVX2_FEATURES
+#else
 #define KP_ISA_AVX512_FEATURES \
   (KP_ISA_AVX2_FEATURES | KP_CPU_AVX512F | KP_CPU_AVX512BW | KP_CPU_AVX512DQ | KP_CPU_AVX512VL)
+#endif
 
 // One line of a variant list.
 typedef struct kp_variant {

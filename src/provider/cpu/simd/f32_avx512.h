@@ -1,7 +1,7 @@
 // The vocabulary of f32.h in AVX-512 (F, BW, DQ, VL), sixteen lanes.
 //
-// With KP_EMULATE_AVX512 defined the intrinsics come from a plain C stand-in, so that tests run this variant's sources
-// on machines without the instructions (kernel/avx512_emulated_test.c).
+// With KP_EMULATE_AVX512 defined (the preset emulate512) the intrinsics come from a plain C stand-in, so that tests run this
+// variant's sources on machines without the instructions.
 #ifndef KP_PROVIDER_CPU_SIMD_F32_AVX512_H_
 #define KP_PROVIDER_CPU_SIMD_F32_AVX512_H_
 
