@@ -13,6 +13,10 @@ endif()
 
 set(avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+if(KAPELL_EMULATE_AVX512)  # src/provider/cpu/simd/avx512_emulated.h: only template sources may be listed as avx512
+  set(avx512 ${avx2})
+  target_compile_definitions(kapell-flags INTERFACE KP_EMULATE_AVX512=1)
+endif()
 set(KAPELL_ISA_FLAGS_scalar "")
 set(KAPELL_ISA_FLAGS_f16c -mf16c)
 set(KAPELL_ISA_FLAGS_avx2 ${avx2})
