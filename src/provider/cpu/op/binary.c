@@ -236,7 +236,7 @@ static kp_status* binary_plan(kp_op_plan* plan) {
     if (plan->inputs[i]->type != first->type)
       return KP_ERROR(RUN_FAILED, "inputs of types %s and %s", kp_type_name(first->type), kp_type_name(plan->inputs[i]->type));
   if (count == 1) {
-    kp_map_init(&params->maps[0], 1, plan->inputs, output);
+    KP_PASS(kp_map_init(&params->maps[0], plan->arena, 1, plan->inputs, output));
   } else {
     kapell_value placed;
     int64_t dims[KP_MAX_RANK];
@@ -246,10 +246,10 @@ static kp_status* binary_plan(kp_op_plan* plan) {
       place_legacy(plan->node, first, pair[1], &placed, dims);
       pair[1] = &placed;
     }
-    kp_map_init(&params->maps[0], 2, pair, output);
+    KP_PASS(kp_map_init(&params->maps[0], plan->arena, 2, pair, output));
     for (uint32_t i = 2; i < count; ++i) {
       const kapell_value* next[2] = {output, plan->inputs[i]};
-      kp_map_init(&params->maps[i - 1], 2, next, output);
+      KP_PASS(kp_map_init(&params->maps[i - 1], plan->arena, 2, next, output));
     }
   }
   plan->params = params;
@@ -337,9 +337,8 @@ static kp_status* pow_plan(kp_op_plan* plan) {
   int64_t dims[KP_MAX_RANK];
   if (is_legacy(plan->node)) place_legacy(plan->node, plan->inputs[0], plan->inputs[1], &placed, dims);
   const kapell_value* pair[2] = {plan->inputs[0], &placed};
-  kp_map_init(map, 2, pair, plan->outputs[0]);
   plan->params = map;
-  return NULL;
+  return kp_map_init(map, plan->arena, 2, pair, plan->outputs[0]);
 }
 
 static kp_status* pow_run(const kp_op_run* run) {

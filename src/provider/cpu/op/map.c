@@ -12,19 +12,27 @@ static void broadcast_strides(const kapell_value* input, const kapell_value* out
   }
 }
 
+// A map while it is made, with room for every rank.
+typedef struct kp_map_draft {
+  int32_t rank;
+  uint32_t inputs;
+  int64_t dims[KP_MAX_RANK + 2];
+  int64_t strides[KP_MAP_INPUTS][KP_MAX_RANK + 2];
+} kp_map_draft;
+
 // True if dim |outer| and the dim |inner| behind it are one loop for every input.
-static bool joins(const kp_map* map, int32_t outer, int32_t inner) {
+static bool joins(const kp_map_draft* map, int32_t outer, int32_t inner) {
   for (uint32_t i = 0; i < map->inputs; ++i)
     if (map->strides[i][outer] != map->strides[i][inner] * map->dims[inner]) return false;
   return true;
 }
 
-static void move_dim(kp_map* map, int32_t from, int32_t to) {
+static void move_dim(kp_map_draft* map, int32_t from, int32_t to) {
   map->dims[to] = map->dims[from];
   for (uint32_t i = 0; i < map->inputs; ++i) map->strides[i][to] = map->strides[i][from];
 }
 
-static void join_dims(kp_map* map) {
+static void join_dims(kp_map_draft* map) {
   int32_t kept = 0;
   for (int32_t d = 0; d < map->rank; ++d) {
     if (map->dims[d] == 1) continue;
@@ -40,7 +48,7 @@ static void join_dims(kp_map* map) {
 }
 
 // Ones in front, so that there are always rows and columns.
-static void fill_up(kp_map* map) {
+static void fill_up(kp_map_draft* map) {
   while (map->rank < 2) {
     for (int32_t d = map->rank; d > 0; --d) move_dim(map, d - 1, d);
     map->dims[0] = 1;
@@ -49,14 +57,28 @@ static void fill_up(kp_map* map) {
   }
 }
 
-void kp_map_init(kp_map* map, uint32_t count, const kapell_value* const* inputs, const kapell_value* output) {
-  map->rank = output->rank;
+kp_status* kp_map_init(kp_map* map, kp_arena* arena, uint32_t count, const kapell_value* const* inputs,
+                       const kapell_value* output) {
+  kp_map_draft draft;
+  draft.rank = output->rank;
+  draft.inputs = count;
+  for (int32_t d = 0; d < output->rank; ++d) draft.dims[d] = output->dims[d];
+  for (uint32_t i = 0; i < count; ++i) broadcast_strides(inputs[i], output, draft.strides[i]);
+  join_dims(&draft);
+  fill_up(&draft);
+  const size_t rank = (size_t)draft.rank;
+  int64_t* room = kp_arena_new_array(arena, int64_t, rank * (count + 1));
+  if (!room) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
+  map->rank = draft.rank;
   map->inputs = count;
   map->count = kp_value_count(output);
-  for (int32_t d = 0; d < output->rank; ++d) map->dims[d] = output->dims[d];
-  for (uint32_t i = 0; i < count; ++i) broadcast_strides(inputs[i], output, map->strides[i]);
-  join_dims(map);
-  fill_up(map);
+  for (uint32_t i = 0; i < count; ++i) map->strides[i] = room + rank * (i + 1);
+  map->dims = room;
+  for (size_t d = 0; d < rank; ++d) {
+    room[d] = draft.dims[d];
+    for (uint32_t i = 0; i < count; ++i) room[rank * (i + 1) + d] = draft.strides[i][d];
+  }
+  return NULL;
 }
 
 typedef struct kp_map_job {

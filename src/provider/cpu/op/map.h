@@ -13,8 +13,8 @@ typedef struct kp_map {
   int32_t rank;  // >= 2 after joining (filled up with ones)
   uint32_t inputs;
   size_t count;  // elements of the output
-  int64_t dims[KP_MAX_RANK + 2];
-  int64_t strides[KP_MAP_INPUTS][KP_MAX_RANK + 2];  // in elements; 0 where an input is repeated
+  const int64_t* dims;
+  const int64_t* strides[KP_MAP_INPUTS];  // in elements; 0 where an input is repeated
 } kp_map;
 
 typedef struct kp_map_block {
@@ -26,8 +26,9 @@ typedef struct kp_map_block {
 } kp_map_block;
 typedef void (*kp_map_fn)(const void* context, const kp_map_block* block);
 
-// The broadcast of |inputs| to the dims of |output| (which inference checked).
-void kp_map_init(kp_map* map, uint32_t count, const kapell_value* const* inputs, const kapell_value* output);
+// The broadcast of |inputs| to the dims of |output| (which inference checked). Dims and strides lie in |arena|. Error OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_map_init(kp_map* map, kp_arena* arena, uint32_t count, const kapell_value* const* inputs,
+                                   const kapell_value* output);
 // Sizes in bytes of one element of each input and of the output. |cost|: nanoseconds an element, roughly.
 void kp_map_run(const kp_map* map, kp_map_fn fn, const void* context, const void* const* in, const size_t* in_sizes, void* out,
                 size_t out_size, int width, size_t cost);

@@ -40,9 +40,8 @@ static kp_status* where_plan(kp_op_plan* plan) {
   kp_map* map = kp_arena_new(plan->arena, kp_map);
   if (!map) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
   if (plan->inputs[1]->type != plan->inputs[2]->type) return KP_ERROR(RUN_FAILED, "X and Y are of different types");
-  kp_map_init(map, 3, plan->inputs, plan->outputs[0]);
   plan->params = map;
-  return NULL;
+  return kp_map_init(map, plan->arena, 3, plan->inputs, plan->outputs[0]);
 }
 
 static size_t offset_of(const kp_map* map, uint32_t input, size_t index) {
