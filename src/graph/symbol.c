@@ -48,7 +48,7 @@ typedef struct kp_symbol_table {
 
 // INT64_MIN itself is no symbol: inference has it for "not known" (KP_DIM_UNKNOWN).
 static kp_expr expr_of(uint32_t index) { return INT64_MIN + 1 + (int64_t)index; }
-static uint32_t index_of(kp_expr e) { return (uint32_t)(e - INT64_MIN - 1); }
+static uint32_t index_of(kp_expr e) { return (uint32_t)((uint64_t)e - (uint64_t)INT64_MIN - 1); }
 
 void kp_symbols_free(kp_symbols* symbols) {
   kp_symbol_table* table = symbols->table;
