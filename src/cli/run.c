@@ -292,7 +292,7 @@ const cli_command cli_run_command = {
     .name = "run",
     .arguments = "MODEL",
     .summary = "run a model on files, pictures or random inputs",
-    .examples = "  kapell run examples/digits/digits.onnx --input image=examples/digits/pictures/0-1203.png --labels --time\n"
+    .examples = "  kapell run examples/digits/digits.onnx --input image=examples/digits/pictures/3-0836.png --labels --time\n"
                 "  kapell run model.onnx --input x=random:7 --dim batch=4 --providers \"CUDA?,CPU\" --placement\n"
                 "  kapell run model.onnx --input x=x.npy --expect y=y.npy --rtol 1e-4\n",
     .options = kOptions,

@@ -39,4 +39,9 @@ expect "$work/pkg-shared"
   $(pkg-config --static --libs-only-l kapell | sed 's/-lkapell//') -o "$work/pkg-static"
 expect "$work/pkg-static"
 
+# The program that README.md shows reads the digit that it draws.
+# shellcheck disable=SC2046
+"$compiler" "$here/../../examples/digits/digits.c" $(pkg-config --cflags --libs kapell) -Wl,-rpath,"$lib" -o "$work/digits"
+"$work/digits" "$here/../../examples/digits/digits.onnx" | grep -Eq '^1 +[6-9][0-9]\.|^1 100' || { echo "digits.c does not see a one"; exit 1; }
+
 if [ -x "$prefix/bin/kapell" ]; then expect_tool=$("$prefix/bin/kapell" --version) && echo "bin/kapell: $expect_tool"; fi

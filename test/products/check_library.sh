@@ -36,5 +36,6 @@ trap 'rm -f "$stripped"' EXIT
 strip --strip-unneeded -o "$stripped" "$library"
 size=$(wc -c <"$stripped")
 [ "$size" -le "$limit" ] || complain "is $size bytes when stripped; the limit is $limit"
+# shellcheck disable=SC2086  # names on one line
 echo "$size of $limit bytes stripped, $(printf '%s\n' "$exported" | wc -l) symbols exported, needs:" $needed
 exit $bad

@@ -58,6 +58,11 @@ def test_accuracy_on_the_held_out_digits(session, metadata):
     assert float(metadata["accuracy"]) == pytest.approx(accuracy, abs=1e-4)
 
 
+def test_readme_shows_the_program_as_it_is(root):
+    program = (FOLDER / "digits.c").read_text().split("\n", 2)[2]
+    assert f"```c\n{program}```" in (root / "README.md").read_text()
+
+
 def test_no_digit_is_in_both_parts():
     order = digits_data.order()
     assert sorted(order) == list(range(1797))
@@ -82,3 +87,18 @@ def test_picture_is_the_held_out_digit_it_names(path):
 def test_picture_is_recognised(session, metadata, path):
     probabilities = session.run({"image": read_picture(path)})[0][0]
     assert metadata["labels"].split("\n")[probabilities.argmax()] == path.name[0]
+
+
+def test_the_command_reads_the_pictures_as_we_do(kapell, session):
+    """What ./dev demo shows: one line a picture with the top labels, their probabilities, the time and the provider."""
+    inputs = [word for path in PICTURES for word in ("--input", f"image={path}")]
+    result = kapell("run", FOLDER / "digits.onnx", *inputs, "--labels", "--top", "3", "--time", "--placement")
+    assert result.returncode == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines() if ".png" in line]
+    assert [line[0] for line in lines] == [path.name for path in PICTURES]
+    for path, line in zip(PICTURES, lines):
+        assert line[1] == path.name[0]
+        ours = session.run({"image": read_picture(path)})[0][0]
+        assert float(line[2]) == pytest.approx(100 * ours.max(), abs=0.01)
+        assert "ms" in line and "CPUExecutionProvider:" in line
+    assert "11 of 11 nodes" in result.stdout
