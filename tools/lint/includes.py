@@ -23,7 +23,7 @@ def provider_of(path):
 
 def refusal(source, target):
     """Why |source| (a path under src/) must not include |target|, or None if it may."""
-    folder, test = source.split("/")[0], re.search(r"_(test|fuzz|bench)\.c$", source)
+    folder, test = source.split("/")[0], re.search(r"_(test|fuzz|bench)\.[ch]$", source)
     top = target.split("/")[0]
     if "/" not in target:
         return "write the path from src/, as in \"base/status.h\""
