@@ -175,6 +175,33 @@ static kp_status* trace_shapes(kp_builder* builder) {
   return NULL;
 }
 
+// Constants that every reader has packed are let go: a description stays, without data. Memory comes back once the caller's own
+// graph lets go of them too.
+static kp_status* release_packed(kp_builder* builder) {
+  kp_cpu_compiled* compiled = builder->compiled;
+  bool* needed = kp_arena_new_array(&builder->scratch, bool, compiled->slot_count + 1);
+  if (!needed) return KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
+  for (uint32_t s = 0; s < compiled->step_count; ++s) {
+    const kp_cpu_step* step = &compiled->steps[s];
+    for (uint32_t i = 0; i < step->node->input_count; ++i)
+      if (step->inputs[i] != KP_NONE) needed[step->inputs[i]] |= !step->consumed || !step->consumed[i];
+  }
+  for (uint32_t i = 0; i < compiled->graph->output_count; ++i) needed[compiled->output_slots[i]] = true;
+  for (uint32_t slot = 0; slot < compiled->slot_count; ++slot) {
+    kapell_value* constant = compiled->slots[slot].constant;
+    if (!constant || needed[slot] || constant->kind != KAPELL_KIND_TENSOR) continue;
+    kapell_value* description = kp_arena_new(&compiled->arena, kapell_value);
+    const int64_t* dims = kp_cpu_copy_dims(&compiled->arena, constant->dims, constant->rank);
+    if (!description || !dims) return KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
+    KP_PASS(kp_cpu_describe_tensor(description, constant->type, dims, constant->rank));
+    compiled->slots[slot].constant = description;
+    kp_value* value = &compiled->graph->values[compiled->slots[slot].value];
+    kp_value_release(value->constant);
+    value->constant = NULL;
+  }
+  return NULL;
+}
+
 static kp_status* build_steps(kp_builder* builder, const kp_compile_args* args) {
   kp_cpu_compiled* compiled = builder->compiled;
   const kp_graph* graph = compiled->graph;
@@ -192,7 +219,8 @@ static kp_status* build_steps(kp_builder* builder, const kp_compile_args* args) 
   }
   compiled->output_slots = slots_of(builder, graph->outputs, graph->output_count, false);
   if (!compiled->input_slots || !compiled->output_slots) return KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
-  return trace_shapes(builder);
+  KP_PASS(trace_shapes(builder));
+  return release_packed(builder);
 }
 
 void kp_cpu_release(kp_compiled* base) {

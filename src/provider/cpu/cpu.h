@@ -21,7 +21,7 @@ typedef struct kp_cpu_provider {
 // --- compiled ------------------------------------------------------------------------------------------------------------
 typedef struct kp_cpu_slot {
   kp_value_id value;
-  kapell_value* constant;  // the graph's reference; NULL where it is none
+  kapell_value* constant;  // the graph's reference; without data where all readers packed it; NULL where it is none
   kp_type declared;        // as inferred at load; used for kinds other than tensors
 } kp_cpu_slot;
 
@@ -131,6 +131,7 @@ KP_MUST_USE kp_status* kp_cpu_layout(kp_cpu_spec* spec);
 bool kp_cpu_type_known(const kp_type* type);
 // Fills |value| with a description of a dense tensor without data; |dims| are shared. Error LIMIT for sizes that overflow.
 KP_MUST_USE kp_status* kp_cpu_describe_tensor(kapell_value* value, kapell_type type, const int64_t* dims, int32_t rank);
+const int64_t* kp_cpu_copy_dims(kp_arena* arena, const int64_t* dims, int32_t rank);  // NULL when out of memory
 // Prepares |step| (its node and op set): state, kernel, consumed. |constants| parallel to the node's inputs.
 KP_MUST_USE kp_status* kp_cpu_prepare_step(const kp_graph* graph, kp_cpu_compiled* owner, kp_cpu_step* step,
                                            kapell_value* const* constants, int width);

@@ -119,6 +119,20 @@ static void test_sixteen_bit_floats(void** state) {
   stop(&f);
 }
 
+static void test_packed_constants_are_let_go(void** state) {
+  (void)state;
+  fixture f;
+  assert_null(start(&f, "in x float[2,2] init w float[2,2] = 1 2 3 4 init b float[2] = 1 1 m = MatMul(x, w) y = Add(m, b) out y float[2,2]",
+                    "float[2,2] 1 0 0 1", NULL));
+  const kp_cpu_compiled* compiled = (const kp_cpu_compiled*)f.rig.compiled;
+  uint32_t without_data = 0;
+  for (uint32_t i = 0; i < compiled->slot_count; ++i)
+    without_data += compiled->slots[i].constant && !compiled->slots[i].constant->data;
+  assert_int_equal(without_data, 1);
+  kp_op_test_compare(f.run.outputs[0], "float[2,2] 2 3 4 5");
+  stop(&f);
+}
+
 static void test_errors_name_the_node(void** state) {
   (void)state;
   fixture f;
@@ -203,7 +217,7 @@ int main(void) {
       cmocka_unit_test(test_shape_arithmetic_is_gone), cmocka_unit_test(test_known_outputs_are_told),
       cmocka_unit_test(test_contents_that_decide_shapes), cmocka_unit_test(test_in_place), cmocka_unit_test(test_not_in_place),
       cmocka_unit_test(test_outputs_that_lie_elsewhere), cmocka_unit_test(test_late_steps), cmocka_unit_test(test_sixteen_bit_floats),
-      cmocka_unit_test(test_errors_name_the_node), cmocka_unit_test(test_odd_addresses), cmocka_unit_test(test_cancel),
+      cmocka_unit_test(test_packed_constants_are_let_go), cmocka_unit_test(test_errors_name_the_node), cmocka_unit_test(test_odd_addresses), cmocka_unit_test(test_cancel),
       cmocka_unit_test(test_rows), cmocka_unit_test(test_eval_node),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

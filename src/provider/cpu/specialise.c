@@ -25,6 +25,12 @@ kp_status* kp_cpu_describe_tensor(kapell_value* value, kapell_type type, const i
   return NULL;
 }
 
+const int64_t* kp_cpu_copy_dims(kp_arena* arena, const int64_t* dims, int32_t rank) {
+  int64_t* copy = kp_arena_new_array(arena, int64_t, (size_t)rank + 1);
+  for (int32_t d = 0; copy && d < rank; ++d) copy[d] = dims[d];
+  return copy;
+}
+
 static kp_status* no_memory(void) { return KP_ERROR(OUT_OF_MEMORY, "specialising a partition"); }
 
 // --- inputs and constants ----------------------------------------------------------------------------------------------------
