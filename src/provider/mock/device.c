@@ -40,6 +40,7 @@ struct kp_mock_device {
 static struct {
   atomic_uint_fast64_t copies_in, copies_out, bytes_in, bytes_out, runs, nodes, virtual_ns;
   atomic_int_fast64_t live_allocations, live_bytes, live_devices, live_streams;
+  atomic_uint_fast64_t most_at_once;
 } totals;
 
 kp_mock_totals kp_mock_get_totals(void) {
@@ -53,11 +54,17 @@ kp_mock_totals kp_mock_get_totals(void) {
                           .live_allocations = totals.live_allocations,
                           .live_bytes = totals.live_bytes,
                           .live_devices = totals.live_devices,
-                          .live_streams = totals.live_streams};
+                          .live_streams = totals.live_streams,
+                          .most_at_once = totals.most_at_once};
 }
 void kp_mock_count_run(void) { ++totals.runs; }
 void kp_mock_count_node(void) { ++totals.nodes; }
 void kp_mock_count_stream(int delta) { totals.live_streams += delta; }
+
+void kp_mock_count_at_once(uint64_t running) {
+  uint_fast64_t most = totals.most_at_once;
+  while (running > most && !atomic_compare_exchange_weak(&totals.most_at_once, &most, running)) continue;
+}
 
 void kp_mock_device_charge(kp_mock_device* device, double ns) {
   const uint64_t whole = ns > 0 ? (uint64_t)ns : 0;

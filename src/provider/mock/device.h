@@ -38,5 +38,6 @@ void kp_mock_device_describe(const kp_mock_device* device, kp_strbuf* out);
 void kp_mock_count_run(void);
 void kp_mock_count_node(void);
 void kp_mock_count_stream(int delta);
+void kp_mock_count_at_once(uint64_t running);
 
 #endif  // KP_PROVIDER_MOCK_DEVICE_H_

@@ -14,6 +14,7 @@ typedef struct kp_mock_totals {
   int64_t live_allocations, live_bytes;  // device memory handed out
   int64_t live_devices;            // memory spaces mapped
   int64_t live_streams;
+  uint64_t most_at_once;           // runs of one instance that were under way at the same time; the most of any instance so far
 } kp_mock_totals;
 
 // Threads: any; each number is exact, the set of them is not one moment's.

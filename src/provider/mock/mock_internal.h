@@ -35,6 +35,7 @@ typedef struct kp_mock_provider {
   kp_mock_settings settings;
   kp_mock_device* device;
   kp_arena arena;
+  atomic_uint_fast64_t running;    // jobs under way
   atomic_uint_fast64_t occasions;  // of |settings.failure| so far
 } kp_mock_provider;
 

@@ -215,6 +215,7 @@ kp_status* kp_mock_job_run(kp_mock_job* job, const atomic_bool* stop) {
   kp_mock_frame frame = {0};
   kp_mock_count_run();
   ++compiled->runs;
+  kp_mock_count_at_once(++provider->running);
   kp_status* status = kp_mock_frame_init(&frame, compiled->part);
   frame.job = job;
   frame.stop = stop;
@@ -226,6 +227,7 @@ kp_status* kp_mock_job_run(kp_mock_job* job, const atomic_bool* stop) {
   compiled->flops += (uint64_t)frame.flops;
   kp_mock_device_charge(provider->device, provider->settings.launch_ns + provider->settings.ns_per_flop * frame.flops);
   kp_mock_frame_free(&frame);
+  --provider->running;
   return status;
 }
 
