@@ -1,11 +1,12 @@
 // Frames: the values of a plan's slots and the memory they lie in, and the walk over the steps.
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/size.h"
 #include "exec/internal.h"
 
 kp_status* kp_run_check(const kp_run_state* run) {
-  if (*run->args->cancel) return KP_ERROR(CANCELLED, "the run was cancelled");
+  if (kp_is_cancelled(run->args->cancel)) return KP_ERROR(CANCELLED, "the run was cancelled");
   if (run->args->deadline_ns && kp_clock_ns() > run->args->deadline_ns) return KP_ERROR(TIMEOUT, "the run's time limit ran out");
   return NULL;
 }

@@ -1,5 +1,6 @@
 // Builds the plans of a model: main graph first, bodies from the inside out; then checks consent; then compiles.
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "graph/cost.h"
@@ -167,7 +168,7 @@ static kp_status* compile_unit(compile_job* job, kp_unit* unit, uint32_t* seen) 
 
 static kp_status* compile_plan(compile_job* job, kp_plan* plan, uint32_t* seen) {
   for (uint32_t i = 0; i < plan->step_count; ++i) {
-    if (job->options->cancel && *job->options->cancel) return KP_ERROR(CANCELLED, "opening the session was cancelled");
+    if (kp_is_cancelled(job->options->cancel)) return KP_ERROR(CANCELLED, "opening the session was cancelled");
     if (plan->steps[i].kind == KP_STEP_UNIT) KP_PASS(compile_unit(job, &plan->steps[i].unit, seen));
   }
   return NULL;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "base/size.h"
@@ -242,7 +243,7 @@ static kp_status* call_provider(call* c, kp_rig_run* run, kp_stream* stream, voi
   KP_PASS(c->rig->type->stream_signal(stream, &ticket));
   KP_PASS(c->rig->type->stream_wait(stream, ticket, run->deadline_ns, run->cancel, &done));
   if (done) return NULL;
-  return run->cancel && *run->cancel ? KP_ERROR(CANCELLED, "waiting for the stream") : KP_ERROR(TIMEOUT, "waiting for the stream");
+  return kp_is_cancelled(run->cancel) ? KP_ERROR(CANCELLED, "waiting for the stream") : KP_ERROR(TIMEOUT, "waiting for the stream");
 }
 
 static kp_status* fetch(call* c, kp_rig_run* run) {

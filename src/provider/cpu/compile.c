@@ -1,5 +1,6 @@
 // Compiling a partition: passes over its graph, then every node prepared, in order, as a step over slots.
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/cpu.h"
 #include "base/json.h"
 #include "provider/cpu/cpu.h"
@@ -213,7 +214,7 @@ static kp_status* build_steps(kp_builder* builder, const kp_compile_args* args) 
   memset(builder->slot_of, 0xff, graph->value_count * sizeof(uint32_t));
   compiled->input_slots = slots_of(builder, graph->inputs, graph->input_count, true);
   for (uint32_t i = 0; i < graph->order_count; ++i) {
-    if (args->cancel && *args->cancel) return KP_ERROR(CANCELLED, "while compiling %s", compiled->name);
+    if (kp_is_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "while compiling %s", compiled->name);
     KP_PASS(add_step(builder, &graph->nodes[graph->order[i]]));
     if (args->progress) args->progress(args->user, (double)(i + 1) / graph->order_count);
   }

@@ -1,6 +1,7 @@
 // Running a special: fills in this run's pointers, then walks the list. Everything that changes lies in the run's scratch, so
 // any number of runs of one special may be under way at once.
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "graph/cost.h"
 #include "provider/cpu/cpu.h"
@@ -122,7 +123,7 @@ static kp_status* run_steps(const kp_run_state* state) {
   const volatile int* cancel = state->args->cancel;
   for (uint32_t s = 0; s < state->special->step_count; ++s) {
     const kp_cpu_live* live = &state->special->steps[s];
-    if (cancel && KP_UNLIKELY(*cancel)) return KP_ERROR(CANCELLED, "before node '%s'", live->step->node->name);
+    if (kp_is_cancelled(cancel)) return KP_ERROR(CANCELLED, "before node '%s'", live->step->node->name);
     const uint64_t start = KP_UNLIKELY(state->args->profile != NULL) ? kp_clock_ns() : 0;
     kp_status* status = run_step(state, live);
     if (KP_UNLIKELY(status != NULL)) return kp_status_at(status, live->step->node->name, live->step->node->op, NULL);

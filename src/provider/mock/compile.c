@@ -38,7 +38,7 @@ static kp_status* upload_all(kp_mock_compiled* compiled, const kp_compile_args* 
   if (!compiled->constants || !compiled->allocations) return KP_ERROR(OUT_OF_MEMORY, "constants of %s", compiled->name);
   for (uint32_t i = 0; i < part->order_count; ++i) {
     const kp_node* node = &part->nodes[part->order[i]];
-    if (kp_mock_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "compiling %s", compiled->name);
+    if (kp_is_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "compiling %s", compiled->name);
     for (uint32_t k = 0; k < node->input_count + node->implicit_count; ++k) {
       const kp_value_id id = k < node->input_count ? node->inputs[k] : node->implicit[k - node->input_count];
       if (id == KP_NONE || !part->values[id].constant || compiled->constants[id]) continue;

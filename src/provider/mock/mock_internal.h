@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/cancel.h"
 #include "provider/mock/device.h"
 #include "provider/mock/mock.h"
 
@@ -73,15 +74,13 @@ typedef struct kp_mock_job {
   const kp_special* special;
   kp_run_args args;
   uint64_t ticket;
+  bool poison;                   // outputs are still to be made unreadable: the stream was busy when it was enqueued
   kp_arena arena;                // of a job in a queue: its own copies of arrays, values and the special
 } kp_mock_job;
 
 kp_status* kp_mock_run(kp_compiled* compiled, const kp_special* special, const kp_run_args* args);
 // Does the work of |job|, on any thread. |stop| (may be NULL): the stream is being destroyed.
 kp_status* kp_mock_job_run(kp_mock_job* job, const atomic_bool* stop);
-
-// True if |cancel| (may be NULL) is set, as another thread may do at any time.
-static inline bool kp_mock_cancelled(const volatile int* cancel) { return cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED) != 0; }
 
 // An execution of a graph's nodes over an environment: |values| is parallel to graph->values, one reference each.
 typedef struct kp_mock_frame {
@@ -109,6 +108,8 @@ kp_status* kp_mock_stream_create(kp_provider* provider, kp_stream** out_stream);
 void kp_mock_stream_destroy(kp_stream* stream);
 kp_status* kp_mock_stream_signal(kp_stream* stream, uint64_t* out_ticket);
 kp_status* kp_mock_stream_wait(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns, const volatile int* cancel, bool* out_done);
+// Everything enqueued so far is done.
+bool kp_mock_stream_idle(kp_stream* stream);
 // Copies |job| into the queue.
 kp_status* kp_mock_stream_enqueue(kp_stream* stream, const kp_mock_job* job);
 // Waits until everything enqueued is done, and gives its failure.

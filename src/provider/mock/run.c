@@ -81,7 +81,7 @@ static kp_status* run_node(kp_mock_frame* frame, const kp_node* node, kapell_val
 }
 
 static bool stopped(const kp_mock_frame* frame) {
-  return kp_mock_cancelled(frame->job->args.cancel) || (frame->stop && atomic_load(frame->stop));
+  return kp_is_cancelled(frame->job->args.cancel) || (frame->stop && atomic_load(frame->stop));
 }
 
 kp_status* kp_mock_frame_run(kp_mock_frame* frame) {
@@ -209,28 +209,6 @@ static kp_status* misbehave(kp_mock_frame* frame) {
   return NULL;
 }
 
-kp_status* kp_mock_job_run(kp_mock_job* job, const atomic_bool* stop) {
-  kp_mock_compiled* compiled = job->compiled;
-  kp_mock_provider* provider = compiled->provider;
-  kp_mock_frame frame = {0};
-  kp_mock_count_run();
-  ++compiled->runs;
-  kp_mock_count_at_once(++provider->running);
-  kp_status* status = kp_mock_frame_init(&frame, compiled->part);
-  frame.job = job;
-  frame.stop = stop;
-  frame.constants = compiled->constants;
-  if (!status) status = misbehave(&frame);
-  if (!status) status = bind_inputs(&frame);
-  if (!status) status = kp_mock_frame_run(&frame);
-  if (!status) status = write_outputs(&frame, kp_mock_fails(provider, KP_MOCK_FAIL_WRONG));
-  compiled->flops += (uint64_t)frame.flops;
-  kp_mock_device_charge(provider->device, provider->settings.launch_ns + provider->settings.ns_per_flop * frame.flops);
-  kp_mock_frame_free(&frame);
-  --provider->running;
-  return status;
-}
-
 // Outputs whose memory is there already show as never written until the work is done.
 static kp_status* poison_outputs(const kp_mock_job* job) {
   for (uint32_t o = 0; o < job->special->output_count; ++o) {
@@ -244,6 +222,29 @@ static kp_status* poison_outputs(const kp_mock_job* job) {
   return NULL;
 }
 
+kp_status* kp_mock_job_run(kp_mock_job* job, const atomic_bool* stop) {
+  kp_mock_compiled* compiled = job->compiled;
+  kp_mock_provider* provider = compiled->provider;
+  kp_mock_frame frame = {0};
+  kp_mock_count_run();
+  ++compiled->runs;
+  kp_mock_count_at_once(++provider->running);
+  kp_status* status = kp_mock_frame_init(&frame, compiled->part);
+  frame.job = job;
+  frame.stop = stop;
+  frame.constants = compiled->constants;
+  if (!status && job->poison) status = poison_outputs(job);
+  if (!status) status = misbehave(&frame);
+  if (!status) status = bind_inputs(&frame);
+  if (!status) status = kp_mock_frame_run(&frame);
+  if (!status) status = write_outputs(&frame, kp_mock_fails(provider, KP_MOCK_FAIL_WRONG));
+  compiled->flops += (uint64_t)frame.flops;
+  kp_mock_device_charge(provider->device, provider->settings.launch_ns + provider->settings.ns_per_flop * frame.flops);
+  kp_mock_frame_free(&frame);
+  --provider->running;
+  return status;
+}
+
 static bool all_shapes_known(const kp_special* special) {
   for (uint32_t o = 0; o < special->output_count; ++o)
     if (special->outputs[o].rank < 0) return false;
@@ -254,9 +255,9 @@ kp_status* kp_mock_run(kp_compiled* base, const kp_special* special, const kp_ru
   kp_mock_job job = {.compiled = (kp_mock_compiled*)base, .special = special, .args = *args};
   const bool streams = (base->provider->flags & KP_PROVIDER_STREAMS) != 0;
   if (streams != (args->stream != NULL)) return KP_ERROR(INTERNAL, "%s has streams %s", job.compiled->name, streams ? "and was given none" : "off and was given one");
-  KP_PASS(poison_outputs(&job));
-  if (!streams) return kp_mock_job_run(&job, NULL);
-  if (all_shapes_known(special)) return kp_mock_stream_enqueue(args->stream, &job);
-  KP_PASS(kp_mock_stream_drain(args->stream, args->cancel));
-  return kp_mock_job_run(&job, NULL);
+  const bool enqueue = streams && all_shapes_known(special);
+  if (streams && !enqueue) KP_PASS(kp_mock_stream_drain(args->stream, args->cancel));
+  job.poison = enqueue && !kp_mock_stream_idle(args->stream);
+  if (!job.poison) KP_PASS(poison_outputs(&job));
+  return enqueue ? kp_mock_stream_enqueue(args->stream, &job) : kp_mock_job_run(&job, NULL);
 }

@@ -158,6 +158,13 @@ static kp_status* take_failure(kp_stream* stream) {
   return failure ? failure : KP_ERROR(PROVIDER_FAILED, "%s: the stream failed before", stream->provider->name);
 }
 
+bool kp_mock_stream_idle(kp_stream* stream) {
+  pthread_mutex_lock(&stream->lock);
+  const bool idle = stream->done == stream->enqueued;
+  pthread_mutex_unlock(&stream->lock);
+  return idle;
+}
+
 kp_status* kp_mock_stream_signal(kp_stream* stream, uint64_t* out_ticket) {
   pthread_mutex_lock(&stream->lock);
   *out_ticket = stream->enqueued;
@@ -172,7 +179,7 @@ static struct timespec to_timespec(uint64_t ns) {
 
 kp_status* kp_mock_stream_wait(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns, const volatile int* cancel, bool* out_done) {
   pthread_mutex_lock(&stream->lock);
-  while (stream->done < ticket && !kp_mock_cancelled(cancel)) {
+  while (stream->done < ticket && !kp_is_cancelled(cancel)) {
     const uint64_t now = kp_clock_ns();
     if (deadline_ns && now >= deadline_ns) break;
     const uint64_t poll = now + POLL_NS;

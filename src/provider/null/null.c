@@ -4,6 +4,7 @@
 // What a real one changes: probe finds a library and a device; capability knows more operators; compile translates the partition into the
 // engine's form; memory and streams come when the device has its own.
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/size.h"
 #include "provider/provider.h"
@@ -175,7 +176,7 @@ static kp_status* run(kp_compiled* base, const kp_special* special_base, const k
   const null_special* special = (const null_special*)special_base;
   const kp_graph* part = compiled->part;
   for (uint32_t i = 0; i < part->order_count; ++i) {
-    if (args->cancel && __atomic_load_n(args->cancel, __ATOMIC_RELAXED)) return KP_ERROR(CANCELLED, "the null provider was stopped");
+    if (kp_is_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "the null provider was stopped");
     const kp_node* node = &part->nodes[part->order[i]];
     const size_t count = special->counts[node->outputs[0]];
     const uint64_t start_ns = args->profile ? kp_clock_ns() : 0;

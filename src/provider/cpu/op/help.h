@@ -3,6 +3,7 @@
 #define KP_PROVIDER_CPU_OP_HELP_H_
 
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/pool.h"
 #include "provider/cpu/op.h"
 
@@ -75,6 +76,6 @@ static inline void kp_share(size_t total, size_t count, size_t task, size_t* fir
   *first = task * each + (task < more ? task : more);
   *last = *first + each + (task < more ? 1 : 0);
 }
-static inline bool kp_cancelled(const kp_op_run* run) { return run->cancel && *run->cancel; }
+static inline bool kp_cancelled(const kp_op_run* run) { return kp_is_cancelled(run->cancel); }
 
 #endif  // KP_PROVIDER_CPU_OP_HELP_H_
