@@ -238,49 +238,57 @@ typedef struct walk {
   const kp_gemm_tile* tile;
   block_spec block;
   store_spec out;
-  bool last;        // this is the last block of the inner dimension
+  size_t groups;  // of at most ROWS rows
+  bool last;      // this is the last block of the inner dimension
   const float* a_base;  // of this block when rows are plain, NULL when they come by table
   size_t a_base_stride;
   const float* const* a_table;  // of this block's first tap
 } walk;
 
-static void fill_store(const walk* w, size_t row, size_t col, size_t cols, store_spec* out) {
+// What the first group of rows stores at columns [col, col + cols).
+static store_spec first_store(const walk* w, size_t col, size_t cols) {
   const kp_epilogue* e = &w->tile->epilogue;
-  *out = w->out;
-  out->c = w->tile->c + row * w->tile->c_stride + col;
-  out->cols = cols;
-  if (e->bias_n) out->bias_n = e->bias_n + col;
-  if (e->bias_m) out->bias_m = e->bias_m + row;
-  if (e->residual) out->residual = e->residual + row * e->residual_stride + col;
+  store_spec out = w->out;
+  out.c = w->tile->c + col;
+  out.cols = cols;
+  if (e->bias_n) out.bias_n = e->bias_n + col;
+  out.bias_m = e->bias_m;
+  if (e->residual) out.residual = e->residual + col;
+  return out;
+}
+
+static void next_rows(store_spec* out, size_t height) {
+  out->c += height * out->c_stride;
+  if (out->bias_m) out->bias_m += height;
+  if (out->residual) out->residual += height * out->residual_stride;
 }
 
 // All rows of the tile times |vecs| vectors of columns from |col| on, one block deep.
 static void walk_rows(const walk* w, const float* b, size_t col, size_t cols, size_t vecs) {
-  const size_t rows = w->tile->rows;
-  const size_t groups = (rows + ROWS - 1) / ROWS;
+  const kp_act* act = &w->tile->epilogue.act;
+  const bool late = w->last && !w->out.clip && act->kind != KP_ACT_NONE;
   block_spec block = w->block;
   block.b = b;
+  block.ahead = b + w->tile->b_panel_stride;
   const size_t ahead_share = block.taps * (block.depth / AHEAD) * 16 * AHEAD_LINES;
-  size_t row = 0;
-  for (size_t g = 0; g < groups; ++g) {
-    // Groups of nearly equal height: 49 rows are 4 x 6 + 5 x 5 rather than 8 x 6 + 1.
-    const size_t height = (rows - row + groups - g - 1) / (groups - g);
+  store_spec out = first_store(w, col, cols);
+  const float* a = w->a_base;
+  block.a = w->a_table;
+  // Groups of nearly equal height, the higher ones first: 49 rows are 4 x 6 + 5 x 5 rather than 8 x 6 + 1.
+  size_t higher = w->tile->rows % w->groups;
+  for (size_t g = 0; g < w->groups; ++g) {
+    const size_t height = w->tile->rows / w->groups + (higher > 0);
+    if (higher > 0) --higher;
     const float* pointers[ROWS];
-    if (w->a_base) {
-      for (size_t r = 0; r < height; ++r) pointers[r] = w->a_base + (row + r) * w->a_base_stride;
+    if (a) {
+      for (size_t r = 0; r < height; ++r, a += w->a_base_stride) pointers[r] = a;
       block.a = pointers;
-    } else {
-      block.a = w->a_table + row;
     }
-    block.ahead = b + w->tile->b_panel_stride + g * ahead_share;
-    store_spec out;
-    fill_store(w, row, col, cols, &out);
-    const micro_kernel kernel = vecs > VECS ? wide_table[height - 1] : micro_table[height - 1][vecs - 1];
-    kernel(&block, &out);
-    if (w->last && !out.clip && w->tile->epilogue.act.kind != KP_ACT_NONE) {
-      kp_activate_rows(height, cols, out.c, out.c_stride, &w->tile->epilogue.act);
-    }
-    row += height;
+    (vecs > VECS ? wide_table[height - 1] : micro_table[height - 1][vecs - 1])(&block, &out);
+    if (late) kp_activate_rows(height, cols, out.c, out.c_stride, act);
+    if (!a) block.a += height;
+    block.ahead += ahead_share;
+    next_rows(&out, height);
   }
 }
 
@@ -344,7 +352,7 @@ static void walk_block(walk* w, size_t tap, size_t taps, size_t offset, size_t d
 
 static void gemm_multiply(const kp_gemm_tile* tile) {
   const kp_epilogue* e = &tile->epilogue;
-  walk w = {.tile = tile};
+  walk w = {.tile = tile, .groups = (tile->rows + ROWS - 1) / ROWS};
   w.block.b_row_stride = tile->b_row_stride;
   w.block.b_panel_stride = tile->b_panel_stride;
   w.out.c_stride = tile->c_stride;
