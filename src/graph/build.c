@@ -11,7 +11,7 @@
 #include "graph/build_internal.h"
 #include "onnx/reader.h"
 
-#define DEFAULT_MAX_NODES 10000000u
+#define DEFAULT_MAX_NODES 1000000u
 #define DEFAULT_MAX_CALL_DEPTH 64u
 #define FIRST_IR_WITH_OPSETS 3  // before, opset 1 is meant
 #define FIRST_IR_WITH_OVERRIDES \

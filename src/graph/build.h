@@ -6,7 +6,7 @@
 #include "graph/graph.h"
 
 typedef struct kp_build_options {
-  uint64_t max_nodes;       // after expansion of functions; 0 = 10 million. Error LIMIT
+  uint64_t max_nodes;       // after expansion of functions; 0 = 1 million. Error LIMIT
   uint32_t max_call_depth;  // functions calling functions; 0 = 64; recursion is an error
   // Asked for each call of a model-local function or node whose schema has a function body: true keeps it as one node.
   // NULL: model-local functions are expanded, ONNX's own operators kept.

@@ -32,7 +32,8 @@ float kp_node_attr_f(const kp_node* node, const char* name, float fallback) {
 
 kp_str kp_node_attr_s(const kp_node* node, const char* name, const char* fallback) {
   const kp_attr* attr = typed(node, name, KP_ONNX_ATTR_STRING);
-  return attr ? attr->s : kp_str_of(fallback);
+  if (!attr) return kp_str_of(fallback);
+  return attr->s.data ? attr->s : (kp_str){"", 0};  // so that callers may do arithmetic on |data|
 }
 
 const int64_t* kp_node_attr_ints(const kp_node* node, const char* name, size_t* out_count) {

@@ -64,7 +64,9 @@ static double number(reader* r) {
   return value;
 }
 
-static void put(kp_strbuf* out, unsigned field, kp_str text) { wb_bytes(out, field, text.data, text.length); }
+static void put(kp_strbuf* out, unsigned field, kp_str text) {
+  wb_bytes(out, field, text.data, text.length);
+}
 
 // --- types ------------------------------------------------------------------------------------------------------------------
 static kapell_type element(reader* r) {
@@ -83,8 +85,10 @@ static void shape(reader* r, kp_strbuf* out) {
     kp_strbuf dim = {0};
     const kp_str text = word(r);
     int64_t value;
-    if (kp_parse_i64(text, &value)) wb_varint(&dim, 1, (uint64_t)value);
-    else if (!kp_str_is(text, "?")) put(&dim, 2, text);
+    if (kp_parse_i64(text, &value))
+      wb_varint(&dim, 1, (uint64_t)value);
+    else if (!kp_str_is(text, "?"))
+      put(&dim, 2, text);
     wb_part(&dims, 1, &dim);
     accept(r, ",");
   }
@@ -128,9 +132,15 @@ static void put_element(kp_strbuf* raw, kapell_type kind, double value) {
   const float f = (float)value;
   const int64_t i = (int64_t)value;
   switch (kind) {
-    case KAPELL_FLOAT: kp_strbuf_append(raw, (const char*)&f, sizeof f); break;
-    case KAPELL_DOUBLE: kp_strbuf_append(raw, (const char*)&value, sizeof value); break;
-    default: kp_strbuf_append(raw, (const char*)&i, kp_type_bits(kind) / 8); break;  // little-endian integers of any width
+    case KAPELL_FLOAT:
+      kp_strbuf_append(raw, (const char*)&f, sizeof f);
+      break;
+    case KAPELL_DOUBLE:
+      kp_strbuf_append(raw, (const char*)&value, sizeof value);
+      break;
+    default:
+      kp_strbuf_append(raw, (const char*)&i, kp_type_bits(kind) / 8);
+      break;  // little-endian integers of any width
   }
 }
 
@@ -148,8 +158,13 @@ static void elements(reader* r, kp_strbuf* tensor, kapell_type kind, size_t coun
   const bool random = accept(r, "random"), fill = !random && accept(r, "fill");
   const double value = random || fill ? number(r) : 0;
   for (size_t i = 0; i < count; ++i) {
-    if (kind == KAPELL_STRING) put_string(r, tensor, 6);
-    else put_element(&raw, kind, random ? kp_test_random((unsigned)value, i) : fill ? value : number(r));
+    if (kind == KAPELL_STRING)
+      put_string(r, tensor, 6);
+    else
+      put_element(&raw, kind,
+                  random ? kp_test_random((unsigned)value, i)
+                  : fill ? value
+                         : number(r));
   }
   if (kind != KAPELL_STRING) wb_bytes(tensor, 9, raw.data, raw.length);
   kp_strbuf_free(&raw);
@@ -182,7 +197,8 @@ static void initializer(reader* r, kp_strbuf* graph) {
 static void body(reader* r, const char* name, size_t length, kp_strbuf* out);
 
 static bool whole(double value, const char* text, const char* end) {
-  return value == floor(value) && !memchr(text, '.', (size_t)(end - text)) && !memchr(text, 'e', (size_t)(end - text));
+  return value == floor(value) && !memchr(text, '.', (size_t)(end - text)) &&
+         !memchr(text, 'e', (size_t)(end - text));
 }
 
 static void number_attribute(reader* r, kp_strbuf* attr) {
@@ -190,8 +206,10 @@ static void number_attribute(reader* r, kp_strbuf* attr) {
   const char* begin = r->at;
   const double value = number(r);
   const bool is_int = whole(value, begin, r->at);
-  if (is_int) wb_varint(attr, 3, (uint64_t)(int64_t)value);
-  else wb_f32(attr, 2, (float)value);
+  if (is_int)
+    wb_varint(attr, 3, (uint64_t)(int64_t)value);
+  else
+    wb_f32(attr, 2, (float)value);
   wb_varint(attr, 20, is_int ? 2 : 1);
 }
 
@@ -246,7 +264,8 @@ static void attribute(reader* r, kp_strbuf* node) {
 }
 
 // --- nodes and graphs ---------------------------------------------------------------------------------------------------------
-static bool attribute_follows(const reader* r) {  // name '=' without ',' or '(' between, on this line
+static bool attribute_follows(
+    const reader* r) {  // name '=' without ',' or '(' between, on this line
   const char* c = r->at;
   while (*c == ' ') ++c;
   if (!isalpha((unsigned char)*c)) return false;
@@ -320,7 +339,8 @@ static void function(reader* r) {
       kp_strbuf attr = {0};
       attribute(r, &attr);
       kp_str message = {attr.data, attr.length};
-      message.data += 1, message.length -= 1;  // attribute() wrote a field of a node: tag, size, message
+      message.data += 1,
+          message.length -= 1;  // attribute() wrote a field of a node: tag, size, message
       while (message.data[0] & 0x80) message.data += 1, message.length -= 1;
       put(&part, 11, (kp_str){message.data + 1, message.length - 1});
       kp_strbuf_free(&attr);
@@ -349,15 +369,21 @@ static void function(reader* r) {
 static void body(reader* r, const char* name, size_t length, kp_strbuf* out) {
   wb_bytes(out, 2, name, length);
   for (space(r); *r->at && *r->at != '}'; space(r)) {
-    if (keyword(r, "in")) value_info(r, out, 11);
-    else if (keyword(r, "out")) value_info(r, out, 12);
-    else if (keyword(r, "init")) initializer(r, out);
-    else if (keyword(r, "function")) function(r);
-    else if (keyword(r, "ir")) r->ir = (int)number(r);
+    if (keyword(r, "in"))
+      value_info(r, out, 11);
+    else if (keyword(r, "out"))
+      value_info(r, out, 12);
+    else if (keyword(r, "init"))
+      initializer(r, out);
+    else if (keyword(r, "function"))
+      function(r);
+    else if (keyword(r, "ir"))
+      r->ir = (int)number(r);
     else if (keyword(r, "import")) {
       const kp_str domain = word(r);
       opset(&r->opsets, 8, domain, (uint64_t)number(r));
-    } else node(r, out);
+    } else
+      node(r, out);
   }
 }
 
@@ -417,7 +443,8 @@ kapell_value* kp_test_value(const char* text) {
   const bool random = accept(&r, "random"), fill = !random && accept(&r, "fill");
   const double seed = random || fill ? number(&r) : 0;
   kp_strbuf raw = {0};
-  for (size_t i = 0; i < count; ++i) put_element(&raw, kind, random ? kp_test_random((unsigned)seed, i) : fill ? seed : number(&r));
+  for (size_t i = 0; i < count; ++i)
+    put_element(&raw, kind, random ? kp_test_random((unsigned)seed, i) : fill ? seed : number(&r));
   if (raw.length) memcpy(value->data, raw.data, raw.length);
   kp_strbuf_free(&raw);
   return value;
