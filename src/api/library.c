@@ -71,6 +71,7 @@ static kp_status* probe_provider(kp_arena* arena, const char* canonical, kapell_
 }
 
 kapell_status* kapell_providers(kapell_provider_info** out_list, size_t* out_count) {
+  if (!out_list || !out_count) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for out_list or out_count");
   *out_list = NULL;
   *out_count = 0;
   size_t count = 0;

@@ -30,6 +30,7 @@ static _Thread_local kapell_provider_counters thread_counters[64];  // lent by c
 
 // --- cancel ----------------------------------------------------------------------------------------------------------------------
 kapell_status* kapell_cancel_create(kapell_cancel** out_cancel) {
+  if (!out_cancel) return KP_ERROR(INVALID_ARGUMENT, "out_cancel is NULL");
   *out_cancel = kp_alloc_zero(1, sizeof(**out_cancel));
   return *out_cancel ? NULL : KP_ERROR(OUT_OF_MEMORY, "a cancel token");
 }

@@ -163,18 +163,21 @@ static kp_status* take_text(kp_strbuf* buf, char** out_text) {
 }
 
 kapell_status* kapell_session_placement_json(const kapell_session* session, char** out_text) {
+  if (!session || !out_text) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
   kp_strbuf buf = {0};
   kp_report_json(session->placement, &buf);
   return take_text(&buf, out_text);
 }
 
 kapell_status* kapell_session_placement_text(const kapell_session* session, char** out_text) {
+  if (!session || !out_text) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
   kp_strbuf buf = {0};
   kp_report_text(session->placement, &buf);
   return take_text(&buf, out_text);
 }
 
 kapell_status* kapell_session_profile_json(kapell_session* session, char** out_text) {
+  if (!session || !out_text) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
   kp_strbuf buf = {0};
   kp_profile_json(session->profile, &buf);
   return take_text(&buf, out_text);

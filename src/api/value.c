@@ -18,6 +18,8 @@ kapell_status* kapell_tensor_wrap(kapell_type type, const int64_t* dims, int32_t
   if (!out_value) return KP_ERROR(INVALID_ARGUMENT, "out_value is NULL");
   *out_value = NULL;
   if (rank > 0 && !dims) return KP_ERROR(INVALID_ARGUMENT, "dims is NULL and rank is %d", rank);
+  if (type == KAPELL_STRING)
+    return KP_ERROR(INVALID_ARGUMENT, "strings cannot be wrapped; kapell_tensor_create and kapell_tensor_set_string make them");
   if (!data && byte_count) return KP_ERROR(INVALID_ARGUMENT, "data is NULL and byte_count is %zu", byte_count);
   return kp_value_wrap_tensor(type, dims, rank, data, byte_count, release, user, out_value);
 }

@@ -121,9 +121,12 @@ static kp_status* run_step(const kp_run_state* state, const kp_cpu_live* live) {
 
 static kp_status* run_steps(const kp_run_state* state) {
   const volatile int* cancel = state->args->cancel;
+  const uint64_t deadline = state->args->deadline_ns;
   for (uint32_t s = 0; s < state->special->step_count; ++s) {
     const kp_cpu_live* live = &state->special->steps[s];
     if (kp_is_cancelled(cancel)) return KP_ERROR(CANCELLED, "before node '%s'", live->step->node->name);
+    if (KP_UNLIKELY(deadline != 0) && kp_clock_ns() > deadline)
+      return KP_ERROR(TIMEOUT, "the run's time limit ran out before node '%s'", live->step->node->name);
     const uint64_t start = KP_UNLIKELY(state->args->profile != NULL) ? kp_clock_ns() : 0;
     kp_status* status = run_step(state, live);
     if (KP_UNLIKELY(status != NULL)) return kp_status_at(status, live->step->node->name, live->step->node->op, NULL);
