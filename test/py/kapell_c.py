@@ -334,6 +334,10 @@ class Session:
     def placement_text(self):
         return self._text(_lib.kapell_session_placement_text)
 
+    def profile_json(self):
+        """Events of the runs so far, as Chrome trace JSON; the session was opened with profile_path."""
+        return self._text(_lib.kapell_session_profile_json)
+
     def counters(self):
         c = _Counters(struct_size=C.sizeof(_Counters))
         _lib.kapell_session_counters(self.handle, C.byref(c))

@@ -13,6 +13,7 @@ static bool is_op(const kp_graph* graph, kp_node_id id, const char* op) {
 
 static kp_status* replace(kp_pass* pass, const char* name, const kp_node_id* old, uint32_t old_count, kp_value_id x, kp_value_id y,
                           const char* op, int32_t version) {
+  if (!kp_same_shape(pass->graph, x, y)) return NULL;
   kp_value_id input = x, output = y;
   kp_node_spec fresh = {.op = op, .domain = "", .version = version, .inputs = &input, .input_count = 1, .outputs = &output, .output_count = 1};
   const kp_rewrite rewrite = {

@@ -84,7 +84,7 @@ static bool mask_fits(const kp_graph* graph, kp_value_id mask, kp_value_id score
 static bool take_scores(const kp_graph* graph, kp_value_id scores, match* m) {
   m->mask = KP_NONE;
   kp_node_id id = graph->values[scores].producer;
-  if (is_op(graph, id, "Add") && graph->values[scores].use_count == 1) {
+  if (is_op(graph, id, "Add") && graph->values[scores].use_count == 1 && !graph->values[scores].output_refs) {
     const kp_node* add = &graph->nodes[id];
     for (uint32_t i = 0; i < 2 && m->mask == KP_NONE; ++i) {
       const kp_node_id product = kp_match_producer(graph, add, i);

@@ -101,7 +101,7 @@ static bool decomposed(const kp_graph* graph, kp_node_id div_id, norm* n) {
   const kp_node_id old[] = {mean, sub, square, variance, add, root, div_id, scale, shift};
   memcpy(n->old, old, sizeof(old));
   n->count = sizeof(old) / sizeof(old[0]);
-  return is_vector(graph, n->gamma, x) && is_vector(graph, n->beta, x);
+  return is_vector(graph, n->gamma, x) && is_vector(graph, n->beta, x) && kp_same_shape(graph, x, n->y);
 }
 
 // Takes an addition of two equal shapes in front: x = a + b.

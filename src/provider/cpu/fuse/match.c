@@ -50,6 +50,15 @@ bool kp_match_is_f32(const kp_graph* graph, kp_value_id value) {
   return type->kind == KAPELL_KIND_TENSOR && type->element == KAPELL_FLOAT;
 }
 
+bool kp_same_shape(const kp_graph* graph, kp_value_id a, kp_value_id b) {
+  const kp_type *x = &graph->values[a].type, *y = &graph->values[b].type;
+  if (x->kind != KAPELL_KIND_TENSOR || y->kind != KAPELL_KIND_TENSOR || x->rank < 0 || x->rank != y->rank || x->element != y->element)
+    return false;
+  for (int32_t d = 0; d < x->rank; ++d)
+    if (x->dims[d] != y->dims[d]) return false;
+  return true;
+}
+
 // Bounds of a Clip: attributes before opset 11, inputs since.
 static bool clip_bounds(const kp_graph* graph, const kp_node* node, kp_act* act) {
   *act = (kp_act){KP_ACT_CLIP, -INFINITY, INFINITY};

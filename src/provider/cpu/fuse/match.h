@@ -18,6 +18,9 @@ bool kp_match_is_number(const kp_graph* graph, kp_value_id value, float number);
 // For a binary node: the constant scalar among its two inputs, and the index of the other one.
 bool kp_match_binary_scalar(const kp_graph* graph, const kp_node* node, float* out_scalar, uint32_t* out_other);
 bool kp_match_is_f32(const kp_graph* graph, kp_value_id value);  // a tensor of f32 by inference
+// Element types and dims, symbols included; false where a rank is not known. Nodes that stand for one operator must keep their
+// input's shape: a constant such as [[[2]]] among them adds axes.
+bool kp_same_shape(const kp_graph* graph, kp_value_id a, kp_value_id b);
 
 // An activation that kernels fuse: f32, one input that is computed, all else constants.
 bool kp_match_act(const kp_graph* graph, const kp_node* node, kp_act* out_act);

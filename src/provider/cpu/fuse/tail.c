@@ -14,15 +14,6 @@ bool kp_made_before(const kp_graph* graph, const kp_positions* positions, kp_val
   return producer == KP_NONE || (producer < positions->count && positions->rank[producer] < positions->rank[node]);
 }
 
-bool kp_same_shape(const kp_graph* graph, kp_value_id a, kp_value_id b) {
-  const kp_type *x = &graph->values[a].type, *y = &graph->values[b].type;
-  if (x->kind != KAPELL_KIND_TENSOR || y->kind != KAPELL_KIND_TENSOR || x->rank < 0 || x->rank != y->rank || x->element != y->element)
-    return false;
-  for (int32_t d = 0; d < x->rank; ++d)
-    if (x->dims[d] != y->dims[d]) return false;
-  return true;
-}
-
 void kp_tail_take_add(const kp_graph* graph, const kp_positions* positions, kp_node_id product, kp_tail* t) {
   const kp_node_id id = kp_match_sole_user(graph, t->output);
   if (id == KP_NONE || !kp_node_is(&graph->nodes[id], "", "Add")) return;

@@ -21,7 +21,6 @@ typedef struct kp_tail {
   kp_act act;
 } kp_tail;
 
-bool kp_same_shape(const kp_graph* graph, kp_value_id a, kp_value_id b);  // element types and dims, symbols included
 // Looks at the only reader of tail->output; takes it if it fits.
 void kp_tail_take_add(const kp_graph* graph, const kp_positions* positions, kp_node_id product, kp_tail* tail);
 void kp_tail_take_act(const kp_graph* graph, kp_tail* tail);
