@@ -243,6 +243,7 @@ static bool load(kp_infer* infer, uint32_t i, operand* out) {
   kp_ints ints;
   kp_doubles doubles = {0};
   *out = (operand){.type = kp_in_tensor(infer, i)};
+  if (!out->type) return false;
   if (kp_in_ints(infer, i, &ints))
     out->ints = ints.v;
   else if (kp_in_doubles(infer, i, &doubles))
@@ -265,7 +266,8 @@ static uint32_t source_index(const kp_type* out, const kp_type* in, uint32_t fla
 
 void kp_data_broadcast(kp_infer* infer) {
   const kp_type *in = kp_in_tensor(infer, 0), *out = infer->outputs;
-  if (!kp_in_has_data(infer, 0) || !kp_out_wanted(infer, 0) || kp_type_small_count(in) < 0) return;
+  if (!in || !kp_in_has_data(infer, 0) || !kp_out_wanted(infer, 0) || kp_type_small_count(in) < 0)
+    return;
   const int64_t count = kp_type_small_count(out);
   uint32_t* source = kp_data_sources(infer, 0, 0, count);
   for (uint32_t k = 0; source && k < (uint32_t)count; ++k) source[k] = source_index(out, in, k);
@@ -446,6 +448,7 @@ void kp_data_where(kp_infer* infer) {
   for (uint32_t i = 0; i < 3; ++i) {
     if (count < 0 || !kp_in_has_data(infer, i) || !load(infer, i, &from[i])) return;
   }
+  if (!from[0].ints) return;
   if (!from[1].ints || !from[2].ints) {
     where_doubles(infer, from, count);
     return;

@@ -196,7 +196,7 @@ static kp_status* out_grouped_cache(kp_infer* infer, uint32_t o, uint32_t past, 
 }
 
 static kp_status* group_query_attention(kp_infer* infer) {
-  int64_t count, kv_count;
+  int64_t count = 0, kv_count = 0;
   kp_expr head, total;
   KP_PASS(head_count(infer, "num_heads", &count));
   KP_PASS(head_count(infer, "kv_num_heads", &kv_count));
@@ -227,7 +227,7 @@ static kp_status* group_query_attention(kp_infer* infer) {
 
 // The caches are written in place: present has the shape of past.
 static kp_status* sparse_attention(kp_infer* infer) {
-  int64_t count, kv_count;
+  int64_t count = 0, kv_count = 0;
   kp_expr head;
   KP_PASS(head_count(infer, "num_heads", &count));
   KP_PASS(head_count(infer, "kv_num_heads", &kv_count));

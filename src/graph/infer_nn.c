@@ -175,7 +175,7 @@ static kp_expr transposed_size(kp_infer* infer, const kp_window* window, int32_t
   const kp_expr tail = kp_dim_add(infer, window->extent[d], extra);
   const kp_expr full = kp_dim_add(infer, last, tail);
   if (window->auto_pad != KP_PAD_SAME)
-    return kp_dim_sub(infer, full, window->begin[d] + window->end[d]);
+    return kp_dim_sub(infer, kp_dim_sub(infer, full, window->begin[d]), window->end[d]);
   // SAME cuts down to size * stride, and never pads.
   const kp_expr cut = kp_dim_op(infer, KP_EXPR_MAX, 0, kp_dim_sub(infer, tail, window->stride[d]));
   return kp_dim_sub(infer, full, cut);
@@ -236,6 +236,7 @@ static kp_status* causal_conv_with_state(kp_infer* infer) {
   dims[0] = kp_in_dim(infer, 0, 0);
   dims[1] = kp_in_dim(infer, 0, 1);
   dims[2] = kp_dim_sub(infer, kp_in_dim(infer, 1, 2), 1);
+  if (kp_is_symbol(dims[2]) && kp_in_rank(infer, 3) == 3) dims[2] = kp_in_dim(infer, 3, 2);
   for (int32_t d = 0; kp_in_rank(infer, 3) == 3 && d < 3; ++d)
     KP_PASS(kp_in_check_dim(infer, 3, d, dims[d], "batch, channels, kernel - 1"));
   return NULL;

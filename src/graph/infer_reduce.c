@@ -54,11 +54,8 @@ static void reduce_data(kp_infer* infer, kp_data_op op, kp_expr start, uint64_t 
     return;
   if ((op == KP_DATA_MIN || op == KP_DATA_MAX) && from.n == 0) return;
   kp_expr* out = kp_out_ints(infer, 0, count);
-  bool fresh[KP_INFER_MAX_DATA];
-  for (int64_t k = 0; out && k < count; ++k) {
-    out[k] = start;
-    fresh[k] = true;
-  }
+  bool started[KP_INFER_MAX_DATA] = {false};
+  for (int64_t k = 0; out && k < count; ++k) out[k] = start;
   for (uint32_t k = 0; out && k < from.n; ++k) {
     uint32_t flat = k, at = 0, stride = 1;
     for (int32_t d = in->rank - 1; d >= 0; --d) {
@@ -66,10 +63,12 @@ static void reduce_data(kp_infer* infer, kp_data_op op, kp_expr start, uint64_t 
       if (!(mask >> d & 1)) at += flat % dim * stride, stride *= dim;
       flat /= dim;
     }
-    const bool done = fresh[at]
-                          ? (out[at] = from.v[k], true)
-                          : kp_data_combine(infer, op, in->element, out[at], from.v[k], &out[at]);
-    fresh[at] = false;
+    bool done = true;
+    if (!started[at])
+      out[at] = from.v[k];
+    else
+      done = kp_data_combine(infer, op, in->element, out[at], from.v[k], &out[at]);
+    started[at] = true;
     if (!done && !kp_data_untold(infer, &out[at])) {
       kp_out_drop_data(infer, 0);
       return;

@@ -30,7 +30,7 @@ static const char* value_name(const kp_infer* infer, uint32_t i) {
   return infer->graph->values[infer->node->inputs[i]].name;
 }
 
-kp_status* kp_in_error(const kp_infer* infer, uint32_t i, const char* format, ...) {
+kp_status* kp_in_error_make(const kp_infer* infer, uint32_t i, const char* format, ...) {
   char buffer[128], words[512];
   va_list args;
   va_start(args, format);
@@ -38,15 +38,17 @@ kp_status* kp_in_error(const kp_infer* infer, uint32_t i, const char* format, ..
   va_end(args);
   kp_status* status = kp_status_make(error_code(infer), __FILE__, __LINE__, "input '%s': %s",
                                      kp_in_name(infer, i, buffer, sizeof buffer), words);
-  return kp_status_at(status, infer->node->name, infer->node->op, value_name(infer, i));
+  kp_status_at(status, infer->node->name, infer->node->op, value_name(infer, i));
+  return status;
 }
 
-kp_status* kp_node_error(const kp_infer* infer, const char* format, ...) {
+kp_status* kp_node_error_make(const kp_infer* infer, const char* format, ...) {
   va_list args;
   va_start(args, format);
   kp_status* status = kp_status_make_v(error_code(infer), __FILE__, __LINE__, format, args);
   va_end(args);
-  return kp_status_at(status, infer->node->name, infer->node->op, NULL);
+  kp_status_at(status, infer->node->name, infer->node->op, NULL);
+  return status;
 }
 
 kp_status* kp_in_check_rank(const kp_infer* infer, uint32_t i, int32_t min, int32_t max) {
@@ -90,9 +92,7 @@ kp_status* kp_out_dims(kp_infer* infer, uint32_t o, kapell_type element, int32_t
                        kp_expr** out_dims) {
   *out_dims = NULL;
   if (rank < 0 || rank > KP_MAX_RANK)
-    return kp_status_at(
-        KP_ERROR(LIMIT, "an output of rank %d; the largest is %d", rank, KP_MAX_RANK),
-        infer->node->name, infer->node->op, NULL);
+    return kp_node_error(infer, "an output of rank %d; the largest is %d", rank, KP_MAX_RANK);
   kp_expr* dims = kp_arena_new_array(infer->arena, kp_expr, rank > 0 ? (size_t)rank : 1);
   if (!dims) return KP_ERROR(OUT_OF_MEMORY, "dims of an output");
   kp_out_tensor(infer, o, element, rank, dims);
@@ -299,7 +299,7 @@ kp_status* kp_attr_element(const kp_infer* infer, const char* name, kapell_type 
 static kp_status* mask_of(const kp_infer* infer, const int64_t* axes, size_t count, int32_t rank,
                           uint64_t* out_mask) {
   *out_mask = 0;
-  for (size_t k = 0; k < count; ++k) {
+  for (size_t k = 0; axes && k < count; ++k) {
     int32_t axis = 0;
     KP_PASS(kp_infer_axis(infer, "axis", axes[k], rank, &axis));
     const uint64_t bit = UINT64_C(1) << axis;

@@ -41,11 +41,13 @@ const char* kp_in_name(const kp_infer* infer, uint32_t i, char* buffer, size_t c
 
 // --- errors -----------------------------------------------------------------------------------------------------------
 // "input 'A': " and the words given. The place is the value that stands there.
-KP_MUST_USE kp_status* kp_in_error(const kp_infer* infer, uint32_t i, const char* format, ...)
+KP_MUST_USE kp_status* kp_in_error_make(const kp_infer* infer, uint32_t i, const char* format, ...)
     KAPELL_PRINTF(3, 4);
+#define kp_in_error(...) kp_status_never_null(kp_in_error_make(__VA_ARGS__))
 // About the node as a whole (an attribute).
-KP_MUST_USE kp_status* kp_node_error(const kp_infer* infer, const char* format, ...)
+KP_MUST_USE kp_status* kp_node_error_make(const kp_infer* infer, const char* format, ...)
     KAPELL_PRINTF(2, 3);
+#define kp_node_error(...) kp_status_never_null(kp_node_error_make(__VA_ARGS__))
 // Error unless the rank of input |i| is in [min, max] or not known. max < 0: no upper limit.
 KP_MUST_USE kp_status* kp_in_check_rank(const kp_infer* infer, uint32_t i, int32_t min,
                                         int32_t max);
@@ -278,13 +280,12 @@ void kp_infer_fill_types(kp_infer* infer);
 
 // --- tables -------------------------------------------------------------------------------------------------------------
 // One line a family; X(name) stands for kp_infer_rules_<name>[], ended by a row whose op is NULL.
-#define KP_INFER_FAMILIES(X)                                                                  \
-  X(math)                                                                                     \
-  X(matmul)                                                                                   \
-  X(nn)                                                                                       \
-  X(norm) X(tensor) X(slice) X(index) X(reduce) X(generator) X(attention) X(signal) X(vision) \
-      X(rnn) X(quant) X(sequence) X(text) X(control) X(ml) X(training) X(microsoft)           \
-          X(microsoft_attention)
+// clang-format off
+#define KP_INFER_FAMILIES(X) \
+  X(math) X(matmul) X(nn) X(norm) X(tensor) X(slice) X(index) X(reduce) X(generator) X(attention) \
+  X(signal) X(vision) X(rnn) X(quant) X(sequence) X(text) X(control) X(ml) X(training) \
+  X(microsoft) X(microsoft_attention)
+// clang-format on
 #define KP_INFER_DECLARE(name) extern const kp_infer_rule kp_infer_rules_##name[];
 KP_INFER_FAMILIES(KP_INFER_DECLARE)
 

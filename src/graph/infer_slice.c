@@ -52,7 +52,7 @@ static kp_expr length_backward(kp_infer* infer, kp_expr size, const cut* c) {
 static kp_expr length_of(kp_infer* infer, kp_expr size, const cut* c) {
   if (c->step < 0) return length_backward(infer, size, c);
   const bool to_end = kp_data_is_number(infer, c->end) && c->end >= FAR && kp_is_symbol(size);
-  kp_expr start, end, length;
+  kp_expr start = 0, end = 0, length;
   if (to_end && kp_data_is_number(infer, c->start) && c->start < 0 && c->start > -FAR) {
     length = kp_dim_op(infer, KP_EXPR_MIN, size, -c->start);  // the last so many
   } else {
@@ -75,7 +75,7 @@ static void slice_data(kp_infer* infer, const cut* cuts) {
   const int64_t count = infer->node->output_count ? kp_type_small_count(out) : -1;
   uint32_t* source = kp_type_small_count(in) >= 0 ? kp_data_sources(infer, 0, 0, count) : NULL;
   if (!source) return;
-  int64_t first[KP_MAX_RANK];
+  int64_t first[KP_MAX_RANK] = {0};
   for (int32_t d = 0; d < in->rank; ++d) {
     const int64_t size = in->dims[d];
     kp_expr start = 0;
@@ -106,7 +106,7 @@ static kp_status* slice_with(kp_infer* infer, kp_ints starts, kp_ints ends, cons
   if (starts.n != ends.n || (axes && axes->n != starts.n) || (steps && steps->n != starts.n))
     return kp_node_error(infer, "%u starts, %u ends, %u axes, %u steps; expected as many of each",
                          starts.n, ends.n, axes ? axes->n : starts.n, steps ? steps->n : starts.n);
-  cut cuts[KP_MAX_RANK];
+  cut cuts[KP_MAX_RANK] = {0};
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), rank, &dims));
   for (int32_t d = 0; d < rank; ++d) {
@@ -359,7 +359,7 @@ static void split_data(kp_infer* infer, int32_t axis) {
                   part = outer && count > 0 ? count / outer : 0;
     uint32_t* source = kp_data_sources(infer, o, 0, count);
     if (count < 0) return;
-    for (int64_t k = 0; source && k < count; ++k)
+    for (int64_t k = 0; source && part > 0 && k < count; ++k)
       source[k] = (uint32_t)(k / part * row + offset + k % part);
     if (source) kp_data_pick(infer, o, 0, source, (uint32_t)count);
     offset += part;
