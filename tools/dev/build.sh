@@ -5,7 +5,8 @@
 configure_preset() {
   local preset=$1 cache=build/$1/CMakeCache.txt
   [ -e "build/$preset/build.ninja" ] && [ ! CMakePresets.json -nt "$cache" ] && [ ! build/.packages -nt "$cache" ] && return 0
-  step "configuring $preset" "configure-$preset" cmake --preset "$preset" --fresh || return 1
+  rm -f "$cache"  # so that presets' new values count; unlike --fresh this keeps the objects
+  step "configuring $preset" "configure-$preset" cmake --preset "$preset" || return 1
   touch "$cache"
 }
 
