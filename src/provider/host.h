@@ -18,7 +18,7 @@ bool kp_cpu_wants_expansion(const kp_graph* graph, const kp_node* node);
 // new values, one reference each, NULL for those that the node does not have. On an error all |outputs| are NULL.
 // Has the shape of kp_fold_options.evaluate; |user| is not used. Not for If, Loop and Scan.
 // Errors: UNSUPPORTED with the reason; what inference and the operator say. Threads: any; runs on the caller's alone.
-KP_MUST_USE kp_status* kp_cpu_eval_node(void* user, const kp_graph* graph, const kp_node* node, kapell_value* const* inputs,
-                                        kapell_value** outputs);
+KP_MUST_USE kp_status* kp_cpu_eval_node(void* user, const kp_graph* graph, const kp_node* node,
+                                        kapell_value* const* inputs, kapell_value** outputs);
 
 #endif  // KP_PROVIDER_HOST_H_

@@ -6,7 +6,8 @@
 
 // The type in which |op| wants a tensor of |type|; |type| itself where it takes it as it is.
 static kapell_type wanted_type(const kp_op_def* op, kapell_type type) {
-  if (op->flags & KP_OP_WIDEN && (type == KAPELL_FLOAT16 || type == KAPELL_BFLOAT16)) return KAPELL_FLOAT;
+  if (op->flags & KP_OP_WIDEN && (type == KAPELL_FLOAT16 || type == KAPELL_BFLOAT16))
+    return KAPELL_FLOAT;
   if (op->flags & KP_OP_UNPACK && kp_type_is_packed(type))
     return kp_type_is_integer(type) && kp_type_is_signed(type) ? KAPELL_INT8 : KAPELL_UINT8;
   return type;
@@ -16,7 +17,8 @@ static bool changes(const kp_op_def* op, const kapell_value* value) {
   return value && value->kind == KAPELL_KIND_TENSOR && wanted_type(op, value->type) != value->type;
 }
 
-bool kp_cpu_needs_adapting(const kp_cpu_step* step, const kapell_value* const* inputs, const kapell_value* const* outputs) {
+bool kp_cpu_needs_adapting(const kp_cpu_step* step, const kapell_value* const* inputs,
+                           const kapell_value* const* outputs) {
   if (!(step->op->flags & (KP_OP_WIDEN | KP_OP_UNPACK))) return false;
   for (uint32_t i = 0; i < step->node->input_count; ++i)
     if (changes(step->op, inputs[i])) return true;
@@ -37,7 +39,8 @@ static void unpack(unsigned bits, bool is_signed, size_t count, const uint8_t* f
 static void pack(unsigned bits, size_t count, const uint8_t* from, uint8_t* to) {
   const unsigned each = 8 / bits, mask = (1u << bits) - 1;
   memset(to, 0, (count + each - 1) / each);
-  for (size_t i = 0; i < count; ++i) to[i / each] |= (uint8_t)((from[i] & mask) << (i % each * bits));
+  for (size_t i = 0; i < count; ++i)
+    to[i / each] |= (uint8_t)((from[i] & mask) << (i % each * bits));
 }
 
 static void to_shadow(kapell_type type, size_t count, const void* from, void* to) {
@@ -48,7 +51,8 @@ static void to_shadow(kapell_type type, size_t count, const void* from, void* to
   } else if (type == KAPELL_BFLOAT16) {
     for (size_t i = 0; i < count; ++i) floats[i] = kp_bf16_to_f32(halves[i]);
   } else {
-    unpack(kp_type_bits(type), kp_type_is_integer(type) && kp_type_is_signed(type), count, from, to);
+    unpack(kp_type_bits(type), kp_type_is_integer(type) && kp_type_is_signed(type), count, from,
+           to);
   }
 }
 
@@ -64,18 +68,20 @@ static void from_shadow(kapell_type type, size_t count, const void* from, void* 
   }
 }
 
-kp_status* kp_cpu_adapt_constant(const kp_op_def* op, const kapell_value* value, kapell_value** out_value) {
+kp_status* kp_cpu_adapt_constant(const kp_op_def* op, const kapell_value* value,
+                                 kapell_value** out_value) {
   *out_value = NULL;
   if (!changes(op, value)) return NULL;
-  KP_PASS(kp_value_create_tensor(wanted_type(op, value->type), value->dims, value->rank, out_value));
+  KP_PASS(
+      kp_value_create_tensor(wanted_type(op, value->type), value->dims, value->rank, out_value));
   to_shadow(value->type, kp_value_count(value), value->data, (*out_value)->data);
   return NULL;
 }
 
 // --- plan --------------------------------------------------------------------------------------------------------------------
 typedef struct kp_shadow {
-  const kapell_value* description;  // NULL: the tensor itself is used
-  bool skip;                        // packed by prepare: not converted
+  const kapell_value* description;   // NULL: the tensor itself is used
+  bool skip;                         // packed by prepare: not converted
   size_t value_offset, data_offset;  // in the step's scratch
 } kp_shadow;
 
@@ -89,17 +95,19 @@ typedef struct kp_adapted {
 
 static kp_status* add_room(size_t* total, size_t byte_count, size_t* out_offset) {
   *out_offset = *total;
-  if (kp_add_size(*total, byte_count, total) && kp_align_size(*total, KP_ALIGNMENT, total)) return NULL;
+  if (kp_add_size(*total, byte_count, total) && kp_align_size(*total, KP_ALIGNMENT, total))
+    return NULL;
   return KP_ERROR(LIMIT, "scratch memory exceeds the address space");
 }
 
-static kp_status* add_shadow(const kp_op_def* op, const kapell_value* value, kp_arena* arena, kp_shadow* shadow, size_t* total,
-                             const kapell_value** out_seen) {
+static kp_status* add_shadow(const kp_op_def* op, const kapell_value* value, kp_arena* arena,
+                             kp_shadow* shadow, size_t* total, const kapell_value** out_seen) {
   *out_seen = value;
   if (!changes(op, value)) return NULL;
   kapell_value* description = kp_arena_new(arena, kapell_value);
   if (!description) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
-  KP_PASS(kp_cpu_describe_tensor(description, wanted_type(op, value->type), value->dims, value->rank));
+  KP_PASS(
+      kp_cpu_describe_tensor(description, wanted_type(op, value->type), value->dims, value->rank));
   *out_seen = shadow->description = description;
   KP_PASS(add_room(total, sizeof(kapell_value), &shadow->value_offset));
   return shadow->skip ? NULL : add_room(total, description->byte_count, &shadow->data_offset);
@@ -109,7 +117,8 @@ kp_status* kp_cpu_adapt_plan(kp_cpu_live* live, kp_op_plan* plan) {
   const kp_cpu_step* step = live->step;
   const uint32_t inputs = step->node->input_count, outputs = step->node->output_count;
   kp_adapted* adapted = kp_arena_new(plan->arena, kp_adapted);
-  const kapell_value** seen = kp_arena_new_array(plan->arena, const kapell_value*, inputs + outputs + 1);
+  const kapell_value** seen =
+      kp_arena_new_array(plan->arena, const kapell_value*, inputs + outputs + 1);
   if (adapted) adapted->shadows = kp_arena_new_array(plan->arena, kp_shadow, inputs + outputs + 1);
   if (!adapted || !seen || !adapted->shadows) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
   adapted->input_count = inputs;
@@ -117,10 +126,12 @@ kp_status* kp_cpu_adapt_plan(kp_cpu_live* live, kp_op_plan* plan) {
   size_t total = 0;
   for (uint32_t i = 0; i < inputs; ++i) {
     adapted->shadows[i].skip = step->consumed && step->consumed[i];
-    KP_PASS(add_shadow(step->op, plan->inputs[i], plan->arena, &adapted->shadows[i], &total, &seen[i]));
+    KP_PASS(
+        add_shadow(step->op, plan->inputs[i], plan->arena, &adapted->shadows[i], &total, &seen[i]));
   }
   for (uint32_t i = 0; i < outputs; ++i)
-    KP_PASS(add_shadow(step->op, plan->outputs[i], plan->arena, &adapted->shadows[inputs + i], &total, &seen[inputs + i]));
+    KP_PASS(add_shadow(step->op, plan->outputs[i], plan->arena, &adapted->shadows[inputs + i],
+                       &total, &seen[inputs + i]));
   KP_PASS(add_room(&total, sizeof(kapell_value*) * (inputs + outputs), &adapted->pointers_offset));
   plan->inputs = seen;
   plan->outputs = seen + inputs;
@@ -163,7 +174,8 @@ kp_status* kp_cpu_adapt_run(const kp_cpu_live* live, const kp_op_run* outer) {
   KP_PASS(live->step->op->run(&run));
   for (uint32_t i = 0; i < adapted->output_count; ++i) {
     kapell_value* to = outer->outputs[i];
-    if (adapted->shadows[adapted->input_count + i].description) from_shadow(to->type, kp_value_count(to), outputs[i]->data, to->data);
+    if (adapted->shadows[adapted->input_count + i].description)
+      from_shadow(to->type, kp_value_count(to), outputs[i]->data, to->data);
   }
   return NULL;
 }

@@ -9,7 +9,8 @@ static bool is_control(const kp_node* node) {
 
 static void refuse(kp_claims* claims, kp_node_id id, const kp_node* node, kp_reason reason) {
   const bool expands = node->schema && node->schema->has_function;
-  kp_claims_refuse(claims, id, KP_SOURCE_PROVIDER, "%s%s", reason, expands ? "; its function body can be expanded" : "");
+  kp_claims_refuse(claims, id, KP_SOURCE_PROVIDER, "%s%s", reason,
+                   expands ? "; its function body can be expanded" : "");
 }
 
 kp_status* kp_cpu_capability(kp_provider* provider, const kp_graph* graph, kp_claims* claims) {
@@ -24,8 +25,10 @@ kp_status* kp_cpu_capability(kp_provider* provider, const kp_graph* graph, kp_cl
     if (node->removed || !kp_claims_is_free(claims, id) || is_control(node)) continue;
     const kp_op_query query = {graph, node, &arena};
     const kp_reason reason = kp_op_check(&query);
-    if (reason) refuse(claims, id, node, reason);
-    else nodes[count++] = id;
+    if (reason)
+      refuse(claims, id, node, reason);
+    else
+      nodes[count++] = id;
   }
   if (count) {
     const kp_claim claim = {.nodes = nodes, .count = count};

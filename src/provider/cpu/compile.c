@@ -27,7 +27,8 @@ void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count) {
 }
 
 // The constants as the operator wants them: |adapted| receives new values to release, NULL where there is none.
-static kp_status* adapt_constants(const kp_op_def* op, uint32_t count, kapell_value* const* constants, kapell_value** adapted,
+static kp_status* adapt_constants(const kp_op_def* op, uint32_t count,
+                                  kapell_value* const* constants, kapell_value** adapted,
                                   kapell_value** out) {
   for (uint32_t i = 0; i < count; ++i) {
     out[i] = constants[i];
@@ -102,7 +103,8 @@ static uint32_t slot_for(kp_builder* builder, kp_value_id id) {
 }
 
 // Slots of |ids|, in the compiled arena; NULL when out of memory. |used_only| leaves results that nobody reads without a slot.
-static uint32_t* slots_of(kp_builder* builder, const kp_value_id* ids, uint32_t count, bool used_only) {
+static uint32_t* slots_of(kp_builder* builder, const kp_value_id* ids, uint32_t count,
+                          bool used_only) {
   uint32_t* slots = kp_arena_new_array(&builder->compiled->arena, uint32_t, count + 1);
   for (uint32_t i = 0; slots && i < count; ++i) {
     const kp_value* value = ids[i] == KP_NONE ? NULL : &builder->compiled->graph->values[ids[i]];
@@ -127,7 +129,8 @@ static kp_status* add_step(kp_builder* builder, const kp_node* node) {
   if (!is_read(graph, node)) return NULL;
   const kp_op_query query = {graph, node, &builder->scratch};
   const kp_reason reason = kp_op_check(&query);
-  if (reason) return kp_status_at(KP_ERROR(UNSUPPORTED, "CPU: %s", reason), node->name, node->op, NULL);
+  if (reason)
+    return kp_status_at(KP_ERROR(UNSUPPORTED, "CPU: %s", reason), node->name, node->op, NULL);
   step->node = node;
   step->op = kp_op_find(node);
   kp_infer_rule* own = step->op->infer ? kp_arena_new(&compiled->arena, kp_infer_rule) : NULL;
@@ -135,11 +138,14 @@ static kp_status* add_step(kp_builder* builder, const kp_node* node) {
   step->rule = kp_cpu_rule(step->op, node, own);
   step->inputs = slots_of(builder, node->inputs, node->input_count, false);
   step->outputs = slots_of(builder, node->outputs, node->output_count, true);
-  kapell_value** constants = kp_arena_new_array(&builder->scratch, kapell_value*, node->input_count + 1);
-  if (!step->inputs || !step->outputs || !constants) return KP_ERROR(OUT_OF_MEMORY, "compiling a node");
+  kapell_value** constants =
+      kp_arena_new_array(&builder->scratch, kapell_value*, node->input_count + 1);
+  if (!step->inputs || !step->outputs || !constants)
+    return KP_ERROR(OUT_OF_MEMORY, "compiling a node");
   for (uint32_t i = 0; i < node->input_count; ++i)
     constants[i] = step->inputs[i] == KP_NONE ? NULL : compiled->slots[step->inputs[i]].constant;
-  KP_TRY(kp_cpu_prepare_step(graph, compiled, step, constants, builder->width), "preparing node '%s'", node->name);
+  KP_TRY(kp_cpu_prepare_step(graph, compiled, step, constants, builder->width),
+         "preparing node '%s'", node->name);
   if (node->input_count + node->output_count > compiled->max_arity)
     compiled->max_arity = node->input_count + node->output_count;
   ++compiled->step_count;
@@ -159,7 +165,8 @@ static kp_status* trace_shapes(kp_builder* builder) {
     bool result_wanted = false;
     for (uint32_t o = 0; o < step->node->output_count; ++o)
       result_wanted |= step->outputs[o] != KP_NONE && wanted[step->outputs[o]];
-    step->for_shapes = result_wanted && step->rule->flags & (KP_INFER_FROM_DATA | KP_INFER_FROM_SHAPE);
+    step->for_shapes =
+        result_wanted && step->rule->flags & (KP_INFER_FROM_DATA | KP_INFER_FROM_SHAPE);
     const bool through = step->for_shapes && !(step->rule->flags & KP_INFER_FROM_SHAPE);
     for (uint32_t i = 0; i < step->node->input_count; ++i) {
       const bool read = i < 32 && step->rule->value_inputs >> i & 1;
@@ -185,9 +192,11 @@ static kp_status* release_packed(kp_builder* builder) {
   for (uint32_t s = 0; s < compiled->step_count; ++s) {
     const kp_cpu_step* step = &compiled->steps[s];
     for (uint32_t i = 0; i < step->node->input_count; ++i)
-      if (step->inputs[i] != KP_NONE) needed[step->inputs[i]] |= !step->consumed || !step->consumed[i];
+      if (step->inputs[i] != KP_NONE)
+        needed[step->inputs[i]] |= !step->consumed || !step->consumed[i];
   }
-  for (uint32_t i = 0; i < compiled->graph->output_count; ++i) needed[compiled->output_slots[i]] = true;
+  for (uint32_t i = 0; i < compiled->graph->output_count; ++i)
+    needed[compiled->output_slots[i]] = true;
   for (uint32_t slot = 0; slot < compiled->slot_count; ++slot) {
     kapell_value* constant = compiled->slots[slot].constant;
     if (!constant || needed[slot] || constant->kind != KAPELL_KIND_TENSOR) continue;
@@ -214,12 +223,14 @@ static kp_status* build_steps(kp_builder* builder, const kp_compile_args* args) 
   memset(builder->slot_of, 0xff, graph->value_count * sizeof(uint32_t));
   compiled->input_slots = slots_of(builder, graph->inputs, graph->input_count, true);
   for (uint32_t i = 0; i < graph->order_count; ++i) {
-    if (kp_is_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "while compiling %s", compiled->name);
+    if (kp_is_cancelled(args->cancel))
+      return KP_ERROR(CANCELLED, "while compiling %s", compiled->name);
     KP_PASS(add_step(builder, &graph->nodes[graph->order[i]]));
     if (args->progress) args->progress(args->user, (double)(i + 1) / graph->order_count);
   }
   compiled->output_slots = slots_of(builder, graph->outputs, graph->output_count, false);
-  if (!compiled->input_slots || !compiled->output_slots) return KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
+  if (!compiled->input_slots || !compiled->output_slots)
+    return KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
   KP_PASS(trace_shapes(builder));
   return release_packed(builder);
 }
@@ -234,7 +245,8 @@ void kp_cpu_release(kp_compiled* base) {
   kp_free(compiled);
 }
 
-kp_status* kp_cpu_compile(kp_provider* provider, const kp_compile_args* args, kp_compiled** out_compiled) {
+kp_status* kp_cpu_compile(kp_provider* provider, const kp_compile_args* args,
+                          kp_compiled** out_compiled) {
   *out_compiled = NULL;
   kp_cpu_compiled* compiled = kp_alloc_zero(1, sizeof *compiled);
   if (!compiled) {
@@ -247,7 +259,8 @@ kp_status* kp_cpu_compile(kp_provider* provider, const kp_compile_args* args, kp
   compiled->name = kp_arena_strndup(&compiled->arena, args->name, strlen(args->name));
   kp_builder builder = {.compiled = compiled, .width = args->width};
   kp_status* status = compiled->name ? NULL : KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
-  if (!status) status = kp_passes_run(compiled->graph, compiled->features, args->width, &builder.scratch);
+  if (!status)
+    status = kp_passes_run(compiled->graph, compiled->features, args->width, &builder.scratch);
   if (!status) status = build_steps(&builder, args);
   kp_arena_free(&builder.scratch);
   if (status) {

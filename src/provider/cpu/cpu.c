@@ -9,7 +9,8 @@ static const kp_option_def options[] = {
     {.key = "cpu_mask",
      .kind = KP_OPTION_STRING,
      .default_text = "native",
-     .help = "Newest instruction set that kernels may use: native, avx512, avx2, sse, scalar, neon; or names to leave "
+     .help = "Newest instruction set that kernels may use: native, avx512, avx2, sse, scalar, "
+             "neon; or names to leave "
              "out: \"-avx512f,-fma\"."},
 };
 
@@ -28,7 +29,9 @@ static kp_status* cpu_create(const kp_provider_args* args, kp_provider** out_pro
   *out_provider = NULL;
   uint64_t features = args->cpu_features;
   const char* mask = args->option_texts ? args->option_texts[0] : NULL;
-  if (mask) KP_TRY(kp_cpu_parse_mask(kp_str_of(mask), features, &features), "option cpu_mask of the CPU provider");
+  if (mask)
+    KP_TRY(kp_cpu_parse_mask(kp_str_of(mask), features, &features),
+           "option cpu_mask of the CPU provider");
   kp_cpu_provider* provider = kp_alloc_zero(1, sizeof *provider);
   if (!provider) return KP_ERROR(OUT_OF_MEMORY, "CPU provider");
   provider->base.type = args->type;

@@ -15,7 +15,8 @@ typedef struct fixture {
 } fixture;
 
 static kp_status* start(fixture* f, const char* model, const char* first, const char* second) {
-  *f = (fixture){.inputs = {first ? kp_test_value(first) : NULL, second ? kp_test_value(second) : NULL}};
+  *f = (fixture){
+      .inputs = {first ? kp_test_value(first) : NULL, second ? kp_test_value(second) : NULL}};
   kp_status* status = kp_rig_open(&f->rig, &kp_provider_cpu, "", model);
   if (!status) status = kp_rig_claim(&f->rig, NULL);
   if (!status) assert_true(kp_rig_claimed_all(&f->rig));
@@ -31,13 +32,17 @@ static void stop(fixture* f) {
   for (size_t i = 0; i < KP_COUNT_OF(f->inputs); ++i) kp_value_release(f->inputs[i]);
 }
 
-static const kp_cpu_special* special_of(const fixture* f) { return (const kp_cpu_special*)f->run.special; }
+static const kp_cpu_special* special_of(const fixture* f) {
+  return (const kp_cpu_special*)f->run.special;
+}
 
 static void test_shape_arithmetic_is_gone(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[N,2,3] init zero int64[1] = 0 init minus int64[1] = -1 s = Shape(x) n = Gather(s, zero) "
-                        "t = Concat(n, minus) axis=0 r = Reshape(x, t) y = Neg(r) out y float[N,M]",
+  assert_null(start(&f,
+                    "in x float[N,2,3] init zero int64[1] = 0 init minus int64[1] = -1 s = "
+                    "Shape(x) n = Gather(s, zero) "
+                    "t = Concat(n, minus) axis=0 r = Reshape(x, t) y = Neg(r) out y float[N,M]",
                     "float[1,2,3] 1 2 3 4 5 6", NULL));
   assert_int_equal(special_of(&f)->step_count, 1);  // Neg; the reshape is a view of the input
   kp_op_test_compare(f.run.outputs[0], "float[1,6] -1 -2 -3 -4 -5 -6");
@@ -47,7 +52,8 @@ static void test_shape_arithmetic_is_gone(void** state) {
 static void test_known_outputs_are_told(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[N,2] s = Shape(x) out s int64[2]", "float[3,2] 1 2 3 4 5 6", NULL));
+  assert_null(
+      start(&f, "in x float[N,2] s = Shape(x) out s int64[2]", "float[3,2] 1 2 3 4 5 6", NULL));
   assert_int_equal(special_of(&f)->step_count, 0);
   assert_non_null(special_of(&f)->base.outputs[0].data);
   kp_op_test_compare(f.run.outputs[0], "int64[2] 3 2");
@@ -57,13 +63,16 @@ static void test_known_outputs_are_told(void** state) {
 static void test_contents_that_decide_shapes(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[6] in d int64[1] init two int64[1] = 2 s = Concat(two, d) axis=0 y = Reshape(x, s) out y float[K,L]",
+  assert_null(start(&f,
+                    "in x float[6] in d int64[1] init two int64[1] = 2 s = Concat(two, d) axis=0 y "
+                    "= Reshape(x, s) out y float[K,L]",
                     "float[6] 1 2 3 4 5 6", "int64[1] -1"));
   const bool* wanted = f.rig.compiled->value_inputs;
   assert_non_null(wanted);
   const kp_cpu_compiled* compiled = (const kp_cpu_compiled*)f.rig.compiled;
   for (uint32_t i = 0; i < compiled->graph->input_count; ++i)
-    assert_int_equal(wanted[i], strcmp(compiled->graph->values[compiled->graph->inputs[i]].name, "d") == 0);
+    assert_int_equal(wanted[i],
+                     strcmp(compiled->graph->values[compiled->graph->inputs[i]].name, "d") == 0);
   kp_op_test_compare(f.run.outputs[0], "float[2,3] 1 2 3 4 5 6");
   stop(&f);
 }
@@ -72,7 +81,9 @@ static void test_contents_that_decide_shapes(void** state) {
 static void test_in_place(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[1000] a = Sin(x) b = Exp(a) c = Cos(b) y = Sqrt(c) out y float[1000]", "float[1000] fill 0", NULL));
+  assert_null(
+      start(&f, "in x float[1000] a = Sin(x) b = Exp(a) c = Cos(b) y = Sqrt(c) out y float[1000]",
+            "float[1000] fill 0", NULL));
   const kp_cpu_special* special = special_of(&f);
   assert_int_equal(special->step_count, 4);
   assert_true(special->base.scratch_bytes - special->block_offset < 1000);
@@ -83,7 +94,10 @@ static void test_in_place(void** state) {
 static void test_not_in_place(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[2] a = Neg(x) b = Exp(a) c = Neg(a) y = Add(b, c) out y float[2] out a float[2]", "float[2] 0 0", NULL));
+  assert_null(start(
+      &f,
+      "in x float[2] a = Neg(x) b = Exp(a) c = Neg(a) y = Add(b, c) out y float[2] out a float[2]",
+      "float[2] 0 0", NULL));
   kp_op_test_compare(f.run.outputs[0], "float[2] 1 1");
   kp_op_test_compare(f.run.outputs[1], "float[2] 0 0");
   kp_op_test_compare(f.inputs[0], "float[2] 0 0");
@@ -93,7 +107,9 @@ static void test_not_in_place(void** state) {
 static void test_outputs_that_lie_elsewhere(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[2] init s int64[2] = 2 1 a = Neg(x) r = Reshape(a, s) q = Identity(a) out a float[2] out r float[2,1] out q float[2]",
+  assert_null(start(&f,
+                    "in x float[2] init s int64[2] = 2 1 a = Neg(x) r = Reshape(a, s) q = "
+                    "Identity(a) out a float[2] out r float[2,1] out q float[2]",
                     "float[2] 1 2", NULL));
   kp_op_test_compare(f.run.outputs[0], "float[2] -1 -2");
   kp_op_test_compare(f.run.outputs[1], "float[2,1] -1 -2");
@@ -104,7 +120,10 @@ static void test_outputs_that_lie_elsewhere(void** state) {
 static void test_late_steps(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[4] n = NonZero(x) t = Transpose(n) g = GatherND(x, t) y = Neg(g) out y float[K]", "float[4] 0 5 0 7", NULL));
+  assert_null(start(
+      &f,
+      "in x float[4] n = NonZero(x) t = Transpose(n) g = GatherND(x, t) y = Neg(g) out y float[K]",
+      "float[4] 0 5 0 7", NULL));
   assert_int_equal(special_of(&f)->base.outputs[0].rank, -1);
   kp_op_test_compare(f.run.outputs[0], "float[2] -5 -7");
   stop(&f);
@@ -113,7 +132,9 @@ static void test_late_steps(void** state) {
 static void test_sixteen_bit_floats(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[2,2] init w float[2,2] = 1 2 3 4 h = Cast(x) to=10 v = Cast(w) to=10 m = MatMul(h, v) y = Cast(m) to=1 out y float[2,2]",
+  assert_null(start(&f,
+                    "in x float[2,2] init w float[2,2] = 1 2 3 4 h = Cast(x) to=10 v = Cast(w) "
+                    "to=10 m = MatMul(h, v) y = Cast(m) to=1 out y float[2,2]",
                     "float[2,2] 1 0 0 1", NULL));
   kp_op_test_compare(f.run.outputs[0], "float[2,2] 1 2 3 4");
   stop(&f);
@@ -122,7 +143,9 @@ static void test_sixteen_bit_floats(void** state) {
 static void test_packed_constants_are_let_go(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[2,2] init w float[2,2] = 1 2 3 4 init b float[2] = 1 1 m = MatMul(x, w) y = Add(m, b) out y float[2,2]",
+  assert_null(start(&f,
+                    "in x float[2,2] init w float[2,2] = 1 2 3 4 init b float[2] = 1 1 m = "
+                    "MatMul(x, w) y = Add(m, b) out y float[2,2]",
                     "float[2,2] 1 0 0 1", NULL));
   const kp_cpu_compiled* compiled = (const kp_cpu_compiled*)f.rig.compiled;
   uint32_t without_data = 0;
@@ -136,7 +159,9 @@ static void test_packed_constants_are_let_go(void** state) {
 static void test_errors_name_the_node(void** state) {
   (void)state;
   fixture f;
-  kp_status* status = start(&f, "in x float[2] in i int64[1] picked = Gather(x, i) out picked float[1]", "float[2] 1 2", "int64[1] 2");
+  kp_status* status =
+      start(&f, "in x float[2] in i int64[1] picked = Gather(x, i) out picked float[1]",
+            "float[2] 1 2", "int64[1] 2");
   assert_int_equal(kp_status_code(status), KAPELL_RUN_FAILED);
   assert_string_equal(kp_status_node(status), "picked");
   assert_string_equal(kp_status_op(status), "Gather");
@@ -154,8 +179,10 @@ static void test_odd_addresses(void** state) {
   const int64_t dims[1] = {3};
   kapell_value *x, *y;
   memcpy(bytes[0] + 1, numbers, sizeof numbers);
-  assert_null(kp_value_wrap_tensor(KAPELL_FLOAT, dims, 1, bytes[0] + 1, sizeof numbers, NULL, NULL, &x));
-  assert_null(kp_value_wrap_tensor(KAPELL_FLOAT, dims, 1, bytes[1] + 3, sizeof numbers, NULL, NULL, &y));
+  assert_null(
+      kp_value_wrap_tensor(KAPELL_FLOAT, dims, 1, bytes[0] + 1, sizeof numbers, NULL, NULL, &x));
+  assert_null(
+      kp_value_wrap_tensor(KAPELL_FLOAT, dims, 1, bytes[1] + 3, sizeof numbers, NULL, NULL, &y));
   void* scratch = kp_alloc_aligned(f.run.special->scratch_bytes + 1, KP_ALIGNMENT);
   const kp_run_args args = {.inputs = &x, .outputs = &y, .scratch = scratch, .width = 1};
   assert_null(kp_provider_cpu.run(f.rig.compiled, f.run.special, &args));
@@ -203,7 +230,8 @@ static void test_rows(void** state) {
 static void test_eval_node(void** state) {
   (void)state;
   fixture f;
-  assert_null(start(&f, "in x float[2] in z float[2] y = Sub(x, z) out y float[2]", "float[2] 3 4", "float[2] 1 1"));
+  assert_null(start(&f, "in x float[2] in z float[2] y = Sub(x, z) out y float[2]", "float[2] 3 4",
+                    "float[2] 1 1"));
   const kp_graph* graph = f.rig.model->graph;
   kapell_value* output;
   assert_null(kp_cpu_eval_node(NULL, graph, &graph->nodes[graph->order[0]], f.inputs, &output));
@@ -214,11 +242,20 @@ static void test_eval_node(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_shape_arithmetic_is_gone), cmocka_unit_test(test_known_outputs_are_told),
-      cmocka_unit_test(test_contents_that_decide_shapes), cmocka_unit_test(test_in_place), cmocka_unit_test(test_not_in_place),
-      cmocka_unit_test(test_outputs_that_lie_elsewhere), cmocka_unit_test(test_late_steps), cmocka_unit_test(test_sixteen_bit_floats),
-      cmocka_unit_test(test_packed_constants_are_let_go), cmocka_unit_test(test_errors_name_the_node), cmocka_unit_test(test_odd_addresses), cmocka_unit_test(test_cancel),
-      cmocka_unit_test(test_rows), cmocka_unit_test(test_eval_node),
+      cmocka_unit_test(test_shape_arithmetic_is_gone),
+      cmocka_unit_test(test_known_outputs_are_told),
+      cmocka_unit_test(test_contents_that_decide_shapes),
+      cmocka_unit_test(test_in_place),
+      cmocka_unit_test(test_not_in_place),
+      cmocka_unit_test(test_outputs_that_lie_elsewhere),
+      cmocka_unit_test(test_late_steps),
+      cmocka_unit_test(test_sixteen_bit_floats),
+      cmocka_unit_test(test_packed_constants_are_let_go),
+      cmocka_unit_test(test_errors_name_the_node),
+      cmocka_unit_test(test_odd_addresses),
+      cmocka_unit_test(test_cancel),
+      cmocka_unit_test(test_rows),
+      cmocka_unit_test(test_eval_node),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,25 +16,30 @@ bool kp_op_wants(const kp_op_run* run, uint32_t index) {
   return index < run->node->output_count && host->step->outputs[index] != KP_NONE;
 }
 
-static bool has_shape(const kapell_value* value, kapell_type type, const int64_t* dims, int32_t rank) {
+static bool has_shape(const kapell_value* value, kapell_type type, const int64_t* dims,
+                      int32_t rank) {
   return value->kind == KAPELL_KIND_TENSOR && value->type == type && value->rank == rank &&
          (rank == 0 || memcmp(value->dims, dims, sizeof(int64_t) * (size_t)rank) == 0);
 }
 
-kp_status* kp_op_output(const kp_op_run* run, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank,
-                        kapell_value** out_value) {
+kp_status* kp_op_output(const kp_op_run* run, uint32_t index, kapell_type type, const int64_t* dims,
+                        int32_t rank, kapell_value** out_value) {
   *out_value = NULL;
   const kp_cpu_host* host = run->host;
-  if (!kp_op_wants(run, index)) return KP_ERROR(INTERNAL, "%s makes output %u, which nobody wants", run->node->op, index);
+  if (!kp_op_wants(run, index))
+    return KP_ERROR(INTERNAL, "%s makes output %u, which nobody wants", run->node->op, index);
   kapell_value* made = run->outputs[index];
   if (made) {
-    if (!has_shape(made, type, dims, rank)) return KP_ERROR(INTERNAL, "%s: output %u is not what was inferred", run->node->op, index);
+    if (!has_shape(made, type, dims, rank))
+      return KP_ERROR(INTERNAL, "%s: output %u is not what was inferred", run->node->op, index);
     *out_value = made;
     return NULL;
   }
   const int32_t output = partition_output(host, index);
-  if (output >= 0) KP_PASS(kp_run_output(host->args, (uint32_t)output, type, dims, rank, out_value));
-  else KP_PASS(kp_value_create_tensor(type, dims, rank, out_value));
+  if (output >= 0)
+    KP_PASS(kp_run_output(host->args, (uint32_t)output, type, dims, rank, out_value));
+  else
+    KP_PASS(kp_value_create_tensor(type, dims, rank, out_value));
   run->outputs[index] = *out_value;
   return NULL;
 }
@@ -46,8 +51,10 @@ kp_status* kp_op_output_value(const kp_op_run* run, uint32_t index, kapell_value
     return NULL;
   }
   const int32_t output = partition_output(host, index);
-  if (output >= 0) host->args->outputs[output] = value;
-  else kp_value_release(run->outputs[index]);
+  if (output >= 0)
+    host->args->outputs[output] = value;
+  else
+    kp_value_release(run->outputs[index]);
   run->outputs[index] = value;
   return NULL;
 }
@@ -74,7 +81,8 @@ typedef struct kp_late {
 } kp_late;
 
 static kp_status* allocate(kp_late* late) {
-  const uint32_t inputs = late->call->step->node->input_count + 1, outputs = late->call->step->node->output_count + 1;
+  const uint32_t inputs = late->call->step->node->input_count + 1,
+                 outputs = late->call->step->node->output_count + 1;
   late->types = kp_arena_new_array(&late->arena, kp_type, inputs);
   late->type_pointers = kp_arena_new_array(&late->arena, const kp_type*, inputs);
   late->known = kp_arena_new_array(&late->arena, kp_known, inputs);
@@ -82,14 +90,15 @@ static kp_status* allocate(kp_late* late) {
   late->out_types = kp_arena_new_array(&late->arena, kp_type, outputs);
   late->out_known = kp_arena_new_array(&late->arena, kp_known, outputs);
   late->descriptions = kp_arena_new_array(&late->arena, kapell_value*, outputs);
-  const bool there = late->types && late->type_pointers && late->known && late->constants && late->out_types &&
-                     late->out_known && late->descriptions;
+  const bool there = late->types && late->type_pointers && late->known && late->constants &&
+                     late->out_types && late->out_known && late->descriptions;
   return there ? NULL : KP_ERROR(OUT_OF_MEMORY, "running a node of unknown shapes");
 }
 
 static kp_type type_of(const kp_cpu_call* call, uint32_t i) {
   const kapell_value* value = call->inputs[i];
-  if (value->kind == KAPELL_KIND_TENSOR) return (kp_type){KAPELL_KIND_TENSOR, value->type, value->rank, value->dims, NULL};
+  if (value->kind == KAPELL_KIND_TENSOR)
+    return (kp_type){KAPELL_KIND_TENSOR, value->type, value->rank, value->dims, NULL};
   const kp_type* declared = &call->graph->values[call->step->node->inputs[i]].type;
   return declared->kind == value->kind ? *declared : (kp_type){.kind = value->kind, .rank = -1};
 }
@@ -121,7 +130,8 @@ static kp_status* make_outputs(kp_late* late, const kp_op_run* run) {
     if (!kp_op_wants(run, o)) continue;
     const kp_type* type = &late->out_types[o];
     kapell_value* made;
-    if (kp_cpu_type_known(type)) KP_PASS(kp_op_output(run, o, type->element, type->dims, type->rank, &made));
+    if (kp_cpu_type_known(type))
+      KP_PASS(kp_op_output(run, o, type->element, type->dims, type->rank, &made));
     late->descriptions[o] = kp_arena_new(&late->arena, kapell_value);
     if (!late->descriptions[o]) return KP_ERROR(OUT_OF_MEMORY, "running a node of unknown shapes");
     if (run->outputs[o]) *late->descriptions[o] = *run->outputs[o];
@@ -141,8 +151,9 @@ static kp_status* call_in(kp_late* late) {
                    .host = call->host};
   KP_PASS(make_outputs(late, &run));
   kp_cpu_live live = {.step = call->step};
-  KP_PASS(kp_cpu_plan_step(&live, (const kapell_value* const*)call->inputs, (const kapell_value* const*)late->descriptions,
-                           call->width, &late->arena));
+  KP_PASS(kp_cpu_plan_step(&live, (const kapell_value* const*)call->inputs,
+                           (const kapell_value* const*)late->descriptions, call->width,
+                           &late->arena));
   run.scratch = kp_alloc_aligned(live.scratch_bytes + 1, KP_ALIGNMENT);
   if (!run.scratch) return KP_ERROR(OUT_OF_MEMORY, "%zu bytes of scratch", live.scratch_bytes);
   kp_status* status = kp_cpu_invoke(&live, &run);
@@ -166,28 +177,36 @@ kp_status* kp_cpu_call_step(const kp_cpu_call* call) {
 }
 
 // --- single nodes ------------------------------------------------------------------------------------------------------------
-static kp_status* eval(kp_cpu_compiled* owner, const kp_graph* graph, const kp_node* node, kapell_value* const* inputs,
-                       kapell_value** outputs) {
+static kp_status* eval(kp_cpu_compiled* owner, const kp_graph* graph, const kp_node* node,
+                       kapell_value* const* inputs, kapell_value** outputs) {
   const kp_op_query query = {graph, node, &owner->arena};
   const kp_reason reason = kp_op_check(&query);
   if (reason) return KP_ERROR(UNSUPPORTED, "CPU: %s", reason);
   kp_infer_rule own;
-  kp_cpu_step step = {.node = node, .op = kp_op_find(node), .inputs = node->inputs, .outputs = node->outputs};
+  kp_cpu_step step = {
+      .node = node, .op = kp_op_find(node), .inputs = node->inputs, .outputs = node->outputs};
   step.rule = kp_cpu_rule(step.op, node, &own);
-  kapell_value** constants = kp_arena_new_array(&owner->arena, kapell_value*, node->input_count + 1);
+  kapell_value** constants =
+      kp_arena_new_array(&owner->arena, kapell_value*, node->input_count + 1);
   if (!constants) return KP_ERROR(OUT_OF_MEMORY, "evaluating a node");
   KP_PASS(kp_cpu_prepare_step(graph, owner, &step, constants, 1));
   const kp_cpu_host host = {.step = &step};
-  const kp_cpu_call call = {.graph = graph, .step = &step, .host = &host, .inputs = inputs, .outputs = outputs, .width = 1};
+  const kp_cpu_call call = {.graph = graph,
+                            .step = &step,
+                            .host = &host,
+                            .inputs = inputs,
+                            .outputs = outputs,
+                            .width = 1};
   return kp_cpu_call_step(&call);
 }
 
-kp_status* kp_cpu_evaluate(const kp_graph* graph, const kp_node* node, kapell_value* const* inputs, kapell_value** outputs) {
+kp_status* kp_cpu_evaluate(const kp_graph* graph, const kp_node* node, kapell_value* const* inputs,
+                           kapell_value** outputs) {
   return kp_cpu_eval_node(NULL, graph, node, inputs, outputs);
 }
 
-kp_status* kp_cpu_eval_node(void* user, const kp_graph* graph, const kp_node* node, kapell_value* const* inputs,
-                            kapell_value** outputs) {
+kp_status* kp_cpu_eval_node(void* user, const kp_graph* graph, const kp_node* node,
+                            kapell_value* const* inputs, kapell_value** outputs) {
   (void)user;
   for (uint32_t o = 0; o < node->output_count; ++o) outputs[o] = NULL;
   kp_cpu_compiled owner = {.features = kp_cpu_features()};

@@ -15,13 +15,14 @@ typedef struct kp_layout {
   kp_cpu_spec* spec;
   kp_class* classes;
   uint32_t class_count;
-  uint32_t* class_of;    // by slot; KP_NONE
-  int32_t* output_of;    // by slot: first partition output, or -1
+  uint32_t* class_of;  // by slot; KP_NONE
+  int32_t* output_of;  // by slot: first partition output, or -1
   uint32_t view_count;
 } kp_layout;
 
 static bool same_shape(const kapell_value* a, const kapell_value* b) {
-  return a->type == b->type && a->rank == b->rank && memcmp(a->dims, b->dims, sizeof(int64_t) * (size_t)a->rank) == 0;
+  return a->type == b->type && a->rank == b->rank &&
+         memcmp(a->dims, b->dims, sizeof(int64_t) * (size_t)a->rank) == 0;
 }
 
 static void join(kp_layout* layout, uint32_t id, uint32_t slot) {
@@ -48,7 +49,8 @@ static void open_class(kp_layout* layout, uint32_t slot, uint32_t step) {
 
 // The class of a partition's input, made when first asked for.
 static uint32_t class_of_input(kp_layout* layout, uint32_t slot) {
-  if (layout->class_of[slot] != KP_NONE || layout->spec->places[slot] != KP_PLACE_INPUT) return layout->class_of[slot];
+  if (layout->class_of[slot] != KP_NONE || layout->spec->places[slot] != KP_PLACE_INPUT)
+    return layout->class_of[slot];
   const kp_cpu_compiled* compiled = layout->spec->compiled;
   uint32_t index = 0;
   while (compiled->input_slots[index] != slot) ++index;
@@ -80,7 +82,9 @@ static bool try_inplace(kp_layout* layout, const kp_cpu_step* step, uint32_t ind
   const uint32_t in = step->inputs[0], out = step->outputs[0];
   const kp_cpu_spec* spec = layout->spec;
   const uint32_t id = layout->class_of[in];
-  if (id == KP_NONE || layout->classes[id].base != KP_PLACE_VIEW || layout->classes[id].last > index) return false;
+  if (id == KP_NONE || layout->classes[id].base != KP_PLACE_VIEW ||
+      layout->classes[id].last > index)
+    return false;
   if (!same_shape(spec->special->values[in], spec->special->values[out])) return false;
   for (uint32_t i = 1; i < step->node->input_count; ++i)
     if (step->inputs[i] != KP_NONE && layout->class_of[step->inputs[i]] == id) return false;
@@ -105,7 +109,8 @@ static bool place_step(kp_layout* layout, uint32_t index) {
     return false;
   }
   uint32_t first = 0;
-  const bool has_pair = step->node->input_count && step->inputs[0] != KP_NONE && step->outputs[0] != KP_NONE;
+  const bool has_pair =
+      step->node->input_count && step->inputs[0] != KP_NONE && step->outputs[0] != KP_NONE;
   if (has_pair && step->op->flags & KP_OP_VIEW && try_view(layout, step)) return true;
   if (has_pair && step->op->flags & KP_OP_INPLACE && try_inplace(layout, step, index)) first = 1;
   for (uint32_t o = first; o < step->node->output_count; ++o)
@@ -120,8 +125,10 @@ static void assign_outputs(kp_layout* layout) {
   memset(layout->output_of, 0xff, sizeof(int32_t) * compiled->slot_count);
   for (uint32_t i = 0; i < compiled->graph->output_count; ++i) {
     const uint32_t slot = compiled->output_slots[i];
-    if (layout->spec->places[slot] == KP_PLACE_NONE && layout->output_of[slot] < 0) layout->output_of[slot] = (int32_t)i;
-    else special->copies[special->copy_count++] = (kp_cpu_copy){slot, i};
+    if (layout->spec->places[slot] == KP_PLACE_NONE && layout->output_of[slot] < 0)
+      layout->output_of[slot] = (int32_t)i;
+    else
+      special->copies[special->copy_count++] = (kp_cpu_copy){slot, i};
   }
 }
 
@@ -148,8 +155,10 @@ static kp_status* place_block(kp_layout* layout, size_t* offsets, size_t* out_to
   }
   KP_TRY(kp_plan_intervals(intervals, count, arena, out_total), "memory plan of a partition");
   for (uint32_t i = 0; i < count; ++i) {
-    if (i < class_intervals) offsets[owners[i]] = intervals[i].offset;
-    else special->steps[owners[i]].scratch = intervals[i].offset;
+    if (i < class_intervals)
+      offsets[owners[i]] = intervals[i].offset;
+    else
+      special->steps[owners[i]].scratch = intervals[i].offset;
   }
   return NULL;
 }
@@ -160,7 +169,8 @@ static void list_views(const kp_layout* layout, const size_t* offsets) {
     if (layout->spec->places[slot] != KP_PLACE_VIEW) continue;
     const uint32_t id = layout->class_of[slot];
     const kp_class* class = &layout->classes[id];
-    special->views[special->view_count++] = (kp_cpu_view){slot, class->base, class->index, offsets[id]};
+    special->views[special->view_count++] =
+        (kp_cpu_view){slot, class->base, class->index, offsets[id]};
   }
 }
 
@@ -169,11 +179,13 @@ static void list_direct(const kp_layout* layout) {
   kp_cpu_special* special = layout->spec->special;
   for (uint32_t i = 0; i < compiled->graph->input_count; ++i) {
     const uint32_t slot = compiled->input_slots[i];
-    special->direct_inputs[i] = slot != KP_NONE && layout->spec->places[slot] == KP_PLACE_INPUT ? slot : KP_NONE;
+    special->direct_inputs[i] =
+        slot != KP_NONE && layout->spec->places[slot] == KP_PLACE_INPUT ? slot : KP_NONE;
   }
   for (uint32_t i = 0; i < compiled->graph->output_count; ++i) {
     const uint32_t slot = compiled->output_slots[i];
-    const bool direct = layout->spec->places[slot] == KP_PLACE_OUTPUT && layout->output_of[slot] == (int32_t)i;
+    const bool direct =
+        layout->spec->places[slot] == KP_PLACE_OUTPUT && layout->output_of[slot] == (int32_t)i;
     special->direct_outputs[i] = direct ? slot : KP_NONE;
   }
 }
@@ -181,18 +193,20 @@ static void list_direct(const kp_layout* layout) {
 static bool reserve(size_t* total, size_t count, size_t element, size_t* out_offset) {
   size_t bytes;
   *out_offset = *total;
-  return kp_mul_size(count, element, &bytes) && kp_add_size(*total, bytes, total) && kp_align_size(*total, KP_ALIGNMENT, total);
+  return kp_mul_size(count, element, &bytes) && kp_add_size(*total, bytes, total) &&
+         kp_align_size(*total, KP_ALIGNMENT, total);
 }
 
 static kp_status* size_scratch(const kp_layout* layout, size_t block) {
   const kp_cpu_compiled* compiled = layout->spec->compiled;
   kp_cpu_special* special = layout->spec->special;
   size_t total = 0, views;
-  const bool fits = reserve(&total, special->view_count, sizeof(kapell_value), &views) &&
-                    reserve(&total, compiled->slot_count, sizeof(kapell_value*), &special->slots_offset) &&
-                    reserve(&total, compiled->max_arity, sizeof(kapell_value*), &special->gather_offset) &&
-                    reserve(&total, compiled->slot_count, sizeof(bool), &special->owned_offset) &&
-                    reserve(&total, block, 1, &special->block_offset);
+  const bool fits =
+      reserve(&total, special->view_count, sizeof(kapell_value), &views) &&
+      reserve(&total, compiled->slot_count, sizeof(kapell_value*), &special->slots_offset) &&
+      reserve(&total, compiled->max_arity, sizeof(kapell_value*), &special->gather_offset) &&
+      reserve(&total, compiled->slot_count, sizeof(bool), &special->owned_offset) &&
+      reserve(&total, block, 1, &special->block_offset);
   if (!fits) return KP_ERROR(LIMIT, "the memory of a partition exceeds the address space");
   special->base.scratch_bytes = total;
   return NULL;
@@ -209,8 +223,8 @@ static kp_status* allocate(kp_layout* layout) {
   special->direct_inputs = kp_arena_new_array(arena, uint32_t, graph->input_count + 1);
   special->direct_outputs = kp_arena_new_array(arena, uint32_t, graph->output_count + 1);
   special->copies = kp_arena_new_array(arena, kp_cpu_copy, graph->output_count + 1);
-  if (!layout->classes || !layout->class_of || !layout->output_of || !special->direct_inputs || !special->direct_outputs ||
-      !special->copies)
+  if (!layout->classes || !layout->class_of || !layout->output_of || !special->direct_inputs ||
+      !special->direct_outputs || !special->copies)
     return KP_ERROR(OUT_OF_MEMORY, "memory plan of a partition");
   memset(layout->class_of, 0xff, sizeof(uint32_t) * slots);
   special->output_of = layout->output_of;

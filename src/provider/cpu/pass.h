@@ -7,7 +7,7 @@
 #include "provider/cpu/op.h"
 
 typedef struct kp_pass {
-  kp_graph* graph;    // ordered and inferred when a pass starts; symbols among the dims
+  kp_graph* graph;  // ordered and inferred when a pass starts; symbols among the dims
   uint64_t features;
   int width;
   kp_arena* scratch;  // reset after each pass
@@ -24,6 +24,7 @@ typedef kp_status* (*kp_pass_fn)(kp_pass* pass);
 #undef KP_GRAPH_PASS
 
 // Runs all passes of passes.inl; the graph's order is valid afterwards.
-KP_MUST_USE kp_status* kp_passes_run(kp_graph* graph, uint64_t features, int width, kp_arena* scratch);
+KP_MUST_USE kp_status* kp_passes_run(kp_graph* graph, uint64_t features, int width,
+                                     kp_arena* scratch);
 
 #endif  // KP_PROVIDER_CPU_PASS_H_

@@ -50,7 +50,9 @@ const kp_op_def* kp_op_find(const kp_node* node) {
   const char* domain = strcmp(node->domain, "ai.onnx") == 0 ? "" : node->domain;
   for (uint16_t i = buckets[bucket_of(domain, node->op)]; i; i = next_row[i - 1]) {
     const kp_op_def* op = rows[i - 1];
-    if (op->since <= node->version && strcmp(op->name, node->op) == 0 && strcmp(row_domain(op), domain) == 0) return op;
+    if (op->since <= node->version && strcmp(op->name, node->op) == 0 &&
+        strcmp(row_domain(op), domain) == 0)
+      return op;
   }
   return NULL;
 }
@@ -98,7 +100,8 @@ kp_reason kp_op_check(const kp_op_query* query) {
   }
   const kapell_type type = main_type(query);
   if (op->types && type != KAPELL_UNDEFINED) {
-    KP_REQUIRE(query, op->types & kp_type_mask(type), "%s has no kernel for %s", node->op, kp_type_name(type));
+    KP_REQUIRE(query, op->types & kp_type_mask(type), "%s has no kernel for %s", node->op,
+               kp_type_name(type));
   }
   return op->supports ? op->supports(query) : KP_SUPPORTED;
 }

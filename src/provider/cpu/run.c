@@ -33,8 +33,12 @@ static void set_views(const kp_run_state* state) {
     to->items = NULL;
     to->item_count = to->item_capacity = 0;
     to->declared = NULL;
-    if (view->base == KP_PLACE_VIEW) to->data = state->block + view->offset;
-    else to->data = (view->base == KP_PLACE_INPUT ? state->args->inputs : state->args->outputs)[view->index]->data;
+    if (view->base == KP_PLACE_VIEW)
+      to->data = state->block + view->offset;
+    else
+      to->data =
+          (view->base == KP_PLACE_INPUT ? state->args->inputs : state->args->outputs)[view->index]
+              ->data;
     state->slots[view->slot] = to;
   }
 }
@@ -44,9 +48,11 @@ static void set_slots(const kp_run_state* state) {
   const kp_graph* graph = special->compiled->graph;
   memcpy(state->slots, special->values, sizeof(kapell_value*) * special->compiled->slot_count);
   for (uint32_t i = 0; i < graph->input_count; ++i)
-    if (special->direct_inputs[i] != KP_NONE) state->slots[special->direct_inputs[i]] = state->args->inputs[i];
+    if (special->direct_inputs[i] != KP_NONE)
+      state->slots[special->direct_inputs[i]] = state->args->inputs[i];
   for (uint32_t i = 0; i < graph->output_count; ++i)
-    if (special->direct_outputs[i] != KP_NONE) state->slots[special->direct_outputs[i]] = state->args->outputs[i];
+    if (special->direct_outputs[i] != KP_NONE)
+      state->slots[special->direct_outputs[i]] = state->args->outputs[i];
   set_views(state);
   if (special->has_owned) memset(state->owned, 0, special->compiled->slot_count);
 }
@@ -62,25 +68,27 @@ static void profile(const kp_run_state* state, const kp_cpu_step* step, uint64_t
   const uint64_t end = kp_clock_ns();
   const kapell_value* const* inputs = (const kapell_value* const*)state->gather;
   const kapell_value* const* outputs = inputs + node->input_count;
-  const kp_profile_event event = {.name = node->name,
-                                  .op = node->op,
-                                  .provider = state->special->compiled->base.provider->type->name,
-                                  .kernel = step->kernel,
-                                  .origins = node->origins,
-                                  .origin_count = node->origin_count,
-                                  .start_ns = start,
-                                  .end_ns = end,
-                                  .flops = kp_node_flops_of(node, inputs, outputs),
-                                  .bytes = bytes_of(state->gather, node->input_count + node->output_count),
-                                  .inputs = inputs,
-                                  .input_count = node->input_count,
-                                  .outputs = outputs,
-                                  .output_count = node->output_count};
+  const kp_profile_event event = {
+      .name = node->name,
+      .op = node->op,
+      .provider = state->special->compiled->base.provider->type->name,
+      .kernel = step->kernel,
+      .origins = node->origins,
+      .origin_count = node->origin_count,
+      .start_ns = start,
+      .end_ns = end,
+      .flops = kp_node_flops_of(node, inputs, outputs),
+      .bytes = bytes_of(state->gather, node->input_count + node->output_count),
+      .inputs = inputs,
+      .input_count = node->input_count,
+      .outputs = outputs,
+      .output_count = node->output_count};
   kp_profile_add(state->args->profile, &event);
 }
 
 // The outputs of a late step become slots; what is not the partition's is ours to release.
-static void keep_late(const kp_run_state* state, const kp_cpu_step* step, kapell_value* const* outputs) {
+static void keep_late(const kp_run_state* state, const kp_cpu_step* step,
+                      kapell_value* const* outputs) {
   for (uint32_t o = 0; o < step->node->output_count; ++o) {
     const uint32_t slot = step->outputs[o];
     if (slot == KP_NONE) continue;
@@ -93,7 +101,8 @@ static kp_status* run_step(const kp_run_state* state, const kp_cpu_live* live) {
   const kp_cpu_step* step = live->step;
   const uint32_t inputs = step->node->input_count, outputs = step->node->output_count;
   kapell_value** values = state->gather;
-  for (uint32_t i = 0; i < inputs; ++i) values[i] = step->inputs[i] == KP_NONE ? NULL : state->slots[step->inputs[i]];
+  for (uint32_t i = 0; i < inputs; ++i)
+    values[i] = step->inputs[i] == KP_NONE ? NULL : state->slots[step->inputs[i]];
   kapell_value** results = values + inputs;
   const kp_cpu_host host = {state->args, state->special->output_of, step};
   if (KP_UNLIKELY(live->late)) {
@@ -109,7 +118,8 @@ static kp_status* run_step(const kp_run_state* state, const kp_cpu_live* live) {
     keep_late(state, step, results);
     return status;
   }
-  for (uint32_t o = 0; o < outputs; ++o) results[o] = step->outputs[o] == KP_NONE ? NULL : state->slots[step->outputs[o]];
+  for (uint32_t o = 0; o < outputs; ++o)
+    results[o] = step->outputs[o] == KP_NONE ? NULL : state->slots[step->outputs[o]];
   kp_op_run run = {.inputs = values,
                    .outputs = results,
                    .scratch = state->block + live->scratch,
@@ -124,12 +134,15 @@ static kp_status* run_steps(const kp_run_state* state) {
   const uint64_t deadline = state->args->deadline_ns;
   for (uint32_t s = 0; s < state->special->step_count; ++s) {
     const kp_cpu_live* live = &state->special->steps[s];
-    if (kp_is_cancelled(cancel)) return KP_ERROR(CANCELLED, "before node '%s'", live->step->node->name);
+    if (kp_is_cancelled(cancel))
+      return KP_ERROR(CANCELLED, "before node '%s'", live->step->node->name);
     if (KP_UNLIKELY(deadline != 0) && kp_clock_ns() > deadline)
-      return KP_ERROR(TIMEOUT, "the run's time limit ran out before node '%s'", live->step->node->name);
+      return KP_ERROR(TIMEOUT, "the run's time limit ran out before node '%s'",
+                      live->step->node->name);
     const uint64_t start = KP_UNLIKELY(state->args->profile != NULL) ? kp_clock_ns() : 0;
     kp_status* status = run_step(state, live);
-    if (KP_UNLIKELY(status != NULL)) return kp_status_at(status, live->step->node->name, live->step->node->op, NULL);
+    if (KP_UNLIKELY(status != NULL))
+      return kp_status_at(status, live->step->node->name, live->step->node->op, NULL);
     if (KP_UNLIKELY(state->args->profile != NULL)) profile(state, live->step, start);
   }
   return NULL;
@@ -137,7 +150,8 @@ static kp_status* run_steps(const kp_run_state* state) {
 
 static kp_status* copy_tensor(const kapell_value* from, kapell_value* to) {
   if (from->type == KAPELL_STRING) {
-    for (size_t i = 0; i < kp_value_count(from); ++i) KP_PASS(kp_value_set_string(to, i, kp_value_string(from, i)));
+    for (size_t i = 0; i < kp_value_count(from); ++i)
+      KP_PASS(kp_value_set_string(to, i, kp_value_string(from, i)));
   } else if (from->byte_count) {
     memcpy(to->data, from->data, from->byte_count);
   }
@@ -205,7 +219,8 @@ static kp_status* copy_in(kp_bounce* bounce, const kp_run_args* args) {
   kapell_value** outputs = bounce->values + bounce->input_count;
   for (uint32_t i = 0; i < bounce->output_count; ++i) {
     const kapell_value* given = outputs[i] = args->outputs[i];
-    if (!is_aligned(given)) KP_PASS(kp_value_create_tensor(given->type, given->dims, given->rank, &outputs[i]));
+    if (!is_aligned(given))
+      KP_PASS(kp_value_create_tensor(given->type, given->dims, given->rank, &outputs[i]));
   }
   return NULL;
 }
@@ -227,7 +242,8 @@ static void copy_out(const kp_bounce* bounce, const kp_run_args* args) {
 static kp_status* run_bounced(const kp_cpu_special* special, const kp_run_args* args) {
   const kp_graph* graph = special->compiled->graph;
   kp_bounce bounce = {.input_count = graph->input_count, .output_count = graph->output_count};
-  bounce.values = kp_alloc_zero((size_t)graph->input_count + graph->output_count + 1, sizeof(kapell_value*));
+  bounce.values =
+      kp_alloc_zero((size_t)graph->input_count + graph->output_count + 1, sizeof(kapell_value*));
   if (!bounce.values) return KP_ERROR(OUT_OF_MEMORY, "aligned copies of inputs and outputs");
   kp_status* status = copy_in(&bounce, args);
   kp_run_args inner = *args;

@@ -4,13 +4,15 @@
 #include "provider/cpu/cpu.h"
 
 bool kp_cpu_type_known(const kp_type* type) {
-  if (type->kind != KAPELL_KIND_TENSOR || type->rank < 0 || type->element == KAPELL_UNDEFINED) return false;
+  if (type->kind != KAPELL_KIND_TENSOR || type->rank < 0 || type->element == KAPELL_UNDEFINED)
+    return false;
   for (int32_t i = 0; i < type->rank; ++i)
     if (kp_is_symbol(type->dims[i])) return false;
   return true;
 }
 
-kp_status* kp_cpu_describe_tensor(kapell_value* value, kapell_type type, const int64_t* dims, int32_t rank) {
+kp_status* kp_cpu_describe_tensor(kapell_value* value, kapell_type type, const int64_t* dims,
+                                  int32_t rank) {
   size_t count;
   KP_PASS(kp_value_check_dims(type, dims, rank, &count, &value->byte_count));
   value->kind = KAPELL_KIND_TENSOR;
@@ -39,8 +41,10 @@ static kp_status* set_constant(kp_cpu_spec* spec, uint32_t slot) {
   spec->special->values[slot] = constant;
   spec->places[slot] = KP_PLACE_KNOWN;
   if (constant->kind == KAPELL_KIND_TENSOR)
-    spec->types[slot] = (kp_type){KAPELL_KIND_TENSOR, constant->type, constant->rank, constant->dims, NULL};
-  else spec->types[slot] = spec->compiled->slots[slot].declared;
+    spec->types[slot] =
+        (kp_type){KAPELL_KIND_TENSOR, constant->type, constant->rank, constant->dims, NULL};
+  else
+    spec->types[slot] = spec->compiled->slots[slot].declared;
   return NULL;
 }
 
@@ -54,10 +58,12 @@ static kp_status* set_input(kp_cpu_spec* spec, uint32_t slot, const kp_shape_inf
     spec->types[slot] = spec->compiled->slots[slot].declared;
     return NULL;
   }
-  const int64_t* dims = kp_arena_memdup(spec->arena, info->dims, sizeof(int64_t) * (size_t)kp_max_i64(info->rank, 0));
+  const int64_t* dims =
+      kp_arena_memdup(spec->arena, info->dims, sizeof(int64_t) * (size_t)kp_max_i64(info->rank, 0));
   if (!dims) return no_memory();
   spec->types[slot] = (kp_type){KAPELL_KIND_TENSOR, info->type, info->rank, dims, NULL};
-  if (!kp_cpu_type_known(&spec->types[slot])) return KP_ERROR(INTERNAL, "an input of a partition without a shape");
+  if (!kp_cpu_type_known(&spec->types[slot]))
+    return KP_ERROR(INTERNAL, "an input of a partition without a shape");
   KP_PASS(kp_cpu_describe_tensor(value, info->type, dims, info->rank));
   if (!info->data || !kp_type_bits(info->type)) return NULL;
   value->data = kp_arena_memdup(spec->arena, info->data, value->byte_count);
@@ -66,7 +72,8 @@ static kp_status* set_input(kp_cpu_spec* spec, uint32_t slot, const kp_shape_inf
 
 static kp_status* set_slots(kp_cpu_spec* spec, const kp_specialise_args* args) {
   const kp_cpu_compiled* compiled = spec->compiled;
-  if (args->input_count != compiled->graph->input_count) return KP_ERROR(INTERNAL, "a partition with the wrong number of inputs");
+  if (args->input_count != compiled->graph->input_count)
+    return KP_ERROR(INTERNAL, "a partition with the wrong number of inputs");
   for (uint32_t i = 0; i < compiled->slot_count; ++i)
     if (compiled->slots[i].constant) KP_PASS(set_constant(spec, i));
   for (uint32_t i = 0; i < args->input_count; ++i) {
@@ -95,7 +102,8 @@ static bool make_view(kp_arena* arena, uint32_t arity, kp_step_view* view) {
   view->constants = kp_arena_new_array(arena, kapell_value*, arity + 1);
   view->out_types = kp_arena_new_array(arena, kp_type, arity + 1);
   view->out_known = kp_arena_new_array(arena, kp_known, arity + 1);
-  return view->types && view->known && view->values && view->constants && view->out_types && view->out_known;
+  return view->types && view->known && view->values && view->constants && view->out_types &&
+         view->out_known;
 }
 
 static void look(const kp_cpu_spec* spec, const kp_cpu_step* step, kp_step_view* view) {
@@ -110,7 +118,8 @@ static void look(const kp_cpu_spec* spec, const kp_cpu_step* step, kp_step_view*
   memset(view->out_known, 0, step->node->output_count * sizeof *view->out_known);
 }
 
-static kp_status* infer(const kp_cpu_spec* spec, const kp_cpu_step* step, const kp_step_view* view) {
+static kp_status* infer(const kp_cpu_spec* spec, const kp_cpu_step* step,
+                        const kp_step_view* view) {
   if (!step->rule) return NULL;
   kp_infer infer = {.graph = spec->compiled->graph,
                     .node = step->node,
@@ -124,29 +133,36 @@ static kp_status* infer(const kp_cpu_spec* spec, const kp_cpu_step* step, const 
 }
 
 // Descriptions of the outputs. |out_late|: one of them, or an input, is not known before the run.
-static kp_status* set_outputs(kp_cpu_spec* spec, const kp_cpu_step* step, const kp_step_view* view, bool* out_late) {
+static kp_status* set_outputs(kp_cpu_spec* spec, const kp_cpu_step* step, const kp_step_view* view,
+                              bool* out_late) {
   *out_late = !step->rule;
   for (uint32_t i = 0; i < step->node->input_count; ++i)
-    *out_late |= view->types[i] && view->types[i]->kind == KAPELL_KIND_TENSOR && !kp_cpu_type_known(view->types[i]);
+    *out_late |= view->types[i] && view->types[i]->kind == KAPELL_KIND_TENSOR &&
+                 !kp_cpu_type_known(view->types[i]);
   for (uint32_t o = 0; o < step->node->output_count; ++o) {
     const uint32_t slot = step->outputs[o];
     if (slot == KP_NONE) continue;
     const kp_type* type = &view->out_types[o];
-    spec->types[slot] = type->kind == KAPELL_KIND_NONE ? spec->compiled->slots[slot].declared : *type;
+    spec->types[slot] =
+        type->kind == KAPELL_KIND_NONE ? spec->compiled->slots[slot].declared : *type;
     spec->known[slot] = view->out_known[o];
     kapell_value* value = spec->special->values[slot] = kp_arena_new(spec->arena, kapell_value);
     if (!value) return no_memory();
     const bool known = kp_cpu_type_known(type);
     *out_late |= !known || !kp_type_bits(type->element);
-    if (known) KP_PASS(kp_cpu_describe_tensor(value, type->element, type->dims, type->rank));
-    else value->kind = spec->types[slot].kind;
+    if (known)
+      KP_PASS(kp_cpu_describe_tensor(value, type->element, type->dims, type->rank));
+    else
+      value->kind = spec->types[slot].kind;
   }
   return NULL;
 }
 
-static bool can_evaluate(const kp_cpu_spec* spec, const kp_cpu_step* step, const kp_step_view* view) {
+static bool can_evaluate(const kp_cpu_spec* spec, const kp_cpu_step* step,
+                         const kp_step_view* view) {
   if (!(step->rule->flags & (KP_INFER_FROM_SHAPE | KP_INFER_FROM_DATA))) return false;
-  for (uint32_t i = 0; i < step->node->input_count && !(step->rule->flags & KP_INFER_FROM_SHAPE); ++i)
+  for (uint32_t i = 0; i < step->node->input_count && !(step->rule->flags & KP_INFER_FROM_SHAPE);
+       ++i)
     if (view->values[i] && !view->values[i]->data) return false;
   size_t bytes = 0;
   for (uint32_t o = 0; o < step->node->output_count; ++o)
@@ -154,10 +170,15 @@ static bool can_evaluate(const kp_cpu_spec* spec, const kp_cpu_step* step, const
   return step->for_shapes || bytes <= KP_INFER_MAX_DATA * sizeof(int64_t);
 }
 
-kp_status* kp_cpu_plan_step(kp_cpu_live* live, const kapell_value* const* inputs, const kapell_value* const* outputs,
-                            int width, kp_arena* arena) {
+kp_status* kp_cpu_plan_step(kp_cpu_live* live, const kapell_value* const* inputs,
+                            const kapell_value* const* outputs, int width, kp_arena* arena) {
   const kp_cpu_step* step = live->step;
-  kp_op_plan plan = {.node = step->node, .state = step->state, .inputs = inputs, .outputs = outputs, .width = width, .arena = arena};
+  kp_op_plan plan = {.node = step->node,
+                     .state = step->state,
+                     .inputs = inputs,
+                     .outputs = outputs,
+                     .width = width,
+                     .arena = arena};
   live->adapted = kp_cpu_needs_adapting(step, inputs, outputs);
   if (live->adapted) return kp_cpu_adapt_plan(live, &plan);
   if (!step->op->plan) return NULL;
@@ -174,10 +195,13 @@ kp_status* kp_cpu_invoke(const kp_cpu_live* live, kp_op_run* run) {
   return KP_UNLIKELY(live->adapted) ? kp_cpu_adapt_run(live, run) : live->step->op->run(run);
 }
 
-static const kapell_value* const* readonly(kapell_value* const* values) { return (const kapell_value* const*)values; }
+static const kapell_value* const* readonly(kapell_value* const* values) {
+  return (const kapell_value* const*)values;
+}
 
 // Computes the step now; its results become known.
-static kp_status* evaluate(kp_cpu_spec* spec, const kp_cpu_step* step, kapell_value** inputs, kapell_value** outputs) {
+static kp_status* evaluate(kp_cpu_spec* spec, const kp_cpu_step* step, kapell_value** inputs,
+                           kapell_value** outputs) {
   for (uint32_t o = 0; o < step->node->output_count; ++o) {
     outputs[o] = step->outputs[o] == KP_NONE ? NULL : spec->special->values[step->outputs[o]];
     if (!outputs[o]) continue;
@@ -210,7 +234,8 @@ static kp_status* infer_all(kp_cpu_spec* spec, bool* evaluated, bool* late) {
     if (!status) status = set_outputs(spec, step, &view, &late[s]);
     evaluated[s] = !status && !late[s] && can_evaluate(spec, step, &view);
     if (evaluated[s]) status = evaluate(spec, step, view.values, outputs);
-    if (KP_UNLIKELY(status != NULL)) return kp_status_at(status, step->node->name, step->node->op, NULL);
+    if (KP_UNLIKELY(status != NULL))
+      return kp_status_at(status, step->node->name, step->node->op, NULL);
   }
   return NULL;
 }
@@ -223,7 +248,8 @@ static kp_status* collect(kp_cpu_spec* spec, const bool* evaluated, const bool* 
   bool* live = kp_arena_new_array(spec->arena, bool, compiled->step_count + 1);
   kp_cpu_live* steps = kp_arena_new_array(spec->arena, kp_cpu_live, compiled->step_count + 1);
   if (!needed || !live || !steps) return no_memory();
-  for (uint32_t i = 0; i < compiled->graph->output_count; ++i) needed[compiled->output_slots[i]] = true;
+  for (uint32_t i = 0; i < compiled->graph->output_count; ++i)
+    needed[compiled->output_slots[i]] = true;
   for (uint32_t s = compiled->step_count; s-- > 0;) {
     const kp_cpu_step* step = &compiled->steps[s];
     for (uint32_t o = 0; o < step->node->output_count && !evaluated[s]; ++o)
@@ -239,7 +265,8 @@ static kp_status* collect(kp_cpu_spec* spec, const bool* evaluated, const bool* 
       if (step->inputs[i] != KP_NONE) spec->last_use[step->inputs[i]] = special->step_count;
     steps[special->step_count++] = (kp_cpu_live){.step = step, .late = late[s]};
   }
-  for (uint32_t i = 0; i < compiled->graph->output_count; ++i) spec->last_use[compiled->output_slots[i]] = UINT32_MAX;
+  for (uint32_t i = 0; i < compiled->graph->output_count; ++i)
+    spec->last_use[compiled->output_slots[i]] = UINT32_MAX;
   special->steps = steps;
   return NULL;
 }
@@ -254,10 +281,13 @@ static kp_status* plan_all(kp_cpu_spec* spec) {
     const kp_node* node = live->step->node;
     kapell_value** outputs = values + node->input_count;
     for (uint32_t i = 0; i < node->input_count; ++i)
-      values[i] = live->step->inputs[i] == KP_NONE ? NULL : spec->special->values[live->step->inputs[i]];
+      values[i] =
+          live->step->inputs[i] == KP_NONE ? NULL : spec->special->values[live->step->inputs[i]];
     for (uint32_t o = 0; o < node->output_count; ++o)
-      outputs[o] = live->step->outputs[o] == KP_NONE ? NULL : spec->special->values[live->step->outputs[o]];
-    kp_status* status = kp_cpu_plan_step(live, readonly(values), readonly(outputs), spec->width, spec->arena);
+      outputs[o] =
+          live->step->outputs[o] == KP_NONE ? NULL : spec->special->values[live->step->outputs[o]];
+    kp_status* status =
+        kp_cpu_plan_step(live, readonly(values), readonly(outputs), spec->width, spec->arena);
     if (KP_UNLIKELY(status != NULL)) return kp_status_at(status, node->name, node->op, NULL);
   }
   return NULL;
@@ -294,7 +324,8 @@ static kp_status* specialise(kp_cpu_spec* spec, const kp_specialise_args* args) 
   spec->last_use = kp_arena_new_array(spec->arena, uint32_t, slots + 1);
   bool* evaluated = kp_arena_new_array(spec->arena, bool, steps + 1);
   bool* late = kp_arena_new_array(spec->arena, bool, steps + 1);
-  if (!spec->special->values || !spec->types || !spec->known || !spec->places || !spec->last_use || !evaluated || !late)
+  if (!spec->special->values || !spec->types || !spec->known || !spec->places || !spec->last_use ||
+      !evaluated || !late)
     return no_memory();
   KP_PASS(set_slots(spec, args));
   KP_PASS(infer_all(spec, evaluated, late));
@@ -304,12 +335,14 @@ static kp_status* specialise(kp_cpu_spec* spec, const kp_specialise_args* args) 
   return describe_outputs(spec);
 }
 
-kp_status* kp_cpu_specialise(kp_compiled* base, const kp_specialise_args* args, kp_special** out_special) {
+kp_status* kp_cpu_specialise(kp_compiled* base, const kp_specialise_args* args,
+                             kp_special** out_special) {
   *out_special = NULL;
   const kp_cpu_compiled* compiled = (const kp_cpu_compiled*)base;
   kp_cpu_special* special = kp_arena_new(args->arena, kp_cpu_special);
   if (!special) return no_memory();
-  kp_cpu_spec spec = {.compiled = compiled, .special = special, .arena = args->arena, .width = args->width};
+  kp_cpu_spec spec = {
+      .compiled = compiled, .special = special, .arena = args->arena, .width = args->width};
   KP_TRY(specialise(&spec, args), "specialising %s", compiled->name);
   *out_special = &special->base;
   return NULL;

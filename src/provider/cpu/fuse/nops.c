@@ -6,8 +6,8 @@
 static bool same_type(const kp_graph* graph, const kp_node* node) {
   const kp_value* from = kp_node_input(graph, node, 0);
   const kp_value* to = kp_node_output(graph, node, 0);
-  return from && to && from->type.kind == KAPELL_KIND_TENSOR && from->type.element != KAPELL_UNDEFINED &&
-         from->type.element == to->type.element;
+  return from && to && from->type.kind == KAPELL_KIND_TENSOR &&
+         from->type.element != KAPELL_UNDEFINED && from->type.element == to->type.element;
 }
 
 static bool is_identity_transpose(const kp_node* node) {
@@ -19,7 +19,8 @@ static bool is_identity_transpose(const kp_node* node) {
 }
 
 static bool is_nop(const kp_graph* graph, const kp_node* node) {
-  if (kp_node_is(node, "", "Cast") || kp_node_is(node, "", "CastLike")) return same_type(graph, node);
+  if (kp_node_is(node, "", "Cast") || kp_node_is(node, "", "CastLike"))
+    return same_type(graph, node);
   if (kp_node_is(node, "", "Transpose")) return is_identity_transpose(node);
   return kp_node_is(node, "", "Identity");
 }
@@ -33,7 +34,8 @@ kp_status* kp_pass_nops(kp_pass* pass) {
     const kp_value_id from = node->inputs[0], to = node->outputs[0];
     if (to == KP_NONE || graph->values[to].output_refs) continue;  // the output's name must stay
     KP_PASS(kp_graph_replace_uses(graph, to, from));
-    const kp_rewrite rewrite = {.name = "drop nop", .old_nodes = &id, .old_count = 1, .origin_of = KP_NONE};
+    const kp_rewrite rewrite = {
+        .name = "drop nop", .old_nodes = &id, .old_count = 1, .origin_of = KP_NONE};
     KP_PASS(kp_graph_rewrite(graph, &rewrite));
     ++pass->changes;
   }

@@ -16,7 +16,8 @@ static kp_status* batch_plan(kp_op_plan* plan) {
   const size_t channels = x->rank > 1 ? (size_t)x->dims[1] : 1;
   for (uint32_t i = 1; i < 5; ++i)
     if (kp_value_count(plan->inputs[i]) < channels)
-      return KP_ERROR(RUN_FAILED, "input %u has %zu elements for %zu channels", i, kp_value_count(plan->inputs[i]), channels);
+      return KP_ERROR(RUN_FAILED, "input %u has %zu elements for %zu channels", i,
+                      kp_value_count(plan->inputs[i]), channels);
   plan->scratch_bytes = channels * 2 * sizeof(double);
   return NULL;
 }
@@ -43,9 +44,11 @@ static void batch_task(void* arg, size_t task, int worker) {
   if (job->run->inputs[0]->type == KAPELL_FLOAT) {
     const float scale = (float)job->scale[channel], shift = (float)job->shift[channel];
     const kp_norm_ops* kernel = job->run->state;
-    kernel->scale_shift_rows(1, job->pixels, (const float*)x + at, job->pixels, &scale, &shift, (float*)y + at, job->pixels, NULL);
+    kernel->scale_shift_rows(1, job->pixels, (const float*)x + at, job->pixels, &scale, &shift,
+                             (float*)y + at, job->pixels, NULL);
   } else {
-    scale_plane((const double*)x + at, (double*)y + at, job->pixels, job->scale[channel], job->shift[channel]);
+    scale_plane((const double*)x + at, (double*)y + at, job->pixels, job->scale[channel],
+                job->shift[channel]);
   }
 }
 
@@ -56,9 +59,12 @@ static void moments(const kp_batch_job* job, size_t channel, double* mean, doubl
   for (int pass = 0; pass < 2; ++pass) {
     for (size_t n = 0; n < job->batch; ++n) {
       for (size_t i = 0; i < job->pixels; ++i) {
-        const double u = kp_double_at(job->run->inputs[0], (n * job->channels + channel) * job->pixels + i);
-        if (pass == 0) sum += u;
-        else square += (u - sum / count) * (u - sum / count);
+        const double u =
+            kp_double_at(job->run->inputs[0], (n * job->channels + channel) * job->pixels + i);
+        if (pass == 0)
+          sum += u;
+        else
+          square += (u - sum / count) * (u - sum / count);
       }
     }
   }
@@ -68,20 +74,26 @@ static void moments(const kp_batch_job* job, size_t channel, double* mean, doubl
 
 static void store(kapell_value* value, size_t index, double number) {
   if (!value) return;
-  if (value->type == KAPELL_DOUBLE) ((double*)value->data)[index] = number;
-  else ((float*)value->data)[index] = (float)number;
+  if (value->type == KAPELL_DOUBLE)
+    ((double*)value->data)[index] = number;
+  else
+    ((float*)value->data)[index] = (float)number;
 }
 
 // Running statistics, outputs 1 and 2 of training_mode=1.
 static void blend(const kp_op_run* run, size_t channel, double mean, double variance) {
   const double momentum = (double)kp_node_attr_f(run->node, "momentum", 0.9f);
-  store(kp_run_result(run, 1), channel, kp_double_at(run->inputs[3], channel) * momentum + mean * (1 - momentum));
-  store(kp_run_result(run, 2), channel, kp_double_at(run->inputs[4], channel) * momentum + variance * (1 - momentum));
+  store(kp_run_result(run, 1), channel,
+        kp_double_at(run->inputs[3], channel) * momentum + mean * (1 - momentum));
+  store(kp_run_result(run, 2), channel,
+        kp_double_at(run->inputs[4], channel) * momentum + variance * (1 - momentum));
 }
 
 static kp_status* batch_run(const kp_op_run* run) {
   const kapell_value* x = run->inputs[0];
-  kp_batch_job job = {.run = run, .batch = x->rank ? (size_t)x->dims[0] : 1, .channels = x->rank > 1 ? (size_t)x->dims[1] : 1};
+  kp_batch_job job = {.run = run,
+                      .batch = x->rank ? (size_t)x->dims[0] : 1,
+                      .channels = x->rank > 1 ? (size_t)x->dims[1] : 1};
   job.pixels = x->rank > 2 ? kp_span(x, 2, x->rank) : 1;
   const bool training = run->node->version >= 14 && kp_node_attr_i(run->node, "training_mode", 0);
   const double epsilon = (double)kp_node_attr_f(run->node, "epsilon", 1e-5f);
@@ -97,42 +109,48 @@ static kp_status* batch_run(const kp_op_run* run) {
   }
   job.scale = scale;
   job.shift = shift;
-  kp_parallel_for(kp_op_width(run->width, kp_value_count(x)), job.batch * job.channels, batch_task, &job);
+  kp_parallel_for(kp_op_width(run->width, kp_value_count(x)), job.batch * job.channels, batch_task,
+                  &job);
   return NULL;
 }
 
 static kp_reason batch_supports(const kp_op_query* query) {
   const kp_node* node = query->node;
-  KP_REQUIRE(query, node->version >= 9 || kp_node_attr_i(node, "spatial", 1), "spatial=0 (statistics for each element)");
+  KP_REQUIRE(query, node->version >= 9 || kp_node_attr_i(node, "spatial", 1),
+             "spatial=0 (statistics for each element)");
   if (node->version < 14) {
     const bool more = node->output_count > 1 && node->outputs[1] != KP_NONE;
-    KP_REQUIRE(query, !more || (node->version < 7 && kp_node_attr_i(node, "is_test", 0)), "BatchNormalization-%d that trains", (int)node->version);
+    KP_REQUIRE(query, !more || (node->version < 7 && kp_node_attr_i(node, "is_test", 0)),
+               "BatchNormalization-%d that trains", (int)node->version);
   }
   return KP_SUPPORTED;
 }
 
 // --- LRN ---------------------------------------------------------------------------------------------------------------------
-#define LRN(type)                                                                                              \
-  static void lrn_##type(const kp_op_run* run, size_t picture) {                                               \
-    const kapell_value* value = run->inputs[0];                                                                \
-    const int64_t channels = value->dims[1], size = kp_node_attr_i(run->node, "size", 1);                      \
-    const size_t pixels = kp_span(value, 2, value->rank), base = picture * (size_t)channels * pixels;          \
-    const double alpha = (double)kp_node_attr_f(run->node, "alpha", 1e-4f) / (double)size;                     \
-    const double beta = (double)kp_node_attr_f(run->node, "beta", 0.75f);                                      \
-    const double bias = (double)kp_node_attr_f(run->node, "bias", 1);                                          \
-    const type* x = (const type*)value->data + base;                                                           \
-    type* y = (type*)run->outputs[0]->data + base;                                                             \
-    for (int64_t c = 0; c < channels; ++c) {                                                                   \
-      const int64_t first = kp_max_i64(0, c - (size - 1) / 2), last = kp_min_i64(channels - 1, c + size / 2);  \
-      for (size_t i = 0; i < pixels; ++i) {                                                                    \
-        double sum = 0;                                                                                        \
-        for (int64_t k = first; k <= last; ++k) {                                                              \
-          const double u = (double)x[(size_t)k * pixels + i];                                                  \
-          sum += u * u;                                                                                        \
-        }                                                                                                      \
-        y[(size_t)c * pixels + i] = (type)((double)x[(size_t)c * pixels + i] / pow(bias + alpha * sum, beta)); \
-      }                                                                                                        \
-    }                                                                                                          \
+#define LRN(type)                                                                          \
+  static void lrn_##type(const kp_op_run* run, size_t picture) {                           \
+    const kapell_value* value = run->inputs[0];                                            \
+    const int64_t channels = value->dims[1], size = kp_node_attr_i(run->node, "size", 1);  \
+    const size_t pixels = kp_span(value, 2, value->rank),                                  \
+                 base = picture * (size_t)channels * pixels;                               \
+    const double alpha = (double)kp_node_attr_f(run->node, "alpha", 1e-4f) / (double)size; \
+    const double beta = (double)kp_node_attr_f(run->node, "beta", 0.75f);                  \
+    const double bias = (double)kp_node_attr_f(run->node, "bias", 1);                      \
+    const type* x = (const type*)value->data + base;                                       \
+    type* y = (type*)run->outputs[0]->data + base;                                         \
+    for (int64_t c = 0; c < channels; ++c) {                                               \
+      const int64_t first = kp_max_i64(0, c - (size - 1) / 2),                             \
+                    last = kp_min_i64(channels - 1, c + size / 2);                         \
+      for (size_t i = 0; i < pixels; ++i) {                                                \
+        double sum = 0;                                                                    \
+        for (int64_t k = first; k <= last; ++k) {                                          \
+          const double u = (double)x[(size_t)k * pixels + i];                              \
+          sum += u * u;                                                                    \
+        }                                                                                  \
+        y[(size_t)c * pixels + i] =                                                        \
+            (type)((double)x[(size_t)c * pixels + i] / pow(bias + alpha * sum, beta));     \
+      }                                                                                    \
+    }                                                                                      \
   }
 LRN(float)
 LRN(double)
@@ -140,8 +158,10 @@ LRN(double)
 static void lrn_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_op_run* const* run = arg;
-  if ((*run)->inputs[0]->type == KAPELL_FLOAT) lrn_float(*run, task);
-  else lrn_double(*run, task);
+  if ((*run)->inputs[0]->type == KAPELL_FLOAT)
+    lrn_float(*run, task);
+  else
+    lrn_double(*run, task);
 }
 
 static kp_status* lrn_run(const kp_op_run* run) {

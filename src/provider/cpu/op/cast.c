@@ -21,23 +21,27 @@ static size_t write_real(char* text, size_t capacity, double x, bool single) {
     if (single ? strtof(shortest, NULL) == (float)x : strtod(shortest, NULL) == x) break;
   }
   const int exponent = atoi(strchr(shortest, 'e') + 1);
-  if (x != 0 && (exponent < -4 || exponent >= 16)) return (size_t)snprintf(text, capacity, "%s", shortest);
+  if (x != 0 && (exponent < -4 || exponent >= 16))
+    return (size_t)snprintf(text, capacity, "%s", shortest);
   const int places = digits - 1 - exponent;
   return (size_t)snprintf(text, capacity, "%.*f", places > 1 ? places : 1, x);
 }
 
 static kp_status* write_texts(const kapell_value* x, kapell_value* y) {
   const size_t count = kp_value_count(x);
-  const bool whole = kp_element_class_of(x->type) == KP_ELEMENT_WHOLE, single = x->type != KAPELL_DOUBLE;
+  const bool whole = kp_element_class_of(x->type) == KP_ELEMENT_WHOLE,
+             single = x->type != KAPELL_DOUBLE;
   for (size_t i = 0; i < count; ++i) {
     char text[64];
     size_t length;
     if (x->type == KAPELL_BOOL) {
-      length = (size_t)snprintf(text, sizeof text, "%s", ((const uint8_t*)x->data)[i] ? "True" : "False");
+      length = (size_t)snprintf(text, sizeof text, "%s",
+                                ((const uint8_t*)x->data)[i] ? "True" : "False");
     } else if (whole) {
       int64_t number;
       kp_load_whole(x->type, x->data, i, 1, &number);
-      length = (size_t)snprintf(text, sizeof text, x->type == KAPELL_UINT64 ? "%llu" : "%lld", (long long)number);
+      length = (size_t)snprintf(text, sizeof text, x->type == KAPELL_UINT64 ? "%llu" : "%lld",
+                                (long long)number);
     } else {
       double number;
       kp_load_real(x->type, x->data, i, 1, &number);
@@ -56,13 +60,18 @@ static kp_status* read_real(kp_str text, double* out) {
   static const struct {
     const char* name;
     double value;
-  } names[] = {{"nan", NAN}, {"inf", INFINITY}, {"+inf", INFINITY}, {"-inf", -INFINITY}, {"infinity", INFINITY}, {"-infinity", -INFINITY}};
+  } names[] = {{"nan", NAN},        {"inf", INFINITY},      {"+inf", INFINITY},
+               {"-inf", -INFINITY}, {"infinity", INFINITY}, {"-infinity", -INFINITY}};
   for (size_t i = 0; i < KP_COUNT_OF(names); ++i) {
-    if (text.length != strlen(names[i].name) || strncasecmp(text.data, names[i].name, text.length) != 0) continue;
+    if (text.length != strlen(names[i].name) ||
+        strncasecmp(text.data, names[i].name, text.length) != 0)
+      continue;
     *out = names[i].value;
     return NULL;
   }
-  if (text.length && text.data[0] == '+' && kp_parse_f64((kp_str){text.data + 1, text.length - 1}, out)) return NULL;
+  if (text.length && text.data[0] == '+' &&
+      kp_parse_f64((kp_str){text.data + 1, text.length - 1}, out))
+    return NULL;
   return KP_ERROR(RUN_FAILED, "'%.*s' is no number", KP_STR_ARG(text));
 }
 
@@ -97,7 +106,7 @@ static void cast_task(void* arg, size_t task, int worker) {
   const kp_cast_job* job = arg;
   const kapell_type from = job->x->type, to = job->y->type;
   const size_t first = task * BLOCK, count = kp_min_size(BLOCK, job->count - first);
-if (kp_element_class_of(from) == KP_ELEMENT_WHOLE) {
+  if (kp_element_class_of(from) == KP_ELEMENT_WHOLE) {
     int64_t numbers[BLOCK];
     kp_load_whole(from, job->x->data, first, count, numbers);
     kp_store_whole(to, job->y->data, first, count, numbers, from == KAPELL_UINT64, &job->rounding);
@@ -110,7 +119,9 @@ if (kp_element_class_of(from) == KP_ELEMENT_WHOLE) {
 
 static kp_rounding rounding_of(const kp_node* node) {
   const kp_str mode = kp_node_attr_s(node, "round_mode", "up");
-  const kp_e8m0_round e8m0 = kp_str_is(mode, "down") ? KP_E8M0_DOWN : kp_str_is(mode, "nearest") ? KP_E8M0_NEAREST : KP_E8M0_UP;
+  const kp_e8m0_round e8m0 = kp_str_is(mode, "down")      ? KP_E8M0_DOWN
+                             : kp_str_is(mode, "nearest") ? KP_E8M0_NEAREST
+                                                          : KP_E8M0_UP;
   return (kp_rounding){kp_node_attr_i(node, "saturate", 1) != 0, e8m0};
 }
 

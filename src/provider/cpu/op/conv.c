@@ -14,11 +14,11 @@ typedef struct kp_conv_state {
 typedef struct kp_conv_params {
   kp_window window;
   size_t batch, groups, in_channels, out_channels;  // channels of one group
-  bool direct, plain;         // |plain|: 1x1, stride 1, no padding: the picture itself is the matrix
-  size_t chunk, chunks;       // output pixels of one task; tasks of one picture's group by pixels
-  size_t rows, row_chunks;    // output channels of one task, and how many such
-  kp_gemm_plan product;       // of a whole chunk; the last ones may be smaller
-  size_t columns_bytes;       // scratch of one worker for copied windows
+  bool direct, plain;       // |plain|: 1x1, stride 1, no padding: the picture itself is the matrix
+  size_t chunk, chunks;     // output pixels of one task; tasks of one picture's group by pixels
+  size_t rows, row_chunks;  // output channels of one task, and how many such
+  kp_gemm_plan product;     // of a whole chunk; the last ones may be smaller
+  size_t columns_bytes;     // scratch of one worker for copied windows
   size_t worker_bytes;
 } kp_conv_params;
 
@@ -34,12 +34,14 @@ static size_t up(size_t n, size_t multiple) { return (n + multiple - 1) / multip
 
 static bool is_plain(const kp_window* w) {
   for (int32_t d = 0; d < w->rank; ++d)
-    if (w->kernel[d] != 1 || w->stride[d] != 1 || w->begin[d] || w->in[d] != w->out[d]) return false;
+    if (w->kernel[d] != 1 || w->stride[d] != 1 || w->begin[d] || w->in[d] != w->out[d])
+      return false;
   return true;
 }
 
 static kp_gemm_shape shape_of(const kp_conv_params* params, size_t rows, size_t pixels) {
-  return (kp_gemm_shape){1, rows, pixels, params->in_channels * params->window.kernel_count, KP_GEMM_B_PLAIN};
+  return (kp_gemm_shape){1, rows, pixels, params->in_channels * params->window.kernel_count,
+                         KP_GEMM_B_PLAIN};
 }
 
 static void cut(kp_op_plan* plan, kp_conv_params* params) {
@@ -53,9 +55,11 @@ static void cut(kp_op_plan* plan, kp_conv_params* params) {
   params->rows = kp_max_size(up((params->out_channels + wanted - 1) / wanted, 8), 8);
   params->row_chunks = (params->out_channels + params->rows - 1) / params->rows;
   const kp_conv_state* state = plan->state;
-  const kp_gemm_shape shape = shape_of(params, kp_min_size(params->rows, params->out_channels), params->chunk);
+  const kp_gemm_shape shape =
+      shape_of(params, kp_min_size(params->rows, params->out_channels), params->chunk);
   kp_gemm_plan_init(state->gemm, &shape, 1, &params->product);
-  params->columns_bytes = params->plain ? 0 : up(depth * params->chunk * sizeof(float), KP_ALIGNMENT);
+  params->columns_bytes =
+      params->plain ? 0 : up(depth * params->chunk * sizeof(float), KP_ALIGNMENT);
   // A smaller last chunk may be cut differently; its scratch never exceeds a packed copy of the chunk's own size.
   const size_t product = up(params->product.scratch_bytes * 2 + 4096 * sizeof(float), KP_ALIGNMENT);
   params->worker_bytes = params->columns_bytes + product;
@@ -70,9 +74,10 @@ static kp_status* conv_plan(kp_op_plan* plan) {
   KP_PASS(kp_window_init(&params->window, plan->node, x, y, w->dims + 2));
   params->batch = (size_t)x->dims[0];
   params->groups = (size_t)kp_node_attr_i(plan->node, "group", 1);
-  if (!params->groups || (size_t)x->dims[1] != params->groups * (size_t)w->dims[1] || (size_t)w->dims[0] % params->groups)
-    return KP_ERROR(RUN_FAILED, "%lld channels in %zu groups do not fit filters of %lld channels", (long long)x->dims[1],
-                    params->groups, (long long)w->dims[1]);
+  if (!params->groups || (size_t)x->dims[1] != params->groups * (size_t)w->dims[1] ||
+      (size_t)w->dims[0] % params->groups)
+    return KP_ERROR(RUN_FAILED, "%lld channels in %zu groups do not fit filters of %lld channels",
+                    (long long)x->dims[1], params->groups, (long long)w->dims[1]);
   params->in_channels = (size_t)w->dims[1];
   params->out_channels = (size_t)w->dims[0] / params->groups;
   params->plain = is_plain(&params->window);
@@ -88,7 +93,8 @@ static int64_t source(const kp_window* w, int32_t d, int64_t o, int64_t k) {
 }
 
 // One row of the matrix: channel |x| seen through one tap, for |count| output pixels from |first| on.
-static void copy_tap(const kp_window* w, const float* x, const int64_t* tap, size_t first, size_t count, float* out) {
+static void copy_tap(const kp_window* w, const float* x, const int64_t* tap, size_t first,
+                     size_t count, float* out) {
   const int32_t last = w->rank - 1;
   int64_t position[KP_MAX_WINDOW];
   kp_unflatten(first, w->rank, w->out, position);
@@ -116,7 +122,8 @@ static void copy_tap(const kp_window* w, const float* x, const int64_t* tap, siz
   }
 }
 
-static void copy_windows(const kp_conv_params* params, const float* x, size_t first, size_t count, float* columns) {
+static void copy_windows(const kp_conv_params* params, const float* x, size_t first, size_t count,
+                         float* columns) {
   const kp_window* w = &params->window;
   int64_t tap[KP_MAX_WINDOW];
   for (size_t c = 0; c < params->in_channels; ++c) {
@@ -142,69 +149,78 @@ static void product_task(void* arg, size_t task, int worker) {
   const size_t group = task / p->row_chunks / p->chunks;  // of all pictures
   const size_t first = chunk * p->chunk, count = kp_min_size(p->chunk, p->window.out_count - first);
   const size_t row = row_chunk * p->rows, rows = kp_min_size(p->rows, p->out_channels - row);
-  const size_t depth = p->in_channels * p->window.kernel_count, filter = group % p->groups * p->out_channels + row;
-  const float* x = (const float*)job->run->inputs[0]->data + group * p->in_channels * p->window.in_count;
+  const size_t depth = p->in_channels * p->window.kernel_count,
+               filter = group % p->groups * p->out_channels + row;
+  const float* x =
+      (const float*)job->run->inputs[0]->data + group * p->in_channels * p->window.in_count;
   char* scratch = (char*)job->run->scratch + (size_t)worker * p->worker_bytes;
   if (!p->plain) copy_windows(p, x, first, count, (float*)(void*)scratch);
   const kapell_value* bias = kp_run_input(job->run, 2);
-  kp_gemm_args args = {.a = (const float*)job->run->inputs[1]->data + filter * depth, .a_stride = depth};
+  kp_gemm_args args = {.a = (const float*)job->run->inputs[1]->data + filter * depth,
+                       .a_stride = depth};
   args.b = p->plain ? x + first : (const float*)(const void*)scratch;
   args.b_stride = p->plain ? p->window.in_count : count;
-  args.c = (float*)job->run->outputs[0]->data + (group * p->out_channels + row) * p->window.out_count + first;
+  args.c = (float*)job->run->outputs[0]->data +
+           (group * p->out_channels + row) * p->window.out_count + first;
   args.c_stride = p->window.out_count;
   args.epilogue = (kp_epilogue)KP_EPILOGUE_NONE;
   args.epilogue.bias_m = bias ? (const float*)bias->data + filter : NULL;
   kp_gemm_plan plan = p->product;
   const kp_gemm_shape shape = shape_of(p, rows, count);
   if (count != p->chunk || rows != plan.shape.m) kp_gemm_plan_init(state->gemm, &shape, 1, &plan);
-  for (size_t i = 0; i < plan.task_count; ++i) kp_gemm_run_task(&plan, &args, i, scratch + p->columns_bytes);
+  for (size_t i = 0; i < plan.task_count; ++i)
+    kp_gemm_run_task(&plan, &args, i, scratch + p->columns_bytes);
 }
 
 // --- direct sums -------------------------------------------------------------------------------------------------------------
 // Adds one tap of one channel to a row of |count| outputs from |from| on (along the last dim).
-#define ADD_ROW(type)                                                                                               \
-  static void add_row_##type(const kp_window* w, const type* x, type weight, int64_t tap, type* y) {                \
-    const int32_t last = w->rank - 1;                                                                               \
-    const int64_t shift = tap * w->dilation[last] - w->begin[last], stride = w->stride[last];                       \
-    int64_t first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;                                                \
-    const int64_t room = w->in[last] - 1 - shift;                                                                   \
-    const int64_t end = room < 0 ? 0 : kp_min_i64(w->out[last], room / stride + 1);                                 \
-    if (stride == 1) {                                                                                              \
-      for (; first < end; ++first) y[first] += weight * x[first + shift];                                           \
-    } else {                                                                                                        \
-      for (; first < end; ++first) y[first] += weight * x[first * stride + shift];                                  \
-    }                                                                                                               \
-  }                                                                                                                 \
-  static void direct_##type(const kp_op_run* run, size_t plane) {                                                   \
-    const kp_conv_params* p = run->params;                                                                          \
-    const kp_window* w = &p->window;                                                                                \
-    const int32_t last = w->rank - 1;                                                                               \
-    const size_t filter = plane % (p->groups * p->out_channels), picture = plane / (p->groups * p->out_channels);   \
-    const size_t group = picture * p->groups + filter / p->out_channels, row = (size_t)w->out[last];                \
-    const type* x = (const type*)run->inputs[0]->data + group * p->in_channels * w->in_count;                       \
-    const type* f = (const type*)run->inputs[1]->data + filter * p->in_channels * w->kernel_count;                  \
-    const kapell_value* bias = kp_run_input(run, 2);                                                                \
-    const type start = bias ? ((const type*)bias->data)[filter] : 0;                                                \
-    type* y = (type*)run->outputs[0]->data + plane * w->out_count;                                                  \
-    int64_t tap[KP_MAX_WINDOW], position[KP_MAX_WINDOW];                                                            \
-    for (size_t i = 0; i < w->out_count; ++i) y[i] = start;                                                         \
-    for (size_t r = 0; r < w->out_count / row; ++r) {                                                               \
-      kp_unflatten(r, last, w->out, position);                                                                      \
-      for (size_t c = 0; c < p->in_channels; ++c) {                                                                 \
-        for (size_t k = 0; k < w->kernel_count; ++k) {                                                              \
-          kp_unflatten(k, w->rank, w->kernel, tap);                                                                 \
-          int64_t base = 0;                                                                                         \
-          bool inside = true;                                                                                       \
-          for (int32_t d = 0; d < last; ++d) {                                                                      \
-            const int64_t at = source(w, d, position[d], tap[d]);                                                   \
-            inside &= at >= 0 && at < w->in[d];                                                                     \
-            base = base * w->in[d] + at;                                                                            \
-          }                                                                                                         \
-          if (!inside) continue;                                                                                    \
-          add_row_##type(w, x + c * w->in_count + (size_t)(base * w->in[last]), f[c * w->kernel_count + k], tap[last], y + r * row); \
-        }                                                                                                           \
-      }                                                                                                             \
-    }                                                                                                               \
+#define ADD_ROW(type)                                                                              \
+  static void add_row_##type(const kp_window* w, const type* x, type weight, int64_t tap,          \
+                             type* y) {                                                            \
+    const int32_t last = w->rank - 1;                                                              \
+    const int64_t shift = tap * w->dilation[last] - w->begin[last], stride = w->stride[last];      \
+    int64_t first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;                               \
+    const int64_t room = w->in[last] - 1 - shift;                                                  \
+    const int64_t end = room < 0 ? 0 : kp_min_i64(w->out[last], room / stride + 1);                \
+    if (stride == 1) {                                                                             \
+      for (; first < end; ++first) y[first] += weight * x[first + shift];                          \
+    } else {                                                                                       \
+      for (; first < end; ++first) y[first] += weight * x[first * stride + shift];                 \
+    }                                                                                              \
+  }                                                                                                \
+  static void direct_##type(const kp_op_run* run, size_t plane) {                                  \
+    const kp_conv_params* p = run->params;                                                         \
+    const kp_window* w = &p->window;                                                               \
+    const int32_t last = w->rank - 1;                                                              \
+    const size_t filter = plane % (p->groups * p->out_channels),                                   \
+                 picture = plane / (p->groups * p->out_channels);                                  \
+    const size_t group = picture * p->groups + filter / p->out_channels,                           \
+                 row = (size_t)w->out[last];                                                       \
+    const type* x = (const type*)run->inputs[0]->data + group * p->in_channels * w->in_count;      \
+    const type* f = (const type*)run->inputs[1]->data + filter * p->in_channels * w->kernel_count; \
+    const kapell_value* bias = kp_run_input(run, 2);                                               \
+    const type start = bias ? ((const type*)bias->data)[filter] : 0;                               \
+    type* y = (type*)run->outputs[0]->data + plane * w->out_count;                                 \
+    int64_t tap[KP_MAX_WINDOW], position[KP_MAX_WINDOW];                                           \
+    for (size_t i = 0; i < w->out_count; ++i) y[i] = start;                                        \
+    for (size_t r = 0; r < w->out_count / row; ++r) {                                              \
+      kp_unflatten(r, last, w->out, position);                                                     \
+      for (size_t c = 0; c < p->in_channels; ++c) {                                                \
+        for (size_t k = 0; k < w->kernel_count; ++k) {                                             \
+          kp_unflatten(k, w->rank, w->kernel, tap);                                                \
+          int64_t base = 0;                                                                        \
+          bool inside = true;                                                                      \
+          for (int32_t d = 0; d < last; ++d) {                                                     \
+            const int64_t at = source(w, d, position[d], tap[d]);                                  \
+            inside &= at >= 0 && at < w->in[d];                                                    \
+            base = base * w->in[d] + at;                                                           \
+          }                                                                                        \
+          if (!inside) continue;                                                                   \
+          add_row_##type(w, x + c * w->in_count + (size_t)(base * w->in[last]),                    \
+                         f[c * w->kernel_count + k], tap[last], y + r * row);                      \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
   }
 ADD_ROW(float)
 ADD_ROW(double)
@@ -213,8 +229,10 @@ static void direct_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_conv_job* job = arg;
   if (kp_cancelled(job->run)) return;
-  if (job->run->inputs[0]->type == KAPELL_DOUBLE) direct_double(job->run, task);
-  else direct_float(job->run, task);
+  if (job->run->inputs[0]->type == KAPELL_DOUBLE)
+    direct_double(job->run, task);
+  else
+    direct_float(job->run, task);
 }
 
 static kp_status* conv_run(const kp_op_run* run) {
@@ -222,11 +240,14 @@ static kp_status* conv_run(const kp_op_run* run) {
   if (!kp_value_count(run->outputs[0])) return NULL;
   kp_conv_job job = {run, params};
   const size_t groups = params->batch * params->groups;
-  const size_t work = kp_value_count(run->outputs[0]) * params->in_channels * params->window.kernel_count;
+  const size_t work =
+      kp_value_count(run->outputs[0]) * params->in_channels * params->window.kernel_count;
   if (params->direct)
-    kp_parallel_for(kp_op_width(run->width, work), groups * params->out_channels, direct_task, &job);
+    kp_parallel_for(kp_op_width(run->width, work), groups * params->out_channels, direct_task,
+                    &job);
   else
-    kp_parallel_for_dynamic(kp_op_width(run->width, work / 8), groups * params->chunks * params->row_chunks, product_task, &job);
+    kp_parallel_for_dynamic(kp_op_width(run->width, work / 8),
+                            groups * params->chunks * params->row_chunks, product_task, &job);
   return NULL;
 }
 

@@ -1,7 +1,8 @@
 // The engine of operators that move elements; see copy.h.
 #include "provider/cpu/op/copy.h"
 
-void kp_copy_init(kp_copy* copy, int32_t rank, const int64_t* dims, const int64_t* to, const int64_t* from) {
+void kp_copy_init(kp_copy* copy, int32_t rank, const int64_t* dims, const int64_t* to,
+                  const int64_t* from) {
   copy->rank = 0;
   copy->count = 1;
   for (int32_t d = 0; d < rank; ++d) {
@@ -29,23 +30,32 @@ typedef struct kp_copy_job {
   size_t rows, tasks;  // rows of the innermost dim
 } kp_copy_job;
 
-#define COPY_ROW(c_type)                                                                 \
-  do {                                                                                   \
-    c_type* t = (c_type*)(void*)to;                                                      \
-    const c_type* f = (const c_type*)(const void*)from;                                  \
-    for (int64_t i = 0; i < count; ++i) t[i * to_stride] = f[i * from_stride];           \
+#define COPY_ROW(c_type)                                                       \
+  do {                                                                         \
+    c_type* t = (c_type*)(void*)to;                                            \
+    const c_type* f = (const c_type*)(const void*)from;                        \
+    for (int64_t i = 0; i < count; ++i) t[i * to_stride] = f[i * from_stride]; \
   } while (0)
 
-static void copy_row(char* to, int64_t to_stride, const char* from, int64_t from_stride, int64_t count, size_t size) {
+static void copy_row(char* to, int64_t to_stride, const char* from, int64_t from_stride,
+                     int64_t count, size_t size) {
   if (to_stride == 1 && from_stride == 1) {
     memcpy(to, from, (size_t)count * size);
     return;
   }
   switch (size) {
-    case 1: COPY_ROW(uint8_t); break;
-    case 2: COPY_ROW(uint16_t); break;
-    case 4: COPY_ROW(uint32_t); break;
-    case 8: COPY_ROW(uint64_t); break;
+    case 1:
+      COPY_ROW(uint8_t);
+      break;
+    case 2:
+      COPY_ROW(uint16_t);
+      break;
+    case 4:
+      COPY_ROW(uint32_t);
+      break;
+    case 8:
+      COPY_ROW(uint64_t);
+      break;
     default:
       for (int64_t i = 0; i < count; ++i)
         memcpy(to + i * to_stride * (int64_t)size, from + i * from_stride * (int64_t)size, size);
@@ -86,15 +96,17 @@ static void copy_task(void* arg, size_t task, int worker) {
   kp_share(job->rows, job->tasks, task, &first, &last);
   seek_row(copy, first, index, &to, &from);
   for (size_t row = first; row < last; ++row) {
-    copy_row(job->to + to * size, copy->to[inner], job->from + from * size, copy->from[inner], copy->dims[inner], job->size);
+    copy_row(job->to + to * size, copy->to[inner], job->from + from * size, copy->from[inner],
+             copy->dims[inner], job->size);
     next_row(copy, index, &to, &from);
   }
 }
 
-static kp_status* copy_strings(const kp_copy* copy, kapell_value* to, int64_t to_offset, const kapell_value* from,
-                               int64_t from_offset) {
+static kp_status* copy_strings(const kp_copy* copy, kapell_value* to, int64_t to_offset,
+                               const kapell_value* from, int64_t from_offset) {
   const int64_t inner = copy->rank ? copy->dims[copy->rank - 1] : 1;
-  const int64_t to_stride = copy->rank ? copy->to[copy->rank - 1] : 0, from_stride = copy->rank ? copy->from[copy->rank - 1] : 0;
+  const int64_t to_stride = copy->rank ? copy->to[copy->rank - 1] : 0,
+                from_stride = copy->rank ? copy->from[copy->rank - 1] : 0;
   int64_t index[KP_MAX_RANK] = {0}, t = 0, f = 0;
   for (size_t row = 0; row < copy->count / (size_t)inner; ++row) {
     for (int64_t i = 0; i < inner; ++i) {
@@ -106,8 +118,8 @@ static kp_status* copy_strings(const kp_copy* copy, kapell_value* to, int64_t to
   return NULL;
 }
 
-kp_status* kp_copy_run(const kp_copy* copy, kapell_value* to, int64_t to_offset, const kapell_value* from, int64_t from_offset,
-                       int width) {
+kp_status* kp_copy_run(const kp_copy* copy, kapell_value* to, int64_t to_offset,
+                       const kapell_value* from, int64_t from_offset, int width) {
   if (!copy->count) return NULL;
   if (from->type == KAPELL_STRING) return copy_strings(copy, to, to_offset, from, from_offset);
   const size_t size = kp_type_bits(from->type) / 8;
@@ -125,12 +137,16 @@ kp_status* kp_copy_run(const kp_copy* copy, kapell_value* to, int64_t to_offset,
   return NULL;
 }
 
-kp_status* kp_copy_elements(kapell_value* to, size_t to_offset, const kapell_value* from, size_t from_offset, size_t count) {
+kp_status* kp_copy_elements(kapell_value* to, size_t to_offset, const kapell_value* from,
+                            size_t from_offset, size_t count) {
   if (from->type == KAPELL_STRING) {
-    for (size_t i = 0; i < count; ++i) KP_PASS(kp_value_set_string(to, to_offset + i, kp_value_string(from, from_offset + i)));
+    for (size_t i = 0; i < count; ++i)
+      KP_PASS(kp_value_set_string(to, to_offset + i, kp_value_string(from, from_offset + i)));
     return NULL;
   }
   const size_t size = kp_type_bits(from->type) / 8;
-  if (count) memcpy((char*)to->data + to_offset * size, (const char*)from->data + from_offset * size, count * size);
+  if (count)
+    memcpy((char*)to->data + to_offset * size, (const char*)from->data + from_offset * size,
+           count * size);
   return NULL;
 }

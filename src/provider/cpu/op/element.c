@@ -14,15 +14,16 @@ static unsigned packed_at(const uint8_t* data, unsigned bits, size_t index) {
 
 // Sets bits that are zero or stale; neighbours stay.
 static void set_packed(uint8_t* data, unsigned bits, size_t index, unsigned value) {
-  const unsigned each = 8 / bits, shift = (unsigned)(index % each) * bits, mask = ((1u << bits) - 1) << shift;
+  const unsigned each = 8 / bits, shift = (unsigned)(index % each) * bits,
+                 mask = ((1u << bits) - 1) << shift;
   data[index / each] = (uint8_t)((data[index / each] & ~mask) | (value << shift & mask));
 }
 
 void kp_load_whole(kapell_type type, const void* data, size_t first, size_t count, int64_t* out) {
   switch (type) {
-#define CASE(type, c_type)                                                                            \
-  case KAPELL_##type:                                                                                 \
-    for (size_t i = 0; i < count; ++i) out[i] = (int64_t)((const c_type*)data)[first + i];            \
+#define CASE(type, c_type)                                                                 \
+  case KAPELL_##type:                                                                      \
+    for (size_t i = 0; i < count; ++i) out[i] = (int64_t)((const c_type*)data)[first + i]; \
     break;
     KP_EACH_INT(CASE)
 #undef CASE
@@ -30,14 +31,16 @@ void kp_load_whole(kapell_type type, const void* data, size_t first, size_t coun
       for (size_t i = 0; i < count; ++i) out[i] = ((const uint8_t*)data)[first + i] != 0;
       break;
     default: {  // packed
-      const unsigned bits = kp_type_bits(type), sign = kp_type_is_signed(type) ? 1u << (bits - 1) : 0;
-      for (size_t i = 0; i < count; ++i) out[i] = (int64_t)(packed_at(data, bits, first + i) ^ sign) - (int64_t)sign;
+      const unsigned bits = kp_type_bits(type),
+                     sign = kp_type_is_signed(type) ? 1u << (bits - 1) : 0;
+      for (size_t i = 0; i < count; ++i)
+        out[i] = (int64_t)(packed_at(data, bits, first + i) ^ sign) - (int64_t)sign;
     }
   }
 }
 
-#define EACH(kind, expression) \
-  case KAPELL_##kind:          \
+#define EACH(kind, expression)                                        \
+  case KAPELL_##kind:                                                 \
     for (size_t i = 0; i < count; ++i) out[i] = (double)(expression); \
     break;
 void kp_load_real(kapell_type type, const void* data, size_t first, size_t count, double* out) {
@@ -56,22 +59,29 @@ void kp_load_real(kapell_type type, const void* data, size_t first, size_t count
     EACH(FLOAT6E2M3, kp_f6e2m3_to_f32(bytes[i]))
     EACH(FLOAT6E3M2, kp_f6e3m2_to_f32(bytes[i]))
     EACH(FLOAT4E2M1, kp_f4e2m1_to_f32((uint8_t)packed_at(data, 4, first + i)))
-    default: break;
+    default:
+      break;
   }
 }
 #undef EACH
 
 // --- storing -----------------------------------------------------------------------------------------------------------------
-static int64_t cut64(double x) { return x >= -9223372036854775808.0 && x < 9223372036854775808.0 ? (int64_t)x : INT64_MIN; }
-static int64_t cut32(double x) { return x > -2147483649.0 && x < 2147483648.0 ? (int64_t)x : INT32_MIN; }
-static int64_t cut_u64(double x) { return x >= 9223372036854775808.0 && x < 18446744073709551616.0 ? (int64_t)(uint64_t)x : cut64(x); }
+static int64_t cut64(double x) {
+  return x >= -9223372036854775808.0 && x < 9223372036854775808.0 ? (int64_t)x : INT64_MIN;
+}
+static int64_t cut32(double x) {
+  return x > -2147483649.0 && x < 2147483648.0 ? (int64_t)x : INT32_MIN;
+}
+static int64_t cut_u64(double x) {
+  return x >= 9223372036854775808.0 && x < 18446744073709551616.0 ? (int64_t)(uint64_t)x : cut64(x);
+}
 
-void kp_store_whole(kapell_type type, void* data, size_t first, size_t count, const int64_t* in, bool unsigned64,
-                    const kp_rounding* rounding) {
+void kp_store_whole(kapell_type type, void* data, size_t first, size_t count, const int64_t* in,
+                    bool unsigned64, const kp_rounding* rounding) {
   switch (type) {
-#define CASE(type, c_type)                                                                     \
-  case KAPELL_##type:                                                                          \
-    for (size_t i = 0; i < count; ++i) ((c_type*)data)[first + i] = (c_type)in[i];             \
+#define CASE(type, c_type)                                                         \
+  case KAPELL_##type:                                                              \
+    for (size_t i = 0; i < count; ++i) ((c_type*)data)[first + i] = (c_type)in[i]; \
     return;
     KP_EACH_INT(CASE)
 #undef CASE
@@ -79,12 +89,15 @@ void kp_store_whole(kapell_type type, void* data, size_t first, size_t count, co
       for (size_t i = 0; i < count; ++i) ((uint8_t*)data)[first + i] = in[i] != 0;
       return;
     case KAPELL_FLOAT:
-      for (size_t i = 0; i < count; ++i) ((float*)data)[first + i] = unsigned64 ? (float)(uint64_t)in[i] : (float)in[i];
+      for (size_t i = 0; i < count; ++i)
+        ((float*)data)[first + i] = unsigned64 ? (float)(uint64_t)in[i] : (float)in[i];
       return;
-    default: break;
+    default:
+      break;
   }
   if (kp_type_is_integer(type)) {
-    for (size_t i = 0; i < count; ++i) set_packed(data, kp_type_bits(type), first + i, (unsigned)in[i]);
+    for (size_t i = 0; i < count; ++i)
+      set_packed(data, kp_type_bits(type), first + i, (unsigned)in[i]);
     return;
   }
   for (size_t i = 0; i < count; ++i) {
@@ -93,11 +106,12 @@ void kp_store_whole(kapell_type type, void* data, size_t first, size_t count, co
   }
 }
 
-#define EACH(kind, array, expression)                                          \
-  case KAPELL_##kind:                                                          \
-    for (size_t i = 0; i < count; ++i) (array)[first + i] = (expression);      \
+#define EACH(kind, array, expression)                                     \
+  case KAPELL_##kind:                                                     \
+    for (size_t i = 0; i < count; ++i) (array)[first + i] = (expression); \
     return;
-void kp_store_real(kapell_type type, void* data, size_t first, size_t count, const double* in, const kp_rounding* rounding) {
+void kp_store_real(kapell_type type, void* data, size_t first, size_t count, const double* in,
+                   const kp_rounding* rounding) {
   uint8_t* bytes = data;
   uint16_t* halves = data;
   const bool saturate = rounding->saturate;
@@ -122,10 +136,12 @@ void kp_store_real(kapell_type type, void* data, size_t first, size_t count, con
     EACH(UINT16, (uint16_t*)data, (uint16_t)cut32(in[i]))
     EACH(INT8, (int8_t*)data, (int8_t)cut32(in[i]))
     EACH(UINT8, (uint8_t*)data, (uint8_t)cut32(in[i]))
-    default: break;
+    default:
+      break;
   }
   for (size_t i = 0; i < count; ++i) {
-    const unsigned value = type == KAPELL_FLOAT4E2M1 ? kp_f4e2m1_from_f32((float)in[i]) : (unsigned)cut32(in[i]);
+    const unsigned value =
+        type == KAPELL_FLOAT4E2M1 ? kp_f4e2m1_from_f32((float)in[i]) : (unsigned)cut32(in[i]);
     set_packed(data, kp_type_bits(type), first + i, value);
   }
 }

@@ -5,7 +5,8 @@
 static kp_status* index_at(const kapell_value* indices, size_t i, int64_t dim, size_t* out_index) {
   int64_t index = kp_int_at(indices, i);
   if (index < -dim || index >= dim)
-    return KP_ERROR(RUN_FAILED, "index %lld is out of range for a dim of %lld", (long long)index, (long long)dim);
+    return KP_ERROR(RUN_FAILED, "index %lld is out of range for a dim of %lld", (long long)index,
+                    (long long)dim);
   *out_index = (size_t)(index < 0 ? index + dim : index);
   return NULL;
 }
@@ -19,7 +20,8 @@ static kp_status* axis_of(const kp_node* node, int64_t fallback, int32_t rank, i
 typedef struct kp_gather_job {
   const kapell_value *x, *indices;
   kapell_value* y;
-  size_t count, dim, bytes, tasks, total;  // indices; elements along the axis; bytes of one slice; slices in all
+  size_t count, dim, bytes, tasks,
+      total;  // indices; elements along the axis; bytes of one slice; slices in all
 } kp_gather_job;
 
 // Slices [first, last) of the output; indices were checked.
@@ -32,10 +34,14 @@ static void gather_task(void* arg, size_t task, int worker) {
   for (size_t i = first; i < last; ++i, to += job->bytes) {
     int64_t index = kp_int_at(job->indices, i % job->count);
     if (index < 0) index += (int64_t)job->dim;
-    const char* from = (const char*)job->x->data + (i / job->count * job->dim + (size_t)index) * job->bytes;
-    if (job->bytes == 4) memcpy(to, from, 4);
-    else if (job->bytes == 8) memcpy(to, from, 8);
-    else memcpy(to, from, job->bytes);
+    const char* from =
+        (const char*)job->x->data + (i / job->count * job->dim + (size_t)index) * job->bytes;
+    if (job->bytes == 4)
+      memcpy(to, from, 4);
+    else if (job->bytes == 8)
+      memcpy(to, from, 8);
+    else
+      memcpy(to, from, job->bytes);
   }
 }
 
@@ -45,7 +51,11 @@ static kp_status* gather_run(const kp_op_run* run) {
   int32_t axis;
   KP_PASS(axis_of(run->node, 0, x->rank, &axis));
   const size_t inner = kp_span(x, axis + 1, x->rank), outer = kp_span(x, 0, axis);
-  kp_gather_job job = {.x = x, .indices = indices, .y = y, .count = kp_value_count(indices), .dim = (size_t)x->dims[axis]};
+  kp_gather_job job = {.x = x,
+                       .indices = indices,
+                       .y = y,
+                       .count = kp_value_count(indices),
+                       .dim = (size_t)x->dims[axis]};
   size_t index;
   for (size_t i = 0; i < job.count; ++i) KP_PASS(index_at(indices, i, x->dims[axis], &index));
   if (x->type == KAPELL_STRING) {
@@ -81,7 +91,8 @@ static kp_status* gather_elements_run(const kp_op_run* run) {
   int64_t strides[KP_MAX_RANK], position[KP_MAX_RANK] = {0};
   kp_strides(x->rank, x->dims, strides);
   for (int32_t d = 0; d < x->rank; ++d)
-    if (d != axis && indices->dims[d] > x->dims[d]) return KP_ERROR(RUN_FAILED, "dim %d of the indices exceeds the data's", (int)d);
+    if (d != axis && indices->dims[d] > x->dims[d])
+      return KP_ERROR(RUN_FAILED, "dim %d of the indices exceeds the data's", (int)d);
   size_t i = 0;
   do {
     size_t index;
@@ -98,12 +109,15 @@ static kp_status* gather_nd_run(const kp_op_run* run) {
   const kapell_value *x = run->inputs[0], *indices = run->inputs[1];
   const int32_t batch_dims = (int32_t)kp_node_attr_i(run->node, "batch_dims", 0);
   if (batch_dims < 0 || batch_dims >= x->rank || batch_dims >= indices->rank)
-    return KP_ERROR(RUN_FAILED, "batch_dims %d of tensors of rank %d and %d", (int)batch_dims, (int)x->rank, (int)indices->rank);
+    return KP_ERROR(RUN_FAILED, "batch_dims %d of tensors of rank %d and %d", (int)batch_dims,
+                    (int)x->rank, (int)indices->rank);
   const int64_t depth = indices->dims[indices->rank - 1];
-  if (depth < 1 || batch_dims + depth > x->rank) return KP_ERROR(RUN_FAILED, "indices into %lld dims", (long long)depth);
+  if (depth < 1 || batch_dims + depth > x->rank)
+    return KP_ERROR(RUN_FAILED, "indices into %lld dims", (long long)depth);
   const int32_t last = batch_dims + (int32_t)depth;
   const size_t inner = kp_span(x, last, x->rank), batch = kp_span(x, 0, batch_dims);
-  const size_t per_batch = kp_span(indices, batch_dims, indices->rank - 1), block = kp_span(x, batch_dims, x->rank);
+  const size_t per_batch = kp_span(indices, batch_dims, indices->rank - 1),
+               block = kp_span(x, batch_dims, x->rank);
   for (size_t i = 0; i < batch * per_batch; ++i) {
     size_t from = 0;
     for (int32_t d = batch_dims; d < last; ++d) {
@@ -111,7 +125,8 @@ static kp_status* gather_nd_run(const kp_op_run* run) {
       KP_PASS(index_at(indices, i * (size_t)depth + (size_t)(d - batch_dims), x->dims[d], &index));
       from = from * (size_t)x->dims[d] + index;
     }
-    KP_PASS(kp_copy_elements(run->outputs[0], i * inner, x, i / per_batch * block + from * inner, inner));
+    KP_PASS(kp_copy_elements(run->outputs[0], i * inner, x, i / per_batch * block + from * inner,
+                             inner));
   }
   return NULL;
 }
@@ -123,7 +138,8 @@ static kp_status* compress_run(const kp_op_run* run) {
   int32_t axis = 0;
   if (!flat) KP_PASS(axis_of(run->node, 0, x->rank, &axis));
   const size_t total = kp_value_count(x), dim = flat ? total : (size_t)x->dims[axis];
-  const size_t inner = flat ? 1 : kp_span(x, axis + 1, x->rank), outer = flat ? 1 : kp_span(x, 0, axis);
+  const size_t inner = flat ? 1 : kp_span(x, axis + 1, x->rank),
+               outer = flat ? 1 : kp_span(x, 0, axis);
   const size_t length = kp_min_size(kp_value_count(condition), dim);
   int64_t kept = 0, dims[KP_MAX_RANK];
   for (size_t i = 0; i < length; ++i) kept += kp_int_at(condition, i) != 0;
@@ -154,7 +170,8 @@ static kp_status* one_hot_run(const kp_op_run* run) {
   const size_t count = kp_value_count(indices);
   for (size_t i = 0; i < count; ++i) {
     const double stated = kp_double_at(indices, i);
-    if (!(stated >= -(double)depth && stated < (double)depth)) continue;  // out of range: all off, as the operator says
+    if (!(stated >= -(double)depth && stated < (double)depth))
+      continue;  // out of range: all off, as the operator says
     int64_t index = kp_int_at(indices, i);
     if (index < 0) index += depth;
     const size_t at = (i / inner * (size_t)depth + (size_t)index) * inner + i % inner;

@@ -6,13 +6,17 @@
 double kp_double_at(const kapell_value* value, size_t index) {
   switch (value->type) {
 #define CASE(type, c_type) \
-  case KAPELL_##type: return (double)((const c_type*)value->data)[index];
+  case KAPELL_##type:      \
+    return (double)((const c_type*)value->data)[index];
     KP_EACH_NUMBER(CASE)
     CASE(BOOL, uint8_t)
 #undef CASE
-    case KAPELL_FLOAT16: return kp_f16_to_f32(((const uint16_t*)value->data)[index]);
-    case KAPELL_BFLOAT16: return kp_bf16_to_f32(((const uint16_t*)value->data)[index]);
-    default: return 0;
+    case KAPELL_FLOAT16:
+      return kp_f16_to_f32(((const uint16_t*)value->data)[index]);
+    case KAPELL_BFLOAT16:
+      return kp_bf16_to_f32(((const uint16_t*)value->data)[index]);
+    default:
+      return 0;
   }
 }
 
@@ -24,11 +28,13 @@ static int64_t cut(double x) {
 int64_t kp_int_at(const kapell_value* value, size_t index) {
   switch (value->type) {
 #define CASE(type, c_type) \
-  case KAPELL_##type: return (int64_t)((const c_type*)value->data)[index];
+  case KAPELL_##type:      \
+    return (int64_t)((const c_type*)value->data)[index];
     KP_EACH_INT(CASE)
     CASE(BOOL, uint8_t)
 #undef CASE
-    default: return cut(kp_double_at(value, index));
+    default:
+      return cut(kp_double_at(value, index));
   }
 }
 
@@ -40,8 +46,8 @@ static kp_status* add_axis(int64_t axis, int32_t rank, uint32_t* mask) {
   return NULL;
 }
 
-kp_status* kp_axes_mask(const kp_node* node, const char* name, const kapell_value* input, int32_t rank, uint32_t* out_mask,
-                        bool* out_given) {
+kp_status* kp_axes_mask(const kp_node* node, const char* name, const kapell_value* input,
+                        int32_t rank, uint32_t* out_mask, bool* out_given) {
   *out_mask = 0;
   *out_given = false;
   if (input) {

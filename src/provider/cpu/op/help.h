@@ -9,7 +9,8 @@
 
 // --- element types: X(kapell_type without prefix, C type) ---
 #define KP_EACH_SIGNED(X) X(INT8, int8_t) X(INT16, int16_t) X(INT32, int32_t) X(INT64, int64_t)
-#define KP_EACH_UNSIGNED(X) X(UINT8, uint8_t) X(UINT16, uint16_t) X(UINT32, uint32_t) X(UINT64, uint64_t)
+#define KP_EACH_UNSIGNED(X) \
+  X(UINT8, uint8_t) X(UINT16, uint16_t) X(UINT32, uint32_t) X(UINT64, uint64_t)
 #define KP_EACH_INT(X) KP_EACH_SIGNED(X) KP_EACH_UNSIGNED(X)
 #define KP_EACH_REAL(X) X(FLOAT, float) X(DOUBLE, double)
 #define KP_EACH_NUMBER(X) KP_EACH_REAL(X) KP_EACH_INT(X)
@@ -38,13 +39,17 @@ static inline void kp_strides(int32_t rank, const int64_t* dims, int64_t* stride
     stride *= dims[i];
   }
 }
-static inline bool kp_present(const kapell_value* value) { return value && value->kind != KAPELL_KIND_NONE; }
+static inline bool kp_present(const kapell_value* value) {
+  return value && value->kind != KAPELL_KIND_NONE;
+}
 // Input |index| of a run or plan, or NULL where the node has none or it is absent.
 static inline kapell_value* kp_run_input(const kp_op_run* run, uint32_t index) {
-  return index < run->node->input_count && kp_present(run->inputs[index]) ? run->inputs[index] : NULL;
+  return index < run->node->input_count && kp_present(run->inputs[index]) ? run->inputs[index]
+                                                                          : NULL;
 }
 static inline const kapell_value* kp_plan_input(const kp_op_plan* plan, uint32_t index) {
-  return index < plan->node->input_count && kp_present(plan->inputs[index]) ? plan->inputs[index] : NULL;
+  return index < plan->node->input_count && kp_present(plan->inputs[index]) ? plan->inputs[index]
+                                                                            : NULL;
 }
 static inline kapell_value* kp_run_result(const kp_op_run* run, uint32_t index) {
   return index < run->node->output_count ? run->outputs[index] : NULL;
@@ -61,8 +66,9 @@ int64_t kp_int_at(const kapell_value* value, size_t index);
 double kp_double_at(const kapell_value* value, size_t index);
 // Axes of an operator: from input |input| where it has one (version that take axes so), else from attribute |name|. Normalised to
 // a bit mask over |rank|. *out_given false: neither is there, or it is empty. Errors: RUN_FAILED for an axis out of range.
-KP_MUST_USE kp_status* kp_axes_mask(const kp_node* node, const char* name, const kapell_value* input, int32_t rank,
-                                    uint32_t* out_mask, bool* out_given);
+KP_MUST_USE kp_status* kp_axes_mask(const kp_node* node, const char* name,
+                                    const kapell_value* input, int32_t rank, uint32_t* out_mask,
+                                    bool* out_given);
 
 // --- threads ---
 // Threads worth using for |work| elementary operations (about a nanosecond each).

@@ -2,7 +2,8 @@
 #include "provider/cpu/op/map.h"
 
 // Strides of |input| against the output's dims, right-aligned; 0 where it is repeated.
-static void broadcast_strides(const kapell_value* input, const kapell_value* output, int64_t* strides) {
+static void broadcast_strides(const kapell_value* input, const kapell_value* output,
+                              int64_t* strides) {
   int64_t stride = 1;
   const int32_t lead = output->rank - input->rank;
   for (int32_t i = output->rank; i-- > 0;) {
@@ -57,8 +58,8 @@ static void fill_up(kp_map_draft* map) {
   }
 }
 
-kp_status* kp_map_init(kp_map* map, kp_arena* arena, uint32_t count, const kapell_value* const* inputs,
-                       const kapell_value* output) {
+kp_status* kp_map_init(kp_map* map, kp_arena* arena, uint32_t count,
+                       const kapell_value* const* inputs, const kapell_value* output) {
   kp_map_draft draft;
   draft.rank = output->rank;
   draft.inputs = count;
@@ -136,10 +137,15 @@ static void run_task(void* arg, size_t task, int worker) {
   }
 }
 
-void kp_map_run(const kp_map* map, kp_map_fn fn, const void* context, const void* const* in, const size_t* in_sizes, void* out,
-                size_t out_size, int width, size_t cost) {
+void kp_map_run(const kp_map* map, kp_map_fn fn, const void* context, const void* const* in,
+                const size_t* in_sizes, void* out, size_t out_size, int width, size_t cost) {
   if (!map->count) return;
-  kp_map_job job = {.map = map, .fn = fn, .context = context, .in_sizes = in_sizes, .out = out, .out_size = out_size};
+  kp_map_job job = {.map = map,
+                    .fn = fn,
+                    .context = context,
+                    .in_sizes = in_sizes,
+                    .out = out,
+                    .out_size = out_size};
   for (uint32_t i = 0; i < map->inputs; ++i) job.in[i] = in[i];
   job.cols = (size_t)map->dims[map->rank - 1];
   job.rows = map->count / job.cols;

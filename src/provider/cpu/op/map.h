@@ -27,10 +27,10 @@ typedef struct kp_map_block {
 typedef void (*kp_map_fn)(const void* context, const kp_map_block* block);
 
 // The broadcast of |inputs| to the dims of |output| (which inference checked). Dims and strides lie in |arena|. Error OUT_OF_MEMORY.
-KP_MUST_USE kp_status* kp_map_init(kp_map* map, kp_arena* arena, uint32_t count, const kapell_value* const* inputs,
-                                   const kapell_value* output);
+KP_MUST_USE kp_status* kp_map_init(kp_map* map, kp_arena* arena, uint32_t count,
+                                   const kapell_value* const* inputs, const kapell_value* output);
 // Sizes in bytes of one element of each input and of the output. |cost|: nanoseconds an element, roughly.
-void kp_map_run(const kp_map* map, kp_map_fn fn, const void* context, const void* const* in, const size_t* in_sizes, void* out,
-                size_t out_size, int width, size_t cost);
+void kp_map_run(const kp_map* map, kp_map_fn fn, const void* context, const void* const* in,
+                const size_t* in_sizes, void* out, size_t out_size, int width, size_t cost);
 
 #endif  // KP_PROVIDER_CPU_OP_MAP_H_

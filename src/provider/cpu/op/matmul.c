@@ -12,19 +12,19 @@ typedef struct kp_product {
 
 typedef struct kp_matmul_state {
   const kp_gemm_ops* gemm;
-  const float* packed;       // B, if it was a constant f32 matrix
+  const float* packed;  // B, if it was a constant f32 matrix
   size_t packed_k, packed_n;
-  const float* bias;         // Gemm: C if it is a constant [n] or [1, n]; not owned
+  const float* bias;  // Gemm: C if it is a constant [n] or [1, n]; not owned
 } kp_matmul_state;
 
 typedef struct kp_matmul_params {
   kp_product product;
   kp_gemm_plan plan;
   bool f32;
-  size_t a_copy;             // floats of scratch for a transposed A
-  size_t c_row, c_step;      // Gemm: strides of C, 0 = repeated
+  size_t a_copy;         // floats of scratch for a transposed A
+  size_t c_row, c_step;  // Gemm: strides of C, 0 = repeated
   float alpha, beta;
-  size_t thread_bytes;       // scratch of one worker
+  size_t thread_bytes;  // scratch of one worker
 } kp_matmul_params;
 
 // --- prepare -----------------------------------------------------------------------------------------------------------------
@@ -43,7 +43,8 @@ static kp_status* matmul_prepare(kp_op_prepare* prepare) {
   const size_t floats = kp_gemm_packed_b_size(state->gemm, state->packed_k, state->packed_n);
   float* packed = kp_prepare_packed(prepare, floats * sizeof(float));
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", floats);
-  kp_gemm_pack_b(state->gemm, state->packed_k, 0, state->packed_n, b->data, (size_t)b->dims[1], transposed, packed);
+  kp_gemm_pack_b(state->gemm, state->packed_k, 0, state->packed_n, b->data, (size_t)b->dims[1],
+                 transposed, packed);
   state->packed = packed;
   prepare->consumed[1] = true;
   prepare->kernel = "gemm_f32";
@@ -52,8 +53,9 @@ static kp_status* matmul_prepare(kp_op_prepare* prepare) {
 
 // --- plan --------------------------------------------------------------------------------------------------------------------
 // Offsets of each product's matrix, the batch dims of |value| broadcast against those of |output|.
-static size_t* batch_offsets(kp_arena* arena, const kapell_value* value, int32_t value_batch, const int64_t* batch_dims,
-                             int32_t batch_rank, size_t batch, size_t matrix) {
+static size_t* batch_offsets(kp_arena* arena, const kapell_value* value, int32_t value_batch,
+                             const int64_t* batch_dims, int32_t batch_rank, size_t batch,
+                             size_t matrix) {
   size_t* offsets = kp_arena_new_array(arena, size_t, batch + 1);
   int64_t strides[KP_MAX_RANK] = {0};
   int64_t stride = (int64_t)matrix;
@@ -78,11 +80,15 @@ static kp_status* plan_kernel(kp_op_plan* plan, kp_matmul_params* params) {
   const kp_product* product = &params->product;
   params->f32 = plan->inputs[0]->type == KAPELL_FLOAT;
   if (!params->f32) return NULL;
-  const kp_gemm_b form = state->packed ? KP_GEMM_B_PACKED : product->transpose_b ? KP_GEMM_B_TRANSPOSED : KP_GEMM_B_PLAIN;
+  const kp_gemm_b form = state->packed          ? KP_GEMM_B_PACKED
+                         : product->transpose_b ? KP_GEMM_B_TRANSPOSED
+                                                : KP_GEMM_B_PLAIN;
   const kp_gemm_shape shape = {product->batch, product->m, product->n, product->k, form};
-  const int threads = kp_op_width(plan->width, product->batch * product->m * product->n * product->k / 16);
+  const int threads =
+      kp_op_width(plan->width, product->batch * product->m * product->n * product->k / 16);
   kp_gemm_plan_init(state->gemm, &shape, (size_t)threads, &params->plan);
-  params->thread_bytes = (params->plan.scratch_bytes + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
+  params->thread_bytes =
+      (params->plan.scratch_bytes + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
   params->a_copy = product->transpose_a ? (product->m * product->k + 15) / 16 * 16 : 0;
   plan->scratch_bytes = params->a_copy * sizeof(float) + params->thread_bytes * (size_t)plan->width;
   return NULL;
@@ -106,9 +112,12 @@ static kp_status* matmul_plan(kp_op_plan* plan) {
     product->batch = 1;
   }
   if (product->batch != 1 || rank) {
-    product->a_offsets = batch_offsets(plan->arena, a, a_batch, y->dims, rank, product->batch, product->m * product->k);
-    product->b_offsets = batch_offsets(plan->arena, b, b_batch, y->dims, rank, product->batch, product->k * product->n);
-    if (!product->a_offsets || !product->b_offsets) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
+    product->a_offsets = batch_offsets(plan->arena, a, a_batch, y->dims, rank, product->batch,
+                                       product->m * product->k);
+    product->b_offsets = batch_offsets(plan->arena, b, b_batch, y->dims, rank, product->batch,
+                                       product->k * product->n);
+    if (!product->a_offsets || !product->b_offsets)
+      return KP_ERROR(OUT_OF_MEMORY, "planning a node");
   }
   return plan_kernel(plan, params);
 }
@@ -143,7 +152,8 @@ typedef struct kp_gemm_job {
 
 static void gemm_task(void* arg, size_t task, int worker) {
   const kp_gemm_job* job = arg;
-  kp_gemm_run_task(&job->params->plan, &job->args, task, job->scratch + (size_t)worker * job->params->thread_bytes);
+  kp_gemm_run_task(&job->params->plan, &job->args, task,
+                   job->scratch + (size_t)worker * job->params->thread_bytes);
 }
 
 static const float* rows_of_a(const kp_op_run* run, const kp_product* product) {
@@ -168,7 +178,8 @@ static void set_c(const kp_op_run* run, kp_gemm_job* job) {
   }
   float* y = run->outputs[0]->data;
   for (size_t i = 0; i < params->product.m; ++i)
-    for (size_t j = 0; j < params->product.n; ++j) y[i * params->product.n + j] = from[i * params->c_row + j * params->c_step];
+    for (size_t j = 0; j < params->product.n; ++j)
+      y[i * params->product.n + j] = from[i * params->c_row + j * params->c_step];
   job->args.epilogue.residual = y;
   job->args.epilogue.residual_stride = params->product.n;
   job->args.epilogue.beta = params->beta;
@@ -178,7 +189,8 @@ static void run_f32(const kp_op_run* run) {
   const kp_matmul_params* params = run->params;
   const kp_matmul_state* state = run->state;
   const kp_product* product = &params->product;
-  kp_gemm_job job = {.params = params, .scratch = (char*)run->scratch + params->a_copy * sizeof(float)};
+  kp_gemm_job job = {.params = params,
+                     .scratch = (char*)run->scratch + params->a_copy * sizeof(float)};
   kp_gemm_args* args = &job.args;
   args->a = rows_of_a(run, product);
   args->a_stride = product->k;
@@ -201,27 +213,29 @@ typedef struct kp_plain_job {
 } kp_plain_job;
 
 // Integers wrap around: the sum is kept in 64 bits and cut once.
-#define PLAIN(type, c_type, sum_type)                                                                            \
-  static void plain_##type(const kp_op_run* run, size_t row) {                                                   \
-    const kp_matmul_params* params = run->params;                                                                \
-    const kp_product* p = &params->product;                                                                      \
-    const size_t product = row / p->m, i = row % p->m;                                                           \
-    const c_type* a = (const c_type*)run->inputs[0]->data + (p->a_offsets ? p->a_offsets[product] : 0);          \
-    const c_type* b = (const c_type*)run->inputs[1]->data + (p->b_offsets ? p->b_offsets[product] : 0);          \
-    const kapell_value* c = is_gemm(run->node) ? kp_run_input(run, 2) : NULL;                                    \
-    c_type* y = (c_type*)run->outputs[0]->data + row * p->n;                                                     \
-    for (size_t j = 0; j < p->n; ++j) {                                                                          \
-      sum_type sum = 0;                                                                                          \
-      for (size_t q = 0; q < p->k; ++q)                                                                          \
-        sum += (sum_type)a[p->transpose_a ? q * p->m + i : i * p->k + q] *                                       \
-               (sum_type)b[p->transpose_b ? j * p->k + q : q * p->n + j];                                        \
-      if (params->alpha != 1) sum = (sum_type)((double)params->alpha * (double)(c_type)sum);                     \
-      if (c) {                                                                                                   \
-        const c_type add = ((const c_type*)c->data)[i * params->c_row + j * params->c_step];                     \
-        sum += params->beta == 1 ? (sum_type)add : (sum_type)((double)params->beta * (double)add);               \
-      }                                                                                                          \
-      y[j] = (c_type)sum;                                                                                        \
-    }                                                                                                            \
+#define PLAIN(type, c_type, sum_type)                                                              \
+  static void plain_##type(const kp_op_run* run, size_t row) {                                     \
+    const kp_matmul_params* params = run->params;                                                  \
+    const kp_product* p = &params->product;                                                        \
+    const size_t product = row / p->m, i = row % p->m;                                             \
+    const c_type* a =                                                                              \
+        (const c_type*)run->inputs[0]->data + (p->a_offsets ? p->a_offsets[product] : 0);          \
+    const c_type* b =                                                                              \
+        (const c_type*)run->inputs[1]->data + (p->b_offsets ? p->b_offsets[product] : 0);          \
+    const kapell_value* c = is_gemm(run->node) ? kp_run_input(run, 2) : NULL;                      \
+    c_type* y = (c_type*)run->outputs[0]->data + row * p->n;                                       \
+    for (size_t j = 0; j < p->n; ++j) {                                                            \
+      sum_type sum = 0;                                                                            \
+      for (size_t q = 0; q < p->k; ++q)                                                            \
+        sum += (sum_type)a[p->transpose_a ? q * p->m + i : i * p->k + q] *                         \
+               (sum_type)b[p->transpose_b ? j * p->k + q : q * p->n + j];                          \
+      if (params->alpha != 1) sum = (sum_type)((double)params->alpha * (double)(c_type)sum);       \
+      if (c) {                                                                                     \
+        const c_type add = ((const c_type*)c->data)[i * params->c_row + j * params->c_step];       \
+        sum += params->beta == 1 ? (sum_type)add : (sum_type)((double)params->beta * (double)add); \
+      }                                                                                            \
+      y[j] = (c_type)sum;                                                                          \
+    }                                                                                              \
   }
 PLAIN(DOUBLE, double, double)
 PLAIN(INT32, int32_t, uint64_t)
@@ -231,11 +245,16 @@ PLAIN(UINT64, uint64_t, uint64_t)
 
 static void (*plain_for(kapell_type type))(const kp_op_run*, size_t) {
   switch (type) {
-    case KAPELL_DOUBLE: return plain_DOUBLE;
-    case KAPELL_INT32: return plain_INT32;
-    case KAPELL_INT64: return plain_INT64;
-    case KAPELL_UINT32: return plain_UINT32;
-    default: return plain_UINT64;
+    case KAPELL_DOUBLE:
+      return plain_DOUBLE;
+    case KAPELL_INT32:
+      return plain_INT32;
+    case KAPELL_INT64:
+      return plain_INT64;
+    case KAPELL_UINT32:
+      return plain_UINT32;
+    default:
+      return plain_UINT64;
   }
 }
 

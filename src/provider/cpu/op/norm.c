@@ -22,14 +22,16 @@ typedef struct kp_norm_params {
   size_t rows, cols;
   double epsilon;
   bool rms, by_channel;
-  size_t scale_period;   // rows after which scale and shift repeat (channels, groups); 1: the same for all rows
-  size_t scale_row;      // elements of scale from one row of the period to the next
-  size_t scale_run;      // elements of a row that share one element of scale; 1: each has its own
-  size_t expanded;       // bytes of scratch for a scale that has to be broadcast first; 0: none
+  size_t
+      scale_period;  // rows after which scale and shift repeat (channels, groups); 1: the same for all rows
+  size_t scale_row;  // elements of scale from one row of the period to the next
+  size_t scale_run;  // elements of a row that share one element of scale; 1: each has its own
+  size_t expanded;   // bytes of scratch for a scale that has to be broadcast first; 0: none
 } kp_norm_params;
 
-static void norm_row(const kp_norm_params* p, size_t row, const double* x, double* y, const double* scale, const double* shift,
-                     double* out_mean, double* out_inverse) {
+static void norm_row(const kp_norm_params* p, size_t row, const double* x, double* y,
+                     const double* scale, const double* shift, double* out_mean,
+                     double* out_inverse) {
   double mean = 0, square = 0;
   for (size_t i = 0; i < p->cols && !p->rms; ++i) mean += x[i];
   mean /= (double)p->cols;
@@ -55,11 +57,15 @@ typedef struct kp_norm_job {
 
 static void store(kapell_value* value, size_t index, double number) {
   if (!value) return;
-  if (value->type == KAPELL_DOUBLE) ((double*)value->data)[index] = number;
-  else ((float*)value->data)[index] = (float)number;
+  if (value->type == KAPELL_DOUBLE)
+    ((double*)value->data)[index] = number;
+  else
+    ((float*)value->data)[index] = (float)number;
 }
 
-static float* at_row(const kapell_value* value, size_t row) { return value ? (float*)value->data + row : NULL; }
+static float* at_row(const kapell_value* value, size_t row) {
+  return value ? (float*)value->data + row : NULL;
+}
 
 // f32, one scale for all rows, an element each.
 static void kernel_rows(const kp_norm_job* job, size_t first, size_t last) {
@@ -75,8 +81,10 @@ static void kernel_rows(const kp_norm_job* job, size_t first, size_t last) {
                             .epsilon = (float)p->epsilon,
                             .mean = at_row(job->mean, first),
                             .inverse_deviation = at_row(job->inverse, first)};
-  if (p->rms) job->kernel->rms(&norm);
-  else job->kernel->layer(&norm);
+  if (p->rms)
+    job->kernel->rms(&norm);
+  else
+    job->kernel->layer(&norm);
 }
 
 // f32, a scale for each run of a row: channels of an instance or a group.
@@ -91,9 +99,10 @@ static void kernel_channels(const kp_norm_job* job, size_t first, size_t last) {
     const float inverse = 1.0f / sqrtf(variance + (float)p->epsilon);
     for (size_t i = 0; i < runs; ++i) {
       const size_t s = row % p->scale_period * p->scale_row + i;
-      const float scale = ((const float*)job->scale)[s] * inverse, shift = ((const float*)job->shift)[s] - mean * scale;
-      job->kernel->scale_shift_rows(1, p->scale_run, x + i * p->scale_run, p->scale_run, &scale, &shift, y + i * p->scale_run,
-                                    p->scale_run, NULL);
+      const float scale = ((const float*)job->scale)[s] * inverse,
+                  shift = ((const float*)job->shift)[s] - mean * scale;
+      job->kernel->scale_shift_rows(1, p->scale_run, x + i * p->scale_run, p->scale_run, &scale,
+                                    &shift, y + i * p->scale_run, p->scale_run, NULL);
     }
   }
 }
@@ -105,14 +114,17 @@ static void norm_task(void* arg, size_t task, int worker) {
   size_t first, last;
   kp_share(p->rows, job->tasks, task, &first, &last);
   if (job->x->type == KAPELL_FLOAT) {
-    if (p->by_channel) kernel_channels(job, first, last);
-    else kernel_rows(job, first, last);
+    if (p->by_channel)
+      kernel_channels(job, first, last);
+    else
+      kernel_rows(job, first, last);
     return;
   }
   for (size_t row = first; row < last; ++row) {
     double mean, inverse;
     const size_t at = row * p->cols;
-    norm_row(p, row, (const double*)job->x->data + at, (double*)job->y->data + at, job->scale, job->shift, &mean, &inverse);
+    norm_row(p, row, (const double*)job->x->data + at, (double*)job->y->data + at, job->scale,
+             job->shift, &mean, &inverse);
     store(job->mean, row, mean);
     store(job->inverse, row, inverse);
   }
@@ -131,9 +143,12 @@ static kp_status* run_rows(const kp_op_run* run, kp_norm_job* job) {
 }
 
 // --- LayerNormalization, RMSNormalization ------------------------------------------------------------------------------------
-static kp_status* check_scale(const kapell_value* x, const kapell_value* scale, int32_t axis, const char* name) {
+static kp_status* check_scale(const kapell_value* x, const kapell_value* scale, int32_t axis,
+                              const char* name) {
   if (!scale) return NULL;
-  if (scale->type != x->type) return KP_ERROR(RUN_FAILED, "%s is %s, not %s", name, kp_type_name(scale->type), kp_type_name(x->type));
+  if (scale->type != x->type)
+    return KP_ERROR(RUN_FAILED, "%s is %s, not %s", name, kp_type_name(scale->type),
+                    kp_type_name(x->type));
   for (int32_t d = 1; d <= scale->rank; ++d) {
     const int64_t dim = scale->dims[scale->rank - d];
     const bool inside = d <= x->rank - axis;
@@ -147,10 +162,13 @@ static kp_status* layer_plan(kp_op_plan* plan) {
   kp_norm_params* params = kp_arena_new(plan->arena, kp_norm_params);
   if (!params) return no_memory();
   plan->params = params;
-  const kapell_value *x = plan->inputs[0], *scale = plan->inputs[1], *shift = kp_plan_input(plan, 2);
+  const kapell_value *x = plan->inputs[0], *scale = plan->inputs[1],
+                     *shift = kp_plan_input(plan, 2);
   const int64_t stated = kp_node_attr_i(plan->node, "axis", -1);
   int32_t axis;
-  if (!kp_axis(stated, x->rank, &axis)) return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated, (int)x->rank);
+  if (!kp_axis(stated, x->rank, &axis))
+    return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated,
+                    (int)x->rank);
   KP_PASS(check_scale(x, scale, axis, "scale"));
   KP_PASS(check_scale(x, shift, axis, "bias"));
   params->rows = kp_span(x, 0, axis);
@@ -158,14 +176,17 @@ static kp_status* layer_plan(kp_op_plan* plan) {
   params->epsilon = (double)kp_node_attr_f(plan->node, "epsilon", 1e-5f);
   params->rms = strcmp(plan->node->op, "LayerNormalization") != 0;
   params->scale_period = params->scale_run = 1;
-  const bool whole = kp_value_count(scale) == params->cols && (!shift || kp_value_count(shift) == params->cols);
-  params->expanded = whole ? 0 : (params->cols * sizeof(double) + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
+  const bool whole =
+      kp_value_count(scale) == params->cols && (!shift || kp_value_count(shift) == params->cols);
+  params->expanded =
+      whole ? 0 : (params->cols * sizeof(double) + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
   plan->scratch_bytes = params->expanded * 2;
   return NULL;
 }
 
 // |value| broadcast over the normalized dims of |x|, into |room| where it is not there already.
-static kp_status* broadcast(const kp_op_run* run, const kapell_value* value, char* room, const void** out_data) {
+static kp_status* broadcast(const kp_op_run* run, const kapell_value* value, char* room,
+                            const void** out_data) {
   const kp_norm_params* params = run->params;
   *out_data = value ? value->data : NULL;
   if (!value || !params->expanded) return NULL;
@@ -173,7 +194,8 @@ static kp_status* broadcast(const kp_op_run* run, const kapell_value* value, cha
   int32_t rank = 0;
   int64_t dims[KP_MAX_RANK], to[KP_MAX_RANK], from[KP_MAX_RANK], own[KP_MAX_RANK];
   for (size_t span = 1; span < params->cols; ++rank) span *= (size_t)x->dims[x->rank - 1 - rank];
-  if (rank < value->rank) rank = kp_min_i64(value->rank, x->rank) == value->rank ? value->rank : x->rank;
+  if (rank < value->rank)
+    rank = kp_min_i64(value->rank, x->rank) == value->rank ? value->rank : x->rank;
   kp_strides(value->rank, value->dims, own);
   for (int32_t d = 0; d < rank; ++d) {
     const int32_t mine = d - (rank - value->rank);
@@ -206,36 +228,42 @@ static kp_status* channel_plan(kp_op_plan* plan) {
   plan->params = params;
   const kapell_value *x = plan->inputs[0], *scale = plan->inputs[1];
   const bool group = strcmp(plan->node->op, "GroupNormalization") == 0;
-  const size_t channels = (size_t)x->dims[1], groups = group ? (size_t)kp_node_attr_i(plan->node, "num_groups", 1) : channels;
-  if (!groups || channels % groups) return KP_ERROR(RUN_FAILED, "%zu channels in %zu groups", channels, groups);
+  const size_t channels = (size_t)x->dims[1],
+               groups = group ? (size_t)kp_node_attr_i(plan->node, "num_groups", 1) : channels;
+  if (!groups || channels % groups)
+    return KP_ERROR(RUN_FAILED, "%zu channels in %zu groups", channels, groups);
   const bool per_group = group && plan->node->version < 21;
   if (kp_value_count(scale) != (per_group ? groups : channels))
-    return KP_ERROR(RUN_FAILED, "scale has %zu elements for %zu channels", kp_value_count(scale), channels);
+    return KP_ERROR(RUN_FAILED, "scale has %zu elements for %zu channels", kp_value_count(scale),
+                    channels);
   params->by_channel = true;
   params->epsilon = (double)kp_node_attr_f(plan->node, "epsilon", 1e-5f);
   params->rows = (size_t)x->dims[0] * groups;
   params->cols = params->rows ? kp_value_count(x) / params->rows : 0;
   params->scale_period = groups ? groups : 1;
   params->scale_row = per_group ? 1 : channels / groups;
-  params->scale_run = per_group || !params->cols ? kp_max_size(params->cols, 1) : params->cols / params->scale_row;
+  params->scale_run =
+      per_group || !params->cols ? kp_max_size(params->cols, 1) : params->cols / params->scale_row;
   return NULL;
 }
 
 static kp_status* channel_run(const kp_op_run* run) {
-  kp_norm_job job = {.params = run->params, .scale = run->inputs[1]->data, .shift = run->inputs[2]->data};
+  kp_norm_job job = {
+      .params = run->params, .scale = run->inputs[1]->data, .shift = run->inputs[2]->data};
   return run_rows(run, &job);
 }
 
 // --- LpNormalization, MeanVarianceNormalization ------------------------------------------------------------------------------
-#define LP_LINE(type)                                                                                  \
-  static void lp_line_##type(size_t count, size_t step, int64_t p, const type* x, type* y) {           \
-    double sum = 0;                                                                                    \
-    for (size_t i = 0; i < count; ++i) {                                                               \
-      const double u = (double)x[i * step];                                                            \
-      sum += p == 1 ? fabs(u) : u * u;                                                                 \
-    }                                                                                                  \
-    const double norm = p == 1 ? sum : sqrt(sum);                                                      \
-    for (size_t i = 0; i < count; ++i) y[i * step] = norm == 0 ? 0 : (type)((double)x[i * step] / norm); \
+#define LP_LINE(type)                                                                        \
+  static void lp_line_##type(size_t count, size_t step, int64_t p, const type* x, type* y) { \
+    double sum = 0;                                                                          \
+    for (size_t i = 0; i < count; ++i) {                                                     \
+      const double u = (double)x[i * step];                                                  \
+      sum += p == 1 ? fabs(u) : u * u;                                                       \
+    }                                                                                        \
+    const double norm = p == 1 ? sum : sqrt(sum);                                            \
+    for (size_t i = 0; i < count; ++i)                                                       \
+      y[i * step] = norm == 0 ? 0 : (type)((double)x[i * step] / norm);                      \
   }
 LP_LINE(float)
 LP_LINE(double)
@@ -243,13 +271,21 @@ LP_LINE(double)
 static kp_status* lp_run(const kp_op_run* run) {
   const kapell_value* x = run->inputs[0];
   int32_t axis;
-  const int64_t stated = kp_node_attr_i(run->node, "axis", -1), p = kp_node_attr_i(run->node, "p", 2);
-  if (!kp_axis(stated, x->rank, &axis)) return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated, (int)x->rank);
-  const size_t count = (size_t)x->dims[axis], inner = kp_span(x, axis + 1, x->rank), lines = kp_span(x, 0, axis) * inner;
+  const int64_t stated = kp_node_attr_i(run->node, "axis", -1),
+                p = kp_node_attr_i(run->node, "p", 2);
+  if (!kp_axis(stated, x->rank, &axis))
+    return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated,
+                    (int)x->rank);
+  const size_t count = (size_t)x->dims[axis], inner = kp_span(x, axis + 1, x->rank),
+               lines = kp_span(x, 0, axis) * inner;
   for (size_t line = 0; line < lines; ++line) {
     const size_t at = line / inner * count * inner + line % inner;
-    if (x->type == KAPELL_FLOAT) lp_line_float(count, inner, p, (const float*)x->data + at, (float*)run->outputs[0]->data + at);
-    else lp_line_double(count, inner, p, (const double*)x->data + at, (double*)run->outputs[0]->data + at);
+    if (x->type == KAPELL_FLOAT)
+      lp_line_float(count, inner, p, (const float*)x->data + at,
+                    (float*)run->outputs[0]->data + at);
+    else
+      lp_line_double(count, inner, p, (const double*)x->data + at,
+                     (double*)run->outputs[0]->data + at);
   }
   return NULL;
 }
@@ -261,34 +297,37 @@ static kp_reason lp_supports(const kp_op_query* query) {
 }
 
 // (x - mean) / (deviation + 1e-9) over the axes, as ONNX's function body has it.
-#define MVN(type)                                                                                               \
-  static void mvn_##type(const kp_copy* kept, const kp_copy* over, const type* x, type* y) {                    \
-    int64_t index[KP_MAX_RANK], at[KP_MAX_RANK];                                                                \
-    for (size_t k = 0; k < kept->count; ++k) {                                                                  \
-      int64_t base = 0;                                                                                         \
-      size_t rest = k;                                                                                          \
-      for (int32_t d = kept->rank; d-- > 0; rest /= (size_t)kept->dims[d]) {                                    \
-        index[d] = (int64_t)(rest % (size_t)kept->dims[d]);                                                     \
-        base += index[d] * kept->from[d];                                                                       \
-      }                                                                                                         \
-      double sum = 0, square = 0;                                                                               \
-      for (int pass = 0; pass < 3; ++pass) {                                                                    \
-        const double mean = sum / (double)over->count;                                                          \
-        const double deviation = sqrt(square / (double)over->count) + 1e-9;                                     \
-        for (size_t i = 0; i < over->count; ++i) {                                                              \
-          int64_t offset = base;                                                                                \
-          size_t left = i;                                                                                      \
-          for (int32_t d = over->rank; d-- > 0; left /= (size_t)over->dims[d]) {                                \
-            at[d] = (int64_t)(left % (size_t)over->dims[d]);                                                    \
-            offset += at[d] * over->from[d];                                                                    \
-          }                                                                                                     \
-          const double u = (double)x[offset];                                                                   \
-          if (pass == 0) sum += u;                                                                              \
-          else if (pass == 1) square += (u - mean) * (u - mean);                                                \
-          else y[offset] = (type)((u - mean) / deviation);                                                      \
-        }                                                                                                       \
-      }                                                                                                         \
-    }                                                                                                           \
+#define MVN(type)                                                                            \
+  static void mvn_##type(const kp_copy* kept, const kp_copy* over, const type* x, type* y) { \
+    int64_t index[KP_MAX_RANK], at[KP_MAX_RANK];                                             \
+    for (size_t k = 0; k < kept->count; ++k) {                                               \
+      int64_t base = 0;                                                                      \
+      size_t rest = k;                                                                       \
+      for (int32_t d = kept->rank; d-- > 0; rest /= (size_t)kept->dims[d]) {                 \
+        index[d] = (int64_t)(rest % (size_t)kept->dims[d]);                                  \
+        base += index[d] * kept->from[d];                                                    \
+      }                                                                                      \
+      double sum = 0, square = 0;                                                            \
+      for (int pass = 0; pass < 3; ++pass) {                                                 \
+        const double mean = sum / (double)over->count;                                       \
+        const double deviation = sqrt(square / (double)over->count) + 1e-9;                  \
+        for (size_t i = 0; i < over->count; ++i) {                                           \
+          int64_t offset = base;                                                             \
+          size_t left = i;                                                                   \
+          for (int32_t d = over->rank; d-- > 0; left /= (size_t)over->dims[d]) {             \
+            at[d] = (int64_t)(left % (size_t)over->dims[d]);                                 \
+            offset += at[d] * over->from[d];                                                 \
+          }                                                                                  \
+          const double u = (double)x[offset];                                                \
+          if (pass == 0)                                                                     \
+            sum += u;                                                                        \
+          else if (pass == 1)                                                                \
+            square += (u - mean) * (u - mean);                                               \
+          else                                                                               \
+            y[offset] = (type)((u - mean) / deviation);                                      \
+        }                                                                                    \
+      }                                                                                      \
+    }                                                                                        \
   }
 MVN(float)
 MVN(double)
@@ -312,8 +351,10 @@ static kp_status* mvn_run(const kp_op_run* run) {
   kp_copy kept, over;
   kp_copy_init(&kept, rank[0], dims[0], from[0], from[0]);
   kp_copy_init(&over, rank[1], dims[1], from[1], from[1]);
-  if (x->type == KAPELL_FLOAT) mvn_float(&kept, &over, x->data, run->outputs[0]->data);
-  else mvn_double(&kept, &over, x->data, run->outputs[0]->data);
+  if (x->type == KAPELL_FLOAT)
+    mvn_float(&kept, &over, x->data, run->outputs[0]->data);
+  else
+    mvn_double(&kept, &over, x->data, run->outputs[0]->data);
   return NULL;
 }
 

@@ -11,10 +11,10 @@ static kp_status* axis_of(const kp_node* node, int64_t fallback, int32_t rank, i
 }
 
 // True if element |i| of |x| comes before element |j| when the largest come first. NaN is larger than any number, as in numpy.
-#define BEFORE(type, c_type)                                              \
-  static bool before_##type(const void* x, size_t i, size_t j) {          \
-    const c_type a = ((const c_type*)x)[i], b = ((const c_type*)x)[j];    \
-    return a > b || (a != a && b == b);                                   \
+#define BEFORE(type, c_type)                                           \
+  static bool before_##type(const void* x, size_t i, size_t j) {       \
+    const c_type a = ((const c_type*)x)[i], b = ((const c_type*)x)[j]; \
+    return a > b || (a != a && b == b);                                \
   }
 KP_EACH_NUMBER(BEFORE)
 BEFORE(BOOL, uint8_t)
@@ -23,11 +23,13 @@ typedef bool (*kp_before_fn)(const void* x, size_t i, size_t j);
 static kp_before_fn before_for(kapell_type type) {
   switch (type) {
 #define CASE(type, c_type) \
-  case KAPELL_##type: return before_##type;
+  case KAPELL_##type:      \
+    return before_##type;
     KP_EACH_NUMBER(CASE)
     CASE(BOOL, uint8_t)
 #undef CASE
-    default: return NULL;
+    default:
+      return NULL;
   }
 }
 
@@ -53,8 +55,10 @@ static void arg_task(void* arg, size_t task, int worker) {
     size_t best = 0;
     for (size_t i = 1; i < job->count; ++i) {
       const size_t at = base + i * job->inner, champion = base + best * job->inner;
-      const bool better = job->smallest ? job->before(x, champion, at) : job->before(x, at, champion);
-      const bool worse = job->smallest ? job->before(x, at, champion) : job->before(x, champion, at);
+      const bool better =
+          job->smallest ? job->before(x, champion, at) : job->before(x, at, champion);
+      const bool worse =
+          job->smallest ? job->before(x, at, champion) : job->before(x, champion, at);
       if (better || (job->last_wins && !worse)) best = i;
     }
     y[line] = (int64_t)best;
@@ -74,7 +78,8 @@ static kp_status* set_lines(const kp_op_run* run, int64_t axis_fallback, kp_line
 }
 
 static kp_status* arg_run(const kp_op_run* run) {
-  kp_lines job = {.smallest = strcmp(run->node->op, "ArgMin") == 0, .last_wins = kp_node_attr_i(run->node, "select_last_index", 0) != 0};
+  kp_lines job = {.smallest = strcmp(run->node->op, "ArgMin") == 0,
+                  .last_wins = kp_node_attr_i(run->node, "select_last_index", 0) != 0};
   KP_PASS(set_lines(run, 0, &job));
   if (!job.lines) return NULL;
   if (!job.count) return KP_ERROR(RUN_FAILED, "the position of an extreme among no elements");
@@ -115,7 +120,8 @@ static void select_line(const kp_lines* job, size_t base, int64_t* heap) {
     heap[0] = (int64_t)i;
     sift(job, base, heap, job->k, 0);
   }
-  for (size_t size = job->k; size > 1; --size) {  // the worst goes to the end, again and again: best first in the end
+  for (size_t size = job->k; size > 1;
+       --size) {  // the worst goes to the end, again and again: best first in the end
     const int64_t worst = heap[0];
     heap[0] = heap[size - 1];
     heap[size - 1] = worst;
@@ -135,7 +141,8 @@ static void top_task(void* arg, size_t task, int worker) {
     const size_t out = line / job->inner * job->k * job->inner + line % job->inner;
     select_line(job, base, heap);
     for (size_t i = 0; i < job->k; ++i) {
-      const char* from = (const char*)job->run->inputs[0]->data + (base + (size_t)heap[i] * job->inner) * size;
+      const char* from =
+          (const char*)job->run->inputs[0]->data + (base + (size_t)heap[i] * job->inner) * size;
       if (values) memcpy((char*)values->data + (out + i * job->inner) * size, from, size);
       if (indices) ((int64_t*)indices->data)[out + i * job->inner] = heap[i];
     }
@@ -143,10 +150,12 @@ static void top_task(void* arg, size_t task, int worker) {
 }
 
 static kp_status* top_plan(kp_op_plan* plan) {
-  const kapell_value *x = plan->inputs[0], *y = plan->outputs[0] ? plan->outputs[0] : plan->outputs[1];
+  const kapell_value *x = plan->inputs[0],
+                     *y = plan->outputs[0] ? plan->outputs[0] : plan->outputs[1];
   int32_t axis;
   KP_PASS(axis_of(plan->node, -1, x->rank, &axis));
-  plan->scratch_bytes = (x->rank ? (size_t)y->dims[axis] : 1) * sizeof(int64_t) * (size_t)plan->width;
+  plan->scratch_bytes =
+      (x->rank ? (size_t)y->dims[axis] : 1) * sizeof(int64_t) * (size_t)plan->width;
   return NULL;
 }
 
@@ -155,7 +164,8 @@ static kp_status* top_run(const kp_op_run* run) {
   KP_PASS(set_lines(run, -1, &job));
   const kapell_value* y = kp_run_result(run, 0) ? run->outputs[0] : run->outputs[1];
   job.k = job.lines ? kp_value_count(y) / job.lines : 0;
-  if (job.k > job.count) return KP_ERROR(RUN_FAILED, "the first %zu of %zu elements", job.k, job.count);
+  if (job.k > job.count)
+    return KP_ERROR(RUN_FAILED, "the first %zu of %zu elements", job.k, job.count);
   if (!job.lines || !job.k) return NULL;
   const int threads = kp_op_width(run->width, job.lines * job.count * 8);
   job.tasks = kp_min_size((size_t)threads, job.lines);
@@ -185,7 +195,8 @@ static int compare_slices(const void* a, const void* b, void* user) {
   const size_t i = *(const size_t*)a, j = *(const size_t*)b;
   for (size_t o = 0; o < s->outer; ++o) {
     for (size_t n = 0; n < s->inner; ++n) {
-      const int order = compare_elements(s, (o * s->count + i) * s->inner + n, (o * s->count + j) * s->inner + n);
+      const int order =
+          compare_elements(s, (o * s->count + i) * s->inner + n, (o * s->count + j) * s->inner + n);
       if (order) return order;
     }
   }
@@ -222,16 +233,19 @@ static void find_groups(kp_slices* slices, kp_unique* u) {
   }
 }
 
-static kp_status* give_numbers(const kp_op_run* run, uint32_t index, size_t count, const size_t* numbers, const size_t* through) {
+static kp_status* give_numbers(const kp_op_run* run, uint32_t index, size_t count,
+                               const size_t* numbers, const size_t* through) {
   if (!kp_op_wants(run, index)) return NULL;
   kapell_value* y;
   const int64_t dims[1] = {(int64_t)count};
   KP_PASS(kp_op_output(run, index, KAPELL_INT64, dims, 1, &y));
-  for (size_t i = 0; i < count; ++i) ((int64_t*)y->data)[i] = (int64_t)(through ? numbers[through[i]] : numbers[i]);
+  for (size_t i = 0; i < count; ++i)
+    ((int64_t*)y->data)[i] = (int64_t)(through ? numbers[through[i]] : numbers[i]);
   return NULL;
 }
 
-static kp_status* give_slices(const kp_op_run* run, const kp_slices* s, const kp_unique* u, bool flat, int32_t axis) {
+static kp_status* give_slices(const kp_op_run* run, const kp_slices* s, const kp_unique* u,
+                              bool flat, int32_t axis) {
   int64_t dims[KP_MAX_RANK];
   for (int32_t d = 0; d < s->x->rank; ++d) dims[d] = s->x->dims[d];
   dims[flat ? 0 : axis] = (int64_t)u->groups;
@@ -239,7 +253,8 @@ static kp_status* give_slices(const kp_op_run* run, const kp_slices* s, const kp
   KP_PASS(kp_op_output(run, 0, s->x->type, dims, flat ? 1 : s->x->rank, &y));
   for (size_t o = 0; o < s->outer; ++o)
     for (size_t g = 0; g < u->groups; ++g)
-      KP_PASS(kp_copy_elements(y, (o * u->groups + g) * s->inner, s->x, (o * s->count + u->first[u->ranked[g]]) * s->inner, s->inner));
+      KP_PASS(kp_copy_elements(y, (o * u->groups + g) * s->inner, s->x,
+                               (o * s->count + u->first[u->ranked[g]]) * s->inner, s->inner));
   KP_PASS(give_numbers(run, 1, u->groups, u->first, u->ranked));
   for (size_t g = 0; g < u->groups; ++g) u->place[u->ranked[g]] = g;
   KP_PASS(give_numbers(run, 2, s->count, u->place, u->group_of));
@@ -251,17 +266,22 @@ static kp_status* unique_run(const kp_op_run* run) {
   const bool flat = !kp_node_attr(run->node, "axis");
   int32_t axis = 0;
   if (!flat) KP_PASS(axis_of(run->node, 0, x->rank, &axis));
-  kp_slices slices = {.x = x, .count = flat ? kp_value_count(x) : (size_t)x->dims[axis], .before = before_for(x->type)};
+  kp_slices slices = {.x = x,
+                      .count = flat ? kp_value_count(x) : (size_t)x->dims[axis],
+                      .before = before_for(x->type)};
   slices.inner = flat ? 1 : kp_span(x, axis + 1, x->rank);
   slices.outer = flat ? 1 : kp_span(x, 0, axis);
-  if (!slices.before && x->type != KAPELL_STRING) return KP_ERROR(RUN_FAILED, "no order among %s", kp_type_name(x->type));
-  size_t* room = kp_alloc_array(slices.count * 6 + 6, sizeof(size_t));  // the output's own size is not known before either
+  if (!slices.before && x->type != KAPELL_STRING)
+    return KP_ERROR(RUN_FAILED, "no order among %s", kp_type_name(x->type));
+  size_t* room = kp_alloc_array(
+      slices.count * 6 + 6, sizeof(size_t));  // the output's own size is not known before either
   if (!room) return KP_ERROR(OUT_OF_MEMORY, "sorting %zu slices", slices.count);
   const size_t n = slices.count + 1;
   kp_unique u = {room, room + n, room + 2 * n, room + 3 * n, room + 4 * n, room + 5 * n, 0};
   find_groups(&slices, &u);
   for (size_t g = 0; g < u.groups; ++g) u.ranked[g] = g;
-  if (!kp_node_attr_i(run->node, "sorted", 1)) qsort_r(u.ranked, u.groups, sizeof(size_t), compare_first, u.first);
+  if (!kp_node_attr_i(run->node, "sorted", 1))
+    qsort_r(u.ranked, u.groups, sizeof(size_t), compare_first, u.first);
   kp_status* status = give_slices(run, &slices, &u, flat, axis);
   kp_free(room);
   return status;

@@ -12,21 +12,29 @@ static kp_status* set_pads(const kp_op_run* run, kp_padding* p) {
   const kapell_value* x = run->inputs[0];
   memset(p, 0, sizeof *p);
   const kp_str mode = kp_node_attr_s(run->node, "mode", "constant");
-  p->mode = kp_str_is(mode, "reflect") ? KP_PAD_REFLECT : kp_str_is(mode, "edge") ? KP_PAD_EDGE : kp_str_is(mode, "wrap") ? KP_PAD_WRAP : KP_PAD_CONSTANT;
+  p->mode = kp_str_is(mode, "reflect") ? KP_PAD_REFLECT
+            : kp_str_is(mode, "edge")  ? KP_PAD_EDGE
+            : kp_str_is(mode, "wrap")  ? KP_PAD_WRAP
+                                       : KP_PAD_CONSTANT;
   if (run->node->version < 11) {
     size_t count;
-    const int64_t* pads = kp_node_attr_ints(run->node, run->node->version < 2 ? "paddings" : "pads", &count);
-    if (count != (size_t)x->rank * 2) return KP_ERROR(RUN_FAILED, "%zu pads for a tensor of rank %d", count, (int)x->rank);
+    const int64_t* pads =
+        kp_node_attr_ints(run->node, run->node->version < 2 ? "paddings" : "pads", &count);
+    if (count != (size_t)x->rank * 2)
+      return KP_ERROR(RUN_FAILED, "%zu pads for a tensor of rank %d", count, (int)x->rank);
     for (int32_t d = 0; d < x->rank; ++d) p->begin[d] = pads[d], p->end[d] = pads[x->rank + d];
     return NULL;
   }
   const kapell_value *pads = run->inputs[1], *axes = kp_run_input(run, 3);
   const size_t count = kp_value_count(pads) / 2;
   if (kp_value_count(pads) != 2 * (axes ? kp_value_count(axes) : (size_t)x->rank))
-    return KP_ERROR(RUN_FAILED, "%zu pads for a tensor of rank %d", kp_value_count(pads), (int)x->rank);
+    return KP_ERROR(RUN_FAILED, "%zu pads for a tensor of rank %d", kp_value_count(pads),
+                    (int)x->rank);
   for (size_t i = 0; i < count; ++i) {
     int32_t d = (int32_t)i;
-    if (axes && !kp_axis(kp_int_at(axes, i), x->rank, &d)) return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)kp_int_at(axes, i), (int)x->rank);
+    if (axes && !kp_axis(kp_int_at(axes, i), x->rank, &d))
+      return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)kp_int_at(axes, i),
+                      (int)x->rank);
     p->begin[d] = kp_int_at(pads, i);
     p->end[d] = kp_int_at(pads, count + i);
   }
@@ -57,8 +65,10 @@ static kp_status* fill(const kp_op_run* run, kapell_value* y) {
     memset(y->data, 0, y->byte_count);
   } else {
     for (size_t i = 0; i < count; ++i) {
-      if (y->type == KAPELL_FLOAT) ((float*)y->data)[i] = (float)number;
-      else ((double*)y->data)[i] = number;
+      if (y->type == KAPELL_FLOAT)
+        ((float*)y->data)[i] = (float)number;
+      else
+        ((double*)y->data)[i] = number;
     }
   }
   return NULL;
@@ -72,7 +82,8 @@ static kp_status* copy_inside(const kp_op_run* run, const kp_padding* p) {
   kp_strides(x->rank, x->dims, from);
   kp_strides(y->rank, y->dims, to);
   for (int32_t d = 0; d < x->rank; ++d) {
-    const int64_t first = kp_max_i64(0, -p->begin[d]), last = x->dims[d] - kp_max_i64(0, -p->end[d]);
+    const int64_t first = kp_max_i64(0, -p->begin[d]),
+                  last = x->dims[d] - kp_max_i64(0, -p->end[d]);
     dims[d] = kp_max_i64(0, last - first);
     from_offset += first * from[d];
     to_offset += kp_max_i64(0, p->begin[d]) * to[d];

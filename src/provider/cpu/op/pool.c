@@ -5,7 +5,7 @@
 
 typedef struct kp_pool_params {
   kp_window window;
-  size_t planes;      // batch * channels
+  size_t planes;  // batch * channels
   bool count_padding;
   bool column_major;  // indices of MaxPool
   double p;           // LpPool
@@ -15,7 +15,8 @@ static kp_status* pool_plan(kp_op_plan* plan) {
   kp_pool_params* params = kp_arena_new(plan->arena, kp_pool_params);
   if (!params) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
   plan->params = params;
-  const kapell_value *x = plan->inputs[0], *y = plan->outputs[0] ? plan->outputs[0] : plan->outputs[1];
+  const kapell_value *x = plan->inputs[0],
+                     *y = plan->outputs[0] ? plan->outputs[0] : plan->outputs[1];
   const bool global = strncmp(plan->node->op, "Global", 6) == 0;
   KP_PASS(kp_window_init(&params->window, plan->node, x, y, global ? x->dims + 2 : NULL));
   params->planes = (size_t)x->dims[0] * (size_t)x->dims[1];
@@ -45,11 +46,13 @@ static void reach_of(const kp_window* w, const int64_t* position, kp_reach* reac
 }
 
 // Flat index in the picture of tap |n| of |reach|.
-static size_t pixel_of(const kp_window* w, const int64_t* position, const kp_reach* reach, size_t n) {
+static size_t pixel_of(const kp_window* w, const int64_t* position, const kp_reach* reach,
+                       size_t n) {
   int64_t at[KP_MAX_WINDOW];
   for (int32_t d = w->rank; d-- > 0;) {
     const size_t span = (size_t)(reach->last[d] - reach->first[d]);
-    at[d] = position[d] * w->stride[d] - w->begin[d] + (reach->first[d] + (int64_t)(n % span)) * w->dilation[d];
+    at[d] = position[d] * w->stride[d] - w->begin[d] +
+            (reach->first[d] + (int64_t)(n % span)) * w->dilation[d];
     n /= span;
   }
   size_t pixel = 0;
@@ -78,66 +81,67 @@ static int64_t index_of(const kp_pool_params* p, size_t plane, size_t pixel) {
   return (int64_t)(plane * p->window.in_count) + index;
 }
 
-#define MAX_PLANE(type, c_type, lowest)                                                          \
-  static void max_##type(const kp_op_run* run, size_t plane) {                                   \
-    const kp_pool_params* p = run->params;                                                       \
-    const kp_window* w = &p->window;                                                             \
-    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;                 \
-    kapell_value *y = run->outputs[0], *indices = kp_run_result(run, 1);                         \
-    int64_t position[KP_MAX_WINDOW];                                                             \
-    kp_reach reach;                                                                              \
-    for (size_t o = 0; o < w->out_count; ++o) {                                                  \
-      kp_unflatten(o, w->rank, w->out, position);                                                \
-      reach_of(w, position, &reach);                                                             \
-      c_type best = lowest;                                                                      \
-      size_t best_at = 0;                                                                        \
-      for (size_t n = 0; n < reach.count; ++n) {                                                 \
-        const size_t at = pixel_of(w, position, &reach, n);                                      \
-        if (n && !(x[at] > best) && x[at] == x[at]) continue;                                    \
-        best = x[at];                                                                            \
-        best_at = at;                                                                            \
-        if (best != best) break;                                                                 \
-      }                                                                                          \
-      if (y) ((c_type*)y->data)[plane * w->out_count + o] = best;                                \
-      if (indices) ((int64_t*)indices->data)[plane * w->out_count + o] = index_of(p, plane, best_at); \
-    }                                                                                            \
+#define MAX_PLANE(type, c_type, lowest)                                                    \
+  static void max_##type(const kp_op_run* run, size_t plane) {                             \
+    const kp_pool_params* p = run->params;                                                 \
+    const kp_window* w = &p->window;                                                       \
+    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;           \
+    kapell_value *y = run->outputs[0], *indices = kp_run_result(run, 1);                   \
+    int64_t position[KP_MAX_WINDOW];                                                       \
+    kp_reach reach;                                                                        \
+    for (size_t o = 0; o < w->out_count; ++o) {                                            \
+      kp_unflatten(o, w->rank, w->out, position);                                          \
+      reach_of(w, position, &reach);                                                       \
+      c_type best = lowest;                                                                \
+      size_t best_at = 0;                                                                  \
+      for (size_t n = 0; n < reach.count; ++n) {                                           \
+        const size_t at = pixel_of(w, position, &reach, n);                                \
+        if (n && !(x[at] > best) && x[at] == x[at]) continue;                              \
+        best = x[at];                                                                      \
+        best_at = at;                                                                      \
+        if (best != best) break;                                                           \
+      }                                                                                    \
+      if (y) ((c_type*)y->data)[plane * w->out_count + o] = best;                          \
+      if (indices)                                                                         \
+        ((int64_t*)indices->data)[plane * w->out_count + o] = index_of(p, plane, best_at); \
+    }                                                                                      \
   }
 MAX_PLANE(FLOAT, float, -HUGE_VALF)
 MAX_PLANE(DOUBLE, double, -HUGE_VAL)
 MAX_PLANE(INT8, int8_t, INT8_MIN)
 MAX_PLANE(UINT8, uint8_t, 0)
 
-#define SUM_PLANE(type, c_type)                                                                  \
-  static void average_##type(const kp_op_run* run, size_t plane) {                               \
-    const kp_pool_params* p = run->params;                                                       \
-    const kp_window* w = &p->window;                                                             \
-    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;                 \
-    c_type* y = (c_type*)run->outputs[0]->data + plane * w->out_count;                           \
-    int64_t position[KP_MAX_WINDOW];                                                             \
-    kp_reach reach;                                                                              \
-    for (size_t o = 0; o < w->out_count; ++o) {                                                  \
-      kp_unflatten(o, w->rank, w->out, position);                                                \
-      reach_of(w, position, &reach);                                                             \
-      double sum = 0;                                                                            \
+#define SUM_PLANE(type, c_type)                                                                    \
+  static void average_##type(const kp_op_run* run, size_t plane) {                                 \
+    const kp_pool_params* p = run->params;                                                         \
+    const kp_window* w = &p->window;                                                               \
+    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;                   \
+    c_type* y = (c_type*)run->outputs[0]->data + plane * w->out_count;                             \
+    int64_t position[KP_MAX_WINDOW];                                                               \
+    kp_reach reach;                                                                                \
+    for (size_t o = 0; o < w->out_count; ++o) {                                                    \
+      kp_unflatten(o, w->rank, w->out, position);                                                  \
+      reach_of(w, position, &reach);                                                               \
+      double sum = 0;                                                                              \
       for (size_t n = 0; n < reach.count; ++n) sum += (double)x[pixel_of(w, position, &reach, n)]; \
-      y[o] = (c_type)(sum / divisor_of(p, position, &reach));                                    \
-    }                                                                                            \
-  }                                                                                              \
-  static void norm_##type(const kp_op_run* run, size_t plane) {                                  \
-    const kp_pool_params* p = run->params;                                                       \
-    const kp_window* w = &p->window;                                                             \
-    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;                 \
-    c_type* y = (c_type*)run->outputs[0]->data + plane * w->out_count;                           \
-    int64_t position[KP_MAX_WINDOW];                                                             \
-    kp_reach reach;                                                                              \
-    for (size_t o = 0; o < w->out_count; ++o) {                                                  \
-      kp_unflatten(o, w->rank, w->out, position);                                                \
-      reach_of(w, position, &reach);                                                             \
-      double sum = 0;                                                                            \
-      for (size_t n = 0; n < reach.count; ++n)                                                   \
-        sum += pow(fabs((double)x[pixel_of(w, position, &reach, n)]), p->p);                     \
-      y[o] = (c_type)pow(sum, 1 / p->p);                                                         \
-    }                                                                                            \
+      y[o] = (c_type)(sum / divisor_of(p, position, &reach));                                      \
+    }                                                                                              \
+  }                                                                                                \
+  static void norm_##type(const kp_op_run* run, size_t plane) {                                    \
+    const kp_pool_params* p = run->params;                                                         \
+    const kp_window* w = &p->window;                                                               \
+    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;                   \
+    c_type* y = (c_type*)run->outputs[0]->data + plane * w->out_count;                             \
+    int64_t position[KP_MAX_WINDOW];                                                               \
+    kp_reach reach;                                                                                \
+    for (size_t o = 0; o < w->out_count; ++o) {                                                    \
+      kp_unflatten(o, w->rank, w->out, position);                                                  \
+      reach_of(w, position, &reach);                                                               \
+      double sum = 0;                                                                              \
+      for (size_t n = 0; n < reach.count; ++n)                                                     \
+        sum += pow(fabs((double)x[pixel_of(w, position, &reach, n)]), p->p);                       \
+      y[o] = (c_type)pow(sum, 1 / p->p);                                                           \
+    }                                                                                              \
   }
 SUM_PLANE(FLOAT, float)
 SUM_PLANE(DOUBLE, double)
@@ -164,10 +168,14 @@ static kp_status* run_planes(const kp_op_run* run, kp_plane_fn fn) {
 
 static kp_status* max_run(const kp_op_run* run) {
   switch (run->inputs[0]->type) {
-    case KAPELL_FLOAT: return run_planes(run, max_FLOAT);
-    case KAPELL_DOUBLE: return run_planes(run, max_DOUBLE);
-    case KAPELL_INT8: return run_planes(run, max_INT8);
-    default: return run_planes(run, max_UINT8);
+    case KAPELL_FLOAT:
+      return run_planes(run, max_FLOAT);
+    case KAPELL_DOUBLE:
+      return run_planes(run, max_DOUBLE);
+    case KAPELL_INT8:
+      return run_planes(run, max_INT8);
+    default:
+      return run_planes(run, max_UINT8);
   }
 }
 static kp_status* average_run(const kp_op_run* run) {

@@ -5,10 +5,21 @@
 #include "provider/cpu/kernel/reduce/reduce.h"
 #include "provider/cpu/op/help.h"
 
-typedef enum kp_fold { KP_FOLD_SUM, KP_FOLD_MEAN, KP_FOLD_MAX, KP_FOLD_MIN, KP_FOLD_PROD, KP_FOLD_SQUARES, KP_FOLD_L1, KP_FOLD_L2,
-                       KP_FOLD_LOG_SUM, KP_FOLD_LOG_SUM_EXP } kp_fold;
-static const char* const fold_names[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare",
-                                         "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"};
+typedef enum kp_fold {
+  KP_FOLD_SUM,
+  KP_FOLD_MEAN,
+  KP_FOLD_MAX,
+  KP_FOLD_MIN,
+  KP_FOLD_PROD,
+  KP_FOLD_SQUARES,
+  KP_FOLD_L1,
+  KP_FOLD_L2,
+  KP_FOLD_LOG_SUM,
+  KP_FOLD_LOG_SUM_EXP
+} kp_fold;
+static const char* const fold_names[] = {
+    "ReduceSum",       "ReduceMean", "ReduceMax", "ReduceMin",    "ReduceProd",
+    "ReduceSumSquare", "ReduceL1",   "ReduceL2",  "ReduceLogSum", "ReduceLogSumExp"};
 
 // Which elements of the input meet in one of the output: dims that stay, dims that go, joined where they lie next to each other.
 typedef struct kp_reduction {
@@ -36,7 +47,8 @@ static kp_status* set_reduction(const kp_op_run* run, kp_reduction* r) {
   memset(r, 0, sizeof *r);
   // Without axes all dims go, or, with noop_with_empty_axes, none: then each element is a set of its own.
   if (!given) mask = kp_node_attr_i(run->node, "noop_with_empty_axes", 0) ? 0 : UINT32_MAX;
-  while (r->fold < KP_COUNT_OF(fold_names) - 1 && strcmp(fold_names[r->fold], run->node->op) != 0) ++r->fold;
+  while (r->fold < KP_COUNT_OF(fold_names) - 1 && strcmp(fold_names[r->fold], run->node->op) != 0)
+    ++r->fold;
   r->kept_count = r->gone_count = 1;
   int64_t strides[KP_MAX_RANK];
   kp_strides(x->rank, x->dims, strides);
@@ -44,8 +56,10 @@ static kp_status* set_reduction(const kp_op_run* run, kp_reduction* r) {
     const bool gone = mask >> d & 1;
     *(gone ? &r->gone_count : &r->kept_count) *= (size_t)x->dims[d];
     if (x->dims[d] == 1) continue;
-    if (gone) add_dim(x->dims[d], strides[d], &r->gone_rank, r->gone, r->gone_stride);
-    else add_dim(x->dims[d], strides[d], &r->kept_rank, r->kept, r->kept_stride);
+    if (gone)
+      add_dim(x->dims[d], strides[d], &r->gone_rank, r->gone, r->gone_stride);
+    else
+      add_dim(x->dims[d], strides[d], &r->kept_rank, r->kept, r->kept_stride);
   }
   return NULL;
 }
@@ -60,62 +74,95 @@ static int64_t offset_of(size_t index, int32_t rank, const int64_t* dims, const 
 }
 
 // Walks the elements of one output: |body| sees each as |u|.
-#define WALK(c_type, body)                                                                          \
-  do {                                                                                              \
-    const int32_t last = r->gone_rank - 1;                                                          \
-    const size_t run_length = last >= 0 ? (size_t)r->gone[last] : 1;                                \
-    const int64_t step = last >= 0 ? r->gone_stride[last] : 0;                                      \
-    for (size_t outer = 0; run_length && outer < r->gone_count / run_length; ++outer) {             \
-      const c_type* p = x + offset_of(outer, last < 0 ? 0 : last, r->gone, r->gone_stride);         \
-      for (size_t i = 0; i < run_length; ++i, p += step) {                                          \
-        const c_type u = *p;                                                                        \
-        body;                                                                                       \
-      }                                                                                             \
-    }                                                                                               \
+#define WALK(c_type, body)                                                                  \
+  do {                                                                                      \
+    const int32_t last = r->gone_rank - 1;                                                  \
+    const size_t run_length = last >= 0 ? (size_t)r->gone[last] : 1;                        \
+    const int64_t step = last >= 0 ? r->gone_stride[last] : 0;                              \
+    for (size_t outer = 0; run_length && outer < r->gone_count / run_length; ++outer) {     \
+      const c_type* p = x + offset_of(outer, last < 0 ? 0 : last, r->gone, r->gone_stride); \
+      for (size_t i = 0; i < run_length; ++i, p += step) {                                  \
+        const c_type u = *p;                                                                \
+        body;                                                                               \
+      }                                                                                     \
+    }                                                                                       \
   } while (0)
 
-#define REAL_FOLD(type, c_type)                                                                     \
-  static c_type fold_##type(const kp_reduction* r, const c_type* x) {                               \
-    double sum = 0, most = -HUGE_VAL, least = HUGE_VAL;                                             \
-    switch (r->fold) {                                                                              \
-      case KP_FOLD_MAX: WALK(c_type, if ((double)u > most || u != u || most != most) most = most != most ? most : (double)u); return (c_type)most; \
-      case KP_FOLD_MIN: WALK(c_type, if ((double)u < least || u != u || least != least) least = least != least ? least : (double)u); return (c_type)least; \
-      case KP_FOLD_PROD: sum = 1; WALK(c_type, sum *= (double)u); return (c_type)sum;               \
-      case KP_FOLD_SQUARES: WALK(c_type, sum += (double)u * (double)u); return (c_type)sum;         \
-      case KP_FOLD_L1: WALK(c_type, sum += fabs((double)u)); return (c_type)sum;                    \
-      case KP_FOLD_L2: WALK(c_type, sum += (double)u * (double)u); return (c_type)sqrt(sum);        \
-      case KP_FOLD_LOG_SUM_EXP:                                                                     \
-        WALK(c_type, if ((double)u > most || u != u) most = (double)u);                             \
-        if (isinf(most) || r->gone_count == 0) return (c_type)most;                                 \
-        WALK(c_type, sum += exp((double)u - most));                                                 \
-        return (c_type)(most + log(sum));                                                           \
-      default: break;                                                                               \
-    }                                                                                               \
-    WALK(c_type, sum += (double)u);                                                                 \
-    if (r->fold == KP_FOLD_MEAN) sum /= (double)r->gone_count;                                      \
-    return (c_type)(r->fold == KP_FOLD_LOG_SUM ? log(sum) : sum);                                   \
+#define REAL_FOLD(type, c_type)                                                 \
+  static c_type fold_##type(const kp_reduction* r, const c_type* x) {           \
+    double sum = 0, most = -HUGE_VAL, least = HUGE_VAL;                         \
+    switch (r->fold) {                                                          \
+      case KP_FOLD_MAX:                                                         \
+        WALK(c_type, if ((double)u > most || u != u || most != most) most =     \
+                         most != most ? most : (double)u);                      \
+        return (c_type)most;                                                    \
+      case KP_FOLD_MIN:                                                         \
+        WALK(c_type, if ((double)u < least || u != u || least != least) least = \
+                         least != least ? least : (double)u);                   \
+        return (c_type)least;                                                   \
+      case KP_FOLD_PROD:                                                        \
+        sum = 1;                                                                \
+        WALK(c_type, sum *= (double)u);                                         \
+        return (c_type)sum;                                                     \
+      case KP_FOLD_SQUARES:                                                     \
+        WALK(c_type, sum += (double)u * (double)u);                             \
+        return (c_type)sum;                                                     \
+      case KP_FOLD_L1:                                                          \
+        WALK(c_type, sum += fabs((double)u));                                   \
+        return (c_type)sum;                                                     \
+      case KP_FOLD_L2:                                                          \
+        WALK(c_type, sum += (double)u * (double)u);                             \
+        return (c_type)sqrt(sum);                                               \
+      case KP_FOLD_LOG_SUM_EXP:                                                 \
+        WALK(c_type, if ((double)u > most || u != u) most = (double)u);         \
+        if (isinf(most) || r->gone_count == 0) return (c_type)most;             \
+        WALK(c_type, sum += exp((double)u - most));                             \
+        return (c_type)(most + log(sum));                                       \
+      default:                                                                  \
+        break;                                                                  \
+    }                                                                           \
+    WALK(c_type, sum += (double)u);                                             \
+    if (r->fold == KP_FOLD_MEAN) sum /= (double)r->gone_count;                  \
+    return (c_type)(r->fold == KP_FOLD_LOG_SUM ? log(sum) : sum);               \
   }
 KP_EACH_REAL(REAL_FOLD)
 
 // Integers wrap around; means and roots are cut towards zero.
-#define INT_FOLD(type, c_type, lowest, highest)                                                     \
-  static c_type fold_##type(const kp_reduction* r, const c_type* x) {                               \
-    uint64_t sum = 0;                                                                               \
-    double real = 0;                                                                                \
-    c_type most = lowest, least = highest;                                                          \
-    switch (r->fold) {                                                                              \
-      case KP_FOLD_MAX: WALK(c_type, if (u > most) most = u); return most;                          \
-      case KP_FOLD_MIN: WALK(c_type, if (u < least) least = u); return least;                       \
-      case KP_FOLD_PROD: sum = 1; WALK(c_type, sum *= (uint64_t)u); return (c_type)sum;             \
-      case KP_FOLD_SQUARES: WALK(c_type, sum += (uint64_t)u * (uint64_t)u); return (c_type)sum;     \
-      case KP_FOLD_L1: WALK(c_type, sum += u > 0 ? (uint64_t)u : 0 - (uint64_t)u); return (c_type)sum; \
-      case KP_FOLD_L2: WALK(c_type, real += (double)u * (double)u); return (c_type)sqrt(real);      \
-      case KP_FOLD_LOG_SUM_EXP: WALK(c_type, real += exp((double)u)); return (c_type)log(real);     \
-      default: break;                                                                               \
-    }                                                                                               \
-    WALK(c_type, sum += (uint64_t)u);                                                               \
-    if (r->fold == KP_FOLD_MEAN) return r->gone_count ? (c_type)((c_type)sum / (c_type)r->gone_count) : 0; \
-    return r->fold == KP_FOLD_LOG_SUM ? (c_type)log((double)(c_type)sum) : (c_type)sum;             \
+#define INT_FOLD(type, c_type, lowest, highest)                                         \
+  static c_type fold_##type(const kp_reduction* r, const c_type* x) {                   \
+    uint64_t sum = 0;                                                                   \
+    double real = 0;                                                                    \
+    c_type most = lowest, least = highest;                                              \
+    switch (r->fold) {                                                                  \
+      case KP_FOLD_MAX:                                                                 \
+        WALK(c_type, if (u > most) most = u);                                           \
+        return most;                                                                    \
+      case KP_FOLD_MIN:                                                                 \
+        WALK(c_type, if (u < least) least = u);                                         \
+        return least;                                                                   \
+      case KP_FOLD_PROD:                                                                \
+        sum = 1;                                                                        \
+        WALK(c_type, sum *= (uint64_t)u);                                               \
+        return (c_type)sum;                                                             \
+      case KP_FOLD_SQUARES:                                                             \
+        WALK(c_type, sum += (uint64_t)u * (uint64_t)u);                                 \
+        return (c_type)sum;                                                             \
+      case KP_FOLD_L1:                                                                  \
+        WALK(c_type, sum += u > 0 ? (uint64_t)u : 0 - (uint64_t)u);                     \
+        return (c_type)sum;                                                             \
+      case KP_FOLD_L2:                                                                  \
+        WALK(c_type, real += (double)u * (double)u);                                    \
+        return (c_type)sqrt(real);                                                      \
+      case KP_FOLD_LOG_SUM_EXP:                                                         \
+        WALK(c_type, real += exp((double)u));                                           \
+        return (c_type)log(real);                                                       \
+      default:                                                                          \
+        break;                                                                          \
+    }                                                                                   \
+    WALK(c_type, sum += (uint64_t)u);                                                   \
+    if (r->fold == KP_FOLD_MEAN)                                                        \
+      return r->gone_count ? (c_type)((c_type)sum / (c_type)r->gone_count) : 0;         \
+    return r->fold == KP_FOLD_LOG_SUM ? (c_type)log((double)(c_type)sum) : (c_type)sum; \
   }
 INT_FOLD(INT8, int8_t, INT8_MIN, INT8_MAX)
 INT_FOLD(UINT8, uint8_t, 0, UINT8_MAX)
@@ -143,13 +190,16 @@ static void reduce_task(void* arg, size_t task, int worker) {
   for (size_t i = first; i < last; ++i) {
     const int64_t from = offset_of(i, r->kept_rank, r->kept, r->kept_stride);
     switch (x->type) {
-#define CASE(type, c_type) \
-  case KAPELL_##type: ((c_type*)y)[i] = fold_##type(r, (const c_type*)x->data + from); break;
+#define CASE(type, c_type)                                           \
+  case KAPELL_##type:                                                \
+    ((c_type*)y)[i] = fold_##type(r, (const c_type*)x->data + from); \
+    break;
       KP_EACH_REAL(CASE)
-      CASE(INT8, int8_t) CASE(UINT8, uint8_t) CASE(BOOL, uint8_t)
-      CASE(INT32, int32_t) CASE(INT64, int64_t) CASE(UINT32, uint32_t) CASE(UINT64, uint64_t)
+      CASE(INT8, int8_t)
+      CASE(UINT8, uint8_t) CASE(BOOL, uint8_t) CASE(INT32, int32_t) CASE(INT64, int64_t)
+          CASE(UINT32, uint32_t) CASE(UINT64, uint64_t)
 #undef CASE
-      default: break;
+              default : break;
     }
   }
 }
@@ -166,10 +216,11 @@ static kp_status* reduce_prepare(kp_op_prepare* prepare) {
 static const struct {
   bool there;
   kp_reduce_kind kind;
-} kernel_kinds[] = {[KP_FOLD_SUM] = {true, KP_REDUCE_SUM},   [KP_FOLD_MEAN] = {true, KP_REDUCE_MEAN},
-                    [KP_FOLD_MAX] = {true, KP_REDUCE_MAX},   [KP_FOLD_MIN] = {true, KP_REDUCE_MIN},
-                    [KP_FOLD_PROD] = {true, KP_REDUCE_PROD}, [KP_FOLD_SQUARES] = {true, KP_REDUCE_SUM_SQUARE},
-                    [KP_FOLD_L1] = {true, KP_REDUCE_SUM_ABS}, [KP_FOLD_LOG_SUM_EXP] = {false, KP_REDUCE_SUM}};
+} kernel_kinds[] = {
+    [KP_FOLD_SUM] = {true, KP_REDUCE_SUM},    [KP_FOLD_MEAN] = {true, KP_REDUCE_MEAN},
+    [KP_FOLD_MAX] = {true, KP_REDUCE_MAX},    [KP_FOLD_MIN] = {true, KP_REDUCE_MIN},
+    [KP_FOLD_PROD] = {true, KP_REDUCE_PROD},  [KP_FOLD_SQUARES] = {true, KP_REDUCE_SUM_SQUARE},
+    [KP_FOLD_L1] = {true, KP_REDUCE_SUM_ABS}, [KP_FOLD_LOG_SUM_EXP] = {false, KP_REDUCE_SUM}};
 
 // [outer][count][inner], reduced along |count|: what most reductions are once dims are joined.
 typedef struct kp_plain_reduction {
@@ -177,7 +228,9 @@ typedef struct kp_plain_reduction {
 } kp_plain_reduction;
 
 static bool is_plain(const kp_op_run* run, const kp_reduction* r, kp_plain_reduction* out) {
-  if (run->inputs[0]->type != KAPELL_FLOAT || !kernel_kinds[r->fold].there || r->gone_rank != 1 || r->kept_rank > 2) return false;
+  if (run->inputs[0]->type != KAPELL_FLOAT || !kernel_kinds[r->fold].there || r->gone_rank != 1 ||
+      r->kept_rank > 2)
+    return false;
   out->count = r->gone_count;
   out->inner = (size_t)r->gone_stride[0];
   out->outer = r->kept_count / kp_max_size(out->inner, 1);
@@ -206,7 +259,8 @@ static void plain_task(void* arg, size_t task, int worker) {
   }
   while (first < last) {  // columns of one outer block at a time
     const size_t column = first % inner, columns = kp_min_size(last - first, inner - column);
-    kernel->columns(job->kind, count, columns, x + first / inner * count * inner + column, inner, y + first);
+    kernel->columns(job->kind, count, columns, x + first / inner * count * inner + column, inner,
+                    y + first);
     first += columns;
   }
 }

@@ -2,7 +2,13 @@
 // before anything is written.
 #include "provider/cpu/op/copy.h"
 
-typedef enum kp_scatter { KP_SCATTER_SET, KP_SCATTER_ADD, KP_SCATTER_MUL, KP_SCATTER_MIN, KP_SCATTER_MAX } kp_scatter;
+typedef enum kp_scatter {
+  KP_SCATTER_SET,
+  KP_SCATTER_ADD,
+  KP_SCATTER_MUL,
+  KP_SCATTER_MIN,
+  KP_SCATTER_MAX
+} kp_scatter;
 
 static kp_scatter reduction_of(const kp_node* node) {
   static const char* const names[] = {"none", "add", "mul", "min", "max"};
@@ -15,44 +21,67 @@ static kp_scatter reduction_of(const kp_node* node) {
 static kp_reason scatter_supports(const kp_op_query* query) {
   const kapell_type type = kp_query_type(query, 0);
   const uint64_t known = KP_M_NUMBERS | KP_M(BOOL);
-  KP_REQUIRE(query, reduction_of(query->node) == KP_SCATTER_SET || type == KAPELL_UNDEFINED || (known & kp_type_mask(type)),
+  KP_REQUIRE(query,
+             reduction_of(query->node) == KP_SCATTER_SET || type == KAPELL_UNDEFINED ||
+                 (known & kp_type_mask(type)),
              "a reduction of %s", kp_type_name(type));
   return KP_SUPPORTED;
 }
 
-#define MERGE_REAL(type, c_type)                                                                     \
-  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) {               \
-    for (size_t i = 0; i < count; ++i) {                                                             \
-      switch (how) {                                                                                 \
-        case KP_SCATTER_ADD: y[i] += u[i]; break;                                                    \
-        case KP_SCATTER_MUL: y[i] *= u[i]; break;                                                    \
-        case KP_SCATTER_MIN: y[i] = u[i] != u[i] || u[i] < y[i] ? u[i] : y[i]; break;                \
-        case KP_SCATTER_MAX: y[i] = u[i] != u[i] || u[i] > y[i] ? u[i] : y[i]; break;                \
-        default: y[i] = u[i];                                                                        \
-      }                                                                                              \
-    }                                                                                                \
+#define MERGE_REAL(type, c_type)                                                       \
+  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) { \
+    for (size_t i = 0; i < count; ++i) {                                               \
+      switch (how) {                                                                   \
+        case KP_SCATTER_ADD:                                                           \
+          y[i] += u[i];                                                                \
+          break;                                                                       \
+        case KP_SCATTER_MUL:                                                           \
+          y[i] *= u[i];                                                                \
+          break;                                                                       \
+        case KP_SCATTER_MIN:                                                           \
+          y[i] = u[i] != u[i] || u[i] < y[i] ? u[i] : y[i];                            \
+          break;                                                                       \
+        case KP_SCATTER_MAX:                                                           \
+          y[i] = u[i] != u[i] || u[i] > y[i] ? u[i] : y[i];                            \
+          break;                                                                       \
+        default:                                                                       \
+          y[i] = u[i];                                                                 \
+      }                                                                                \
+    }                                                                                  \
   }
 KP_EACH_REAL(MERGE_REAL)
-#define MERGE_INT(type, c_type)                                                                      \
-  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) {               \
-    for (size_t i = 0; i < count; ++i) {                                                             \
-      switch (how) {                                                                                 \
-        case KP_SCATTER_ADD: y[i] = (c_type)((uint64_t)y[i] + (uint64_t)u[i]); break;                \
-        case KP_SCATTER_MUL: y[i] = (c_type)((uint64_t)y[i] * (uint64_t)u[i]); break;                \
-        case KP_SCATTER_MIN: y[i] = u[i] < y[i] ? u[i] : y[i]; break;                                \
-        case KP_SCATTER_MAX: y[i] = u[i] > y[i] ? u[i] : y[i]; break;                                \
-        default: y[i] = u[i];                                                                        \
-      }                                                                                              \
-    }                                                                                                \
+#define MERGE_INT(type, c_type)                                                        \
+  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) { \
+    for (size_t i = 0; i < count; ++i) {                                               \
+      switch (how) {                                                                   \
+        case KP_SCATTER_ADD:                                                           \
+          y[i] = (c_type)((uint64_t)y[i] + (uint64_t)u[i]);                            \
+          break;                                                                       \
+        case KP_SCATTER_MUL:                                                           \
+          y[i] = (c_type)((uint64_t)y[i] * (uint64_t)u[i]);                            \
+          break;                                                                       \
+        case KP_SCATTER_MIN:                                                           \
+          y[i] = u[i] < y[i] ? u[i] : y[i];                                            \
+          break;                                                                       \
+        case KP_SCATTER_MAX:                                                           \
+          y[i] = u[i] > y[i] ? u[i] : y[i];                                            \
+          break;                                                                       \
+        default:                                                                       \
+          y[i] = u[i];                                                                 \
+      }                                                                                \
+    }                                                                                  \
   }
 KP_EACH_INT(MERGE_INT)
 
 // |count| elements of |updates| from |from| on, into |y| from |to| on.
-static kp_status* merge(kp_scatter how, kapell_value* y, size_t to, const kapell_value* updates, size_t from, size_t count) {
+static kp_status* merge(kp_scatter how, kapell_value* y, size_t to, const kapell_value* updates,
+                        size_t from, size_t count) {
   if (how == KP_SCATTER_SET) return kp_copy_elements(y, to, updates, from, count);
   switch (y->type) {
-#define CASE(type, c_type) \
-  case KAPELL_##type: merge_##type(how, (c_type*)y->data + to, (const c_type*)updates->data + from, count); return NULL;
+#define CASE(type, c_type)                                                                \
+  case KAPELL_##type:                                                                     \
+    merge_##type(how, (c_type*)y->data + to, (const c_type*)updates->data + from, count); \
+    return NULL;
     KP_EACH_NUMBER(CASE)
 #undef CASE
     case KAPELL_BOOL: {  // a sum is "any", a product "all"
@@ -62,34 +91,42 @@ static kp_status* merge(kp_scatter how, kapell_value* y, size_t to, const kapell
       for (size_t i = 0; i < count; ++i) out[i] = any ? out[i] | in[i] : out[i] & in[i];
       return NULL;
     }
-    default: return KP_ERROR(RUN_FAILED, "a reduction of %s", kp_type_name(y->type));
+    default:
+      return KP_ERROR(RUN_FAILED, "a reduction of %s", kp_type_name(y->type));
   }
 }
 
 static kp_status* index_at(const kapell_value* indices, size_t i, int64_t dim, int64_t* out_index) {
   const int64_t index = kp_int_at(indices, i);
   if (index < -dim || index >= dim)
-    return KP_ERROR(RUN_FAILED, "index %lld is out of range for a dim of %lld", (long long)index, (long long)dim);
+    return KP_ERROR(RUN_FAILED, "index %lld is out of range for a dim of %lld", (long long)index,
+                    (long long)dim);
   *out_index = index < 0 ? index + dim : index;
   return NULL;
 }
 
 static kp_status* start_with_data(const kp_op_run* run) {
   kapell_value* y = run->outputs[0];
-  return y->data == run->inputs[0]->data ? NULL : kp_copy_elements(y, 0, run->inputs[0], 0, kp_value_count(y));
+  return y->data == run->inputs[0]->data
+             ? NULL
+             : kp_copy_elements(y, 0, run->inputs[0], 0, kp_value_count(y));
 }
 
 static kp_status* scatter_elements_run(const kp_op_run* run) {
   const kapell_value *x = run->inputs[0], *indices = run->inputs[1], *updates = run->inputs[2];
   const int64_t stated = kp_node_attr_i(run->node, "axis", 0);
   int32_t axis;
-  if (!kp_axis(stated, x->rank, &axis)) return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated, (int)x->rank);
+  if (!kp_axis(stated, x->rank, &axis))
+    return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated,
+                    (int)x->rank);
   const size_t count = kp_value_count(indices);
-  if (indices->rank != x->rank || kp_value_count(updates) != count) return KP_ERROR(RUN_FAILED, "indices and updates of different shapes");
+  if (indices->rank != x->rank || kp_value_count(updates) != count)
+    return KP_ERROR(RUN_FAILED, "indices and updates of different shapes");
   int64_t strides[KP_MAX_RANK], index;
   kp_strides(x->rank, x->dims, strides);
   for (int32_t d = 0; d < x->rank; ++d)
-    if (d != axis && indices->dims[d] > x->dims[d]) return KP_ERROR(RUN_FAILED, "dim %d of the indices exceeds the data's", (int)d);
+    if (d != axis && indices->dims[d] > x->dims[d])
+      return KP_ERROR(RUN_FAILED, "dim %d of the indices exceeds the data's", (int)d);
   for (size_t i = 0; i < count; ++i) KP_PASS(index_at(indices, i, x->dims[axis], &index));
   KP_PASS(start_with_data(run));
   const kp_scatter how = reduction_of(run->node);
@@ -108,7 +145,8 @@ static kp_status* scatter_elements_run(const kp_op_run* run) {
 }
 
 // Element offset of the slice that the |i|-th index tuple names.
-static kp_status* slice_at(const kapell_value* x, const kapell_value* indices, size_t i, int64_t depth, size_t* out_offset) {
+static kp_status* slice_at(const kapell_value* x, const kapell_value* indices, size_t i,
+                           int64_t depth, size_t* out_offset) {
   size_t offset = 0;
   for (int32_t d = 0; d < depth; ++d) {
     int64_t index;
@@ -122,9 +160,14 @@ static kp_status* slice_at(const kapell_value* x, const kapell_value* indices, s
 static kp_status* scatter_nd_run(const kp_op_run* run) {
   const kapell_value *x = run->inputs[0], *indices = run->inputs[1], *updates = run->inputs[2];
   const int64_t depth = indices->rank ? indices->dims[indices->rank - 1] : -1;
-  if (depth < 0 || depth > x->rank) return KP_ERROR(RUN_FAILED, "indices into %lld dims of a tensor of rank %d", (long long)depth, (int)x->rank);
-  const size_t tuples = kp_span(indices, 0, indices->rank - 1), slice = kp_span(x, (int32_t)depth, x->rank);
-  if (kp_value_count(updates) != tuples * slice) return KP_ERROR(RUN_FAILED, "%zu updates for %zu slices of %zu", kp_value_count(updates), tuples, slice);
+  if (depth < 0 || depth > x->rank)
+    return KP_ERROR(RUN_FAILED, "indices into %lld dims of a tensor of rank %d", (long long)depth,
+                    (int)x->rank);
+  const size_t tuples = kp_span(indices, 0, indices->rank - 1),
+               slice = kp_span(x, (int32_t)depth, x->rank);
+  if (kp_value_count(updates) != tuples * slice)
+    return KP_ERROR(RUN_FAILED, "%zu updates for %zu slices of %zu", kp_value_count(updates),
+                    tuples, slice);
   size_t to;
   for (size_t i = 0; i < tuples; ++i) KP_PASS(slice_at(x, indices, i, depth, &to));
   KP_PASS(start_with_data(run));

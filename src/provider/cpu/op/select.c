@@ -3,19 +3,19 @@
 #include "provider/cpu/op/map.h"
 
 // --- Where -------------------------------------------------------------------------------------------------------------------
-#define SELECT(bits, c_type)                                                              \
-  static void select_##bits(const void* context, const kp_map_block* b) {                 \
-    (void)context;                                                                        \
-    for (size_t r = 0; r < b->rows; ++r) {                                                \
-      const uint8_t* c = (const uint8_t*)b->in[0] + r * b->row[0];                        \
-      const c_type* x = (const c_type*)b->in[1] + r * b->row[1];                          \
-      const c_type* y = (const c_type*)b->in[2] + r * b->row[2];                          \
-      c_type* out = (c_type*)b->out + r * b->cols;                                        \
-      for (size_t i = 0; i < b->cols; ++i) {                                              \
-        const c_type u = x[i * b->step[1]], v = y[i * b->step[2]];                        \
-        out[i] = c[i * b->step[0]] ? u : v;                                               \
-      }                                                                                   \
-    }                                                                                     \
+#define SELECT(bits, c_type)                                              \
+  static void select_##bits(const void* context, const kp_map_block* b) { \
+    (void)context;                                                        \
+    for (size_t r = 0; r < b->rows; ++r) {                                \
+      const uint8_t* c = (const uint8_t*)b->in[0] + r * b->row[0];        \
+      const c_type* x = (const c_type*)b->in[1] + r * b->row[1];          \
+      const c_type* y = (const c_type*)b->in[2] + r * b->row[2];          \
+      c_type* out = (c_type*)b->out + r * b->cols;                        \
+      for (size_t i = 0; i < b->cols; ++i) {                              \
+        const c_type u = x[i * b->step[1]], v = y[i * b->step[2]];        \
+        out[i] = c[i * b->step[0]] ? u : v;                               \
+      }                                                                   \
+    }                                                                     \
   }
 typedef struct kp_wide {
   uint64_t part[2];
@@ -28,18 +28,24 @@ SELECT(128, kp_wide)
 
 static kp_map_fn select_for(unsigned bits) {
   switch (bits) {
-    case 8: return select_8;
-    case 16: return select_16;
-    case 32: return select_32;
-    case 64: return select_64;
-    default: return select_128;
+    case 8:
+      return select_8;
+    case 16:
+      return select_16;
+    case 32:
+      return select_32;
+    case 64:
+      return select_64;
+    default:
+      return select_128;
   }
 }
 
 static kp_status* where_plan(kp_op_plan* plan) {
   kp_map* map = kp_arena_new(plan->arena, kp_map);
   if (!map) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
-  if (plan->inputs[1]->type != plan->inputs[2]->type) return KP_ERROR(RUN_FAILED, "X and Y are of different types");
+  if (plan->inputs[1]->type != plan->inputs[2]->type)
+    return KP_ERROR(RUN_FAILED, "X and Y are of different types");
   plan->params = map;
   return kp_map_init(map, plan->arena, 3, plan->inputs, plan->outputs[0]);
 }
@@ -69,7 +75,8 @@ static kp_status* where_run(const kp_op_run* run) {
   const unsigned bits = kp_type_bits(type);
   const void* in[3] = {run->inputs[0]->data, run->inputs[1]->data, run->inputs[2]->data};
   const size_t sizes[3] = {1, bits / 8, bits / 8};
-  kp_map_run(run->params, select_for(bits), NULL, in, sizes, run->outputs[0]->data, bits / 8, run->width, 1);
+  kp_map_run(run->params, select_for(bits), NULL, in, sizes, run->outputs[0]->data, bits / 8,
+             run->width, 1);
   return NULL;
 }
 
@@ -83,29 +90,36 @@ typedef struct kp_clip_job {
 } kp_clip_job;
 
 // A NaN stays one; where the limits cross, the upper one wins (numpy's minimum of the maximum).
-#define CLIP(type, c_type)                                                                                  \
-  static void clip_##type(const kp_clip_job* job, size_t first, size_t last) {                              \
-    const c_type* x = job->run->inputs[0]->data;                                                            \
-    c_type* y = job->run->outputs[0]->data;                                                                 \
-    const bool has_low = job->by_attr || job->low, has_high = job->by_attr || job->high;                    \
-    const c_type low = job->by_attr ? (c_type)job->low_attr : job->low ? *(const c_type*)job->low->data : 0;     \
-    const c_type high = job->by_attr ? (c_type)job->high_attr : job->high ? *(const c_type*)job->high->data : 0; \
-    for (size_t i = first; i < last; ++i) {                                                                 \
-      c_type u = x[i];                                                                                      \
-      if (has_low && u < low) u = low;                                                                      \
-      if (has_high && u > high) u = high;                                                                   \
-      y[i] = u;                                                                                             \
-    }                                                                                                       \
+#define CLIP(type, c_type)                                                               \
+  static void clip_##type(const kp_clip_job* job, size_t first, size_t last) {           \
+    const c_type* x = job->run->inputs[0]->data;                                         \
+    c_type* y = job->run->outputs[0]->data;                                              \
+    const bool has_low = job->by_attr || job->low, has_high = job->by_attr || job->high; \
+    const c_type low = job->by_attr ? (c_type)job->low_attr                              \
+                       : job->low   ? *(const c_type*)job->low->data                     \
+                                    : 0;                                                   \
+    const c_type high = job->by_attr ? (c_type)job->high_attr                            \
+                        : job->high  ? *(const c_type*)job->high->data                   \
+                                     : 0;                                                 \
+    for (size_t i = first; i < last; ++i) {                                              \
+      c_type u = x[i];                                                                   \
+      if (has_low && u < low) u = low;                                                   \
+      if (has_high && u > high) u = high;                                                \
+      y[i] = u;                                                                          \
+    }                                                                                    \
   }
 KP_EACH_NUMBER(CLIP)
 
 static void clip_range(const kp_clip_job* job, size_t first, size_t last) {
   switch (job->run->inputs[0]->type) {
-#define CASE(type, c_type) \
-  case KAPELL_##type: clip_##type(job, first, last); return;
+#define CASE(type, c_type)         \
+  case KAPELL_##type:              \
+    clip_##type(job, first, last); \
+    return;
     KP_EACH_NUMBER(CASE)
 #undef CASE
-    default: return;
+    default:
+      return;
   }
 }
 

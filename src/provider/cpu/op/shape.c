@@ -25,16 +25,21 @@ static kp_status* dropout_run(const kp_op_run* run) {
   }
   const size_t count = kp_value_count(mask);  // opset 1 and 7: of the input's type
   for (size_t i = 0; i < count; ++i) {
-    if (mask->type == KAPELL_FLOAT) ((float*)mask->data)[i] = 1;
-    else if (mask->type == KAPELL_DOUBLE) ((double*)mask->data)[i] = 1;
-    else ((uint16_t*)mask->data)[i] = mask->type == KAPELL_FLOAT16 ? 0x3c00 : 0x3f80;
+    if (mask->type == KAPELL_FLOAT)
+      ((float*)mask->data)[i] = 1;
+    else if (mask->type == KAPELL_DOUBLE)
+      ((double*)mask->data)[i] = 1;
+    else
+      ((uint16_t*)mask->data)[i] = mask->type == KAPELL_FLOAT16 ? 0x3c00 : 0x3f80;
   }
   return NULL;
 }
 
 static kp_reason dropout_supports(const kp_op_query* query) {
   if (query->node->version < 7) {
-    KP_REQUIRE(query, kp_node_attr_i(query->node, "is_test", 0) || query->node->output_count < 2 || query->node->outputs[1] == KP_NONE,
+    KP_REQUIRE(query,
+               kp_node_attr_i(query->node, "is_test", 0) || query->node->output_count < 2 ||
+                   query->node->outputs[1] == KP_NONE,
                "Dropout-%d that trains", (int)query->node->version);
   }
   const kp_value* training = kp_node_input(query->graph, query->node, 2);
@@ -44,12 +49,15 @@ static kp_reason dropout_supports(const kp_op_query* query) {
   return KP_SUPPORTED;
 }
 
-static int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+  return x < low ? low : x > high ? high : x;
+}
 
 static kp_status* shape_run(const kp_op_run* run) {
   const kapell_value* input = run->inputs[0];
   const int64_t rank = input->rank;
-  int64_t start = kp_node_attr_i(run->node, "start", 0), end = kp_node_attr_i(run->node, "end", rank);
+  int64_t start = kp_node_attr_i(run->node, "start", 0),
+          end = kp_node_attr_i(run->node, "end", rank);
   start = clamp(start < 0 ? start + rank : start, 0, rank);
   end = clamp(end < 0 ? end + rank : end, 0, rank);
   int64_t* out = run->outputs[0]->data;
@@ -67,7 +75,8 @@ static kp_status* constant_run(const kp_op_run* run) {
   kapell_value* out = run->outputs[0];
   const kp_attr* attr;
   size_t count;
-  if ((attr = kp_node_attr(node, "value"))) return kp_copy_elements(out, 0, attr->tensor, 0, kp_value_count(out));
+  if ((attr = kp_node_attr(node, "value")))
+    return kp_copy_elements(out, 0, attr->tensor, 0, kp_value_count(out));
   if ((attr = kp_node_attr(node, "value_float"))) {
     *(float*)out->data = attr->f;
   } else if ((attr = kp_node_attr(node, "value_int"))) {

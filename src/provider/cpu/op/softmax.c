@@ -20,35 +20,38 @@ static kp_status* soft_plan(kp_op_plan* plan) {
   const int64_t stated = kp_node_attr_i(plan->node, "axis", flat ? 1 : -1);
   int32_t axis = 0;
   if (!(flat && stated == x->rank) && x->rank && !kp_axis(stated, x->rank, &axis))
-    return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated, (int)x->rank);
+    return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated,
+                    (int)x->rank);
   if (flat && stated == x->rank) axis = x->rank;
-  params->kind = strcmp(plan->node->op, "Softmax") == 0 ? KP_SOFTMAX : strcmp(plan->node->op, "Hardmax") == 0 ? KP_HARDMAX : KP_LOG_SOFTMAX;
+  params->kind = strcmp(plan->node->op, "Softmax") == 0   ? KP_SOFTMAX
+                 : strcmp(plan->node->op, "Hardmax") == 0 ? KP_HARDMAX
+                                                          : KP_LOG_SOFTMAX;
   params->outer = kp_span(x, 0, axis);
   params->count = flat ? kp_span(x, axis, x->rank) : x->rank ? (size_t)x->dims[axis] : 1;
   params->inner = flat || !x->rank ? 1 : kp_span(x, axis + 1, x->rank);
   return NULL;
 }
 
-#define SOFT(type)                                                                              \
-  static void soft_##type(const kp_soft_params* p, const type* x, type* y) {                    \
-    const size_t step = p->inner;                                                               \
-    type most = x[0];                                                                           \
-    size_t at = 0;                                                                              \
-    for (size_t i = 1; i < p->count; ++i) {                                                     \
-      if (x[i * step] > most || x[i * step] != x[i * step]) most = x[i * step], at = i;         \
-      if (most != most) break;                                                                  \
-    }                                                                                           \
-    if (p->kind == KP_HARDMAX) {                                                                \
-      for (size_t i = 0; i < p->count; ++i) y[i * step] = i == at;                              \
-      return;                                                                                   \
-    }                                                                                           \
-    double sum = 0;                                                                             \
-    for (size_t i = 0; i < p->count; ++i) sum += exp((double)x[i * step] - (double)most);       \
-    const double log_sum = log(sum);                                                            \
-    for (size_t i = 0; i < p->count; ++i) {                                                     \
-      const double shifted = (double)x[i * step] - (double)most;                                \
-      y[i * step] = (type)(p->kind == KP_SOFTMAX ? exp(shifted) / sum : shifted - log_sum);     \
-    }                                                                                           \
+#define SOFT(type)                                                                          \
+  static void soft_##type(const kp_soft_params* p, const type* x, type* y) {                \
+    const size_t step = p->inner;                                                           \
+    type most = x[0];                                                                       \
+    size_t at = 0;                                                                          \
+    for (size_t i = 1; i < p->count; ++i) {                                                 \
+      if (x[i * step] > most || x[i * step] != x[i * step]) most = x[i * step], at = i;     \
+      if (most != most) break;                                                              \
+    }                                                                                       \
+    if (p->kind == KP_HARDMAX) {                                                            \
+      for (size_t i = 0; i < p->count; ++i) y[i * step] = i == at;                          \
+      return;                                                                               \
+    }                                                                                       \
+    double sum = 0;                                                                         \
+    for (size_t i = 0; i < p->count; ++i) sum += exp((double)x[i * step] - (double)most);   \
+    const double log_sum = log(sum);                                                        \
+    for (size_t i = 0; i < p->count; ++i) {                                                 \
+      const double shifted = (double)x[i * step] - (double)most;                            \
+      y[i * step] = (type)(p->kind == KP_SOFTMAX ? exp(shifted) / sum : shifted - log_sum); \
+    }                                                                                       \
   }
 SOFT(float)
 SOFT(double)
@@ -80,7 +83,8 @@ static void kernel_task(void* arg, size_t task, int worker) {
   size_t first, last;
   kp_share(job->lines, job->tasks, task, &first, &last);
   if (p->inner == 1) {
-    kernel->rows(last - first, p->count, x + first * p->count, p->count, y + first * p->count, p->count, log);
+    kernel->rows(last - first, p->count, x + first * p->count, p->count, y + first * p->count,
+                 p->count, log);
     return;
   }
   while (first < last) {  // lines of one outer block at a time
@@ -101,8 +105,10 @@ static void soft_task(void* arg, size_t task, int worker) {
   kp_share(job->lines, job->tasks, task, &first, &last);
   for (size_t line = first; line < last; ++line) {
     const size_t offset = line / p->inner * p->count * p->inner + line % p->inner;
-    if (x->type == KAPELL_FLOAT) soft_float(p, (const float*)x->data + offset, (float*)y + offset);
-    else soft_double(p, (const double*)x->data + offset, (double*)y + offset);
+    if (x->type == KAPELL_FLOAT)
+      soft_float(p, (const float*)x->data + offset, (float*)y + offset);
+    else
+      soft_double(p, (const double*)x->data + offset, (double*)y + offset);
   }
 }
 

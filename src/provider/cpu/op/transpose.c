@@ -9,7 +9,8 @@ typedef struct kp_move_params {
 
 static kp_status* no_memory(void) { return KP_ERROR(OUT_OF_MEMORY, "planning a node"); }
 
-static kp_status* set_copy(kp_op_plan* plan, int32_t rank, const int64_t* dims, const int64_t* to, const int64_t* from) {
+static kp_status* set_copy(kp_op_plan* plan, int32_t rank, const int64_t* dims, const int64_t* to,
+                           const int64_t* from) {
   kp_move_params* params = kp_arena_new(plan->arena, kp_move_params);
   if (!params) return no_memory();
   kp_copy_init(&params->copy, rank, dims, to, from);
@@ -50,14 +51,16 @@ static void matrices_task(void* arg, size_t task, int worker) {
   const kp_copy* c = job->copy;
   const int32_t r = c->rank;
   const size_t matrix = task / job->per_matrix, size = job->size;
-  const size_t rows = (size_t)c->dims[r - 1], cols = (size_t)c->dims[r - 2];  // of the input's matrix
+  const size_t rows = (size_t)c->dims[r - 1],
+               cols = (size_t)c->dims[r - 2];  // of the input's matrix
   size_t first, last;
   kp_share(cols, job->per_matrix, task % job->per_matrix, &first, &last);
   if (first == last) return;
   const size_t from = (r == 3 ? matrix * (size_t)c->from[0] : 0) + first;
   const size_t to = (r == 3 ? matrix * (size_t)c->to[0] : 0) + first * (size_t)c->to[r - 2];
-  kp_transpose_run(job->run->state, size, 1, rows, last - first, (const char*)job->run->inputs[0]->data + from * size,
-                   (size_t)c->from[r - 1], 0, (char*)job->run->outputs[0]->data + to * size, (size_t)c->to[r - 2], 0);
+  kp_transpose_run(job->run->state, size, 1, rows, last - first,
+                   (const char*)job->run->inputs[0]->data + from * size, (size_t)c->from[r - 1], 0,
+                   (char*)job->run->outputs[0]->data + to * size, (size_t)c->to[r - 2], 0);
 }
 
 static kp_status* transpose_run(const kp_op_run* run) {
@@ -80,7 +83,8 @@ static kp_status* transpose_plan(kp_op_plan* plan) {
   const int64_t* perm = kp_node_attr_ints(plan->node, "perm", &count);
   kp_strides(x->rank, x->dims, x_strides);
   kp_strides(y->rank, y->dims, to);
-  for (int32_t d = 0; d < y->rank; ++d) from[d] = x_strides[perm && count ? perm[d] : y->rank - 1 - d];
+  for (int32_t d = 0; d < y->rank; ++d)
+    from[d] = x_strides[perm && count ? perm[d] : y->rank - 1 - d];
   return set_copy(plan, y->rank, y->dims, to, from);
 }
 
@@ -117,7 +121,8 @@ static kp_status* tile_plan(kp_op_plan* plan) {
       from[rank++] = x_strides[d];
     }
   }
-  if (rank > KP_MAX_RANK) return KP_ERROR(RUN_FAILED, "Tile of a tensor of rank %d in so many dims", (int)x->rank);
+  if (rank > KP_MAX_RANK)
+    return KP_ERROR(RUN_FAILED, "Tile of a tensor of rank %d in so many dims", (int)x->rank);
   return set_copy(plan, rank, dims, to, from);
 }
 
@@ -148,7 +153,8 @@ static kp_status* depth_to_space_plan(kp_op_plan* plan) {
 static kp_status* space_to_depth_plan(kp_op_plan* plan) {
   const kapell_value* x = plan->inputs[0];
   const int64_t block = kp_node_attr_i(plan->node, "blocksize", 1);
-  const int64_t split[6] = {x->dims[0], x->dims[1], x->dims[2] / block, block, x->dims[3] / block, block};
+  const int64_t split[6] = {x->dims[0], x->dims[1],         x->dims[2] / block,
+                            block,      x->dims[3] / block, block};
   if (kp_str_is(kp_node_attr_s(plan->node, "mode", "DCR"), "CRD"))
     return shuffle_plan(plan, split, (const int32_t[]){0, 1, 3, 5, 2, 4});
   return shuffle_plan(plan, split, (const int32_t[]){0, 3, 5, 1, 2, 4});

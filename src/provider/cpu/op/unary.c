@@ -10,25 +10,26 @@ typedef struct kp_unary_context {
 typedef void (*kp_unary_fn)(const kp_unary_context* context, size_t count, const void* x, void* y);
 
 // One function for f32 and one for f64; |u| is the element, computed in the type itself.
-#define REAL(name, expression)                                                                                   \
-  static void name##_f32(const kp_unary_context* c, size_t count, const void* x, void* y) {                      \
-    (void)c;                                                                                                     \
-    for (size_t i = 0; i < count; ++i) {                                                                         \
-      typedef float real;                                                                                        \
-      const real u = ((const real*)x)[i];                                                                        \
-      ((real*)y)[i] = (real)(expression);                                                                        \
-    }                                                                                                            \
-  }                                                                                                              \
-  static void name##_f64(const kp_unary_context* c, size_t count, const void* x, void* y) {                      \
-    (void)c;                                                                                                     \
-    for (size_t i = 0; i < count; ++i) {                                                                         \
-      typedef double real;                                                                                       \
-      const real u = ((const real*)x)[i];                                                                        \
-      ((real*)y)[i] = (real)(expression);                                                                        \
-    }                                                                                                            \
+#define REAL(name, expression)                                                              \
+  static void name##_f32(const kp_unary_context* c, size_t count, const void* x, void* y) { \
+    (void)c;                                                                                \
+    for (size_t i = 0; i < count; ++i) {                                                    \
+      typedef float real;                                                                   \
+      const real u = ((const real*)x)[i];                                                   \
+      ((real*)y)[i] = (real)(expression);                                                   \
+    }                                                                                       \
+  }                                                                                         \
+  static void name##_f64(const kp_unary_context* c, size_t count, const void* x, void* y) { \
+    (void)c;                                                                                \
+    for (size_t i = 0; i < count; ++i) {                                                    \
+      typedef double real;                                                                  \
+      const real u = ((const real*)x)[i];                                                   \
+      ((real*)y)[i] = (real)(expression);                                                   \
+    }                                                                                       \
   }
 // Functions of the library in the precision of |real|.
-#define M(function) (sizeof(real) == sizeof(float) ? (real)function##f((float)u) : (real)function((double)u))
+#define M(function) \
+  (sizeof(real) == sizeof(float) ? (real)function##f((float)u) : (real)function((double)u))
 
 static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
@@ -63,58 +64,61 @@ REAL(elu, u < 0 ? (real)c->a * M(expm1) : u)
 REAL(selu, u <= 0 ? (real)c->b * (real)c->a * M(expm1) : (real)c->b * u)
 REAL(celu, (u > 0 ? u : 0) + (u < 0 ? c->a * expm1((double)u / c->a) : 0))
 REAL(sigmoid_of, sigmoid((double)u))
-REAL(hard_sigmoid, clamp01((double)c->a * (double)u + (double)c->b))
-REAL(hard_swish, (double)u * clamp01((double)u / 6 + 0.5))
-REAL(swish, (double)u * sigmoid((double)c->a * (double)u))
-REAL(mish, (double)u * tanh(softplus((double)u)))
+REAL(hard_sigmoid, clamp01((double)c->a*(double)u + (double)c->b))
+REAL(hard_swish, (double)u* clamp01((double)u / 6 + 0.5))
+REAL(swish, (double)u* sigmoid((double)c->a*(double)u))
+REAL(mish, (double)u* tanh(softplus((double)u)))
 REAL(softplus_of, softplus((double)u))
 REAL(softsign, u / (1 + M(fabs)))
 REAL(thresholded_relu, u > (real)c->a ? u : 0)
-REAL(shrink, u < -(real)c->b ? u + (real)c->a : u > (real)c->b ? u - (real)c->a : 0)
+REAL(shrink, u<-(real)c->b ? u + (real)c->a : u>(real) c->b ? u - (real)c->a : 0)
 REAL(gelu, 0.5 * (double)u * (1 + erf((double)u * 0.70710678118654752440)))
-REAL(gelu_tanh, 0.5 * (double)u * (1 + tanh(0.79788456080286535588 * ((double)u + 0.044715 * (double)u * (double)u * (double)u))))
-REAL(scaled_tanh, (double)c->a * tanh((double)c->b * (double)u))
-REAL(affine, (real)c->a * u + (real)c->b)
-REAL(parametric_softplus, (double)c->a * softplus((double)c->b * (double)u))
+REAL(gelu_tanh, 0.5 * (double)u *
+                    (1 + tanh(0.79788456080286535588 *
+                              ((double)u + 0.044715 * (double)u * (double)u * (double)u))))
+REAL(scaled_tanh, (double)c->a* tanh((double)c->b*(double)u))
+REAL(affine, (real)c->a* u + (real)c->b)
+REAL(parametric_softplus, (double)c->a* softplus((double)c->b*(double)u))
 
-#define WHOLE(name, type, c_type, expression)                                                               \
-  static void name##_##type(const kp_unary_context* c, size_t count, const void* x, void* y) {              \
-    (void)c;                                                                                                \
-    for (size_t i = 0; i < count; ++i) {                                                                    \
-      const c_type u = ((const c_type*)x)[i];                                                               \
-      ((c_type*)y)[i] = (c_type)(expression);                                                               \
-    }                                                                                                       \
+#define WHOLE(name, type, c_type, expression)                                                  \
+  static void name##_##type(const kp_unary_context* c, size_t count, const void* x, void* y) { \
+    (void)c;                                                                                   \
+    for (size_t i = 0; i < count; ++i) {                                                       \
+      const c_type u = ((const c_type*)x)[i];                                                  \
+      ((c_type*)y)[i] = (c_type)(expression);                                                  \
+    }                                                                                          \
   }
-#define SIGNED(type, c_type)                                       \
+#define SIGNED(type, c_type)                                           \
   WHOLE(absolute, type, c_type, u < 0 ? 0 - (uint64_t)u : (uint64_t)u) \
-  WHOLE(negative, type, c_type, 0 - (uint64_t)u)                   \
-  WHOLE(relu, type, c_type, u < 0 ? 0 : u)                         \
-  WHOLE(sign, type, c_type, (u > 0) - (u < 0))                     \
-  WHOLE(inverted, type, c_type, ~u)                                \
-  WHOLE(shrink, type, c_type, u < -(double)c->b ? u + (double)c->a : u > (double)c->b ? u - (double)c->a : 0)
+  WHOLE(negative, type, c_type, 0 - (uint64_t)u)                       \
+  WHOLE(relu, type, c_type, u < 0 ? 0 : u)                             \
+  WHOLE(sign, type, c_type, (u > 0) - (u < 0))                         \
+  WHOLE(inverted, type, c_type, ~u)                                    \
+  WHOLE(shrink, type, c_type,                                          \
+        u<-(double)c->b ? u + (double)c->a : u>(double) c->b ? u - (double)c->a : 0)
 KP_EACH_SIGNED(SIGNED)
-#define UNSIGNED(type, c_type)                 \
-  WHOLE(absolute, type, c_type, u)             \
-  WHOLE(sign, type, c_type, u > 0)             \
-  WHOLE(inverted, type, c_type, ~u)            \
+#define UNSIGNED(type, c_type)      \
+  WHOLE(absolute, type, c_type, u)  \
+  WHOLE(sign, type, c_type, u > 0)  \
+  WHOLE(inverted, type, c_type, ~u) \
   WHOLE(shrink, type, c_type, (double)u > (double)c->b ? (double)u - (double)c->a : 0)
 KP_EACH_UNSIGNED(UNSIGNED)
 WHOLE(not, BOOL, uint8_t, !u)
 
-#define TEST(name, expression)                                                                             \
-  static void name##_f32(const kp_unary_context* c, size_t count, const void* x, void* y) {                \
-    for (size_t i = 0; i < count; ++i) {                                                                   \
-      const float u = ((const float*)x)[i];                                                                \
-      ((uint8_t*)y)[i] = (expression);                                                                     \
-    }                                                                                                      \
-    (void)c;                                                                                               \
-  }                                                                                                        \
-  static void name##_f64(const kp_unary_context* c, size_t count, const void* x, void* y) {                \
-    for (size_t i = 0; i < count; ++i) {                                                                   \
-      const double u = ((const double*)x)[i];                                                              \
-      ((uint8_t*)y)[i] = (expression);                                                                     \
-    }                                                                                                      \
-    (void)c;                                                                                               \
+#define TEST(name, expression)                                                              \
+  static void name##_f32(const kp_unary_context* c, size_t count, const void* x, void* y) { \
+    for (size_t i = 0; i < count; ++i) {                                                    \
+      const float u = ((const float*)x)[i];                                                 \
+      ((uint8_t*)y)[i] = (expression);                                                      \
+    }                                                                                       \
+    (void)c;                                                                                \
+  }                                                                                         \
+  static void name##_f64(const kp_unary_context* c, size_t count, const void* x, void* y) { \
+    for (size_t i = 0; i < count; ++i) {                                                    \
+      const double u = ((const double*)x)[i];                                               \
+      ((uint8_t*)y)[i] = (expression);                                                      \
+    }                                                                                       \
+    (void)c;                                                                                \
   }
 TEST(is_nan, u != u)
 TEST(is_inf, isinf(u) && (u > 0 ? c->a != 0 : c->b != 0))
@@ -124,15 +128,17 @@ typedef struct kp_unary_row {
   const char* name;
   const char *a, *b;  // attributes that become context.a and .b
   float a_default, b_default;
-  size_t cost;        // nanoseconds an element, roughly
+  size_t cost;  // nanoseconds an element, roughly
   kp_unary_fn fn[KAPELL_TYPE_COUNT];
 } kp_unary_row;
 
 #define REALS(name) [KAPELL_FLOAT] = name##_f32, [KAPELL_DOUBLE] = name##_f64
-#define SIGNEDS(name) \
-  [KAPELL_INT8] = name##_INT8, [KAPELL_INT16] = name##_INT16, [KAPELL_INT32] = name##_INT32, [KAPELL_INT64] = name##_INT64
-#define UNSIGNEDS(name) \
-  [KAPELL_UINT8] = name##_UINT8, [KAPELL_UINT16] = name##_UINT16, [KAPELL_UINT32] = name##_UINT32, [KAPELL_UINT64] = name##_UINT64
+#define SIGNEDS(name)                                                                        \
+  [KAPELL_INT8] = name##_INT8, [KAPELL_INT16] = name##_INT16, [KAPELL_INT32] = name##_INT32, \
+  [KAPELL_INT64] = name##_INT64
+#define UNSIGNEDS(name)                                                                            \
+  [KAPELL_UINT8] = name##_UINT8, [KAPELL_UINT16] = name##_UINT16, [KAPELL_UINT32] = name##_UINT32, \
+  [KAPELL_UINT64] = name##_UINT64
 
 // clang-format off
 static const kp_unary_row rows[] = {
@@ -180,15 +186,26 @@ static void choose_kernel(const kp_op_prepare* prepare, kp_unary_state* state) {
   static const struct {
     const char* name;
     kp_act_kind kind;
-  } acts[] = {{"Relu", KP_ACT_RELU}, {"LeakyRelu", KP_ACT_LEAKY_RELU}, {"Sigmoid", KP_ACT_SIGMOID}, {"HardSigmoid", KP_ACT_HARD_SIGMOID},
-              {"HardSwish", KP_ACT_HARD_SWISH}, {"Swish", KP_ACT_SILU}, {"Gelu", KP_ACT_GELU}, {"Tanh", KP_ACT_TANH}, {"Elu", KP_ACT_ELU},
-              {"Mish", KP_ACT_MISH}, {"Softplus", KP_ACT_SOFTPLUS}};
+  } acts[] = {{"Relu", KP_ACT_RELU},
+              {"LeakyRelu", KP_ACT_LEAKY_RELU},
+              {"Sigmoid", KP_ACT_SIGMOID},
+              {"HardSigmoid", KP_ACT_HARD_SIGMOID},
+              {"HardSwish", KP_ACT_HARD_SWISH},
+              {"Swish", KP_ACT_SILU},
+              {"Gelu", KP_ACT_GELU},
+              {"Tanh", KP_ACT_TANH},
+              {"Elu", KP_ACT_ELU},
+              {"Mish", KP_ACT_MISH},
+              {"Softplus", KP_ACT_SOFTPLUS}};
   static const struct {
     const char* name;
     kp_unary_kind kind;
-  } kinds[] = {{"Abs", KP_UNARY_ABS}, {"Neg", KP_UNARY_NEG}, {"Sqrt", KP_UNARY_SQRT}, {"Reciprocal", KP_UNARY_RECIPROCAL},
-               {"Exp", KP_UNARY_EXP}, {"Log", KP_UNARY_LOG}, {"Erf", KP_UNARY_ERF}, {"Floor", KP_UNARY_FLOOR}, {"Ceil", KP_UNARY_CEIL},
-               {"Round", KP_UNARY_ROUND}, {"Softsign", KP_UNARY_SOFTSIGN}};
+  } kinds[] = {{"Abs", KP_UNARY_ABS},          {"Neg", KP_UNARY_NEG},
+               {"Sqrt", KP_UNARY_SQRT},        {"Reciprocal", KP_UNARY_RECIPROCAL},
+               {"Exp", KP_UNARY_EXP},          {"Log", KP_UNARY_LOG},
+               {"Erf", KP_UNARY_ERF},          {"Floor", KP_UNARY_FLOOR},
+               {"Ceil", KP_UNARY_CEIL},        {"Round", KP_UNARY_ROUND},
+               {"Softsign", KP_UNARY_SOFTSIGN}};
   for (size_t i = 0; i < KP_COUNT_OF(acts); ++i) {
     if (strcmp(acts[i].name, state->row->name) != 0) continue;
     state->kernel = kp_eltwise_select(prepare->features);
@@ -216,7 +233,9 @@ static kp_status* unary_prepare(kp_op_prepare* prepare) {
   for (size_t i = 0; i < KP_COUNT_OF(rows) && !state->row; ++i)
     if (strcmp(rows[i].name, node->op) == 0) state->row = &rows[i];
   if (!state->row) return KP_ERROR(INTERNAL, "%s has no function", node->op);
-  if (strcmp(node->op, "Gelu") == 0 && kp_str_is(kp_node_attr_s(node, "approximate", "none"), "tanh")) state->row = &gelu_tanh_row;
+  if (strcmp(node->op, "Gelu") == 0 &&
+      kp_str_is(kp_node_attr_s(node, "approximate", "none"), "tanh"))
+    state->row = &gelu_tanh_row;
   float a_default = state->row->a_default, b_default = state->row->b_default;
   if (strcmp(node->op, "Selu") == 0 && node->version < 6) {
     a_default = 1.6732f;
@@ -247,17 +266,26 @@ static void unary_task(void* arg, size_t task, int worker) {
   const float* x = (const float*)(const void*)job->x + first;
   float* y = (float*)(void*)job->y + first;
   const size_t count = last - first;
-  if (job->kernel && state->is_act) state->kernel->activate(1, count, x, count, y, count, &state->act);
-  else if (job->kernel) state->kernel->unary(state->kind, 1, count, x, count, y, count);
-  else job->fn(&job->state->context, last - first, job->x + first * job->x_size, job->y + first * job->y_size);
+  if (job->kernel && state->is_act)
+    state->kernel->activate(1, count, x, count, y, count, &state->act);
+  else if (job->kernel)
+    state->kernel->unary(state->kind, 1, count, x, count, y, count);
+  else
+    job->fn(&job->state->context, last - first, job->x + first * job->x_size,
+            job->y + first * job->y_size);
 }
 
 static kp_status* unary_run(const kp_op_run* run) {
   const kp_unary_state* state = run->state;
   const kapell_value* x = run->inputs[0];
   kapell_value* y = run->outputs[0];
-  kp_unary_job job = {.state = state, .fn = state->row->fn[x->type], .x = x->data, .y = y->data, .count = kp_value_count(x)};
-  if (!job.fn) return KP_ERROR(RUN_FAILED, "%s has no kernel for %s", run->node->op, kp_type_name(x->type));
+  kp_unary_job job = {.state = state,
+                      .fn = state->row->fn[x->type],
+                      .x = x->data,
+                      .y = y->data,
+                      .count = kp_value_count(x)};
+  if (!job.fn)
+    return KP_ERROR(RUN_FAILED, "%s has no kernel for %s", run->node->op, kp_type_name(x->type));
   job.kernel = state->kernel && x->type == KAPELL_FLOAT;
   job.x_size = kp_type_bits(x->type) / 8;
   job.y_size = kp_type_bits(y->type) / 8;

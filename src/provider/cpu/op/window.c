@@ -1,17 +1,20 @@
 // The geometry of sliding windows; see window.h.
 #include "provider/cpu/op/window.h"
 
-static kp_status* read_ints(const kp_node* node, const char* name, int32_t count, int64_t fallback, int64_t* out) {
+static kp_status* read_ints(const kp_node* node, const char* name, int32_t count, int64_t fallback,
+                            int64_t* out) {
   size_t given;
   const int64_t* ints = kp_node_attr_ints(node, name, &given);
-  if (given && given != (size_t)count) return KP_ERROR(RUN_FAILED, "%s has %zu entries, not %d", name, given, (int)count);
+  if (given && given != (size_t)count)
+    return KP_ERROR(RUN_FAILED, "%s has %zu entries, not %d", name, given, (int)count);
   for (int32_t i = 0; i < count; ++i) out[i] = given ? ints[i] : fallback;
   return NULL;
 }
 
 static void pad_same(kp_window* window, bool lower) {
   for (int32_t d = 0; d < window->rank; ++d) {
-    const int64_t covered = (window->out[d] - 1) * window->stride[d] + (window->kernel[d] - 1) * window->dilation[d] + 1;
+    const int64_t covered = (window->out[d] - 1) * window->stride[d] +
+                            (window->kernel[d] - 1) * window->dilation[d] + 1;
     const int64_t total = kp_max_i64(0, covered - window->in[d]);
     window->begin[d] = lower ? total - total / 2 : total / 2;
     window->end[d] = total - window->begin[d];
@@ -33,12 +36,15 @@ static kp_status* read_pads(kp_window* window, const kp_node* node) {
   return NULL;
 }
 
-kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_value* x, const kapell_value* y,
-                          const int64_t* kernel) {
+kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_value* x,
+                          const kapell_value* y, const int64_t* kernel) {
   window->rank = x->rank - 2;
-  if (window->rank < 1 || window->rank > KP_MAX_WINDOW) return KP_ERROR(RUN_FAILED, "windows over a tensor of rank %d", (int)x->rank);
-  if (kernel) memcpy(window->kernel, kernel, sizeof(int64_t) * (size_t)window->rank);
-  else KP_PASS(read_ints(node, "kernel_shape", window->rank, 1, window->kernel));
+  if (window->rank < 1 || window->rank > KP_MAX_WINDOW)
+    return KP_ERROR(RUN_FAILED, "windows over a tensor of rank %d", (int)x->rank);
+  if (kernel)
+    memcpy(window->kernel, kernel, sizeof(int64_t) * (size_t)window->rank);
+  else
+    KP_PASS(read_ints(node, "kernel_shape", window->rank, 1, window->kernel));
   KP_PASS(read_ints(node, "strides", window->rank, 1, window->stride));
   KP_PASS(read_ints(node, "dilations", window->rank, 1, window->dilation));
   window->in_count = window->out_count = window->kernel_count = 1;
@@ -54,6 +60,7 @@ kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_v
 
 kp_reason kp_window_supports(const kp_op_query* query) {
   const int32_t rank = kp_query_rank(query, 0);
-  KP_REQUIRE(query, rank < 0 || (rank >= 3 && rank <= KP_MAX_WINDOW + 2), "rank %d; windows slide over 1 to %d dims", (int)rank, KP_MAX_WINDOW);
+  KP_REQUIRE(query, rank < 0 || (rank >= 3 && rank <= KP_MAX_WINDOW + 2),
+             "rank %d; windows slide over 1 to %d dims", (int)rank, KP_MAX_WINDOW);
   return KP_SUPPORTED;
 }

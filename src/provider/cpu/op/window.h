@@ -17,12 +17,13 @@ typedef struct kp_window {
 // Fills |window| from the node's attributes kernel_shape, strides, dilations, pads, auto_pad. |x| and |y| are [batch, channels,
 // spatial...]. |kernel| stands for kernel_shape where that is absent (Conv: the dims of W behind the second).
 // Errors: RUN_FAILED for attributes of the wrong length.
-KP_MUST_USE kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_value* x, const kapell_value* y,
-                                      const int64_t* kernel);
+KP_MUST_USE kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_value* x,
+                                      const kapell_value* y, const int64_t* kernel);
 kp_reason kp_window_supports(const kp_op_query* query);  // rank within KP_MAX_WINDOW
 
 // Position of flat index |index| in |dims|.
-static inline void kp_unflatten(size_t index, int32_t rank, const int64_t* dims, int64_t* position) {
+static inline void kp_unflatten(size_t index, int32_t rank, const int64_t* dims,
+                                int64_t* position) {
   for (int32_t d = rank; d-- > 0;) {
     position[d] = (int64_t)(index % (size_t)dims[d]);
     index /= (size_t)dims[d];
