@@ -54,8 +54,9 @@ extern const cli_command cli_run_command, cli_inspect_command, cli_place_command
   {"option", "NAME.KEY=VALUE", "an option of a provider; may be repeated"},                                              \
   {"threads", "N", "threads of a run (default: what this process may use)"},                                             \
   {"cpu-mask", "LEVEL", "take instruction sets away: avx2, sse, scalar, -avx512f"}
-// Opens the model of |args|, with a progress bar on a terminal when it takes over a second. NULL: printed.
-kapell_session* cli_open(const cli_args* args, const char* profile_path);
+// Opens the model of |args|, with a progress bar on a terminal when it takes over a second. Gives an exit code:
+// CLI_USAGE or CLI_OPEN, printed, leave *out_session NULL.
+int cli_open(const cli_args* args, const char* profile_path, kapell_session** out_session);
 void cli_print_status(kapell_status* status);  // to standard error; frees it
 
 // --- tensors in files (tensor_file.c, npy.c, npz.c, picture.c) ---------------------------------------------------------------

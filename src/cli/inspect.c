@@ -57,8 +57,9 @@ static int run(const cli_command* command, int argc, char** argv) {
   cli_args args;
   int exit_code;
   if (!cli_parse(command, argc, argv, &args, &exit_code)) return exit_code;
-  kapell_session* session = cli_open(&args, NULL);
-  if (!session) return CLI_OPEN;
+  kapell_session* session;
+  exit_code = cli_open(&args, NULL, &session);
+  if (exit_code) return exit_code;
   const size_t inputs = kapell_session_input_count(session) + kapell_session_overridable_count(session);
   print_ios("input", session, inputs, kapell_session_input);
   print_ios("output", session, kapell_session_output_count(session), kapell_session_output);

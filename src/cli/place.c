@@ -7,8 +7,9 @@ static int run(const cli_command* command, int argc, char** argv) {
   cli_args args;
   int exit_code;
   if (!cli_parse(command, argc, argv, &args, &exit_code)) return exit_code;
-  kapell_session* session = cli_open(&args, NULL);
-  if (!session) return CLI_OPEN;
+  kapell_session* session;
+  exit_code = cli_open(&args, NULL, &session);
+  if (exit_code) return exit_code;
   char* text = NULL;
   kapell_status* status = cli_has(&args, "json") ? kapell_session_placement_json(session, &text) : kapell_session_placement_text(session, &text);
   if (!status) fputs(text, stdout);

@@ -275,8 +275,8 @@ static int run(const cli_command* command, int argc, char** argv) {
   if (!cli_int(&j.args, "top", 1, 1000, 3, &j.top) || !cli_int(&j.args, "show", 0, 1000000, 10, &j.show) ||
       !read_number(&j.args, "atol", 1e-5, &j.atol) || !read_number(&j.args, "rtol", 1e-3, &j.rtol))
     return CLI_USAGE;
-  j.session = cli_open(&j.args, cli_get(&j.args, "profile"));
-  if (!j.session) return CLI_OPEN;
+  exit_code = cli_open(&j.args, cli_get(&j.args, "profile"), &j.session);
+  if (exit_code) return exit_code;
   j.image = cli_get(&j.args, "image");
   j.input_count = kapell_session_input_count(j.session) + kapell_session_overridable_count(j.session);
   j.output_count = kapell_session_output_count(j.session);

@@ -56,16 +56,17 @@ static bool read_options(const cli_args* args, kapell_provider_option* list, siz
   return true;
 }
 
-kapell_session* cli_open(const cli_args* args, const char* profile_path) {
-  kapell_session* session = NULL;
+int cli_open(const cli_args* args, const char* profile_path, kapell_session** out_session) {
+  int exit_code = CLI_USAGE;
   kapell_options options = KAPELL_OPTIONS_INIT;
   progress p = {.shown = false};
   long threads;
+  *out_session = NULL;
   clock_gettime(CLOCK_MONOTONIC, &p.start);
-  if (!cli_int(args, "threads", 0, 256, 0, &threads)) return NULL;
+  if (!cli_int(args, "threads", 0, 256, 0, &threads)) return CLI_USAGE;
   const size_t count = count_options(args);
   kapell_provider_option* list = calloc(count + 1, sizeof(*list));
-  if (!list) return NULL;
+  if (!list) return CLI_OPEN;
   if (read_options(args, list, count)) {
     options.providers = cli_get(args, "providers");
     options.provider_options = list;
@@ -75,11 +76,12 @@ kapell_session* cli_open(const cli_args* args, const char* profile_path) {
     options.profile_path = profile_path;
     options.progress = isatty(STDERR_FILENO) ? show_progress : NULL;
     options.progress_user = &p;
-    kapell_status* status = kapell_session_open_file(args->model, &options, &session);
+    kapell_status* status = kapell_session_open_file(args->model, &options, out_session);
+    exit_code = status ? CLI_OPEN : CLI_OK;
     if (p.shown) fprintf(stderr, "\r%78s\r", "");
     cli_print_status(status);
   }
   for (size_t i = 0; i < count; ++i) free((char*)(uintptr_t)list[i].key);
   free(list);
-  return session;
+  return exit_code;
 }

@@ -119,7 +119,12 @@ static kapell_value* from_pb(const char* path, const char* bytes, size_t size, k
 
 kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const char* image, const kapell_session* session,
                              const cli_args* args) {
-  if (!strncmp(text, "random", 6) && (!text[6] || text[6] == ':')) return random_value(info, text[6] ? strtoull(text + 7, NULL, 10) : 0, args);
+  if (!strncmp(text, "random", 6) && (!text[6] || text[6] == ':')) {
+    char* end = NULL;
+    const uint64_t seed = text[6] ? strtoull(text + 7, &end, 10) : 0;
+    if (end && (end == text + 7 || *end)) return fprintf(stderr, "'%s' is not random:SEED, SEED a number\n", text), NULL;
+    return random_value(info, seed, args);
+  }
   char path[4096];
   snprintf(path, sizeof(path), "%s", text);
   char* array = strstr(path, ".npz:");
