@@ -15,20 +15,20 @@ static double seconds(void) {
 #define CHAINS 10  // independent sums: more than latency times throughput of the units
 
 #if defined(__x86_64__)
-#define FMA_LOOP(name, isa, lanes)                                                                     \
-  typedef float vec_##name __attribute__((vector_size(lanes * 4)));                                    \
-  __attribute__((target(isa), noinline)) static float fma_##name(long rounds) {                        \
-    vec_##name sum[CHAINS], x, y;                                                                      \
-    for (int l = 0; l < lanes; ++l) x[l] = 1.0f + (float)l * 1e-7f, y[l] = 1e-7f;                      \
-    for (int c = 0; c < CHAINS; ++c) sum[c] = x * (float)(c + 1);                                      \
-    for (long r = 0; r < rounds; ++r) {                                                                \
-      _Pragma("GCC unroll 16") for (int c = 0; c < CHAINS; ++c) sum[c] = sum[c] * x + y;               \
-      __asm__ volatile("" : "+x"(x));                                                                  \
-    }                                                                                                  \
-    float total = 0;                                                                                   \
-    for (int c = 0; c < CHAINS; ++c)                                                                   \
-      for (int l = 0; l < lanes; ++l) total += sum[c][l];                                              \
-    return total;                                                                                      \
+#define FMA_LOOP(name, isa, lanes)                                                       \
+  typedef float vec_##name __attribute__((vector_size(lanes * 4)));                      \
+  __attribute__((target(isa), noinline)) static float fma_##name(long rounds) {          \
+    vec_##name sum[CHAINS], x, y;                                                        \
+    for (int l = 0; l < lanes; ++l) x[l] = 1.0f + (float)l * 1e-7f, y[l] = 1e-7f;        \
+    for (int c = 0; c < CHAINS; ++c) sum[c] = x * (float)(c + 1);                        \
+    for (long r = 0; r < rounds; ++r) {                                                  \
+      _Pragma("GCC unroll 16") for (int c = 0; c < CHAINS; ++c) sum[c] = sum[c] * x + y; \
+      __asm__ volatile("" : "+x"(x));                                                    \
+    }                                                                                    \
+    float total = 0;                                                                     \
+    for (int c = 0; c < CHAINS; ++c)                                                     \
+      for (int l = 0; l < lanes; ++l) total += sum[c][l];                                \
+    return total;                                                                        \
   }
 #pragma GCC diagnostic push
 #pragma GCC optimize("fp-contract=fast")
@@ -64,7 +64,8 @@ static double best_gflops(float (*loop)(long), int lanes) {
 static double peak_gflops(void) {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f")) return best_gflops(fma_avx512, 16);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return best_gflops(fma_avx2, 8);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return best_gflops(fma_avx2, 8);
 #endif
   return best_gflops(fma_plain, 1);
 }

@@ -23,7 +23,8 @@ int main(int argc, char** argv) {
 
   const kapell_type_info* type = kapell_session_input(session, 0)->type;
   int64_t dims[32];
-  for (int32_t d = 0; d < type->rank; ++d) dims[d] = type->dims[d] < 0 ? 1 : type->dims[d];  // symbols become 1
+  for (int32_t d = 0; d < type->rank; ++d)
+    dims[d] = type->dims[d] < 0 ? 1 : type->dims[d];  // symbols become 1
   kapell_value *input = NULL, *output = NULL;
   status = kapell_tensor_create(type->element, dims, type->rank, &input);
   if (status) return fail(status);
@@ -32,7 +33,8 @@ int main(int argc, char** argv) {
   status = kapell_session_run(session, NULL, NULL, &input, 1, NULL, &output, 1);
   if (status) return fail(status);
   printf("%s:", kapell_session_output(session, 0)->name);
-  for (size_t i = 0; i < kapell_tensor_count(output) && i < 10; ++i) printf(" %g", kapell_tensor_get_double(output, i));
+  for (size_t i = 0; i < kapell_tensor_count(output) && i < 10; ++i)
+    printf(" %g", kapell_tensor_get_double(output, i));
   printf("\n");
 
   char* report = NULL;

@@ -23,11 +23,14 @@
 #include "provider/cpu/kernel/softmax/softmax.h"
 #include "provider/cpu/kernel/transpose/transpose.h"
 
-#define FOR_EACH_VARIANT(family, ops)                                                              \
-  for (size_t count_ = 0, i_ = (kp_##family##_variants(&count_), 0); i_ < count_; ++i_)            \
-    for (const kp_##family##_ops* ops = usable(&kp_##family##_variants(&count_)[i_]); ops; ops = NULL)
+#define FOR_EACH_VARIANT(family, ops)                                                      \
+  for (size_t count_ = 0, i_ = (kp_##family##_variants(&count_), 0); i_ < count_; ++i_)    \
+    for (const kp_##family##_ops* ops = usable(&kp_##family##_variants(&count_)[i_]); ops; \
+         ops = NULL)
 
-static const void* usable(const kp_variant* v) { return (v->features & ~kp_cpu_features()) == 0 ? v->ops : NULL; }
+static const void* usable(const kp_variant* v) {
+  return (v->features & ~kp_cpu_features()) == 0 ? v->ops : NULL;
+}
 
 static double thread_seconds(void) {
   struct timespec t;
@@ -40,19 +43,22 @@ static double thread_seconds(void) {
 #define CHAINS 12  // independent sums: more than the latency times the throughput of the units
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define PEAK_LOOP(name, isa, type, set1, fma)                                                    \
-  __attribute__((target(isa), noinline)) static void name(long rounds) {                         \
-    const type x = set1(0.999f), y = set1(0.001f);                                               \
-    type s[CHAINS];                                                                              \
-    for (int c = 0; c < CHAINS; ++c) s[c] = set1((float)c);                                      \
-    for (long r = 0; r < rounds; ++r) {                                                          \
-      s[0] = fma(s[0], x, y), s[1] = fma(s[1], x, y), s[2] = fma(s[2], x, y);                    \
-      s[3] = fma(s[3], x, y), s[4] = fma(s[4], x, y), s[5] = fma(s[5], x, y);                    \
-      s[6] = fma(s[6], x, y), s[7] = fma(s[7], x, y), s[8] = fma(s[8], x, y);                    \
-      s[9] = fma(s[9], x, y), s[10] = fma(s[10], x, y), s[11] = fma(s[11], x, y);                \
-      __asm__ volatile("" : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), "+x"(s[5])); \
-      __asm__ volatile("" : "+x"(s[6]), "+x"(s[7]), "+x"(s[8]), "+x"(s[9]), "+x"(s[10]), "+x"(s[11])); \
-    }                                                                                            \
+#define PEAK_LOOP(name, isa, type, set1, fma)                                                     \
+  __attribute__((target(isa), noinline)) static void name(long rounds) {                          \
+    const type x = set1(0.999f), y = set1(0.001f);                                                \
+    type s[CHAINS];                                                                               \
+    for (int c = 0; c < CHAINS; ++c) s[c] = set1((float)c);                                       \
+    for (long r = 0; r < rounds; ++r) {                                                           \
+      s[0] = fma(s[0], x, y), s[1] = fma(s[1], x, y), s[2] = fma(s[2], x, y);                     \
+      s[3] = fma(s[3], x, y), s[4] = fma(s[4], x, y), s[5] = fma(s[5], x, y);                     \
+      s[6] = fma(s[6], x, y), s[7] = fma(s[7], x, y), s[8] = fma(s[8], x, y);                     \
+      s[9] = fma(s[9], x, y), s[10] = fma(s[10], x, y), s[11] = fma(s[11], x, y);                 \
+      __asm__ volatile(""                                                                         \
+                       : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), "+x"(s[5])); \
+      __asm__ volatile(""                                                                         \
+                       : "+x"(s[6]), "+x"(s[7]), "+x"(s[8]), "+x"(s[9]), "+x"(s[10]),             \
+                         "+x"(s[11]));                                                            \
+    }                                                                                             \
   }
 PEAK_LOOP(peak_avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps)
 PEAK_LOOP(peak_avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps)
@@ -93,8 +99,8 @@ static int compare(const void* a, const void* b) {
 }
 
 // Runs |body| for about 60 ms in up to 31 rounds and prints the row. |flops| or |bytes| of one run; the other is 0.
-static void measure(const char* layer, const char* variant, bool picked, double flops, double bytes, body_fn body,
-                    void* context) {
+static void measure(const char* layer, const char* variant, bool picked, double flops, double bytes,
+                    body_fn body, void* context) {
   enum { kRounds = 31 };
   double times[kRounds], peak = 0;
   body(context);
@@ -111,10 +117,13 @@ static void measure(const char* layer, const char* variant, bool picked, double 
     if (flops > 0 && rounds % 8 == 0) peak = fmax(peak, peak_gflops());
   }
   qsort(times, (size_t)rounds, sizeof(times[0]), compare);
-  printf("%-28s %-16s%c best %10.2f us  median %10.2f us", layer, variant, picked ? '*' : ' ', times[0] * 1e6,
-         times[rounds / 2] * 1e6);
-  if (flops > 0) printf("  %7.1f GFLOP/s %5.1f %% of peak\n", flops / times[0] * 1e-9, 100 * flops / times[0] * 1e-9 / peak);
-  else printf("  %7.1f GB/s\n", bytes / times[0] * 1e-9);
+  printf("%-28s %-16s%c best %10.2f us  median %10.2f us", layer, variant, picked ? '*' : ' ',
+         times[0] * 1e6, times[rounds / 2] * 1e6);
+  if (flops > 0)
+    printf("  %7.1f GFLOP/s %5.1f %% of peak\n", flops / times[0] * 1e-9,
+           100 * flops / times[0] * 1e-9 / peak);
+  else
+    printf("  %7.1f GB/s\n", bytes / times[0] * 1e-9);
   fflush(stdout);
 }
 
@@ -155,15 +164,19 @@ typedef struct conv_context {
 
 static void conv_body(void* context) {
   conv_context* c = context;
-  for (size_t i = 0; i < c->plan.task_count; ++i) kp_conv_run_task(&c->plan, &c->args, i, c->scratch);
+  for (size_t i = 0; i < c->plan.task_count; ++i)
+    kp_conv_run_task(&c->plan, &c->args, i, c->scratch);
 }
 
-static void bench_conv_algorithm(const line* l, const kp_conv_ops* ops, const kp_conv_shape* s, kp_conv_algorithm a, bool picked) {
-  static const char* const names[] = {"gemm", "implicit", "window", "depthwise", "winograd2", "winograd4"};
+static void bench_conv_algorithm(const line* l, const kp_conv_ops* ops, const kp_conv_shape* s,
+                                 kp_conv_algorithm a, bool picked) {
+  static const char* const names[] = {"gemm",      "implicit",  "window",
+                                      "depthwise", "winograd2", "winograd4"};
   const size_t pixels = s->out_h * s->out_w, taps = s->kernel_h * s->kernel_w;
   conv_context c = {.args = {.epilogue = KP_EPILOGUE_NONE}};
   float* packed = floats(kp_conv_packed_size(ops, a, s));
-  kp_conv_pack(ops, a, s, floats(s->out_c * s->in_c / s->groups * taps), packed, floats(kp_conv_pack_scratch_size(ops, a, s)));
+  kp_conv_pack(ops, a, s, floats(s->out_c * s->in_c / s->groups * taps), packed,
+               floats(kp_conv_pack_scratch_size(ops, a, s)));
   kp_conv_plan_init(ops, a, s, 1, &c.plan);
   c.args.input = floats(s->in_h * s->in_w * s->in_c);
   c.args.packed = packed;
@@ -173,12 +186,18 @@ static void bench_conv_algorithm(const line* l, const kp_conv_ops* ops, const kp
   c.scratch = floats(c.plan.scratch_bytes / sizeof(float));
   char name[32];
   snprintf(name, sizeof(name), "%s %s", ops->isa, names[a]);
-  measure(l->layer, name, picked, 2.0 * (double)(pixels * s->out_c * (s->in_c / s->groups) * taps), 0, conv_body, &c);
+  measure(l->layer, name, picked, 2.0 * (double)(pixels * s->out_c * (s->in_c / s->groups) * taps),
+          0, conv_body, &c);
   release_all();
 }
 
 static void bench_conv(const line* l) {
-  kp_conv_shape s = {.batch = 1, .in_h = l->n[0], .in_w = l->n[0], .in_c = l->n[1], .out_c = l->n[2], .groups = l->n[5]};
+  kp_conv_shape s = {.batch = 1,
+                     .in_h = l->n[0],
+                     .in_w = l->n[0],
+                     .in_c = l->n[1],
+                     .out_c = l->n[2],
+                     .groups = l->n[5]};
   s.kernel_h = s.kernel_w = l->n[3];
   s.stride_h = s.stride_w = l->n[4];
   s.dilation_h = s.dilation_w = 1;
@@ -192,7 +211,8 @@ static void bench_conv(const line* l) {
     const kp_conv_algorithm chosen = kp_conv_choose(ops, &s);
     bench_conv_algorithm(l, ops, &s, chosen, best);
     // The algorithms that the choice passed over, for the variant that counts.
-    if (!best || s.kernel_h != 3 || s.stride_h != 1 || s.groups != 1 || s.in_layout == KP_CONV_NCHW) continue;
+    if (!best || s.kernel_h != 3 || s.stride_h != 1 || s.groups != 1 || s.in_layout == KP_CONV_NCHW)
+      continue;
     const kp_conv_algorithm others[] = {KP_CONV_IMPLICIT, KP_CONV_WINOGRAD2, KP_CONV_WINOGRAD4};
     for (size_t i = 0; i < 3; ++i) {
       if (others[i] != chosen) bench_conv_algorithm(l, ops, &s, others[i], false);
@@ -208,7 +228,8 @@ typedef struct gemm_context {
 
 static void gemm_body(void* context) {
   gemm_context* g = context;
-  for (size_t i = 0; i < g->plan.task_count; ++i) kp_gemm_run_task(&g->plan, &g->args, i, g->scratch);
+  for (size_t i = 0; i < g->plan.task_count; ++i)
+    kp_gemm_run_task(&g->plan, &g->args, i, g->scratch);
 }
 
 static void bench_gemm(const line* l) {
@@ -246,7 +267,8 @@ typedef struct attention_context {
 
 static void attention_body(void* context) {
   attention_context* a = context;
-  for (size_t i = 0; i < a->plan.task_count; ++i) kp_attention_run_task(&a->plan, &a->args, i, a->scratch);
+  for (size_t i = 0; i < a->plan.task_count; ++i)
+    kp_attention_run_task(&a->plan, &a->args, i, a->scratch);
 }
 
 static void bench_attention(const line* l) {
@@ -259,10 +281,12 @@ static void bench_attention(const line* l) {
     a.args.out = floats(q_len * heads * d);
     a.args.q_row = a.args.k_row = a.args.v_row = a.args.out_row = heads * d;
     a.args.q_head = a.args.k_head = a.args.v_head = a.args.out_head = d;
-    kp_attention_plan_init(ops, &(kp_attention_shape){1, heads, heads, q_len, kv_len, d, d}, 1, &a.plan);
+    kp_attention_plan_init(ops, &(kp_attention_shape){1, heads, heads, q_len, kv_len, d, d}, 1,
+                           &a.plan);
     a.scratch = floats(a.plan.scratch_bytes / sizeof(float));
     const bool best = ops == kp_attention_select(kp_cpu_features());
-    measure(l->layer, ops->isa, best, 4.0 * (double)(heads * q_len * kv_len * d), 0, attention_body, &a);
+    measure(l->layer, ops->isa, best, 4.0 * (double)(heads * q_len * kv_len * d), 0, attention_body,
+            &a);
     release_all();
   }
 }
@@ -281,13 +305,21 @@ static void softmax_body(void* context) {
 }
 static void layernorm_body(void* context) {
   rows_context* c = context;
-  const kp_row_norm n = {.rows = c->rows, .cols = c->cols, .x = c->x, .x_stride = c->cols, .y = c->y, .y_stride = c->cols,
-                         .gamma = c->z, .beta = c->z, .epsilon = 1e-5f};
+  const kp_row_norm n = {.rows = c->rows,
+                         .cols = c->cols,
+                         .x = c->x,
+                         .x_stride = c->cols,
+                         .y = c->y,
+                         .y_stride = c->cols,
+                         .gamma = c->z,
+                         .beta = c->z,
+                         .epsilon = 1e-5f};
   ((const kp_norm_ops*)c->ops)->layer(&n);
 }
 static void activate(rows_context* c, kp_act_kind kind) {
   const kp_act act = {kind, 1.0f, 0.0f};
-  ((const kp_eltwise_ops*)c->ops)->activate(1, c->rows * c->cols, c->x, c->rows * c->cols, c->y, c->rows * c->cols, &act);
+  ((const kp_eltwise_ops*)c->ops)
+      ->activate(1, c->rows * c->cols, c->x, c->rows * c->cols, c->y, c->rows * c->cols, &act);
 }
 static void gelu_body(void* context) { activate(context, KP_ACT_GELU); }
 static void silu_body(void* context) { activate(context, KP_ACT_SILU); }
@@ -311,15 +343,21 @@ static void maxpool_body(void* context) {
 }
 
 // Walks the variants of |family| over a [rows][cols] line; |streams| arrays of that size are read or written.
-#define BENCH_ROWS(name, family, streams)                                                                              \
-  static void bench_##name(const line* l) {                                                                            \
-    FOR_EACH_VARIANT(family, ops) {                                                                                    \
-      const size_t n = l->n[0] * l->n[1];                                                                              \
-      rows_context c = {.ops = ops, .rows = l->n[0], .cols = l->n[1], .x = floats(n), .y = floats(n), .z = floats(n)}; \
-      const bool best = ops == kp_##family##_select(kp_cpu_features());                                                \
-      measure(l->layer, ops->isa, best, 0, (double)n * sizeof(float) * (streams), name##_body, &c);                    \
-      release_all();                                                                                                   \
-    }                                                                                                                  \
+#define BENCH_ROWS(name, family, streams)                                                      \
+  static void bench_##name(const line* l) {                                                    \
+    FOR_EACH_VARIANT(family, ops) {                                                            \
+      const size_t n = l->n[0] * l->n[1];                                                      \
+      rows_context c = {.ops = ops,                                                            \
+                        .rows = l->n[0],                                                       \
+                        .cols = l->n[1],                                                       \
+                        .x = floats(n),                                                        \
+                        .y = floats(n),                                                        \
+                        .z = floats(n)};                                                       \
+      const bool best = ops == kp_##family##_select(kp_cpu_features());                        \
+      measure(l->layer, ops->isa, best, 0, (double)n * sizeof(float) * (streams), name##_body, \
+              &c);                                                                             \
+      release_all();                                                                           \
+    }                                                                                          \
   }
 BENCH_ROWS(softmax, softmax, 2)
 BENCH_ROWS(layernorm, norm, 2)
@@ -331,16 +369,25 @@ BENCH_ROWS(reduce, reduce, 1)
 
 static void bench_maxpool(const line* l) {
   const size_t size = l->n[0], channels = l->n[1], kernel = l->n[2], stride = l->n[3];
-  kp_pool_shape s = {.batch = 1, .in_h = size, .in_w = size, .channels = channels, .in_pixel = channels, .out_pixel = channels};
+  kp_pool_shape s = {.batch = 1,
+                     .in_h = size,
+                     .in_w = size,
+                     .channels = channels,
+                     .in_pixel = channels,
+                     .out_pixel = channels};
   s.kernel_h = s.kernel_w = kernel;
   s.stride_h = s.stride_w = stride;
   s.dilation_h = s.dilation_w = 1;
   s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = kernel / 2;
   s.out_h = s.out_w = (size + 2 * (kernel / 2) - kernel) / stride + 1;
   FOR_EACH_VARIANT(pool, ops) {
-    rows_context c = {.ops = ops, .pool = s, .x = floats(size * size * channels), .y = floats(s.out_h * s.out_w * channels)};
+    rows_context c = {.ops = ops,
+                      .pool = s,
+                      .x = floats(size * size * channels),
+                      .y = floats(s.out_h * s.out_w * channels)};
     const double moved = (double)((size * size + s.out_h * s.out_w) * channels) * sizeof(float);
-    measure(l->layer, ops->isa, ops == kp_pool_select(kp_cpu_features()), 0, moved, maxpool_body, &c);
+    measure(l->layer, ops->isa, ops == kp_pool_select(kp_cpu_features()), 0, moved, maxpool_body,
+            &c);
     release_all();
   }
 }
@@ -349,9 +396,12 @@ static const struct family {
   const char* name;
   void (*bench)(const line* l);
 } families[] = {
-    {"conv", bench_conv},           {"gemm", bench_gemm}, {"attention", bench_attention}, {"softmax", bench_softmax},
-    {"layernorm", bench_layernorm}, {"gelu", bench_gelu}, {"silu", bench_silu},           {"add", bench_add},
-    {"transpose", bench_transpose}, {"reduce", bench_reduce}, {"maxpool", bench_maxpool},
+    {"conv", bench_conv},           {"gemm", bench_gemm},
+    {"attention", bench_attention}, {"softmax", bench_softmax},
+    {"layernorm", bench_layernorm}, {"gelu", bench_gelu},
+    {"silu", bench_silu},           {"add", bench_add},
+    {"transpose", bench_transpose}, {"reduce", bench_reduce},
+    {"maxpool", bench_maxpool},
 };
 
 // "family layer numbers... [word]"; false when the family is not known.
@@ -364,8 +414,10 @@ static bool run_line(char* text, const char* filter) {
   if (filter && !strstr(family, filter) && !strstr(l.layer, filter)) return true;
   size_t count = 0;
   for (char* word; (word = strtok_r(NULL, " \n", &rest)) && count < 8;) {
-    if (word[0] >= '0' && word[0] <= '9') l.n[count++] = (size_t)strtoul(word, NULL, 10);
-    else l.word = word;
+    if (word[0] >= '0' && word[0] <= '9')
+      l.n[count++] = (size_t)strtoul(word, NULL, 10);
+    else
+      l.word = word;
   }
   for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); ++i) {
     if (strcmp(families[i].name, family) != 0) continue;

@@ -62,8 +62,9 @@ typedef struct kapell_provider_option {
 } kapell_provider_option;
 
 typedef enum kapell_on_failure {
-  KAPELL_ON_FAILURE_ERROR = 0,     // a provider that fails in a run fails the run
-  KAPELL_ON_FAILURE_CONTINUE = 1   // the run is started again on a plan without that provider; counted, and a warning
+  KAPELL_ON_FAILURE_ERROR = 0,  // a provider that fails in a run fails the run
+  KAPELL_ON_FAILURE_CONTINUE =
+      1  // the run is started again on a plan without that provider; counted, and a warning
 } kapell_on_failure;
 
 // Options of a session. Start from KAPELL_OPTIONS_INIT; every field's zero is its default. Texts are borrowed for the call.
@@ -132,23 +133,26 @@ typedef struct kapell_session kapell_session;
 //          BAD_PROVIDER_LIST, PROVIDER_UNAVAILABLE, PROVIDER_UNUSED, CLAUSE_VIOLATED, CANCELLED, LIMIT, OUT_OF_MEMORY. The message
 //          names node and provider. *out_session is NULL on any error.
 // Cost:    parses, plans and packs weights; expect milliseconds per MB.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_open_file(const char* path, const kapell_options* options,
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_open_file(const char* path,
+                                                                   const kapell_options* options,
                                                                    kapell_session** out_session);
 // The same from |byte_count| bytes in memory; copies them unless options->borrow_bytes. External data needs
 // options->external_folder.
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_open(const void* bytes, size_t byte_count,
-                                                              const kapell_options* options, kapell_session** out_session);
+                                                              const kapell_options* options,
+                                                              kapell_session** out_session);
 // Ends the session: waits for no one; no run may be in progress.
 KAPELL_API void kapell_session_close(kapell_session* session);
 
 // Type of an input, output or element. Owned by the session.
 typedef struct kapell_type_info {
   kapell_kind kind;
-  kapell_type element;     // tensor, sparse: element type; map: key type; UNDEFINED = not known
-  int32_t rank;            // tensor, sparse: -1 = not known
-  const int64_t* dims;     // |rank| entries; -1 = not a number before the run
-  const char* const* symbols;           // |rank| entries: "batch" for a symbolic dimension, NULL for a number or a nameless one
-  const struct kapell_type_info* inner; // sequence, optional: element; map: value; else NULL
+  kapell_type element;  // tensor, sparse: element type; map: key type; UNDEFINED = not known
+  int32_t rank;         // tensor, sparse: -1 = not known
+  const int64_t* dims;  // |rank| entries; -1 = not a number before the run
+  const char* const*
+      symbols;  // |rank| entries: "batch" for a symbolic dimension, NULL for a number or a nameless one
+  const struct kapell_type_info* inner;  // sequence, optional: element; map: value; else NULL
 } kapell_type_info;
 
 typedef struct kapell_io_info {
@@ -167,7 +171,8 @@ KAPELL_API size_t kapell_session_overridable_count(const kapell_session* session
 // The model's metadata: properties of the file, and what it says of itself under "kapell:" names
 // (kapell:producer, kapell:producer_version, kapell:domain, kapell:graph, kapell:doc, kapell:model_version, kapell:ir_version).
 KAPELL_API size_t kapell_session_metadata_count(const kapell_session* session);
-KAPELL_API void kapell_session_metadata(const kapell_session* session, size_t index, const char** out_key, const char** out_value);
+KAPELL_API void kapell_session_metadata(const kapell_session* session, size_t index,
+                                        const char** out_key, const char** out_value);
 // Value by key, or NULL.
 KAPELL_API const char* kapell_session_metadata_find(const kapell_session* session, const char* key);
 
@@ -175,32 +180,44 @@ KAPELL_API const char* kapell_session_metadata_find(const kapell_session* sessio
 
 // A dense, row-major tensor in memory of its own; contents undefined, strings empty. INVALID_ARGUMENT for a bad type, rank
 // (over 32), negative dimension or a size that overflows.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_create(kapell_type type, const int64_t* dims, int32_t rank,
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_create(kapell_type type,
+                                                               const int64_t* dims, int32_t rank,
                                                                kapell_value** out_value);
 // A tensor in the caller's memory of |byte_count| bytes (checked against type and dims; any alignment), which must stay valid
 // until |release| is called with |user| and |data| (NULL: until the value is released). Not for strings.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_wrap(kapell_type type, const int64_t* dims, int32_t rank, void* data,
-                                                             size_t byte_count, void (*release)(void* user, void* data),
-                                                             void* user, kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_wrap(
+    kapell_type type, const int64_t* dims, int32_t rank, void* data, size_t byte_count,
+    void (*release)(void* user, void* data), void* user, kapell_value** out_value);
 KAPELL_API kapell_value* kapell_value_retain(kapell_value* value);
 KAPELL_API void kapell_value_release(kapell_value* value);
 KAPELL_API kapell_kind kapell_value_kind(const kapell_value* value);
-KAPELL_API kapell_type kapell_value_type(const kapell_value* value);  // tensor, sparse: element type; map: key type
+KAPELL_API kapell_type
+kapell_value_type(const kapell_value* value);  // tensor, sparse: element type; map: key type
 KAPELL_API int32_t kapell_tensor_rank(const kapell_value* value);
 KAPELL_API const int64_t* kapell_tensor_dims(const kapell_value* value);
-KAPELL_API size_t kapell_tensor_count(const kapell_value* value);       // elements
+KAPELL_API size_t kapell_tensor_count(const kapell_value* value);  // elements
 KAPELL_API size_t kapell_tensor_byte_count(const kapell_value* value);
-KAPELL_API void* kapell_tensor_data(kapell_value* value);               // not for strings
+KAPELL_API void* kapell_tensor_data(kapell_value* value);  // not for strings
 KAPELL_API const void* kapell_tensor_const_data(const kapell_value* value);
 // Strings: UTF-8, may hold NULs; the text returned has a NUL after |*out_length| bytes.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_set_string(kapell_value* value, size_t index, const char* text, size_t length);
-KAPELL_API const char* kapell_tensor_string(const kapell_value* value, size_t index, size_t* out_length);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_tensor_set_string(kapell_value* value,
+                                                                   size_t index, const char* text,
+                                                                   size_t length);
+KAPELL_API const char* kapell_tensor_string(const kapell_value* value, size_t index,
+                                            size_t* out_length);
 // Sequences, maps, optionals, sparse tensors. Children are retained by the parent; getters lend them.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_sequence_create(kapell_value* const* items, size_t count, kapell_value** out_value);
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_map_create(kapell_value* keys, kapell_value* values, kapell_value** out_value);
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_optional_create(kapell_value* item_or_null, kapell_value** out_value);
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_sparse_create(kapell_value* values, kapell_value* indices, const int64_t* dims,
-                                                               int32_t rank, kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_sequence_create(kapell_value* const* items,
+                                                                 size_t count,
+                                                                 kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_map_create(kapell_value* keys,
+                                                            kapell_value* values,
+                                                            kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_optional_create(kapell_value* item_or_null,
+                                                                 kapell_value** out_value);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_sparse_create(kapell_value* values,
+                                                               kapell_value* indices,
+                                                               const int64_t* dims, int32_t rank,
+                                                               kapell_value** out_value);
 // Sequence: elements; map: 0 = keys, 1 = values; optional: 0 = the element; sparse: 0 = values, 1 = indices. NULL past the end.
 KAPELL_API size_t kapell_value_item_count(const kapell_value* value);
 KAPELL_API kapell_value* kapell_value_item(const kapell_value* value, size_t index);
@@ -233,28 +250,31 @@ typedef struct kapell_provider_counters {
 } kapell_provider_counters;
 
 typedef struct kapell_counters {
-  size_t struct_size;      // set by the caller: sizeof(kapell_counters)
-  uint64_t runs;           // finished well
+  size_t struct_size;  // set by the caller: sizeof(kapell_counters)
+  uint64_t runs;       // finished well
   uint64_t failed_runs;
   uint64_t cancelled_runs;
-  uint64_t failovers;      // runs started again without a provider that failed
-  uint64_t time_ns;        // of runs, added up
-  uint64_t copies;         // between host and devices
+  uint64_t failovers;  // runs started again without a provider that failed
+  uint64_t time_ns;    // of runs, added up
+  uint64_t copies;     // between host and devices
   uint64_t copied_bytes;
   uint64_t signature_hits, signature_misses;
-  uint64_t peak_bytes;     // largest memory of one run context: arena, scratch, outputs that Kapell allocated
-  const kapell_provider_counters* providers;  // in the order of the chain; owned by the session (or the run's thread)
+  uint64_t
+      peak_bytes;  // largest memory of one run context: arena, scratch, outputs that Kapell allocated
+  const kapell_provider_counters*
+      providers;  // in the order of the chain; owned by the session (or the run's thread)
   size_t provider_count;
 } kapell_counters;
 
 // Options of one run. Start from KAPELL_RUN_OPTIONS_INIT; zero is the default.
 typedef struct kapell_run_options {
   size_t struct_size;
-  kapell_cancel* cancel;      // default NULL
-  uint64_t timeout_ns;        // 0 (default): the session's
-  int threads;                // 0 (default): the session's; at most that
-  kapell_counters* counters;  // filled with what this run did; default NULL. |providers| points into memory that stays valid
-                              // until this thread's next run of the session
+  kapell_cancel* cancel;  // default NULL
+  uint64_t timeout_ns;    // 0 (default): the session's
+  int threads;            // 0 (default): the session's; at most that
+  kapell_counters*
+      counters;  // filled with what this run did; default NULL. |providers| points into memory that stays valid
+      // until this thread's next run of the session
 } kapell_run_options;
 #ifdef __cplusplus
 #define KAPELL_RUN_OPTIONS_INIT \
@@ -277,10 +297,10 @@ typedef struct kapell_run_options {
 // PROVIDER_FAILED, CANCELLED, TIMEOUT, OUT_OF_MEMORY.
 // Cost: the first run of a new set of input shapes also computes shapes and memory (about a microsecond a node); after that
 // nothing is allocated, outputs that the run makes apart.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_run(kapell_session* session, const kapell_run_options* options,
-                                                             const char* const* input_names, kapell_value* const* inputs,
-                                                             size_t input_count, const char* const* output_names,
-                                                             kapell_value** outputs, size_t output_count);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_run(
+    kapell_session* session, const kapell_run_options* options, const char* const* input_names,
+    kapell_value* const* inputs, size_t input_count, const char* const* output_names,
+    kapell_value** outputs, size_t output_count);
 
 // --- reports -----------------------------------------------------------------------------------------------------------------
 
@@ -292,27 +312,28 @@ typedef struct kapell_refusal {
 } kapell_refusal;
 
 typedef struct kapell_placed_node {
-  const char* name;      // of the node in the user's file
+  const char* name;  // of the node in the user's file
   const char* op;
   const char* domain;
-  const char* path;      // "" main graph, "loop1/body"
-  const char* provider;  // NULL: no provider runs it: folded, removed or part of control flow ("executor")
-  const char* how;       // "run", "folded", "removed", "executor"
-  int32_t partition;     // index, -1 where none
-  double flops;          // estimate with symbolic dimensions taken as 1; 0 = not known
+  const char* path;  // "" main graph, "loop1/body"
+  const char*
+      provider;  // NULL: no provider runs it: folded, removed or part of control flow ("executor")
+  const char* how;    // "run", "folded", "removed", "executor"
+  int32_t partition;  // index, -1 where none
+  double flops;       // estimate with symbolic dimensions taken as 1; 0 = not known
   const kapell_refusal* refusals;
   size_t refusal_count;
 } kapell_placed_node;
 
 typedef struct kapell_placed_provider {
   const char* name;
-  const char* asked;     // as written: "CUDA?"
+  const char* asked;  // as written: "CUDA?"
   bool available;
   bool in_use;
-  const char* version;   // NULL = not known
-  const char* file;      // NULL = built in
-  const char* reason;    // not available or not in use: why
-  const char* fix;       // and what to do; NULL if nothing is known
+  const char* version;  // NULL = not known
+  const char* file;     // NULL = built in
+  const char* reason;   // not available or not in use: why
+  const char* fix;      // and what to do; NULL if nothing is known
   size_t nodes;
   size_t partitions;
   double flops;
@@ -321,24 +342,27 @@ typedef struct kapell_placed_provider {
 typedef struct kapell_placement {
   const kapell_placed_provider* providers;  // in the order of the list, the floor last
   size_t provider_count;
-  const kapell_placed_node* nodes;          // every node of the user's file, in file order
+  const kapell_placed_node* nodes;  // every node of the user's file, in file order
   size_t node_count;
   size_t partition_count;
-  size_t copies;                            // between devices in one run of the main graph
-  const char* list;                         // the list of providers as used
-  size_t body_copies;                       // further ones inside bodies of control flow, each time such a body runs
+  size_t copies;       // between devices in one run of the main graph
+  const char* list;    // the list of providers as used
+  size_t body_copies;  // further ones inside bodies of control flow, each time such a body runs
 } kapell_placement;
 
 // Who runs what, and why. Owned by the session; read-only; the same at all times.
 KAPELL_API const kapell_placement* kapell_session_placement(const kapell_session* session);
 // The same as JSON (kapell_free_text it).
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_json(const kapell_session* session, char** out_text);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_json(
+    const kapell_session* session, char** out_text);
 // For people: providers, then nodes grouped by provider and reason (kapell_free_text it).
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_text(const kapell_session* session, char** out_text);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_text(
+    const kapell_session* session, char** out_text);
 // Counters over all runs so far. |counters->struct_size| must be set. |providers| stays valid until this thread asks again.
 KAPELL_API void kapell_session_counters(const kapell_session* session, kapell_counters* counters);
 // The profile so far as Chrome trace JSON; "[]"-like when profile_path is not set (kapell_free_text it).
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_profile_json(kapell_session* session, char** out_text);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_profile_json(kapell_session* session,
+                                                                      char** out_text);
 KAPELL_API void kapell_free_text(char* text);
 
 // Every provider that this build knows, available or not.
@@ -348,12 +372,13 @@ typedef struct kapell_provider_info {
   bool built_in;
   bool available;
   const char* version;
-  const char* devices;     // text, "0: AMD EPYC"
-  const char* reason;      // not available: why
+  const char* devices;  // text, "0: AMD EPYC"
+  const char* reason;   // not available: why
   const char* fix;
 } kapell_provider_info;
 // A fresh list (probes each provider); free with kapell_providers_free.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_providers(kapell_provider_info** out_list, size_t* out_count);
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_providers(kapell_provider_info** out_list,
+                                                           size_t* out_count);
 KAPELL_API void kapell_providers_free(kapell_provider_info* list);
 
 // Processor features that kernels are chosen by, as text ("avx2,fma,f16c"); static.
@@ -362,10 +387,12 @@ KAPELL_API const char* kapell_cpu_features(void);
 // --- tensors in files (ONNX's TensorProto, the .pb of its test data) -------------------------------------------------------
 
 // Reads a TensorProto, SequenceProto or OptionalProto; |kind| says which the file holds (KAPELL_KIND_TENSOR, ...).
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_read_pb(const void* bytes, size_t byte_count, kapell_kind kind,
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_read_pb(const void* bytes, size_t byte_count,
+                                                               kapell_kind kind,
                                                                kapell_value** out_value);
 // Serialises |value| named |name|; *out_bytes is freed by kapell_free_text.
-KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_write_pb(const kapell_value* value, const char* name, char** out_bytes,
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_write_pb(const kapell_value* value,
+                                                                const char* name, char** out_bytes,
                                                                 size_t* out_byte_count);
 
 #ifdef __cplusplus

@@ -60,7 +60,7 @@ typedef enum kapell_type {
 
 // Kind of a value that a graph passes along an edge.
 typedef enum kapell_kind {
-  KAPELL_KIND_NONE = 0,    // an optional input or output that is absent; an optional without element
+  KAPELL_KIND_NONE = 0,  // an optional input or output that is absent; an optional without element
   KAPELL_KIND_TENSOR = 1,  // dense tensor, strings included
   KAPELL_KIND_SPARSE = 2,  // sparse tensor in COO form
   KAPELL_KIND_SEQUENCE = 3,
@@ -69,26 +69,27 @@ typedef enum kapell_kind {
 } kapell_kind;
 
 // Status codes. The text form of a code is KAPELL-Ennnn; numbers never change their meaning.
-#define KAPELL_STATUS_CODES(X)                                                                     \
-  X(INTERNAL, 1, "a mistake of Kapell's own: please report it")                                    \
-  X(OUT_OF_MEMORY, 2, "memory could not be had")                                                   \
-  X(INVALID_ARGUMENT, 3, "a call's argument is wrong")                                             \
-  X(NOT_FOUND, 4, "a file, name or symbol does not exist")                                         \
-  X(IO, 5, "the operating system refused to read or write")                                        \
-  X(CANCELLED, 6, "the caller asked to stop")                                                      \
-  X(LIMIT, 7, "a budget or limit was reached")                                                     \
-  X(NOT_A_MODEL, 101, "the bytes are not an ONNX model")                                           \
-  X(INVALID_MODEL, 102, "the model breaks a rule of ONNX")                                         \
-  X(UNSUPPORTED_MODEL, 103, "the model is newer than this build or uses what it lacks")            \
-  X(EXTERNAL_DATA, 104, "data beside the model is missing, outside its folder or of wrong size")   \
-  X(UNSUPPORTED, 301, "a node that no provider in the list takes")                                 \
-  X(BAD_PROVIDER_LIST, 401, "the list of providers or a provider's option is malformed")           \
-  X(PROVIDER_UNAVAILABLE, 402, "a listed provider is not installed, did not load or has no device") \
-  X(PROVIDER_UNUSED, 403, "a listed provider would run no node of this model")                     \
-  X(PROVIDER_FAILED, 404, "a provider failed while compiling or running")                          \
-  X(CLAUSE_VIOLATED, 405, "the placement breaks a clause of the provider list")                    \
-  X(INVALID_INPUT, 501, "an input of a run has a wrong name, type, shape or value")                \
-  X(RUN_FAILED, 502, "a node failed on the data of this run")                                      \
+#define KAPELL_STATUS_CODES(X)                                                                   \
+  X(INTERNAL, 1, "a mistake of Kapell's own: please report it")                                  \
+  X(OUT_OF_MEMORY, 2, "memory could not be had")                                                 \
+  X(INVALID_ARGUMENT, 3, "a call's argument is wrong")                                           \
+  X(NOT_FOUND, 4, "a file, name or symbol does not exist")                                       \
+  X(IO, 5, "the operating system refused to read or write")                                      \
+  X(CANCELLED, 6, "the caller asked to stop")                                                    \
+  X(LIMIT, 7, "a budget or limit was reached")                                                   \
+  X(NOT_A_MODEL, 101, "the bytes are not an ONNX model")                                         \
+  X(INVALID_MODEL, 102, "the model breaks a rule of ONNX")                                       \
+  X(UNSUPPORTED_MODEL, 103, "the model is newer than this build or uses what it lacks")          \
+  X(EXTERNAL_DATA, 104, "data beside the model is missing, outside its folder or of wrong size") \
+  X(UNSUPPORTED, 301, "a node that no provider in the list takes")                               \
+  X(BAD_PROVIDER_LIST, 401, "the list of providers or a provider's option is malformed")         \
+  X(PROVIDER_UNAVAILABLE, 402,                                                                   \
+    "a listed provider is not installed, did not load or has no device")                         \
+  X(PROVIDER_UNUSED, 403, "a listed provider would run no node of this model")                   \
+  X(PROVIDER_FAILED, 404, "a provider failed while compiling or running")                        \
+  X(CLAUSE_VIOLATED, 405, "the placement breaks a clause of the provider list")                  \
+  X(INVALID_INPUT, 501, "an input of a run has a wrong name, type, shape or value")              \
+  X(RUN_FAILED, 502, "a node failed on the data of this run")                                    \
   X(TIMEOUT, 503, "a time limit ran out")
 
 typedef enum kapell_code {

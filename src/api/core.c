@@ -25,7 +25,9 @@ static void tell(opening* o, double done, const char* what) {
   if (user->progress && user->progress(user->progress_user, done, what)) o->cancel = 1;
 }
 
-static void tell_plan(void* user, double done, const char* what) { tell(user, 0.3 + 0.7 * done, what); }
+static void tell_plan(void* user, double done, const char* what) {
+  tell(user, 0.3 + 0.7 * done, what);
+}
 
 static kp_status* check_cancel(const opening* o) {
   return o->cancel ? KP_ERROR(CANCELLED, "opening the session was cancelled") : NULL;
@@ -60,9 +62,11 @@ static kp_status* optimise(opening* o, kp_model* model) {
   KP_PASS(kp_graph_simplify(model->graph, &changes));
   KP_PASS(kp_graph_infer(model->graph));
   if (user->no_optimize) return NULL;
-  const kp_fold_options fold = {.max_bytes = user->fold_bytes, .max_ns = user->fold_ns, .evaluate = kp_cpu_eval_node};
+  const kp_fold_options fold = {
+      .max_bytes = user->fold_bytes, .max_ns = user->fold_ns, .evaluate = kp_cpu_eval_node};
   KP_TRY(kp_graph_fold(model->graph, &fold, &folded, &stopped), "folding constants");
-  if (stopped) KP_LOG(INFO, "constant folding stopped at its budget; what is left is computed in every run");
+  if (stopped)
+    KP_LOG(INFO, "constant folding stopped at its budget; what is left is computed in every run");
   if (!folded) return NULL;
   KP_PASS(kp_graph_simplify(model->graph, &changes));
   return kp_graph_infer(model->graph);
@@ -78,7 +82,8 @@ static kp_status* expand_functions(kp_graph* graph, bool* out_any) {
       KP_PASS(expand_functions(kp_node_body(&graph->nodes[n], b), out_any));
     if (!kp_cpu_wants_expansion(graph, &graph->nodes[n])) continue;
     bool expanded;
-    KP_TRY(kp_graph_expand_function(graph, n, &expanded), "expanding %s '%s'", graph->nodes[n].op, graph->nodes[n].name);
+    KP_TRY(kp_graph_expand_function(graph, n, &expanded), "expanding %s '%s'", graph->nodes[n].op,
+           graph->nodes[n].name);
     *out_any = *out_any || expanded;
   }
   return NULL;
@@ -114,18 +119,21 @@ static kp_status* prepare_model(opening* o) {
 static const char* provider_list(const kapell_options* user) {
   const char* forced = getenv("KAPELL_PROVIDERS");
   if (!forced || !forced[0]) return user->providers;
-  KP_LOG(WARNING, "KAPELL_PROVIDERS replaces the provider list '%s' by '%s'", user->providers ? user->providers : "CPU", forced);
+  KP_LOG(WARNING, "KAPELL_PROVIDERS replaces the provider list '%s' by '%s'",
+         user->providers ? user->providers : "CPU", forced);
   return forced;
 }
 
 static kp_status* load_chain(opening* o) {
   const kapell_options* user = o->options->user;
   uint64_t features = kp_cpu_features();
-  if (user->cpu_mask) KP_TRY(kp_cpu_parse_mask(kp_str_of(user->cpu_mask), features, &features), "reading cpu_mask");
+  if (user->cpu_mask)
+    KP_TRY(kp_cpu_parse_mask(kp_str_of(user->cpu_mask), features, &features), "reading cpu_mask");
   KP_PASS(kp_chain_parse(provider_list(user), &o->core->chain));
-  _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option), "the same pair of texts");
-  return kp_chain_load(o->core->chain, o->core->model, features, (const kp_chain_option*)user->provider_options,
-                       user->provider_option_count);
+  _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option),
+                 "the same pair of texts");
+  return kp_chain_load(o->core->chain, o->core->model, features,
+                       (const kp_chain_option*)user->provider_options, user->provider_option_count);
 }
 
 static kp_status* build_variant(opening* o, uint64_t excluded) {
@@ -133,8 +141,11 @@ static kp_status* build_variant(opening* o, uint64_t excluded) {
   kp_variant* variant = kp_alloc_zero(1, sizeof(*variant));
   if (!variant) return KP_ERROR(OUT_OF_MEMORY, "the session");
   variant->excluded = excluded;
-  const kp_plan_options options = {
-      .width = core->width, .excluded = excluded, .cancel = &o->cancel, .progress = tell_plan, .user = o};
+  const kp_plan_options options = {.width = core->width,
+                                   .excluded = excluded,
+                                   .cancel = &o->cancel,
+                                   .progress = tell_plan,
+                                   .user = o};
   kp_status* status = kp_plan_build(core->model, core->chain, &options, &variant->set);
   if (!status) status = kp_executor_create(variant->set, core->signature_cache, &variant->executor);
   if (status) {
@@ -208,7 +219,8 @@ kp_status* kp_core_exclude(kp_core* core, uint32_t entry, kp_variant** out_varia
   opening o = {.options = &options, .core = core};
   kp_status* status = NULL;
   *out_variant = NULL;
-  if (entry >= 64) return KP_ERROR(LIMIT, "provider %u of a chain cannot be left out after a failure", entry);
+  if (entry >= 64)
+    return KP_ERROR(LIMIT, "provider %u of a chain cannot be left out after a failure", entry);
   pthread_mutex_lock(&core->lock);
   const uint64_t excluded = core->excluded | UINT64_C(1) << entry;
   if (!find_variant(core, excluded)) status = build_variant(&o, excluded);

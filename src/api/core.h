@@ -14,7 +14,7 @@ typedef struct kp_core_options {
   const void* bytes;
   size_t byte_count;
   bool borrow_bytes;
-  bool keep_overridable;       // initializers that are inputs stay inputs, instead of constants
+  bool keep_overridable;  // initializers that are inputs stay inputs, instead of constants
 } kp_core_options;
 
 // A plan without the providers that failed, and its executor.
@@ -28,9 +28,9 @@ typedef struct kp_variant {
 typedef struct kp_core {
   kp_model* model;
   kp_chain* chain;
-  pthread_mutex_t lock;   // guards |variants| and |excluded|
-  kp_variant* variants;   // the last one is the first plan
-  uint64_t excluded;      // chain entries that failed in a run and are left out since
+  pthread_mutex_t lock;  // guards |variants| and |excluded|
+  kp_variant* variants;  // the last one is the first plan
+  uint64_t excluded;     // chain entries that failed in a run and are left out since
   int width;
   uint32_t signature_cache;
 } kp_core;

@@ -6,7 +6,8 @@ static kp_status* no_memory(void) {
   return KP_ERROR(OUT_OF_MEMORY, "the description of the model");
 }
 
-static kp_status* describe_dims(kapell_session* session, const kp_type* type, kapell_type_info* out) {
+static kp_status* describe_dims(kapell_session* session, const kp_type* type,
+                                kapell_type_info* out) {
   const size_t rank = (size_t)type->rank;
   int64_t* dims = kp_arena_new_array(&session->arena, int64_t, rank + 1);
   const char** symbols = kp_arena_new_array(&session->arena, const char*, rank + 1);
@@ -17,7 +18,8 @@ static kp_status* describe_dims(kapell_session* session, const kp_type* type, ka
     dims[d] = -1;
     kp_strbuf text = {0};
     kp_expr_describe(&session->core->model->symbols, type->dims[d], &text);
-    if (text.length && !strchr(text.data, '?')) symbols[d] = kp_arena_strndup(&session->arena, text.data, text.length);
+    if (text.length && !strchr(text.data, '?'))
+      symbols[d] = kp_arena_strndup(&session->arena, text.data, text.length);
     kp_strbuf_free(&text);
   }
   out->dims = dims;
@@ -25,19 +27,22 @@ static kp_status* describe_dims(kapell_session* session, const kp_type* type, ka
   return NULL;
 }
 
-static kp_status* describe_type(kapell_session* session, const kp_type* type, int depth, const kapell_type_info** out_info) {
+static kp_status* describe_type(kapell_session* session, const kp_type* type, int depth,
+                                const kapell_type_info** out_info) {
   kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
   if (!info) return no_memory();
   *info = (kapell_type_info){.kind = type->kind, .element = type->element, .rank = type->rank};
   const bool shaped = type->kind == KAPELL_KIND_TENSOR || type->kind == KAPELL_KIND_SPARSE;
   if (!shaped) info->rank = -1;
   if (shaped && type->rank > 0) KP_PASS(describe_dims(session, type, info));
-  if (type->inner && depth < 64) KP_PASS(describe_type(session, type->inner, depth + 1, &info->inner));
+  if (type->inner && depth < 64)
+    KP_PASS(describe_type(session, type->inner, depth + 1, &info->inner));
   *out_info = info;
   return NULL;
 }
 
-static kp_status* describe_value(kapell_session* session, kp_value_id id, bool optional, kapell_io_info* out) {
+static kp_status* describe_value(kapell_session* session, kp_value_id id, bool optional,
+                                 kapell_io_info* out) {
   const kp_value* value = &session->core->model->graph->values[id];
   *out = (kapell_io_info){.name = value->name, .optional = optional};
   return describe_type(session, &value->type, 0, &out->type);
@@ -49,17 +54,19 @@ static kp_status* describe_overridable(kapell_session* session, const kp_onnx_gr
   for (size_t i = 0; i < source->initializer_count; ++i) {
     const kp_str name = source->initializers[i].name;
     bool listed = false;
-    for (size_t k = 0; k < source->input_count && !listed; ++k) listed = kp_str_equal(source->inputs[k].name, name);
+    for (size_t k = 0; k < source->input_count && !listed; ++k)
+      listed = kp_str_equal(source->inputs[k].name, name);
     if (!listed || session->core->model->source->ir_version < 4) continue;
     const kp_onnx_tensor* tensor = &source->initializers[i];
     kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
     const char* text = kp_arena_strndup(&session->arena, name.data, name.length);
     if (!info || !text) return no_memory();
-    *info = (kapell_type_info){.kind = KAPELL_KIND_TENSOR,
-                               .element = (kapell_type)tensor->type,
-                               .rank = (int32_t)tensor->rank,
-                               .dims = tensor->dims,
-                               .symbols = kp_arena_new_array(&session->arena, const char*, tensor->rank + 1)};
+    *info = (kapell_type_info){
+        .kind = KAPELL_KIND_TENSOR,
+        .element = (kapell_type)tensor->type,
+        .rank = (int32_t)tensor->rank,
+        .dims = tensor->dims,
+        .symbols = kp_arena_new_array(&session->arena, const char*, tensor->rank + 1)};
     session->inputs[session->input_count + session->overridable_count++] =
         (kapell_io_info){.name = text, .type = info, .optional = true};
   }
@@ -103,13 +110,18 @@ static kp_status* describe_metadata(kapell_session* session, const kp_onnx_model
 kp_status* kp_session_describe(kapell_session* session) {
   const kp_model* model = session->core->model;
   const kp_graph* graph = model->graph;
-  session->inputs = kp_arena_new_array(&session->arena, kapell_io_info, graph->input_count + model->source->graph.initializer_count + 1);
-  session->outputs = kp_arena_new_array(&session->arena, kapell_io_info, (size_t)graph->output_count + 1);
+  session->inputs =
+      kp_arena_new_array(&session->arena, kapell_io_info,
+                         graph->input_count + model->source->graph.initializer_count + 1);
+  session->outputs =
+      kp_arena_new_array(&session->arena, kapell_io_info, (size_t)graph->output_count + 1);
   if (!session->inputs || !session->outputs) return no_memory();
   for (uint32_t i = 0; i < graph->input_count; ++i)
-    KP_PASS(describe_value(session, graph->inputs[i], false, &session->inputs[session->input_count++]));
+    KP_PASS(
+        describe_value(session, graph->inputs[i], false, &session->inputs[session->input_count++]));
   for (uint32_t i = 0; i < graph->output_count; ++i)
-    KP_PASS(describe_value(session, graph->outputs[i], false, &session->outputs[session->output_count++]));
+    KP_PASS(describe_value(session, graph->outputs[i], false,
+                           &session->outputs[session->output_count++]));
   KP_PASS(describe_overridable(session, &model->source->graph));
   return describe_metadata(session, model->source);
 }
@@ -119,7 +131,9 @@ size_t kapell_session_input_count(const kapell_session* session) { return sessio
 
 size_t kapell_session_output_count(const kapell_session* session) { return session->output_count; }
 
-size_t kapell_session_overridable_count(const kapell_session* session) { return session->overridable_count; }
+size_t kapell_session_overridable_count(const kapell_session* session) {
+  return session->overridable_count;
+}
 
 const kapell_io_info* kapell_session_input(const kapell_session* session, size_t index) {
   return index < session->input_count + session->overridable_count ? &session->inputs[index] : NULL;
@@ -129,9 +143,12 @@ const kapell_io_info* kapell_session_output(const kapell_session* session, size_
   return index < session->output_count ? &session->outputs[index] : NULL;
 }
 
-size_t kapell_session_metadata_count(const kapell_session* session) { return session->metadata_count; }
+size_t kapell_session_metadata_count(const kapell_session* session) {
+  return session->metadata_count;
+}
 
-void kapell_session_metadata(const kapell_session* session, size_t index, const char** out_key, const char** out_value) {
+void kapell_session_metadata(const kapell_session* session, size_t index, const char** out_key,
+                             const char** out_value) {
   *out_key = *out_value = NULL;
   if (index >= session->metadata_count) return;
   *out_key = session->metadata[index].key;

@@ -28,7 +28,9 @@ void kapell_status_free(kapell_status* status) { kp_status_free(status); }
 
 const char* kapell_code_name(kapell_code code) { return kp_code_name(code); }
 
-void kapell_log_set_callback(kapell_log_callback callback, void* user) { kp_log_set(callback, user); }
+void kapell_log_set_callback(kapell_log_callback callback, void* user) {
+  kp_log_set(callback, user);
+}
 
 void kapell_log_set_level(kapell_log_level level) { kp_log_set_level(level); }
 
@@ -47,15 +49,18 @@ typedef struct provider_list {
   kapell_provider_info infos[];
 } provider_list;
 
-static kp_status* probe_provider(kp_arena* arena, const char* canonical, kapell_provider_info* out) {
+static kp_status* probe_provider(kp_arena* arena, const char* canonical,
+                                 kapell_provider_info* out) {
   const kp_provider_type* type = kp_provider_find(canonical);
-  *out = (kapell_provider_info){.name = canonical, .short_name = kp_provider_short(canonical), .built_in = type != NULL};
+  *out = (kapell_provider_info){
+      .name = canonical, .short_name = kp_provider_short(canonical), .built_in = type != NULL};
   if (!type) {
     kp_provider_absence(canonical, &out->reason, &out->fix);
     return NULL;
   }
   const char** texts;
-  KP_PASS(kp_options_check(out->short_name, type->options, type->option_count, NULL, 0, arena, &texts));
+  KP_PASS(
+      kp_options_check(out->short_name, type->options, type->option_count, NULL, 0, arena, &texts));
   kp_probe probe = {.type = type, .arena = arena};
   if (type->probe) KP_PASS(type->probe(texts, &probe));
   out->available = !type->probe || probe.available;
@@ -64,14 +69,16 @@ static kp_status* probe_provider(kp_arena* arena, const char* canonical, kapell_
   out->fix = probe.fix;
   kp_strbuf devices = {0};
   for (size_t d = 0; d < probe.device_count; ++d)
-    kp_strbuf_printf(&devices, "%s%d: %s", d ? ", " : "", probe.devices[d].id, probe.devices[d].name);
+    kp_strbuf_printf(&devices, "%s%d: %s", d ? ", " : "", probe.devices[d].id,
+                     probe.devices[d].name);
   out->devices = kp_arena_strndup(arena, devices.data, devices.length);
   kp_strbuf_free(&devices);
   return NULL;
 }
 
 kapell_status* kapell_providers(kapell_provider_info** out_list, size_t* out_count) {
-  if (!out_list || !out_count) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for out_list or out_count");
+  if (!out_list || !out_count)
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for out_list or out_count");
   *out_list = NULL;
   *out_count = 0;
   size_t count = 0;

@@ -12,10 +12,10 @@
 typedef struct call {
   kapell_session* session;
   kp_core* core;
-  kapell_value** inputs;    // parallel to the plan's inputs
-  kapell_value** outputs;   // parallel to the plan's outputs
+  kapell_value** inputs;   // parallel to the plan's inputs
+  kapell_value** outputs;  // parallel to the plan's outputs
   bool* wanted;
-  uint32_t* position;       // plan output -> index in the caller's arrays
+  uint32_t* position;  // plan output -> index in the caller's arrays
   size_t input_count, output_count;
   kapell_value* few_inputs[FEW];
   kapell_value* few_outputs[FEW];
@@ -26,7 +26,8 @@ typedef struct call {
   kp_run_counters counters;
 } call;
 
-static _Thread_local kapell_provider_counters thread_counters[64];  // lent by counters of runs and sessions
+static _Thread_local kapell_provider_counters
+    thread_counters[64];  // lent by counters of runs and sessions
 
 // --- cancel ----------------------------------------------------------------------------------------------------------------------
 kapell_status* kapell_cancel_create(kapell_cancel** out_cancel) {
@@ -54,9 +55,11 @@ static size_t find_name(const kapell_io_info* infos, size_t count, const char* n
   return SIZE_MAX;
 }
 
-static kp_status* unknown_name(const char* what, const kapell_io_info* infos, size_t count, const char* name) {
+static kp_status* unknown_name(const char* what, const kapell_io_info* infos, size_t count,
+                               const char* name) {
   kp_strbuf names = {0};
-  for (size_t i = 0; i < count && i < 20; ++i) kp_strbuf_printf(&names, "%s%s", i ? ", " : "", infos[i].name);
+  for (size_t i = 0; i < count && i < 20; ++i)
+    kp_strbuf_printf(&names, "%s%s", i ? ", " : "", infos[i].name);
   if (count > 20) kp_strbuf_puts(&names, ", ...");
   kp_status* status = KP_ERROR(INVALID_INPUT, "the model has no %s '%s'", what, name);
   kp_status_at(status, NULL, NULL, name);
@@ -68,10 +71,17 @@ static kp_status* unknown_name(const char* what, const kapell_io_info* infos, si
 // --- checks of inputs ----------------------------------------------------------------------------------------------------------------
 static void describe_expected(const kapell_type_info* type, kp_strbuf* out) {
   switch (type->kind) {
-    case KAPELL_KIND_SEQUENCE: kp_strbuf_puts(out, "a sequence"); return;
-    case KAPELL_KIND_MAP: kp_strbuf_puts(out, "a map"); return;
-    case KAPELL_KIND_OPTIONAL: kp_strbuf_puts(out, "an optional"); return;
-    default: break;
+    case KAPELL_KIND_SEQUENCE:
+      kp_strbuf_puts(out, "a sequence");
+      return;
+    case KAPELL_KIND_MAP:
+      kp_strbuf_puts(out, "a map");
+      return;
+    case KAPELL_KIND_OPTIONAL:
+      kp_strbuf_puts(out, "an optional");
+      return;
+    default:
+      break;
   }
   kp_strbuf_puts(out, type->kind == KAPELL_KIND_SPARSE ? "sparse " : "");
   kp_strbuf_puts(out, kp_type_name(type->element));
@@ -107,8 +117,9 @@ static kp_status* check_input(const kapell_io_info* info, const kapell_value* va
   kp_strbuf want = {0}, have = {0};
   describe_expected(info->type, &want);
   kp_value_describe(value, &have);
-  kp_status* status = KP_ERROR(INVALID_INPUT, "input '%s' should be %s and is %s", info->name, want.data ? want.data : "another type",
-                               have.data ? have.data : "something else");
+  kp_status* status =
+      KP_ERROR(INVALID_INPUT, "input '%s' should be %s and is %s", info->name,
+               want.data ? want.data : "another type", have.data ? have.data : "something else");
   kp_strbuf_free(&want);
   kp_strbuf_free(&have);
   return kp_status_at(status, NULL, NULL, info->name);
@@ -116,14 +127,20 @@ static kp_status* check_input(const kapell_io_info* info, const kapell_value* va
 
 // --- one call ----------------------------------------------------------------------------------------------------------------------------
 static kp_status* make_room(call* c) {
-  c->inputs = c->input_count <= FEW ? c->few_inputs : kp_alloc_zero(c->input_count, sizeof(*c->inputs));
-  c->outputs = c->output_count <= FEW ? c->few_outputs : kp_alloc_zero(c->output_count, sizeof(*c->outputs));
-  c->wanted = c->output_count <= FEW ? c->few_wanted : kp_alloc_zero(c->output_count, sizeof(*c->wanted));
-  c->position = c->output_count <= FEW ? c->few_position : kp_alloc_zero(c->output_count, sizeof(*c->position));
+  c->inputs =
+      c->input_count <= FEW ? c->few_inputs : kp_alloc_zero(c->input_count, sizeof(*c->inputs));
+  c->outputs =
+      c->output_count <= FEW ? c->few_outputs : kp_alloc_zero(c->output_count, sizeof(*c->outputs));
+  c->wanted =
+      c->output_count <= FEW ? c->few_wanted : kp_alloc_zero(c->output_count, sizeof(*c->wanted));
+  c->position = c->output_count <= FEW ? c->few_position
+                                       : kp_alloc_zero(c->output_count, sizeof(*c->position));
   const uint32_t entries = c->session->core->chain->count;
   c->entries = entries <= FEW ? c->few_entries : kp_alloc_zero(entries, sizeof(*c->entries));
   c->counters.entries = c->entries;
-  return c->inputs && c->outputs && c->wanted && c->position && c->entries ? NULL : KP_ERROR(OUT_OF_MEMORY, "a run");
+  return c->inputs && c->outputs && c->wanted && c->position && c->entries
+             ? NULL
+             : KP_ERROR(OUT_OF_MEMORY, "a run");
 }
 
 static void free_room(call* c) {
@@ -134,7 +151,8 @@ static void free_room(call* c) {
   if (c->entries != c->few_entries) kp_free(c->entries);
 }
 
-static kp_status* take_inputs(call* c, const char* const* names, kapell_value* const* values, size_t count) {
+static kp_status* take_inputs(call* c, const char* const* names, kapell_value* const* values,
+                              size_t count) {
   kapell_session* s = c->session;
   const size_t all = s->input_count + s->overridable_count;
   bool replaces = false;
@@ -143,10 +161,12 @@ static kp_status* take_inputs(call* c, const char* const* names, kapell_value* c
     const size_t at = names ? find_name(s->inputs, all, names[i], i) : i;
     if (at >= all) {
       if (names) return unknown_name("input", s->inputs, all, names[i]);
-      return KP_ERROR(INVALID_INPUT, "%zu inputs are given; the model has %zu", count, s->input_count);
+      return KP_ERROR(INVALID_INPUT, "%zu inputs are given; the model has %zu", count,
+                      s->input_count);
     }
     KP_PASS(check_input(&s->inputs[at], values[i]));
-    if (c->inputs[at]) return KP_ERROR(INVALID_INPUT, "input '%s' is given twice", s->inputs[at].name);
+    if (c->inputs[at])
+      return KP_ERROR(INVALID_INPUT, "input '%s' is given twice", s->inputs[at].name);
     c->inputs[at] = values[i];
     replaces = replaces || at >= s->input_count;
   }
@@ -163,28 +183,36 @@ static kp_status* take_inputs(call* c, const char* const* names, kapell_value* c
 static kp_status* arrange_overridable(call* c) {
   if (c->core == c->session->core) return NULL;
   const kp_graph* graph = c->core->model->graph;
-  kapell_value** arranged = kp_alloc_zero((size_t)graph->input_count + graph->overridable_count + 1, sizeof(*arranged));
+  kapell_value** arranged =
+      kp_alloc_zero((size_t)graph->input_count + graph->overridable_count + 1, sizeof(*arranged));
   if (!arranged) return KP_ERROR(OUT_OF_MEMORY, "a run");
   for (uint32_t i = 0; i < graph->input_count + graph->overridable_count; ++i) {
     const bool real = i < graph->input_count;
     const kp_value_id id = real ? graph->inputs[i] : graph->overridable[i - graph->input_count];
-    const size_t at = find_name(c->session->inputs, c->session->input_count + c->session->overridable_count, graph->values[id].name, i);
-    arranged[i] = at != SIZE_MAX && c->inputs[at] ? c->inputs[at] : real ? NULL : graph->defaults[i - graph->input_count];
+    const size_t at =
+        find_name(c->session->inputs, c->session->input_count + c->session->overridable_count,
+                  graph->values[id].name, i);
+    arranged[i] = at != SIZE_MAX && c->inputs[at] ? c->inputs[at]
+                  : real                          ? NULL
+                                                  : graph->defaults[i - graph->input_count];
   }
   if (c->inputs != c->few_inputs) kp_free(c->inputs);
   c->inputs = arranged;
   return NULL;
 }
 
-static kp_status* take_outputs(call* c, const char* const* names, kapell_value** values, size_t count) {
+static kp_status* take_outputs(call* c, const char* const* names, kapell_value** values,
+                               size_t count) {
   kapell_session* s = c->session;
   if (!names && count > s->output_count)
-    return KP_ERROR(INVALID_ARGUMENT, "%zu outputs are asked for; the model has %zu", count, s->output_count);
+    return KP_ERROR(INVALID_ARGUMENT, "%zu outputs are asked for; the model has %zu", count,
+                    s->output_count);
   for (size_t i = 0; i < count; ++i) {
     if (names && !names[i]) return KP_ERROR(INVALID_ARGUMENT, "output_names[%zu] is NULL", i);
     const size_t at = names ? find_name(s->outputs, s->output_count, names[i], i) : i;
     if (at == SIZE_MAX) return unknown_name("output", s->outputs, s->output_count, names[i]);
-    if (c->wanted[at]) return KP_ERROR(INVALID_ARGUMENT, "output '%s' is asked for twice", s->outputs[at].name);
+    if (c->wanted[at])
+      return KP_ERROR(INVALID_ARGUMENT, "output '%s' is asked for twice", s->outputs[at].name);
     c->wanted[at] = true;
     c->position[at] = (uint32_t)i;
     c->outputs[at] = values[i];
@@ -203,14 +231,17 @@ static bool overlaps(const kapell_value* a, const kapell_value* b) {
 static void part_overlaps(call* c) {
   for (size_t k = 0; k < c->output_count; ++k) {
     bool shared = false;
-    for (size_t i = 0; c->outputs[k] && i < c->input_count && !shared; ++i) shared = overlaps(c->outputs[k], c->inputs[i]);
-    for (size_t o = 0; c->outputs[k] && o < k && !shared; ++o) shared = overlaps(c->outputs[k], c->outputs[o]);
+    for (size_t i = 0; c->outputs[k] && i < c->input_count && !shared; ++i)
+      shared = overlaps(c->outputs[k], c->inputs[i]);
+    for (size_t o = 0; c->outputs[k] && o < k && !shared; ++o)
+      shared = overlaps(c->outputs[k], c->outputs[o]);
     if (shared) c->outputs[k] = NULL;
   }
 }
 
 static bool same_tensor(const kapell_value* a, const kapell_value* b) {
-  bool same = a->kind == b->kind && a->type == b->type && a->rank == b->rank && a->kind == KAPELL_KIND_TENSOR;
+  bool same = a->kind == b->kind && a->type == b->type && a->rank == b->rank &&
+              a->kind == KAPELL_KIND_TENSOR;
   for (int32_t d = 0; same && d < a->rank; ++d) same = a->dims[d] == b->dims[d];
   return same;
 }
@@ -222,8 +253,9 @@ static kp_status* join_output(const call* c, size_t k, kapell_value* bound) {
     kp_strbuf have = {0}, want = {0};
     kp_value_describe(bound, &have);
     kp_value_describe(made, &want);
-    kp_status* status = KP_ERROR(INVALID_ARGUMENT, "output '%s' is bound to a value of %s; this run gives %s",
-                                 c->session->outputs[k].name, have.data ? have.data : "?", want.data ? want.data : "?");
+    kp_status* status = KP_ERROR(
+        INVALID_ARGUMENT, "output '%s' is bound to a value of %s; this run gives %s",
+        c->session->outputs[k].name, have.data ? have.data : "?", want.data ? want.data : "?");
     kp_strbuf_free(&have);
     kp_strbuf_free(&want);
     return status;
@@ -254,7 +286,8 @@ static kp_status* hand_out(call* c, kapell_value** values) {
 }
 
 // --- counters -------------------------------------------------------------------------------------------------------------------------------
-static void fill_user_counters(const call* c, uint64_t time_ns, uint64_t failovers, kapell_counters* out) {
+static void fill_user_counters(const call* c, uint64_t time_ns, uint64_t failovers,
+                               kapell_counters* out) {
   const uint32_t count = c->session->core->chain->count;
   kapell_counters all = {.struct_size = out->struct_size,
                          .runs = 1,
@@ -266,7 +299,9 @@ static void fill_user_counters(const call* c, uint64_t time_ns, uint64_t failove
                          .signature_misses = c->counters.signature_misses,
                          .peak_bytes = c->counters.peak_bytes,
                          .providers = thread_counters,
-                         .provider_count = count < KP_COUNT_OF(thread_counters) ? count : KP_COUNT_OF(thread_counters)};
+                         .provider_count = count < KP_COUNT_OF(thread_counters)
+                                               ? count
+                                               : KP_COUNT_OF(thread_counters)};
   for (size_t e = 0; e < all.provider_count; ++e)
     thread_counters[e] = (kapell_provider_counters){.provider = c->session->entries[e].provider,
                                                     .runs = c->entries[e].units > 0,
@@ -275,7 +310,8 @@ static void fill_user_counters(const call* c, uint64_t time_ns, uint64_t failove
   memcpy(out, &all, kp_min_size(out->struct_size, sizeof(all)));
 }
 
-static void add_totals(const call* c, const kp_status* status, uint64_t time_ns, uint64_t failovers, uint32_t failed_entry) {
+static void add_totals(const call* c, const kp_status* status, uint64_t time_ns, uint64_t failovers,
+                       uint32_t failed_entry) {
   kapell_session* s = c->session;
   pthread_mutex_lock(&s->lock);
   kapell_counters* t = &s->totals;
@@ -319,11 +355,14 @@ typedef struct run_limits {
   int width;
 } run_limits;
 
-static kp_status* read_limits(const kapell_session* session, const kapell_run_options* options, run_limits* out) {
+static kp_status* read_limits(const kapell_session* session, const kapell_run_options* options,
+                              run_limits* out) {
   static const volatile int never = 0;
   kapell_run_options o = KAPELL_RUN_OPTIONS_INIT;
   if (options && options->struct_size < sizeof(size_t))
-    return KP_ERROR(INVALID_ARGUMENT, "run options: struct_size is %zu; start from KAPELL_RUN_OPTIONS_INIT", options->struct_size);
+    return KP_ERROR(INVALID_ARGUMENT,
+                    "run options: struct_size is %zu; start from KAPELL_RUN_OPTIONS_INIT",
+                    options->struct_size);
   if (options) memcpy(&o, options, kp_min_size(options->struct_size, sizeof(o)));
   const uint64_t timeout = o.timeout_ns ? o.timeout_ns : session->options.run_timeout_ns;
   if (o.threads < 0) return KP_ERROR(INVALID_ARGUMENT, "run options: threads is %d", o.threads);
@@ -335,18 +374,22 @@ static kp_status* read_limits(const kapell_session* session, const kapell_run_op
 
 // May the run be started again without the provider that failed?
 static bool may_continue(const call* c, const kp_status* status, uint32_t failed_entry) {
-  if (c->session->options.on_failure != KAPELL_ON_FAILURE_CONTINUE || failed_entry == KP_NONE) return false;
+  if (c->session->options.on_failure != KAPELL_ON_FAILURE_CONTINUE || failed_entry == KP_NONE)
+    return false;
   if (kp_status_code(status) == KAPELL_CANCELLED) return false;
   return c->core->chain->entries[failed_entry].consent != KP_CONSENT_FLOOR;
 }
 
 // What to try when a provider failed and the policy is to stop.
 static kp_status* with_advice(kp_status* status, const kp_chain_entry* entry) {
-  if (!entry || entry->consent == KP_CONSENT_FLOOR || kp_status_code(status) == KAPELL_CANCELLED) return status;
-  return kp_status_hint(status, "on_failure=continue starts such a run again without %s", entry->short_name);
+  if (!entry || entry->consent == KP_CONSENT_FLOOR || kp_status_code(status) == KAPELL_CANCELLED)
+    return status;
+  return kp_status_hint(status, "on_failure=continue starts such a run again without %s",
+                        entry->short_name);
 }
 
-static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t* failovers, uint32_t* failed_entry) {
+static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t* failovers,
+                                    uint32_t* failed_entry) {
   kp_variant* variant = kp_core_current(c->core);
   for (;;) {
     kp_exec_args args = {.inputs = c->inputs,
@@ -360,12 +403,15 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
     kp_status* status = kp_exec_run(variant->executor, &args);
     *failed_entry = args.failed_entry;
     if (!status) return NULL;
-    const kp_chain_entry* entry = args.failed_entry != KP_NONE ? &c->core->chain->entries[args.failed_entry] : NULL;
+    const kp_chain_entry* entry =
+        args.failed_entry != KP_NONE ? &c->core->chain->entries[args.failed_entry] : NULL;
     if (!may_continue(c, status, args.failed_entry)) return with_advice(status, entry);
-    KP_LOG(WARNING, "%s failed in a run and is left out from now on: %s", entry->short_name, kp_status_message(status));
+    KP_LOG(WARNING, "%s failed in a run and is left out from now on: %s", entry->short_name,
+           kp_status_message(status));
     kp_status* again = kp_core_exclude(c->core, args.failed_entry, &variant);
     if (again) {
-      again = kp_status_frame(again, __FILE__, __LINE__, "placing the model again without %s", entry->short_name);
+      again = kp_status_frame(again, __FILE__, __LINE__, "placing the model again without %s",
+                              entry->short_name);
       return kp_status_join(status, again);
     }
     kp_status_free(status);
@@ -373,8 +419,10 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
   }
 }
 
-static kp_status* run_call(call* c, const kapell_run_options* options, const char* const* input_names, kapell_value* const* inputs,
-                           size_t input_count, const char* const* output_names, kapell_value** outputs, size_t output_count) {
+static kp_status* run_call(call* c, const kapell_run_options* options,
+                           const char* const* input_names, kapell_value* const* inputs,
+                           size_t input_count, const char* const* output_names,
+                           kapell_value** outputs, size_t output_count) {
   run_limits limits = {0};
   KP_PASS(make_room(c));
   KP_PASS(take_inputs(c, input_names, inputs, input_count));
@@ -388,13 +436,15 @@ static kp_status* run_call(call* c, const kapell_run_options* options, const cha
   kp_status* status = run_with_failover(c, &limits, &failovers, &failed_entry);
   const uint64_t time_ns = kp_clock_ns() - start;
   add_totals(c, status, time_ns, failovers, failed_entry);
-  if (!status && options && options->struct_size > offsetof(kapell_run_options, counters) && options->counters)
+  if (!status && options && options->struct_size > offsetof(kapell_run_options, counters) &&
+      options->counters)
     fill_user_counters(c, time_ns, failovers, options->counters);
   return status ? status : hand_out(c, outputs);
 }
 
-kapell_status* kapell_session_run(kapell_session* session, const kapell_run_options* options, const char* const* input_names,
-                                  kapell_value* const* inputs, size_t input_count, const char* const* output_names,
+kapell_status* kapell_session_run(kapell_session* session, const kapell_run_options* options,
+                                  const char* const* input_names, kapell_value* const* inputs,
+                                  size_t input_count, const char* const* output_names,
                                   kapell_value** outputs, size_t output_count) {
   if (!session || (input_count && !inputs) || (output_count && !outputs))
     return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session, inputs or outputs");

@@ -11,17 +11,22 @@ static kp_status* complete_options(const kapell_options* given, kapell_options* 
   *out = (kapell_options)KAPELL_OPTIONS_INIT;
   if (!given) return NULL;
   if (given->struct_size < sizeof(size_t))
-    return kp_status_hint(KP_ERROR(INVALID_ARGUMENT, "options->struct_size is %zu", given->struct_size),
-                          "start from KAPELL_OPTIONS_INIT");
+    return kp_status_hint(
+        KP_ERROR(INVALID_ARGUMENT, "options->struct_size is %zu", given->struct_size),
+        "start from KAPELL_OPTIONS_INIT");
   memcpy(out, given, given->struct_size < sizeof(*out) ? given->struct_size : sizeof(*out));
   out->struct_size = sizeof(*out);
   if (out->threads < 0 || out->threads > 256)
-    return KP_ERROR(INVALID_ARGUMENT, "options->threads is %d; 0 (default) to 256 are possible", out->threads);
+    return KP_ERROR(INVALID_ARGUMENT, "options->threads is %d; 0 (default) to 256 are possible",
+                    out->threads);
   if (out->signature_cache > 4096)
-    return KP_ERROR(INVALID_ARGUMENT, "options->signature_cache is %u; 0 (default) to 4096 are possible", out->signature_cache);
+    return KP_ERROR(INVALID_ARGUMENT,
+                    "options->signature_cache is %u; 0 (default) to 4096 are possible",
+                    out->signature_cache);
   if (out->on_failure != KAPELL_ON_FAILURE_ERROR && out->on_failure != KAPELL_ON_FAILURE_CONTINUE)
     return KP_ERROR(INVALID_ARGUMENT, "options->on_failure is %d", (int)out->on_failure);
-  if ((out->provider_option_count && !out->provider_options) || (out->link_folder_count && !out->link_folders))
+  if ((out->provider_option_count && !out->provider_options) ||
+      (out->link_folder_count && !out->link_folders))
     return KP_ERROR(INVALID_ARGUMENT, "a count in options is set and its array is NULL");
   return NULL;
 }
@@ -40,7 +45,8 @@ static kp_status* keep_options(kapell_session* session) {
   KP_PASS(copy_text(session, &o->external_folder));
   KP_PASS(copy_text(session, &o->profile_path));
   KP_PASS(copy_text(session, &session->path));
-  kapell_provider_option* options = kp_arena_new_array(&session->arena, kapell_provider_option, o->provider_option_count + 1);
+  kapell_provider_option* options =
+      kp_arena_new_array(&session->arena, kapell_provider_option, o->provider_option_count + 1);
   const char** folders = kp_arena_new_array(&session->arena, const char*, o->link_folder_count + 1);
   if (!options || !folders) return KP_ERROR(OUT_OF_MEMORY, "the session");
   for (size_t i = 0; i < o->provider_option_count; ++i) {
@@ -75,16 +81,20 @@ static kp_status* open_session(kapell_session* session, const void* bytes, size_
   session->options.progress = NULL;  // it was for this call alone
   find_bytes(session, bytes, byte_count);
   KP_PASS(kp_session_describe(session));
-  KP_PASS(kp_report_build(kp_core_current(session->core)->set, &session->arena, &session->placement));
+  KP_PASS(
+      kp_report_build(kp_core_current(session->core)->set, &session->arena, &session->placement));
   const kp_chain* chain = session->core->chain;
-  session->entries = kp_arena_new_array(&session->arena, kapell_provider_counters, (size_t)chain->count + 1);
+  session->entries =
+      kp_arena_new_array(&session->arena, kapell_provider_counters, (size_t)chain->count + 1);
   if (!session->entries) return KP_ERROR(OUT_OF_MEMORY, "the session");
-  for (uint32_t e = 0; e < chain->count; ++e) session->entries[e].provider = chain->entries[e].canonical;
-  return session->options.profile_path ? kp_profile_create(session->core->model, &session->profile) : NULL;
+  for (uint32_t e = 0; e < chain->count; ++e)
+    session->entries[e].provider = chain->entries[e].canonical;
+  return session->options.profile_path ? kp_profile_create(session->core->model, &session->profile)
+                                       : NULL;
 }
 
-static kp_status* create_session(const char* path, const void* bytes, size_t byte_count, const kapell_options* options,
-                                 kapell_session** out_session) {
+static kp_status* create_session(const char* path, const void* bytes, size_t byte_count,
+                                 const kapell_options* options, kapell_session** out_session) {
   kapell_session* session = kp_alloc_zero(1, sizeof(*session));
   if (!session) return KP_ERROR(OUT_OF_MEMORY, "the session");
   pthread_mutex_init(&session->lock, NULL);
@@ -100,7 +110,8 @@ static kp_status* create_session(const char* path, const void* bytes, size_t byt
   return NULL;
 }
 
-kapell_status* kapell_session_open_file(const char* path, const kapell_options* options, kapell_session** out_session) {
+kapell_status* kapell_session_open_file(const char* path, const kapell_options* options,
+                                        kapell_session** out_session) {
   if (!out_session) return KP_ERROR(INVALID_ARGUMENT, "out_session is NULL");
   *out_session = NULL;
   if (!path) return KP_ERROR(INVALID_ARGUMENT, "path is NULL");
@@ -108,20 +119,25 @@ kapell_status* kapell_session_open_file(const char* path, const kapell_options* 
   return NULL;
 }
 
-kapell_status* kapell_session_open(const void* bytes, size_t byte_count, const kapell_options* options, kapell_session** out_session) {
+kapell_status* kapell_session_open(const void* bytes, size_t byte_count,
+                                   const kapell_options* options, kapell_session** out_session) {
   if (!out_session) return KP_ERROR(INVALID_ARGUMENT, "out_session is NULL");
   *out_session = NULL;
   if (!bytes && byte_count) return KP_ERROR(INVALID_ARGUMENT, "bytes is NULL");
-  KP_TRY(create_session(NULL, bytes, byte_count, options, out_session), "opening a model of %zu bytes", byte_count);
+  KP_TRY(create_session(NULL, bytes, byte_count, options, out_session),
+         "opening a model of %zu bytes", byte_count);
   return NULL;
 }
 
 static void write_profile(kapell_session* session) {
   kp_strbuf text = {0};
   kp_profile_json(session->profile, &text);
-  kp_status* status = text.failed ? KP_ERROR(OUT_OF_MEMORY, "the profile")
-                                  : kp_file_write(session->options.profile_path, text.data, text.length);
-  if (status) KP_LOG(ERROR, "the profile was not written to '%s': %s", session->options.profile_path, kp_status_message(status));
+  kp_status* status = text.failed
+                          ? KP_ERROR(OUT_OF_MEMORY, "the profile")
+                          : kp_file_write(session->options.profile_path, text.data, text.length);
+  if (status)
+    KP_LOG(ERROR, "the profile was not written to '%s': %s", session->options.profile_path,
+           kp_status_message(status));
   kp_status_ignore(status);
   kp_strbuf_free(&text);
 }
@@ -155,7 +171,9 @@ kp_status* kp_session_overridable(kapell_session* session, kp_core** out_core) {
 }
 
 // --- reports ----------------------------------------------------------------------------------------------------------------------
-const kapell_placement* kapell_session_placement(const kapell_session* session) { return session->placement; }
+const kapell_placement* kapell_session_placement(const kapell_session* session) {
+  return session->placement;
+}
 
 static kp_status* take_text(kp_strbuf* buf, char** out_text) {
   *out_text = kp_strbuf_take(buf);
@@ -163,21 +181,24 @@ static kp_status* take_text(kp_strbuf* buf, char** out_text) {
 }
 
 kapell_status* kapell_session_placement_json(const kapell_session* session, char** out_text) {
-  if (!session || !out_text) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
+  if (!session || !out_text)
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
   kp_strbuf buf = {0};
   kp_report_json(session->placement, &buf);
   return take_text(&buf, out_text);
 }
 
 kapell_status* kapell_session_placement_text(const kapell_session* session, char** out_text) {
-  if (!session || !out_text) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
+  if (!session || !out_text)
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
   kp_strbuf buf = {0};
   kp_report_text(session->placement, &buf);
   return take_text(&buf, out_text);
 }
 
 kapell_status* kapell_session_profile_json(kapell_session* session, char** out_text) {
-  if (!session || !out_text) return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
+  if (!session || !out_text)
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
   kp_strbuf buf = {0};
   kp_profile_json(session->profile, &buf);
   return take_text(&buf, out_text);

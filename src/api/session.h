@@ -14,15 +14,15 @@ typedef struct kp_metadata {
 } kp_metadata;
 
 struct kapell_session {
-  kp_arena arena;               // everything that getters lend
-  kapell_options options;       // texts copied to the arena
+  kp_arena arena;          // everything that getters lend
+  kapell_options options;  // texts copied to the arena
   kp_core* core;
-  kp_core* overridable;         // made when a run first replaces an initializer
-  pthread_mutex_t lock;         // guards |overridable| and |totals|
-  const char* path;             // for the second core
-  const void* bytes;            // likewise; kept alive by the first core's model
+  kp_core* overridable;  // made when a run first replaces an initializer
+  pthread_mutex_t lock;  // guards |overridable| and |totals|
+  const char* path;      // for the second core
+  const void* bytes;     // likewise; kept alive by the first core's model
   size_t byte_count;
-  kapell_io_info* inputs;       // inputs, then overridable initializers
+  kapell_io_info* inputs;  // inputs, then overridable initializers
   size_t input_count, overridable_count;
   kapell_io_info* outputs;
   size_t output_count;
@@ -38,7 +38,8 @@ struct kapell_cancel {
   volatile int requested;
 };
 
-KP_MUST_USE kp_status* kp_session_describe(kapell_session* session);  // describe.c: inputs, outputs, metadata
+KP_MUST_USE kp_status* kp_session_describe(
+    kapell_session* session);  // describe.c: inputs, outputs, metadata
 // The core whose inputs include the overridable initializers.
 KP_MUST_USE kp_status* kp_session_overridable(kapell_session* session, kp_core** out_core);
 

@@ -8,7 +8,8 @@
 void cli_help(const cli_command* command, FILE* out) {
   fprintf(out, "kapell %s %s: %s\n\n", command->name, command->arguments, command->summary);
   for (const cli_option* o = command->options; o->name; ++o) {
-    const int width = fprintf(out, "  --%s%s%s", o->name, o->takes ? " " : "", o->takes ? o->takes : "");
+    const int width =
+        fprintf(out, "  --%s%s%s", o->name, o->takes ? " " : "", o->takes ? o->takes : "");
     fprintf(out, "%*s%s\n", width < 28 ? 28 - width : 1, "", o->help);
   }
   fprintf(out, "\nExamples:\n%s", command->examples);
@@ -24,12 +25,14 @@ static const cli_option* option_of(const cli_command* command, const char* arg) 
 }
 
 static bool wrong(const cli_command* command, int* out_exit, const char* arg, const char* what) {
-  fprintf(stderr, "kapell %s: '%s' %s; see 'kapell %s --help'\n", command->name, arg, what, command->name);
+  fprintf(stderr, "kapell %s: '%s' %s; see 'kapell %s --help'\n", command->name, arg, what,
+          command->name);
   *out_exit = CLI_USAGE;
   return false;
 }
 
-bool cli_parse(const cli_command* command, int argc, char** argv, cli_args* out_args, int* out_exit) {
+bool cli_parse(const cli_command* command, int argc, char** argv, cli_args* out_args,
+               int* out_exit) {
   *out_args = (cli_args){.command = command, .argc = argc, .argv = argv};
   for (int i = 0; i < argc; ++i) {
     if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
@@ -38,7 +41,8 @@ bool cli_parse(const cli_command* command, int argc, char** argv, cli_args* out_
       return false;
     }
     if (argv[i][0] != '-' || !argv[i][1]) {
-      if (out_args->model || !command->arguments[0]) return wrong(command, out_exit, argv[i], "is one argument too many");
+      if (out_args->model || !command->arguments[0])
+        return wrong(command, out_exit, argv[i], "is one argument too many");
       out_args->model = argv[i];
       continue;
     }
@@ -46,10 +50,12 @@ bool cli_parse(const cli_command* command, int argc, char** argv, cli_args* out_
     if (!o) return wrong(command, out_exit, argv[i], "is no option of this command");
     const bool joined = strchr(argv[i], '=') != NULL;
     if (!o->takes && joined) return wrong(command, out_exit, argv[i], "takes no value");
-    if (o->takes && !joined && ++i >= argc) return wrong(command, out_exit, argv[i - 1], "needs a value");
+    if (o->takes && !joined && ++i >= argc)
+      return wrong(command, out_exit, argv[i - 1], "needs a value");
   }
   if (command->arguments[0] && !out_args->model) {
-    fprintf(stderr, "kapell %s: %s is missing; see 'kapell %s --help'\n", command->name, command->arguments, command->name);
+    fprintf(stderr, "kapell %s: %s is missing; see 'kapell %s --help'\n", command->name,
+            command->arguments, command->name);
     *out_exit = CLI_USAGE;
     return false;
   }
@@ -79,7 +85,8 @@ const char* cli_get(const cli_args* args, const char* name) {
 
 bool cli_has(const cli_args* args, const char* name) { return cli_get(args, name) != NULL; }
 
-bool cli_int(const cli_args* args, const char* name, long low, long high, long fallback, long* out) {
+bool cli_int(const cli_args* args, const char* name, long low, long high, long fallback,
+             long* out) {
   *out = fallback;
   const char* text = cli_get(args, name);
   if (!text) return true;
@@ -87,6 +94,7 @@ bool cli_int(const cli_args* args, const char* name, long low, long high, long f
   errno = 0;
   *out = strtol(text, &end, 10);
   if (!errno && end != text && !*end && *out >= low && *out <= high) return true;
-  fprintf(stderr, "kapell %s: --%s is '%s'; a number from %ld to %ld is wanted\n", args->command->name, name, text, low, high);
+  fprintf(stderr, "kapell %s: --%s is '%s'; a number from %ld to %ld is wanted\n",
+          args->command->name, name, text, low, high);
   return false;
 }

@@ -5,7 +5,8 @@
 
 #include "cli/cli.h"
 
-static const cli_option kOptions[] = {CLI_SESSION_OPTIONS, {"no-ops", NULL, "leave the list of operators out"}, {0}};
+static const cli_option kOptions[] = {
+    CLI_SESSION_OPTIONS, {"no-ops", NULL, "leave the list of operators out"}, {0}};
 
 static void print_ios(const char* what, const kapell_session* session, size_t count,
                       const kapell_io_info* (*get)(const kapell_session*, size_t)) {
@@ -36,18 +37,21 @@ static void print_ops(const kapell_placement* placement) {
   for (size_t n = 0; counts && n < placement->node_count; ++n) {
     const kapell_placed_node* node = &placement->nodes[n];
     size_t k = 0;
-    while (k < kinds && (strcmp(counts[k].op, node->op) || strcmp(counts[k].domain, node->domain))) ++k;
+    while (k < kinds && (strcmp(counts[k].op, node->op) || strcmp(counts[k].domain, node->domain)))
+      ++k;
     if (k == kinds) counts[kinds++] = (op_count){node->domain, node->op, 0, 0};
     ++counts[k].nodes;
     counts[k].flops += node->flops;
     flops += node->flops;
   }
-  printf("nodes     %zu, %.4g FLOPs (symbolic dimensions counted as 1)\n", placement->node_count, flops);
+  printf("nodes     %zu, %.4g FLOPs (symbolic dimensions counted as 1)\n", placement->node_count,
+         flops);
   if (counts) qsort(counts, kinds, sizeof(*counts), by_count);
   for (size_t k = 0; k < kinds; ++k) {
     const char* dot = counts[k].domain[0] ? "." : "";
     printf("  %6zu  %s%s%s", counts[k].nodes, counts[k].domain, dot, counts[k].op);
-    if (flops > 0 && counts[k].flops > 0) printf("  (%.1f %% of FLOPs)", 100 * counts[k].flops / flops);
+    if (flops > 0 && counts[k].flops > 0)
+      printf("  (%.1f %% of FLOPs)", 100 * counts[k].flops / flops);
     printf("\n");
   }
   free(counts);
@@ -60,7 +64,8 @@ static int run(const cli_command* command, int argc, char** argv) {
   kapell_session* session;
   exit_code = cli_open(&args, NULL, &session);
   if (exit_code) return exit_code;
-  const size_t inputs = kapell_session_input_count(session) + kapell_session_overridable_count(session);
+  const size_t inputs =
+      kapell_session_input_count(session) + kapell_session_overridable_count(session);
   print_ios("input", session, inputs, kapell_session_input);
   print_ios("output", session, kapell_session_output_count(session), kapell_session_output);
   for (size_t i = 0; i < kapell_session_metadata_count(session); ++i) {

@@ -12,9 +12,11 @@ typedef struct dtype {
 } dtype;
 
 static const dtype kTypes[] = {
-    {"<f4", KAPELL_FLOAT},  {"<f8", KAPELL_DOUBLE}, {"<f2", KAPELL_FLOAT16},  {"|i1", KAPELL_INT8},    {"<i2", KAPELL_INT16},
-    {"<i4", KAPELL_INT32},  {"<i8", KAPELL_INT64},  {"|u1", KAPELL_UINT8},    {"<u2", KAPELL_UINT16},  {"<u4", KAPELL_UINT32},
-    {"<u8", KAPELL_UINT64}, {"|b1", KAPELL_BOOL},   {"<c8", KAPELL_COMPLEX64}, {"<c16", KAPELL_COMPLEX128},
+    {"<f4", KAPELL_FLOAT},     {"<f8", KAPELL_DOUBLE},      {"<f2", KAPELL_FLOAT16},
+    {"|i1", KAPELL_INT8},      {"<i2", KAPELL_INT16},       {"<i4", KAPELL_INT32},
+    {"<i8", KAPELL_INT64},     {"|u1", KAPELL_UINT8},       {"<u2", KAPELL_UINT16},
+    {"<u4", KAPELL_UINT32},    {"<u8", KAPELL_UINT64},      {"|b1", KAPELL_BOOL},
+    {"<c8", KAPELL_COMPLEX64}, {"<c16", KAPELL_COMPLEX128},
 };
 
 static kapell_value* bad(const char* what, const char* why) {
@@ -34,7 +36,8 @@ static kapell_type read_type(const char* header) {
   if (!text || *text != '\'') return KAPELL_UNDEFINED;
   const size_t length = strcspn(text + 1, "'");
   for (size_t i = 0; i < sizeof(kTypes) / sizeof(kTypes[0]); ++i)
-    if (strlen(kTypes[i].text) == length && strncmp(text + 1, kTypes[i].text, length) == 0) return kTypes[i].type;
+    if (strlen(kTypes[i].text) == length && strncmp(text + 1, kTypes[i].text, length) == 0)
+      return kTypes[i].type;
   return KAPELL_UNDEFINED;
 }
 
@@ -54,7 +57,8 @@ static int32_t read_shape(const char* header, int64_t* dims) {
 }
 
 // Brings Fortran order to C order: element at (i0, i1, ...) lies at i0 + d0 * (i1 + ...).
-static void from_fortran(const char* from, const int64_t* dims, int32_t rank, size_t size, size_t count, char* to) {
+static void from_fortran(const char* from, const int64_t* dims, int32_t rank, size_t size,
+                         size_t count, char* to) {
   int64_t at[32] = {0};
   for (size_t i = 0; i < count; ++i) {
     size_t source = 0;
@@ -66,12 +70,15 @@ static void from_fortran(const char* from, const int64_t* dims, int32_t rank, si
 
 kapell_value* npy_parse(const char* what, const char* bytes, size_t size) {
   static const char kMagic[] = "\x93NUMPY";
-  if (size < 12 || memcmp(bytes, kMagic, 6) != 0) return bad(what, "it does not start with the magic of such files");
+  if (size < 12 || memcmp(bytes, kMagic, 6) != 0)
+    return bad(what, "it does not start with the magic of such files");
   const unsigned char* u = (const unsigned char*)bytes;
   const size_t start = u[6] == 1 ? 10 : 12;
-  const size_t length = u[6] == 1 ? (size_t)u[8] | (size_t)u[9] << 8
-                                  : (size_t)u[8] | (size_t)u[9] << 8 | (size_t)u[10] << 16 | (size_t)u[11] << 24;
-  if (u[6] < 1 || u[6] > 3 || length > size - start || length > 1u << 20) return bad(what, "its header is longer than the file");
+  const size_t length =
+      u[6] == 1 ? (size_t)u[8] | (size_t)u[9] << 8
+                : (size_t)u[8] | (size_t)u[9] << 8 | (size_t)u[10] << 16 | (size_t)u[11] << 24;
+  if (u[6] < 1 || u[6] > 3 || length > size - start || length > 1u << 20)
+    return bad(what, "its header is longer than the file");
   char* header = strndup(bytes + start, length);
   if (!header) return bad(what, "out of memory");
   int64_t dims[32];
@@ -80,7 +87,8 @@ kapell_value* npy_parse(const char* what, const char* bytes, size_t size) {
   const char* order = entry(header, "'fortran_order'");
   const bool fortran = order && strncmp(order, "True", 4) == 0;
   free(header);
-  if (type == KAPELL_UNDEFINED) return bad(what, "its element type is not one that models take (objects, strings, big-endian)");
+  if (type == KAPELL_UNDEFINED)
+    return bad(what, "its element type is not one that models take (objects, strings, big-endian)");
   if (rank < 0) return bad(what, "its shape is malformed");
   kapell_value* value = NULL;
   kapell_status* status = kapell_tensor_create(type, dims, rank, &value);
@@ -94,8 +102,11 @@ kapell_value* npy_parse(const char* what, const char* bytes, size_t size) {
     return bad(what, "it ends before its data does");
   }
   const char* data = bytes + start + length;
-  if (fortran) from_fortran(data, dims, rank, kapell_type_bits(type) / 8, kapell_tensor_count(value), kapell_tensor_data(value));
-  else if (want) memcpy(kapell_tensor_data(value), data, want);
+  if (fortran)
+    from_fortran(data, dims, rank, kapell_type_bits(type) / 8, kapell_tensor_count(value),
+                 kapell_tensor_data(value));
+  else if (want)
+    memcpy(kapell_tensor_data(value), data, want);
   return value;
 }
 
@@ -108,9 +119,11 @@ bool npy_write(const kapell_value* value, char** out_bytes, size_t* out_size) {
     return false;
   }
   char header[1024];
-  int n = snprintf(header, sizeof(header), "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
+  int n =
+      snprintf(header, sizeof(header), "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
   for (int32_t d = 0; d < kapell_tensor_rank(value); ++d)
-    n += snprintf(header + n, sizeof(header) - (size_t)n, "%lld,", (long long)kapell_tensor_dims(value)[d]);
+    n += snprintf(header + n, sizeof(header) - (size_t)n, "%lld,",
+                  (long long)kapell_tensor_dims(value)[d]);
   n += snprintf(header + n, sizeof(header) - (size_t)n, "), }");
   while ((n + 11) % 64) header[n++] = ' ';
   header[n++] = '\n';

@@ -96,7 +96,8 @@ static bool decode_jpeg(const char* path, const char* bytes, size_t size, pictur
   jpeg_start_decompress(&info);
   out->width = info.output_width;
   out->height = info.output_height;
-  if (out->width <= MOST_PIXELS / (out->height ? out->height : 1)) out->rgb = malloc((size_t)out->width * out->height * 3);
+  if (out->width <= MOST_PIXELS / (out->height ? out->height : 1))
+    out->rgb = malloc((size_t)out->width * out->height * 3);
   if (out->rgb) {
     read_jpeg_lines(&info, out->rgb);
     jpeg_finish_decompress(&info);
@@ -142,7 +143,8 @@ static bool read_part(const char* part, recipe* r) {
   if (!strcmp(part, "resize=bilinear")) return r->bilinear = true;
   if (!strncmp(part, "range=", 6)) return read_range(part + 6, r);
   if (!strncmp(part, "mean=", 5)) return three(part + 5, r->mean);
-  if (!strncmp(part, "std=", 4)) return three(part + 4, r->std) && r->std[0] != 0 && r->std[1] != 0 && r->std[2] != 0;
+  if (!strncmp(part, "std=", 4))
+    return three(part + 4, r->std) && r->std[0] != 0 && r->std[1] != 0 && r->std[2] != 0;
   return false;
 }
 
@@ -155,7 +157,10 @@ static bool read_recipe(const char* how, recipe* r) {
     size_t length = strlen(part);
     while (length && part[length - 1] == ' ') part[--length] = 0;
     if (read_part(part, r)) continue;
-    fprintf(stderr, "--image: '%s' is not understood; parts are gray, rgb, bgr, resize=area|bilinear, range=A..B, mean=, std=\n", part);
+    fprintf(stderr,
+            "--image: '%s' is not understood; parts are gray, rgb, bgr, resize=area|bilinear, "
+            "range=A..B, mean=, std=\n",
+            part);
     fine = false;
   }
   free(copy);
@@ -168,9 +173,11 @@ static bool read_type(const char* path, const kapell_type_info* type, const pict
     return fail(path, "the input is not float32 of rank 4");
   const int64_t* d = type->dims;
   r->channels_last = (d[3] == 1 || d[3] == 3) && d[1] != 1 && d[1] != 3;
-  const int64_t c = r->channels_last ? d[3] : d[1], h = d[r->channels_last ? 1 : 2], w = d[r->channels_last ? 2 : 3];
+  const int64_t c = r->channels_last ? d[3] : d[1], h = d[r->channels_last ? 1 : 2],
+                w = d[r->channels_last ? 2 : 3];
   if (c != 1 && c != 3 && c >= 0) return fail(path, "the input has neither 1 nor 3 channels");
-  if (h == 0 || w == 0 || h > 1 << 15 || w > 1 << 15) return fail(path, "the input's height or width is out of range");
+  if (h == 0 || w == 0 || h > 1 << 15 || w > 1 << 15)
+    return fail(path, "the input's height or width is out of range");
   r->channels = c > 0 ? (uint32_t)c : r->gray ? 1 : 3;
   r->gray = r->channels == 1;
   r->height = h > 0 ? (uint32_t)h : p->height;
@@ -210,9 +217,11 @@ static double bilinear(const picture* p, const recipe* r, uint32_t x, uint32_t y
 }
 
 static kapell_value* to_tensor(const picture* p, const recipe* r) {
-  const int64_t first[4] = {1, r->channels, r->height, r->width}, last[4] = {1, r->height, r->width, r->channels};
+  const int64_t first[4] = {1, r->channels, r->height, r->width},
+                last[4] = {1, r->height, r->width, r->channels};
   kapell_value* value = NULL;
-  kapell_status* status = kapell_tensor_create(KAPELL_FLOAT, r->channels_last ? last : first, 4, &value);
+  kapell_status* status =
+      kapell_tensor_create(KAPELL_FLOAT, r->channels_last ? last : first, 4, &value);
   if (status) {
     cli_print_status(status);
     return NULL;
@@ -223,7 +232,8 @@ static kapell_value* to_tensor(const picture* p, const recipe* r) {
       for (uint32_t x = 0; x < r->width; ++x) {
         const double raw = r->bilinear ? bilinear(p, r, x, y, c) : area(p, r, x, y, c);
         const double number = (r->low + raw / 255 * (r->high - r->low) - r->mean[c]) / r->std[c];
-        const size_t at = r->channels_last ? ((size_t)y * r->width + x) * r->channels + c : ((size_t)c * r->height + y) * r->width + x;
+        const size_t at = r->channels_last ? ((size_t)y * r->width + x) * r->channels + c
+                                           : ((size_t)c * r->height + y) * r->width + x;
         out[at] = (float)number;
       }
     }
@@ -231,12 +241,15 @@ static kapell_value* to_tensor(const picture* p, const recipe* r) {
   return value;
 }
 
-kapell_value* picture_read(const char* path, const char* bytes, size_t size, const kapell_type_info* type, const char* how) {
+kapell_value* picture_read(const char* path, const char* bytes, size_t size,
+                           const kapell_type_info* type, const char* how) {
   picture p = {0};
   recipe r = {.high = 1, .std = {1, 1, 1}};
   const bool png = size > 8 && memcmp(bytes, "\x89PNG", 4) == 0;
   kapell_value* value = NULL;
-  if (read_recipe(how, &r) && (png ? decode_png(path, bytes, size, &p) : decode_jpeg(path, bytes, size, &p)) && read_type(path, type, &p, &r))
+  if (read_recipe(how, &r) &&
+      (png ? decode_png(path, bytes, size, &p) : decode_jpeg(path, bytes, size, &p)) &&
+      read_type(path, type, &p, &r))
     value = to_tensor(&p, &r);
   free(p.rgb);
   return value;

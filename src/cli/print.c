@@ -7,7 +7,9 @@
 
 void print_type(FILE* out, const kapell_type_info* type) {
   switch (type->kind) {
-    case KAPELL_KIND_NONE: fputs("unknown", out); return;
+    case KAPELL_KIND_NONE:
+      fputs("unknown", out);
+      return;
     case KAPELL_KIND_SEQUENCE:
     case KAPELL_KIND_OPTIONAL:
       fputs(type->kind == KAPELL_KIND_SEQUENCE ? "sequence(" : "optional(", out);
@@ -19,16 +21,21 @@ void print_type(FILE* out, const kapell_type_info* type) {
       if (type->inner) print_type(out, type->inner);
       fputc(')', out);
       return;
-    case KAPELL_KIND_SPARSE: fputs("sparse ", out); break;
-    case KAPELL_KIND_TENSOR: break;
+    case KAPELL_KIND_SPARSE:
+      fputs("sparse ", out);
+      break;
+    case KAPELL_KIND_TENSOR:
+      break;
   }
   fputs(kapell_type_name(type->element), out);
   if (type->rank < 0) return;
   fputc('[', out);
   for (int32_t d = 0; d < type->rank; ++d) {
     if (d) fputc(',', out);
-    if (type->dims[d] >= 0) fprintf(out, "%" PRId64, type->dims[d]);
-    else fputs(type->symbols[d] ? type->symbols[d] : "?", out);
+    if (type->dims[d] >= 0)
+      fprintf(out, "%" PRId64, type->dims[d]);
+    else
+      fputs(type->symbols[d] ? type->symbols[d] : "?", out);
   }
   fputc(']', out);
 }
@@ -41,16 +48,20 @@ void print_value_type(FILE* out, const kapell_value* value) {
     return;
   }
   fprintf(out, "%s[", kapell_type_name(kapell_value_type(value)));
-  for (int32_t d = 0; d < kapell_tensor_rank(value); ++d) fprintf(out, "%s%" PRId64, d ? "," : "", kapell_tensor_dims(value)[d]);
+  for (int32_t d = 0; d < kapell_tensor_rank(value); ++d)
+    fprintf(out, "%s%" PRId64, d ? "," : "", kapell_tensor_dims(value)[d]);
   fputc(']', out);
 }
 
 static void print_number(FILE* out, const kapell_value* value, size_t index) {
   const double number = kapell_tensor_get_double(value, index);
   const kapell_type type = kapell_value_type(value);
-  if (type == KAPELL_BOOL) fputs(number != 0 ? "true" : "false", out);
-  else if (number == floor(number) && fabs(number) < 1e15) fprintf(out, "%.0f", number);
-  else fprintf(out, "%.6g", number);
+  if (type == KAPELL_BOOL)
+    fputs(number != 0 ? "true" : "false", out);
+  else if (number == floor(number) && fabs(number) < 1e15)
+    fprintf(out, "%.0f", number);
+  else
+    fprintf(out, "%.6g", number);
 }
 
 void print_value(FILE* out, const kapell_value* value, size_t most) {

@@ -17,7 +17,8 @@ static int run(const cli_command* command, int argc, char** argv) {
   for (size_t i = 0; i < count; ++i) {
     const kapell_provider_info* p = &list[i];
     if (!p->available) continue;
-    printf("%-14s available%s%s", p->short_name, p->version ? ", version " : "", p->version ? p->version : "");
+    printf("%-14s available%s%s", p->short_name, p->version ? ", version " : "",
+           p->version ? p->version : "");
     if (p->devices && p->devices[0]) printf(", %s", p->devices);
     printf("\n");
   }

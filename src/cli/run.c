@@ -10,9 +10,12 @@
 #include "cli/cli.h"
 
 static const cli_option kOptions[] = {
-    {"input", "NAME=VALUE", "FILE.npy, .npz[:ARRAY], .pb, .png, .jpg or random[:SEED]; repeat for several runs"},
+    {"input", "NAME=VALUE",
+     "FILE.npy, .npz[:ARRAY], .pb, .png, .jpg or random[:SEED]; repeat for several runs"},
     {"dim", "SYMBOL=N", "a symbolic dimension of random inputs (default 1)"},
-    {"image", "TEXT", "how pictures become inputs: \"gray; resize=area; range=0..1\" (default: the model's metadata)"},
+    {"image", "TEXT",
+     "how pictures become inputs: \"gray; resize=area; range=0..1\" (default: the model's "
+     "metadata)"},
     CLI_SESSION_OPTIONS,
     {"output", "NAME=FILE", "save an output as .npy or .pb"},
     {"expect", "NAME=FILE", "compare an output with a file; exit code 1 if it differs"},
@@ -38,7 +41,8 @@ typedef struct job {
 
 // --- what is given ---------------------------------------------------------------------------------------------------------
 // The |index|-th value of --|option| NAME=..., the part after the first '='; the last one where there are fewer. *out_count: how many.
-static const char* named_value(const cli_args* args, const char* option, const char* name, long index, long* out_count) {
+static const char* named_value(const cli_args* args, const char* option, const char* name,
+                               long index, long* out_count) {
   const char* found = NULL;
   int at = 0;
   long count = 0;
@@ -53,14 +57,18 @@ static const char* named_value(const cli_args* args, const char* option, const c
 }
 
 // Every NAME of --|option| must be one of the model's.
-static bool check_names(const job* j, const char* option, size_t count, const kapell_io_info* (*get)(const kapell_session*, size_t)) {
+static bool check_names(const job* j, const char* option, size_t count,
+                        const kapell_io_info* (*get)(const kapell_session*, size_t)) {
   int at = 0;
   for (const char* text; (text = cli_next(&j->args, option, &at)) != NULL;) {
     const size_t length = strcspn(text, "=");
     bool known = false;
-    for (size_t i = 0; i < count && text[length]; ++i) known = known || (strlen(get(j->session, i)->name) == length && !strncmp(get(j->session, i)->name, text, length));
+    for (size_t i = 0; i < count && text[length]; ++i)
+      known = known || (strlen(get(j->session, i)->name) == length &&
+                        !strncmp(get(j->session, i)->name, text, length));
     if (known) continue;
-    fprintf(stderr, "kapell run: --%s '%s': NAME=... is wanted, where NAME is one of:", option, text);
+    fprintf(stderr, "kapell run: --%s '%s': NAME=... is wanted, where NAME is one of:", option,
+            text);
     for (size_t i = 0; i < count; ++i) fprintf(stderr, " %s", get(j->session, i)->name);
     fprintf(stderr, "\n");
     return false;
@@ -75,11 +83,13 @@ static bool count_runs(job* j) {
     long given;
     named_value(&j->args, "input", info->name, 0, &given);
     if (given == 0 && !info->optional) {
-      fprintf(stderr, "kapell run: input '%s' is missing: --input %s=FILE, or %s=random\n", info->name, info->name, info->name);
+      fprintf(stderr, "kapell run: input '%s' is missing: --input %s=FILE, or %s=random\n",
+              info->name, info->name, info->name);
       return false;
     }
     if (given > 1 && j->runs > 1 && given != j->runs) {
-      fprintf(stderr, "kapell run: input '%s' is given %ld times, another one %ld times\n", info->name, given, j->runs);
+      fprintf(stderr, "kapell run: input '%s' is given %ld times, another one %ld times\n",
+              info->name, given, j->runs);
       return false;
     }
     if (given > j->runs) j->runs = given;
@@ -101,8 +111,10 @@ static bool read_number(const cli_args* args, const char* name, double fallback,
 static void print_label(const char* labels, size_t index) {
   const char* at = labels;
   for (size_t i = 0; at && i < index; ++i) at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL;
-  if (at && *at) printf("%-8.*s", (int)strcspn(at, "\n"), at);
-  else printf("#%-7zu", index);
+  if (at && *at)
+    printf("%-8.*s", (int)strcspn(at, "\n"), at);
+  else
+    printf("#%-7zu", index);
 }
 
 static void print_top(const job* j, const kapell_value* value) {
@@ -126,10 +138,13 @@ static void print_top(const job* j, const kapell_value* value) {
 }
 
 // Largest differences of |value| from |expected|; true if all are within the tolerances.
-static bool compare(const job* j, const char* name, const kapell_value* value, const kapell_value* expected) {
+static bool compare(const job* j, const char* name, const kapell_value* value,
+                    const kapell_value* expected) {
   const size_t count = kapell_tensor_count(value);
-  bool same = kapell_value_kind(value) == kapell_value_kind(expected) && kapell_tensor_rank(value) == kapell_tensor_rank(expected);
-  for (int32_t d = 0; same && d < kapell_tensor_rank(value); ++d) same = kapell_tensor_dims(value)[d] == kapell_tensor_dims(expected)[d];
+  bool same = kapell_value_kind(value) == kapell_value_kind(expected) &&
+              kapell_tensor_rank(value) == kapell_tensor_rank(expected);
+  for (int32_t d = 0; same && d < kapell_tensor_rank(value); ++d)
+    same = kapell_tensor_dims(value)[d] == kapell_tensor_dims(expected)[d];
   if (!same) {
     printf("%s: expected ", name);
     print_value_type(stdout, expected);
@@ -141,13 +156,15 @@ static bool compare(const job* j, const char* name, const kapell_value* value, c
   size_t wrong = 0, worst = 0;
   double most = 0;
   for (size_t i = 0; i < count; ++i) {
-    const double a = kapell_tensor_get_double(value, i), b = kapell_tensor_get_double(expected, i), error = fabs(a - b);
+    const double a = kapell_tensor_get_double(value, i), b = kapell_tensor_get_double(expected, i),
+                 error = fabs(a - b);
     if ((isnan(a) && isnan(b)) || a == b) continue;
     if (!(error <= j->atol + j->rtol * fabs(b))) ++wrong;
     if (!(error <= most)) most = error, worst = i;
   }
   printf("%s: %s, largest difference %.3g", name, wrong ? "differs" : "as expected", most);
-  if (wrong) printf(" at element %zu; %zu of %zu elements are out of tolerance", worst, wrong, count);
+  if (wrong)
+    printf(" at element %zu; %zu of %zu elements are out of tolerance", worst, wrong, count);
   printf("\n");
   return wrong == 0;
 }
@@ -168,7 +185,8 @@ static bool save(const char* path, const char* name, const kapell_value* value) 
   return written;
 }
 
-static bool check_expected(const job* j, long run, const kapell_io_info* info, const kapell_value* value) {
+static bool check_expected(const job* j, long run, const kapell_io_info* info,
+                           const kapell_value* value) {
   const char* path = named_value(&j->args, "expect", info->name, run, NULL);
   if (!path) return true;
   kapell_value* expected = cli_read_value(path, info, NULL, j->session, &j->args);
@@ -211,11 +229,13 @@ static void print_tail(const job* j, const kapell_counters* counters) {
   if (cli_has(&j->args, "time")) printf("%8.3f ms   ", (double)counters->time_ns * 1e-6);
   for (size_t p = 0; cli_has(&j->args, "placement") && p < counters->provider_count; ++p)
     if (counters->providers[p].nodes)
-      printf("%s: %llu nodes  ", counters->providers[p].provider, (unsigned long long)counters->providers[p].nodes);
+      printf("%s: %llu nodes  ", counters->providers[p].provider,
+             (unsigned long long)counters->providers[p].nodes);
   if (tail || cli_has(&j->args, "labels")) printf("\n");
 }
 
-static bool give_inputs(const job* j, long run, kapell_value** values, const char** names, size_t* out_count) {
+static bool give_inputs(const job* j, long run, kapell_value** values, const char** names,
+                        size_t* out_count) {
   *out_count = 0;
   for (size_t i = 0; i < j->input_count; ++i) {
     const kapell_io_info* info = kapell_session_input(j->session, i);
@@ -242,7 +262,9 @@ static int run_once(const job* j, long run) {
     fine = false;
     exit_code = CLI_USAGE;
   }
-  kapell_status* status = fine ? kapell_session_run(j->session, &options, names, inputs, given, NULL, outputs, j->output_count) : NULL;
+  kapell_status* status = fine ? kapell_session_run(j->session, &options, names, inputs, given,
+                                                    NULL, outputs, j->output_count)
+                               : NULL;
   fine = fine && !status;
   cli_print_status(status);
   if (fine) print_case(j, run);
@@ -272,17 +294,20 @@ static int run(const cli_command* command, int argc, char** argv) {
   job j = {0};
   int exit_code;
   if (!cli_parse(command, argc, argv, &j.args, &exit_code)) return exit_code;
-  if (!cli_int(&j.args, "top", 1, 1000, 3, &j.top) || !cli_int(&j.args, "show", 0, 1000000, 10, &j.show) ||
+  if (!cli_int(&j.args, "top", 1, 1000, 3, &j.top) ||
+      !cli_int(&j.args, "show", 0, 1000000, 10, &j.show) ||
       !read_number(&j.args, "atol", 1e-5, &j.atol) || !read_number(&j.args, "rtol", 1e-3, &j.rtol))
     return CLI_USAGE;
   exit_code = cli_open(&j.args, cli_get(&j.args, "profile"), &j.session);
   if (exit_code) return exit_code;
   j.image = cli_get(&j.args, "image");
-  j.input_count = kapell_session_input_count(j.session) + kapell_session_overridable_count(j.session);
+  j.input_count =
+      kapell_session_input_count(j.session) + kapell_session_overridable_count(j.session);
   j.output_count = kapell_session_output_count(j.session);
   const bool fine = check_names(&j, "input", j.input_count, kapell_session_input) &&
                     check_names(&j, "output", j.output_count, kapell_session_output) &&
-                    check_names(&j, "expect", j.output_count, kapell_session_output) && count_runs(&j);
+                    check_names(&j, "expect", j.output_count, kapell_session_output) &&
+                    count_runs(&j);
   exit_code = fine ? run_all(&j) : CLI_USAGE;
   kapell_session_close(j.session);
   return exit_code;
@@ -292,9 +317,12 @@ const cli_command cli_run_command = {
     .name = "run",
     .arguments = "MODEL",
     .summary = "run a model on files, pictures or random inputs",
-    .examples = "  kapell run examples/digits/digits.onnx --input image=examples/digits/pictures/3-0836.png --labels --time\n"
-                "  kapell run model.onnx --input x=random:7 --dim batch=4 --providers \"CUDA?,CPU\" --placement\n"
-                "  kapell run model.onnx --input x=x.npy --expect y=y.npy --rtol 1e-4\n",
+    .examples =
+        "  kapell run examples/digits/digits.onnx --input "
+        "image=examples/digits/pictures/3-0836.png --labels --time\n"
+        "  kapell run model.onnx --input x=random:7 --dim batch=4 --providers \"CUDA?,CPU\" "
+        "--placement\n"
+        "  kapell run model.onnx --input x=x.npy --expect y=y.npy --rtol 1e-4\n",
     .options = kOptions,
     .run = run,
 };

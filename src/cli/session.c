@@ -22,7 +22,8 @@ static bool show_progress(void* user, double done, const char* what) {
   progress* p = user;
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  const double seconds = (double)(now.tv_sec - p->start.tv_sec) + (double)(now.tv_nsec - p->start.tv_nsec) * 1e-9;
+  const double seconds =
+      (double)(now.tv_sec - p->start.tv_sec) + (double)(now.tv_nsec - p->start.tv_nsec) * 1e-9;
   if (seconds < 1) return false;
   p->shown = true;
   fprintf(stderr, "\r%-22s [", what);
@@ -46,7 +47,8 @@ static bool read_options(const cli_args* args, kapell_provider_option* list, siz
     const char* text = cli_next(args, "option", &at);
     const char* equals = strchr(text, '=');
     if (!equals || equals == text) {
-      fprintf(stderr, "kapell %s: --option '%s' is not of the form NAME.KEY=VALUE\n", args->command->name, text);
+      fprintf(stderr, "kapell %s: --option '%s' is not of the form NAME.KEY=VALUE\n",
+              args->command->name, text);
       return false;
     }
     list[i].key = strndup(text, (size_t)(equals - text));

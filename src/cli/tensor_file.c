@@ -62,7 +62,9 @@ static bool symbol_dim(const cli_args* args, const char* symbol, int64_t* out) {
   *out = 1;
   for (const char* text; symbol && (text = cli_next(args, "dim", &at)) != NULL;) {
     const char* equals = strchr(text, '=');
-    if (!equals || strlen(symbol) != (size_t)(equals - text) || strncmp(text, symbol, strlen(symbol)) != 0) continue;
+    if (!equals || strlen(symbol) != (size_t)(equals - text) ||
+        strncmp(text, symbol, strlen(symbol)) != 0)
+      continue;
     char* end;
     *out = strtoll(equals + 1, &end, 10);
     if (*end || *out < 0) return fprintf(stderr, "--dim '%s' is not NAME=N\n", text), false;
@@ -89,17 +91,20 @@ static kapell_value* random_value(const kapell_io_info* info, uint64_t seed, con
     return NULL;
   }
   uint64_t state = seed;
-  const bool integers = type->element != KAPELL_FLOAT && type->element != KAPELL_DOUBLE && type->element != KAPELL_FLOAT16 &&
-                        type->element != KAPELL_BFLOAT16;
+  const bool integers = type->element != KAPELL_FLOAT && type->element != KAPELL_DOUBLE &&
+                        type->element != KAPELL_FLOAT16 && type->element != KAPELL_BFLOAT16;
   for (size_t i = 0; i < kapell_tensor_count(value); ++i) {
     const double u = uniform(&state), v = integers ? 0 : uniform(&state);
-    kapell_tensor_set_double(value, i, integers ? (u < 0.5 ? 0 : 1) : sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v));
+    kapell_tensor_set_double(
+        value, i,
+        integers ? (u < 0.5 ? 0 : 1) : sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v));
   }
   return value;
 }
 
 // --- files --------------------------------------------------------------------------------------------------------------------
-static kapell_value* from_npz(const char* path, const char* array, const char* input, const char* bytes, size_t size) {
+static kapell_value* from_npz(const char* path, const char* array, const char* input,
+                              const char* bytes, size_t size) {
   char* npy;
   size_t npy_size;
   if (!npz_find(path, bytes, size, array, input, &npy, &npy_size)) return NULL;
@@ -110,19 +115,21 @@ static kapell_value* from_npz(const char* path, const char* array, const char* i
 
 static kapell_value* from_pb(const char* path, const char* bytes, size_t size, kapell_kind kind) {
   kapell_value* value = NULL;
-  kapell_status* status = kapell_value_read_pb(bytes, size, kind == KAPELL_KIND_NONE ? KAPELL_KIND_TENSOR : kind, &value);
+  kapell_status* status = kapell_value_read_pb(
+      bytes, size, kind == KAPELL_KIND_NONE ? KAPELL_KIND_TENSOR : kind, &value);
   if (!status) return value;
   fprintf(stderr, "%s: ", path);
   cli_print_status(status);
   return NULL;
 }
 
-kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const char* image, const kapell_session* session,
-                             const cli_args* args) {
+kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const char* image,
+                             const kapell_session* session, const cli_args* args) {
   if (!strncmp(text, "random", 6) && (!text[6] || text[6] == ':')) {
     char* end = NULL;
     const uint64_t seed = text[6] ? strtoull(text + 7, &end, 10) : 0;
-    if (end && (end == text + 7 || *end)) return fprintf(stderr, "'%s' is not random:SEED, SEED a number\n", text), NULL;
+    if (end && (end == text + 7 || *end))
+      return fprintf(stderr, "'%s' is not random:SEED, SEED a number\n", text), NULL;
     return random_value(info, seed, args);
   }
   char path[4096];
@@ -133,12 +140,17 @@ kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const
   size_t size;
   if (!cli_read_file(path, &bytes, &size)) return NULL;
   kapell_value* value = NULL;
-  if (ends_with(path, ".npy")) value = npy_parse(path, bytes, size);
-  else if (ends_with(path, ".npz")) value = from_npz(path, array, info->name, bytes, size);
-  else if (ends_with(path, ".pb")) value = from_pb(path, bytes, size, info->type->kind);
+  if (ends_with(path, ".npy"))
+    value = npy_parse(path, bytes, size);
+  else if (ends_with(path, ".npz"))
+    value = from_npz(path, array, info->name, bytes, size);
+  else if (ends_with(path, ".pb"))
+    value = from_pb(path, bytes, size, info->type->kind);
   else if (ends_with(path, ".png") || ends_with(path, ".jpg") || ends_with(path, ".jpeg"))
-    value = picture_read(path, bytes, size, info->type, image ? image : kapell_session_metadata_find(session, "image"));
-  else fprintf(stderr, "%s: the extension tells the format: .npy, .npz, .pb, .png or .jpg\n", path);
+    value = picture_read(path, bytes, size, info->type,
+                         image ? image : kapell_session_metadata_find(session, "image"));
+  else
+    fprintf(stderr, "%s: the extension tells the format: .npy, .npz, .pb, .png or .jpg\n", path);
   free(bytes);
   return value;
 }

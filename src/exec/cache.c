@@ -7,7 +7,8 @@
 
 kp_status* kp_cache_init(kp_cache* cache, uint32_t limit) {
   *cache = (kp_cache){.limit = limit ? limit : 1};
-  if (pthread_mutex_init(&cache->lock, NULL) != 0) return KP_ERROR(INTERNAL, "a lock could not be made");
+  if (pthread_mutex_init(&cache->lock, NULL) != 0)
+    return KP_ERROR(INTERNAL, "a lock could not be made");
   return NULL;
 }
 
@@ -27,7 +28,9 @@ kp_cache_entry* kp_cache_get(kp_cache* cache, const void* key, size_t key_size, 
   pthread_mutex_lock(&cache->lock);
   for (uint32_t i = 0; i < cache->count && !found; ++i) {
     kp_cache_entry* entry = cache->entries[i];
-    if (entry->published && entry->hash == hash && entry->key_size == key_size && memcmp(entry->key, key, key_size) == 0) found = entry;
+    if (entry->published && entry->hash == hash && entry->key_size == key_size &&
+        memcmp(entry->key, key, key_size) == 0)
+      found = entry;
   }
   if (found) {
     ++found->pins;
@@ -75,7 +78,8 @@ static kp_status* set_key(kp_cache_entry* entry, const void* key, size_t key_siz
   return NULL;
 }
 
-kp_status* kp_cache_blank(kp_cache* cache, const void* key, size_t key_size, uint64_t hash, kp_cache_entry** out_entry) {
+kp_status* kp_cache_blank(kp_cache* cache, const void* key, size_t key_size, uint64_t hash,
+                          kp_cache_entry** out_entry) {
   *out_entry = NULL;
   pthread_mutex_lock(&cache->lock);
   kp_cache_entry* entry = victim(cache);

@@ -11,12 +11,12 @@
 #include "base/status.h"
 
 typedef struct kp_cache_entry {
-  kp_arena arena;     // everything of |result| lives here
+  kp_arena arena;  // everything of |result| lives here
   void* result;
-  uint8_t* key;       // owned
+  uint8_t* key;  // owned
   size_t key_size, key_capacity;
   uint64_t hash;
-  uint64_t used;      // time of last use, in look-ups
+  uint64_t used;  // time of last use, in look-ups
   int pins;
   bool published;
 } kp_cache_entry;
@@ -34,7 +34,8 @@ void kp_cache_free(kp_cache* cache);
 // The entry of |key|, pinned, or NULL.
 kp_cache_entry* kp_cache_get(kp_cache* cache, const void* key, size_t key_size, uint64_t hash);
 // A blank, pinned entry to compute into: a new one, or the least recently used that nobody has pinned.
-KP_MUST_USE kp_status* kp_cache_blank(kp_cache* cache, const void* key, size_t key_size, uint64_t hash, kp_cache_entry** out_entry);
+KP_MUST_USE kp_status* kp_cache_blank(kp_cache* cache, const void* key, size_t key_size,
+                                      uint64_t hash, kp_cache_entry** out_entry);
 // Makes a blank entry findable. It stays pinned.
 void kp_cache_publish(kp_cache* cache, kp_cache_entry* entry);
 // Unpins; one that was not published is blank again.

@@ -24,7 +24,8 @@ kapell_value* kp_control_input(kp_frame* frame, const kp_step* step, uint32_t in
 kp_status* kp_control_ready(kp_frame* frame, const kp_step* step) {
   for (uint32_t i = 0; i < step->input_count; ++i)
     if (step->inputs[i] != KP_NONE) KP_PASS(kp_frame_wait(frame, step->inputs[i], NULL));
-  for (uint32_t i = 0; i < step->implicit_count; ++i) KP_PASS(kp_frame_wait(frame, step->implicit[i], NULL));
+  for (uint32_t i = 0; i < step->implicit_count; ++i)
+    KP_PASS(kp_frame_wait(frame, step->implicit[i], NULL));
   return NULL;
 }
 
@@ -37,7 +38,8 @@ kapell_value** kp_control_captures(kp_frame* frame, const kp_step* step, const k
 }
 
 kp_status* kp_read_bool(const kapell_value* value, const char* what, bool* out) {
-  if (!value || value->kind != KAPELL_KIND_TENSOR || value->type != KAPELL_BOOL || value->byte_count != 1)
+  if (!value || value->kind != KAPELL_KIND_TENSOR || value->type != KAPELL_BOOL ||
+      value->byte_count != 1)
     return KP_ERROR(INVALID_INPUT, "%s must be a bool with one element", what);
   *out = *(const uint8_t*)value->data != 0;
   return NULL;
@@ -68,7 +70,8 @@ typedef struct if_sink {
   const kp_step* step;
 } if_sink;
 
-static kp_status* if_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value) {
+static kp_status* if_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims,
+                           int32_t rank, kapell_value** out_value) {
   if_sink* s = (if_sink*)sink;
   if (index >= s->step->output_count || s->step->outputs[index] == KP_NONE) return NULL;
   return kp_frame_place(s->parent, s->step->outputs[index], type, dims, rank, out_value);
@@ -79,7 +82,8 @@ static kp_status* if_give(kp_sink* sink, uint32_t index, kapell_value* value) {
   if (index >= s->step->output_count || s->step->outputs[index] == KP_NONE) return NULL;
   if (value->kind == KAPELL_KIND_TENSOR && value->type != KAPELL_STRING) {
     kapell_value* to;
-    KP_PASS(kp_frame_place(s->parent, s->step->outputs[index], value->type, value->dims, value->rank, &to));
+    KP_PASS(kp_frame_place(s->parent, s->step->outputs[index], value->type, value->dims,
+                           value->rank, &to));
     return kp_copy_value(s->parent->run, value, to);
   }
   kp_slot_state* state = &s->parent->slots[s->step->outputs[index]];
@@ -100,18 +104,20 @@ kp_status* kp_step_if(kp_frame* frame, uint32_t index) {
   kp_frame* body;
   KP_PASS(kp_body_frame(frame, index, branch, &body));
   if_sink sink = {.sink = {.place = if_place, .give = if_give}, .parent = frame, .step = step};
-  KP_TRY(kp_frame_run(body, NULL, kp_control_captures(frame, step, step->bodies[branch]), &sink.sink), "in %s of If '%s'",
-         condition ? "then_branch" : "else_branch", node->name);
+  KP_TRY(
+      kp_frame_run(body, NULL, kp_control_captures(frame, step, step->bodies[branch]), &sink.sink),
+      "in %s of If '%s'", condition ? "then_branch" : "else_branch", node->name);
   return NULL;
 }
 
 // --- Loop ----------------------------------------------------------------------------------------------------------------------
 typedef struct carried {
-  kapell_value* current;    // what the next iteration reads
+  kapell_value* current;  // what the next iteration reads
   kapell_value* shells[2];
   kp_grown buffers[2];
-  kapell_value* owned;      // current, where a provider or body handed it over (sequences...)
-  kapell_value* next_owned; // likewise, made by the iteration under way: others may still read the old one
+  kapell_value* owned;  // current, where a provider or body handed it over (sequences...)
+  kapell_value*
+      next_owned;  // likewise, made by the iteration under way: others may still read the old one
 } carried;
 
 struct kp_loop_state {
@@ -141,7 +147,8 @@ void kp_loop_state_free(kp_loop_state* state) {
     kp_value_release(state->carried[i].owned);
     kp_value_release(state->carried[i].next_owned);
   }
-  for (uint32_t i = 0; state->stacks && i < state->stack_count; ++i) kp_stack_free(&state->stacks[i]);
+  for (uint32_t i = 0; state->stacks && i < state->stack_count; ++i)
+    kp_stack_free(&state->stacks[i]);
   kp_value_release(state->iteration);
   kp_value_release(state->condition);
   kp_free(state->carried);
@@ -174,7 +181,8 @@ static kp_status* loop_state(kp_frame* frame, uint32_t index, kp_loop_state** ou
     frame->loops[index] = state;
     state->carried_count = step->input_count > 2 ? step->input_count - 2 : 0;
     const uint32_t outputs = step->bodies[0]->output_count;
-    state->stack_count = outputs > 1 + state->carried_count ? outputs - 1 - state->carried_count : 0;
+    state->stack_count =
+        outputs > 1 + state->carried_count ? outputs - 1 - state->carried_count : 0;
     kp_status* status = create_shells(state, step->bodies[0]);
     if (status) {
       kp_loop_state_free(state);
@@ -186,7 +194,8 @@ static kp_status* loop_state(kp_frame* frame, uint32_t index, kp_loop_state** ou
   return NULL;
 }
 
-static kp_status* loop_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value) {
+static kp_status* loop_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims,
+                             int32_t rank, kapell_value** out_value) {
   loop_sink* s = (loop_sink*)sink;
   size_t count, bytes;
   KP_PASS(kp_value_check_dims(type, dims, rank, &count, &bytes));
@@ -202,7 +211,8 @@ static kp_status* loop_place(kp_sink* sink, uint32_t index, kapell_type type, co
     return NULL;
   }
   kp_stack* stack = &s->state->stacks[index - 1 - s->state->carried_count];
-  return type == KAPELL_STRING ? NULL : kp_stack_next(stack, s->frame->run, type, dims, rank, out_value);
+  return type == KAPELL_STRING ? NULL
+                               : kp_stack_next(stack, s->frame->run, type, dims, rank, out_value);
 }
 
 static kp_status* loop_give(kp_sink* sink, uint32_t index, kapell_value* value) {
@@ -227,7 +237,8 @@ static kp_status* loop_give(kp_sink* sink, uint32_t index, kapell_value* value) 
     return NULL;
   }
   kp_stack* stack = &s->state->stacks[index - 1 - s->state->carried_count];
-  if (value->kind != KAPELL_KIND_TENSOR) return KP_ERROR(INVALID_MODEL, "a loop can stack tensors only");
+  if (value->kind != KAPELL_KIND_TENSOR)
+    return KP_ERROR(INVALID_MODEL, "a loop can stack tensors only");
   if (value->type == KAPELL_STRING) return kp_stack_strings(stack, value);
   kapell_value* to;
   KP_PASS(kp_stack_next(stack, s->frame->run, value->type, value->dims, value->rank, &to));
@@ -240,7 +251,8 @@ static void turn_over(kp_loop_state* state, kapell_value* const* before, const k
     carried* c = &state->carried[i];
     const uint32_t slot = body->plan->outputs[i + 1];
     kapell_value* made = body->slots[slot].value;
-    if (made == before[i] && body->plan->slots[slot].kind != KP_SLOT_COMPUTED) continue;  // passed through
+    if (made == before[i] && body->plan->slots[slot].kind != KP_SLOT_COMPUTED)
+      continue;  // passed through
     if (c->next_owned) {
       kp_value_release(c->owned);
       c->current = c->owned = c->next_owned;
@@ -254,7 +266,8 @@ static void turn_over(kp_loop_state* state, kapell_value* const* before, const k
 static kp_status* read_trip_count(const kapell_value* value, int64_t* out_count) {
   *out_count = INT64_MAX;
   if (!value || value->kind == KAPELL_KIND_NONE) return NULL;
-  if (value->kind != KAPELL_KIND_TENSOR || value->type != KAPELL_INT64 || value->byte_count != sizeof(int64_t))
+  if (value->kind != KAPELL_KIND_TENSOR || value->type != KAPELL_INT64 ||
+      value->byte_count != sizeof(int64_t))
     return KP_ERROR(INVALID_INPUT, "the trip count must be an int64 with one element");
   memcpy(out_count, value->data, sizeof(*out_count));
   return NULL;
@@ -263,7 +276,8 @@ static kp_status* read_trip_count(const kapell_value* value, int64_t* out_count)
 static kp_status* start_loop(kp_frame* frame, const kp_step* step, kp_loop_state* state) {
   for (uint32_t i = 0; i < state->carried_count; ++i) {
     state->carried[i].current = kp_control_input(frame, step, i + 2);
-    if (!state->carried[i].current) return KP_ERROR(INVALID_MODEL, "loop-carried value %u is absent", i);
+    if (!state->carried[i].current)
+      return KP_ERROR(INVALID_MODEL, "loop-carried value %u is absent", i);
   }
   for (uint32_t i = 0; i < state->stack_count; ++i) kp_stack_begin(&state->stacks[i]);
   state->next_condition = 1;
@@ -276,7 +290,8 @@ static kp_status* start_loop(kp_frame* frame, const kp_step* step, kp_loop_state
   return NULL;
 }
 
-static kp_status* iterate(kp_frame* frame, const kp_step* step, kp_loop_state* state, kp_frame* body, kp_sink* sink) {
+static kp_status* iterate(kp_frame* frame, const kp_step* step, kp_loop_state* state,
+                          kp_frame* body, kp_sink* sink) {
   kapell_value** inputs = frame->given;
   state->condition_bit = state->next_condition;
   KP_PASS(kp_value_reset_tensor(state->iteration, KAPELL_INT64, NULL, 0, &state->iteration_number));
@@ -302,7 +317,8 @@ static kp_status* finish_loop(kp_frame* frame, const kp_step* step, kp_loop_stat
       continue;
     }
     const uint32_t k = i - state->carried_count;
-    const kp_type* element = &step->bodies[0]->graph->values[step->bodies[0]->graph->outputs[i + 1]].type;
+    const kp_type* element =
+        &step->bodies[0]->graph->values[step->bodies[0]->graph->outputs[i + 1]].type;
     kapell_value* stacked;
     KP_PASS(kp_stack_end(&state->stacks[k], element, &stacked));
     KP_PASS(kp_adopt(frame, step->outputs[i], stacked));
@@ -322,11 +338,15 @@ kp_status* kp_step_loop(kp_frame* frame, uint32_t index) {
   kp_status* status = read_trip_count(kp_control_input(frame, step, 0), &trips);
   if (status) return kp_status_at(status, node->name, node->op, "M");
   KP_PASS(start_loop(frame, step, state));
-  loop_sink sink = {.sink = {.place = loop_place, .give = loop_give}, .frame = frame, .state = state, .body = step->bodies[0]};
-  for (state->iteration_number = 0; state->iteration_number < trips && state->next_condition; ++state->iteration_number) {
+  loop_sink sink = {.sink = {.place = loop_place, .give = loop_give},
+                    .frame = frame,
+                    .state = state,
+                    .body = step->bodies[0]};
+  for (state->iteration_number = 0; state->iteration_number < trips && state->next_condition;
+       ++state->iteration_number) {
     KP_PASS(kp_run_check(frame->run));
-    KP_TRY(iterate(frame, step, state, body, &sink.sink), "in iteration %lld of Loop '%s'", (long long)state->iteration_number,
-           node->name);
+    KP_TRY(iterate(frame, step, state, body, &sink.sink), "in iteration %lld of Loop '%s'",
+           (long long)state->iteration_number, node->name);
   }
   return finish_loop(frame, step, state);
 }

@@ -5,8 +5,10 @@
 #include "exec/internal.h"
 
 // The frame of a body, made at first use and kept with |frame|.
-KP_MUST_USE kp_status* kp_body_frame(kp_frame* frame, uint32_t step, int body, kp_frame** out_frame);
-kapell_value* kp_control_input(kp_frame* frame, const kp_step* step, uint32_t index);  // NULL = absent
+KP_MUST_USE kp_status* kp_body_frame(kp_frame* frame, uint32_t step, int body,
+                                     kp_frame** out_frame);
+kapell_value* kp_control_input(kp_frame* frame, const kp_step* step,
+                               uint32_t index);  // NULL = absent
 // Waits for everything that the step reads.
 KP_MUST_USE kp_status* kp_control_ready(kp_frame* frame, const kp_step* step);
 // The values that the bodies capture, in frame->given behind room for the body's inputs.
@@ -17,26 +19,27 @@ KP_MUST_USE kp_status* kp_adopt(kp_frame* frame, uint32_t slot, kapell_value* va
 
 // Results of iterations, one after the other in memory: [count, dims...].
 typedef struct kp_stack {
-  kapell_value* shell;     // the slice being written, later the whole
+  kapell_value* shell;  // the slice being written, later the whole
   kp_grown buffer;
   kapell_type type;
-  int32_t rank;            // of a slice
+  int32_t rank;  // of a slice
   int64_t dims[KP_MAX_RANK];
   int64_t count;
   size_t slice_bytes;
   kapell_value** strings;  // slices of strings, owned
   size_t string_capacity;
-  kapell_value* joined;    // strings: the whole, owned
+  kapell_value* joined;  // strings: the whole, owned
 } kp_stack;
 
 KP_MUST_USE kp_status* kp_stack_init(kp_stack* stack);
 void kp_stack_begin(kp_stack* stack);  // forgets the slices, keeps the memory
 void kp_stack_free(kp_stack* stack);
 // Room for the next slice; all slices have one type and shape (RUN_FAILED otherwise). Earlier slices may move.
-KP_MUST_USE kp_status* kp_stack_next(kp_stack* stack, kp_run_state* run, kapell_type type, const int64_t* dims, int32_t rank,
-                                     kapell_value** out_slice);
+KP_MUST_USE kp_status* kp_stack_next(kp_stack* stack, kp_run_state* run, kapell_type type,
+                                     const int64_t* dims, int32_t rank, kapell_value** out_slice);
 KP_MUST_USE kp_status* kp_stack_strings(kp_stack* stack, kapell_value* slice);
 // The whole. Without any slice: [0, dims of |element| as far as they are numbers, else 0...].
-KP_MUST_USE kp_status* kp_stack_end(kp_stack* stack, const kp_type* element, kapell_value** out_value);
+KP_MUST_USE kp_status* kp_stack_end(kp_stack* stack, const kp_type* element,
+                                    kapell_value** out_value);
 
 #endif  // KP_EXEC_CONTROL_H_

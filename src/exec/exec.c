@@ -9,20 +9,24 @@
 static kp_status* fill_executor(kp_executor* executor) {
   const kp_plan_set* set = executor->set;
   executor->caches = kp_alloc_zero((size_t)set->plan_count + 1, sizeof(*executor->caches));
-  executor->unit_caches = kp_alloc_zero((size_t)set->plan_count + 1, sizeof(*executor->unit_caches));
+  executor->unit_caches =
+      kp_alloc_zero((size_t)set->plan_count + 1, sizeof(*executor->unit_caches));
   executor->running = kp_alloc_zero((size_t)set->chain->count + 1, sizeof(*executor->running));
-  if (!executor->caches || !executor->unit_caches || !executor->running) return KP_ERROR(OUT_OF_MEMORY, "the executor");
+  if (!executor->caches || !executor->unit_caches || !executor->running)
+    return KP_ERROR(OUT_OF_MEMORY, "the executor");
   for (uint32_t p = 0; p < set->plan_count; ++p) {
     const uint32_t steps = set->plans[p]->step_count;
     KP_PASS(kp_cache_init(&executor->caches[p], executor->cache_limit));
     executor->unit_caches[p] = kp_alloc_zero((size_t)steps + 1, sizeof(**executor->unit_caches));
     if (!executor->unit_caches[p]) return KP_ERROR(OUT_OF_MEMORY, "the executor");
-    for (uint32_t i = 0; i < steps; ++i) KP_PASS(kp_cache_init(&executor->unit_caches[p][i], executor->cache_limit));
+    for (uint32_t i = 0; i < steps; ++i)
+      KP_PASS(kp_cache_init(&executor->unit_caches[p][i], executor->cache_limit));
   }
   return NULL;
 }
 
-kp_status* kp_executor_create(const kp_plan_set* set, uint32_t signature_cache, kp_executor** out_executor) {
+kp_status* kp_executor_create(const kp_plan_set* set, uint32_t signature_cache,
+                              kp_executor** out_executor) {
   *out_executor = NULL;
   kp_executor* executor = kp_alloc_zero(1, sizeof(*executor));
   if (!executor) return KP_ERROR(OUT_OF_MEMORY, "the executor");
@@ -51,7 +55,8 @@ static void free_run(kp_run_state* run) {
   if (!run) return;
   end_streams(run);
   kp_frame_free(run->root);
-  for (uint32_t e = 0; run->stream_scratch && e < run->executor->set->chain->count; ++e) kp_grown_free(&run->stream_scratch[e]);
+  for (uint32_t e = 0; run->stream_scratch && e < run->executor->set->chain->count; ++e)
+    kp_grown_free(&run->stream_scratch[e]);
   kp_free(run->streams);
   kp_free(run->stream_scratch);
   kp_free(run);
@@ -82,9 +87,11 @@ static kp_status* create_run(kp_executor* executor, kp_run_state** out_run) {
   if (!run) return KP_ERROR(OUT_OF_MEMORY, "a run's context");
   run->executor = executor;
   run->streams = kp_alloc_zero((size_t)executor->set->chain->count + 1, sizeof(*run->streams));
-  run->stream_scratch = kp_alloc_zero((size_t)executor->set->chain->count + 1, sizeof(*run->stream_scratch));
-  kp_status* status = run->streams && run->stream_scratch ? kp_frame_create(run, executor->set->plans[0], &run->root)
-                                                           : KP_ERROR(OUT_OF_MEMORY, "a run's context");
+  run->stream_scratch =
+      kp_alloc_zero((size_t)executor->set->chain->count + 1, sizeof(*run->stream_scratch));
+  kp_status* status = run->streams && run->stream_scratch
+                          ? kp_frame_create(run, executor->set->plans[0], &run->root)
+                          : KP_ERROR(OUT_OF_MEMORY, "a run's context");
   if (status) {
     free_run(run);
     return status;
@@ -133,26 +140,33 @@ static const char* output_name(const root_sink* s, uint32_t index) {
   return s->plan->graph->values[s->plan->graph->outputs[index]].name;
 }
 
-static kp_status* check_bound(const root_sink* s, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank) {
+static kp_status* check_bound(const root_sink* s, uint32_t index, kapell_type type,
+                              const int64_t* dims, int32_t rank) {
   const kapell_value* bound = s->args->outputs[index];
   bool same = bound->kind == KAPELL_KIND_TENSOR && bound->type == type && bound->rank == rank;
   for (int32_t d = 0; same && d < rank; ++d) same = bound->dims[d] == dims[d];
-  if (same && bound->memory) return KP_ERROR(INVALID_ARGUMENT, "output '%s' is bound to memory of a device", output_name(s, index));
+  if (same && bound->memory)
+    return KP_ERROR(INVALID_ARGUMENT, "output '%s' is bound to memory of a device",
+                    output_name(s, index));
   if (same) return NULL;
   kp_strbuf have = {0};
   kp_value_describe(bound, &have);
   kp_strbuf want = {0};
   kp_strbuf_printf(&want, "%s[", kp_type_name(type));
-  for (int32_t d = 0; d < rank; ++d) kp_strbuf_printf(&want, "%s%lld", d ? "," : "", (long long)dims[d]);
+  for (int32_t d = 0; d < rank; ++d)
+    kp_strbuf_printf(&want, "%s%lld", d ? "," : "", (long long)dims[d]);
   kp_strbuf_puts(&want, "]");
-  kp_status* status = KP_ERROR(INVALID_ARGUMENT, "output '%s' is bound to a value of %s; this run gives %s", output_name(s, index),
-                               have.data ? have.data : "another type", want.data ? want.data : "another type");
+  kp_status* status =
+      KP_ERROR(INVALID_ARGUMENT, "output '%s' is bound to a value of %s; this run gives %s",
+               output_name(s, index), have.data ? have.data : "another type",
+               want.data ? want.data : "another type");
   kp_strbuf_free(&have);
   kp_strbuf_free(&want);
   return kp_status_hint(status, "bind a tensor of that shape, or NULL to let the run make one");
 }
 
-static kp_status* root_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value) {
+static kp_status* root_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims,
+                             int32_t rank, kapell_value** out_value) {
   root_sink* s = (root_sink*)sink;
   if (!wanted(s, index)) return NULL;
   if (s->args->outputs[index] && !s->made[index]) {
@@ -161,7 +175,8 @@ static kp_status* root_place(kp_sink* sink, uint32_t index, kapell_type type, co
     return NULL;
   }
   kapell_value* value;
-  KP_TRY(kp_value_create_tensor(type, dims, rank, &value), "making output '%s'", output_name(s, index));
+  KP_TRY(kp_value_create_tensor(type, dims, rank, &value), "making output '%s'",
+         output_name(s, index));
   kp_value_release(s->made[index]);
   s->args->outputs[index] = s->made[index] = value;
   *out_value = value;
@@ -177,7 +192,8 @@ static kp_status* root_give(kp_sink* sink, uint32_t index, kapell_value* value) 
     return kp_copy_value(NULL, value, to);
   }
   if (s->args->outputs[index] && !s->made[index])
-    return KP_ERROR(INVALID_ARGUMENT, "output '%s' is no tensor and cannot be bound; pass NULL", output_name(s, index));
+    return KP_ERROR(INVALID_ARGUMENT, "output '%s' is no tensor and cannot be bound; pass NULL",
+                    output_name(s, index));
   kapell_value* kept;
   KP_PASS(kp_value_clone(value, &kept));
   kp_value_release(s->made[index]);
@@ -210,7 +226,8 @@ static kp_status* mark_needed(kp_frame* root, const kp_exec_args* args) {
     const uint32_t output_count = unit ? step->unit.output_count : step->output_count;
     const uint32_t input_count = unit ? step->unit.input_count : step->input_count;
     bool need = step->kind == KP_STEP_COPY && slots[step->to];
-    for (uint32_t o = 0; o < output_count; ++o) need = need || (outputs[o] != KP_NONE && slots[outputs[o]]);
+    for (uint32_t o = 0; o < output_count; ++o)
+      need = need || (outputs[o] != KP_NONE && slots[outputs[o]]);
     root->needed[i] = need;
     if (!need) continue;
     if (step->kind == KP_STEP_COPY) need_slot(plan, step->from, slots);
@@ -229,7 +246,9 @@ static kp_status* finish_streams(kp_run_state* run) {
     uint64_t ticket;
     bool done = false;
     kp_status* status = type->stream_signal(run->streams[e], &ticket);
-    if (!status) status = type->stream_wait(run->streams[e], ticket, run->args->deadline_ns, run->args->cancel, &done);
+    if (!status)
+      status = type->stream_wait(run->streams[e], ticket, run->args->deadline_ns, run->args->cancel,
+                                 &done);
     if (status || !done) run->args->failed_entry = e;
     KP_PASS(status);
     if (!done) KP_PASS(kp_run_check(run));
@@ -251,9 +270,12 @@ kp_status* kp_exec_run(kp_executor* executor, kp_exec_args* args) {
   KP_PASS(take_run(executor, &run));
   const kp_plan* plan = executor->set->plans[0];
   kapell_value* few[16] = {0};
-  kapell_value** made = plan->output_count <= KP_COUNT_OF(few) ? few : kp_alloc_zero(plan->output_count, sizeof(*made));
+  kapell_value** made = plan->output_count <= KP_COUNT_OF(few)
+                            ? few
+                            : kp_alloc_zero(plan->output_count, sizeof(*made));
   run->args = args;
-  root_sink sink = {.sink = {.place = root_place, .give = root_give}, .plan = plan, .args = args, .made = made};
+  root_sink sink = {
+      .sink = {.place = root_place, .give = root_give}, .plan = plan, .args = args, .made = made};
   kp_status* status = made ? mark_needed(run->root, args) : KP_ERROR(OUT_OF_MEMORY, "a run");
   if (!status) status = kp_frame_run(run->root, args->inputs, NULL, &sink.sink);
   if (!status) status = finish_streams(run);

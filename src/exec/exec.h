@@ -25,17 +25,19 @@ typedef struct kp_run_counters {
 
 typedef struct kp_exec_args {
   kapell_value* const* inputs;  // parallel to the main plan's inputs; all given
-  kapell_value** outputs;       // parallel to the plan's outputs. In: NULL = make one, else write into it. Out: filled
-  const bool* wanted;           // parallel to outputs; NULL = all. Outputs that are not wanted stay NULL
+  kapell_value**
+      outputs;  // parallel to the plan's outputs. In: NULL = make one, else write into it. Out: filled
+  const bool* wanted;  // parallel to outputs; NULL = all. Outputs that are not wanted stay NULL
   int width;
-  const volatile int* cancel;   // never NULL
-  uint64_t deadline_ns;         // 0 = none
-  kp_profile* profile;          // NULL = not profiling
-  kp_run_counters* counters;    // never NULL; zeroed by the caller
-  uint32_t failed_entry;        // out, on error: chain entry whose provider failed, or KP_NONE
+  const volatile int* cancel;  // never NULL
+  uint64_t deadline_ns;        // 0 = none
+  kp_profile* profile;         // NULL = not profiling
+  kp_run_counters* counters;   // never NULL; zeroed by the caller
+  uint32_t failed_entry;       // out, on error: chain entry whose provider failed, or KP_NONE
 } kp_exec_args;
 
-KP_MUST_USE kp_status* kp_executor_create(const kp_plan_set* set, uint32_t signature_cache, kp_executor** out_executor);
+KP_MUST_USE kp_status* kp_executor_create(const kp_plan_set* set, uint32_t signature_cache,
+                                          kp_executor** out_executor);
 void kp_executor_free(kp_executor* executor);  // NULL is fine; no run may be in progress
 
 // Runs the main plan once. On an error no value made by the run is left in |outputs|.

@@ -7,7 +7,8 @@
 
 kp_status* kp_run_check(const kp_run_state* run) {
   if (kp_is_cancelled(run->args->cancel)) return KP_ERROR(CANCELLED, "the run was cancelled");
-  if (run->args->deadline_ns && kp_clock_ns() > run->args->deadline_ns) return KP_ERROR(TIMEOUT, "the run's time limit ran out");
+  if (run->args->deadline_ns && kp_clock_ns() > run->args->deadline_ns)
+    return KP_ERROR(TIMEOUT, "the run's time limit ran out");
   return NULL;
 }
 
@@ -15,13 +16,17 @@ kp_status* kp_run_check(const kp_run_state* run) {
 kp_status* kp_grow(kp_run_state* run, kp_grown* grown, size_t byte_count, bool keep) {
   if (byte_count <= grown->capacity && grown->data) return NULL;
   size_t capacity = byte_count > grown->capacity ? byte_count : grown->capacity;
-  if (grown->data && capacity < grown->capacity + grown->capacity / 2) capacity = grown->capacity + grown->capacity / 2;
-  if (!kp_align_size(capacity ? capacity : 1, KP_ALIGNMENT, &capacity)) return KP_ERROR(OUT_OF_MEMORY, "memory of a run");
+  if (grown->data && capacity < grown->capacity + grown->capacity / 2)
+    capacity = grown->capacity + grown->capacity / 2;
+  if (!kp_align_size(capacity ? capacity : 1, KP_ALIGNMENT, &capacity))
+    return KP_ERROR(OUT_OF_MEMORY, "memory of a run");
   const kp_memory* memory = grown->memory;
   if (memory && grown->data) KP_PASS(kp_drain_streams(run, memory));
-  void* data = memory ? memory->alloc(memory, capacity, KP_ALIGNMENT) : kp_alloc_aligned(capacity, KP_ALIGNMENT);
+  void* data = memory ? memory->alloc(memory, capacity, KP_ALIGNMENT)
+                      : kp_alloc_aligned(capacity, KP_ALIGNMENT);
   if (!data)
-    return KP_ERROR(OUT_OF_MEMORY, "%zu bytes of memory on %s for a run", capacity, memory ? memory->name : "the host");
+    return KP_ERROR(OUT_OF_MEMORY, "%zu bytes of memory on %s for a run", capacity,
+                    memory ? memory->name : "the host");
   if (keep && grown->data && !memory) memcpy(data, grown->data, grown->capacity);
   const size_t old = grown->data ? grown->capacity : 0;
   const kp_grown was = *grown;
@@ -44,7 +49,8 @@ static uint32_t widest_step(const kp_plan* plan) {
   uint32_t widest = 0;
   for (uint32_t i = 0; i < plan->step_count; ++i) {
     const kp_step* step = &plan->steps[i];
-    const uint32_t width = step->kind == KP_STEP_UNIT ? step->unit.input_count + step->unit.output_count : 0;
+    const uint32_t width =
+        step->kind == KP_STEP_UNIT ? step->unit.input_count + step->unit.output_count : 0;
     if (width > widest) widest = width;
   }
   return widest;
@@ -55,7 +61,8 @@ static uint32_t most_given(const kp_plan* plan) {
   for (uint32_t i = 0; i < plan->step_count; ++i)
     for (int b = 0; b < 2; ++b) {
       const kp_plan* body = plan->steps[i].bodies[b];
-      if (body && body->input_count + body->capture_count > most) most = body->input_count + body->capture_count;
+      if (body && body->input_count + body->capture_count > most)
+        most = body->input_count + body->capture_count;
     }
   return most;
 }
@@ -69,7 +76,8 @@ static kp_status* fill_frame(kp_frame* frame) {
   frame->loops = kp_alloc_zero((size_t)plan->step_count + 1, sizeof(*frame->loops));
   frame->given = kp_alloc_zero((size_t)most_given(plan) + 1, sizeof(*frame->given));
   frame->needed = kp_alloc_zero((size_t)plan->step_count + 1, sizeof(*frame->needed));
-  if (!frame->slots || !frame->blocks || !frame->io || !frame->bodies || !frame->loops || !frame->given || !frame->needed)
+  if (!frame->slots || !frame->blocks || !frame->io || !frame->bodies || !frame->loops ||
+      !frame->given || !frame->needed)
     return KP_ERROR(OUT_OF_MEMORY, "a run's frame");
   for (uint32_t m = 0; m < plan->memory_count; ++m) frame->blocks[m].memory = plan->memories[m];
   for (uint32_t s = 0; s < plan->slot_count; ++s) {
@@ -106,7 +114,8 @@ void kp_frame_free(kp_frame* frame) {
     if (frame->bodies) kp_frame_free(frame->bodies[i][0]), kp_frame_free(frame->bodies[i][1]);
     if (frame->loops) kp_loop_state_free(frame->loops[i]);
   }
-  for (uint32_t m = 0; frame->blocks && m < frame->plan->memory_count; ++m) kp_grown_free(&frame->blocks[m]);
+  for (uint32_t m = 0; frame->blocks && m < frame->plan->memory_count; ++m)
+    kp_grown_free(&frame->blocks[m]);
   kp_grown_free(&frame->block);
   kp_grown_free(&frame->scratch);
   kp_free(frame->slots);
@@ -132,7 +141,8 @@ static kp_status* grow_blocks(kp_frame* frame) {
   const kp_frame_special* special = frame->special;
   if (special->host_bytes) KP_PASS(kp_grow(frame->run, &frame->block, special->host_bytes, false));
   for (uint32_t m = 0; m < frame->plan->memory_count; ++m)
-    if (special->memory_bytes[m]) KP_PASS(kp_grow(frame->run, &frame->blocks[m], special->memory_bytes[m], false));
+    if (special->memory_bytes[m])
+      KP_PASS(kp_grow(frame->run, &frame->blocks[m], special->memory_bytes[m], false));
   return NULL;
 }
 
@@ -144,17 +154,20 @@ static kp_status* patch_planned(kp_frame* frame) {
     const kp_shape_info* info = &frame->special->slots[s];
     kp_slot_state* state = &frame->slots[s];
     char* base = block_of(frame, frame->plan->slots[s].memory)->data;
-    KP_PASS(kp_value_reset_tensor(state->shell, info->type, info->dims, info->rank, base + frame->special->offsets[s]));
+    KP_PASS(kp_value_reset_tensor(state->shell, info->type, info->dims, info->rank,
+                                  base + frame->special->offsets[s]));
     state->shell->memory = frame->plan->slots[s].memory;
   }
   return NULL;
 }
 
-kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value) {
+kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_type type, const int64_t* dims,
+                          int32_t rank, kapell_value** out_value) {
   kp_slot_state* state = &frame->slots[slot];
   const kp_slot* s = &frame->plan->slots[slot];
   kapell_value* value = NULL;
-  if (s->output != KP_NONE) KP_PASS(frame->sink->place(frame->sink, s->output, type, dims, rank, &value));
+  if (s->output != KP_NONE)
+    KP_PASS(frame->sink->place(frame->sink, s->output, type, dims, rank, &value));
   if (!value && type == KAPELL_STRING) {
     KP_PASS(kp_value_create_tensor(type, dims, rank, &value));
     kp_value_release(state->owned);
@@ -162,7 +175,8 @@ kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_type type, cons
   }
   if (!value) {
     size_t count, bytes;
-    KP_TRY(kp_value_check_dims(type, dims, rank, &count, &bytes), "making room for '%s'", frame->plan->graph->values[s->value].name);
+    KP_TRY(kp_value_check_dims(type, dims, rank, &count, &bytes), "making room for '%s'",
+           frame->plan->graph->values[s->value].name);
     KP_PASS(kp_grow(frame->run, &state->buffer, bytes, false));
     KP_PASS(kp_value_reset_tensor(state->shell, type, dims, rank, state->buffer.data));
     state->shell->memory = s->memory;
@@ -181,13 +195,14 @@ kp_status* kp_frame_wait(kp_frame* frame, uint32_t slot, const kp_stream* stream
   for (uint32_t e = 0; e < chain->count; ++e) {
     if (run->streams[e] != fence->stream) continue;
     bool done = false;
-    kp_status* status = chain->entries[e].provider->type->stream_wait(fence->stream, fence->ticket, run->args->deadline_ns,
-                                                                      run->args->cancel, &done);
+    kp_status* status = chain->entries[e].provider->type->stream_wait(
+        fence->stream, fence->ticket, run->args->deadline_ns, run->args->cancel, &done);
     if (status || !done) run->args->failed_entry = e;
     KP_PASS(status);
     if (!done) {
       KP_PASS(kp_run_check(run));
-      return KP_ERROR(PROVIDER_FAILED, "%s stopped waiting for its own work", chain->entries[e].short_name);
+      return KP_ERROR(PROVIDER_FAILED, "%s stopped waiting for its own work",
+                      chain->entries[e].short_name);
     }
   }
   fence->stream = NULL;
@@ -195,7 +210,8 @@ kp_status* kp_frame_wait(kp_frame* frame, uint32_t slot, const kp_stream* stream
 }
 
 // --- the walk --------------------------------------------------------------------------------------------------------------------
-static void take_inputs(kp_frame* frame, kapell_value* const* inputs, kapell_value* const* captures) {
+static void take_inputs(kp_frame* frame, kapell_value* const* inputs,
+                        kapell_value* const* captures) {
   const kp_plan* plan = frame->plan;
   for (uint32_t s = 0; s < plan->slot_count; ++s) {
     kp_slot_state* state = &frame->slots[s];
@@ -217,18 +233,24 @@ static kp_status* give_outputs(kp_frame* frame) {
     if (!state->value) continue;  // its step was not needed
     if (!plan->slots[s].memory) KP_PASS(kp_frame_wait(frame, s, NULL));
     if (plan->slots[s].output == k && state->value != state->owned) continue;
-    KP_TRY(frame->sink->give(frame->sink, k, state->value), "giving output '%s'", plan->graph->values[plan->slots[s].value].name);
+    KP_TRY(frame->sink->give(frame->sink, k, state->value), "giving output '%s'",
+           plan->graph->values[plan->slots[s].value].name);
   }
   return NULL;
 }
 
 static kp_status* run_step(kp_frame* frame, uint32_t step) {
   switch (frame->plan->steps[step].kind) {
-    case KP_STEP_UNIT: return kp_step_unit(frame, step);
-    case KP_STEP_COPY: return kp_step_copy(frame, step);
-    case KP_STEP_IF: return kp_step_if(frame, step);
-    case KP_STEP_LOOP: return kp_step_loop(frame, step);
-    case KP_STEP_SCAN: return kp_step_scan(frame, step);
+    case KP_STEP_UNIT:
+      return kp_step_unit(frame, step);
+    case KP_STEP_COPY:
+      return kp_step_copy(frame, step);
+    case KP_STEP_IF:
+      return kp_step_if(frame, step);
+    case KP_STEP_LOOP:
+      return kp_step_loop(frame, step);
+    case KP_STEP_SCAN:
+      return kp_step_scan(frame, step);
   }
   return KP_ERROR(INTERNAL, "an unknown kind of step");
 }
@@ -244,7 +266,8 @@ static kp_status* walk(kp_frame* frame) {
   return give_outputs(frame);
 }
 
-kp_status* kp_frame_run(kp_frame* frame, kapell_value* const* inputs, kapell_value* const* captures, kp_sink* sink) {
+kp_status* kp_frame_run(kp_frame* frame, kapell_value* const* inputs, kapell_value* const* captures,
+                        kp_sink* sink) {
   frame->sink = sink;
   take_inputs(frame, inputs, captures);
   kp_status* status = walk(frame);

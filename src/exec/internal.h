@@ -14,31 +14,33 @@
 
 // A plan made concrete for one signature. Lives in a cache entry's arena.
 typedef struct kp_frame_special {
-  kp_shape_info* slots;        // rank -1 (kind TENSOR) or kind NONE: not known before the run
-  size_t* offsets;             // of slots in their memory's block; KP_NOT_PLANNED: output, given, or not known yet
-  const kp_special** units;    // parallel to steps; NULL = late: specialised when its inputs are there
-  size_t host_bytes;           // blocks
-  size_t* memory_bytes;        // parallel to plan->memories
+  kp_shape_info* slots;  // rank -1 (kind TENSOR) or kind NONE: not known before the run
+  size_t*
+      offsets;  // of slots in their memory's block; KP_NOT_PLANNED: output, given, or not known yet
+  const kp_special**
+      units;             // parallel to steps; NULL = late: specialised when its inputs are there
+  size_t host_bytes;     // blocks
+  size_t* memory_bytes;  // parallel to plan->memories
 } kp_frame_special;
 
 // Growing memory in one place; never shrinks while its frame lives.
 typedef struct kp_grown {
   void* data;
   size_t capacity;
-  const kp_memory* memory;     // NULL = host
+  const kp_memory* memory;  // NULL = host
 } kp_grown;
 
 typedef struct kp_fence {
-  kp_stream* stream;           // NULL = ready
+  kp_stream* stream;  // NULL = ready
   uint64_t ticket;
 } kp_fence;
 
 typedef struct kp_slot_state {
-  kapell_value* value;         // what the slot holds in this run
-  kapell_value* shell;         // this frame's own, patched
-  kapell_value* owned;         // a value that a provider handed over (sequences...), or NULL
+  kapell_value* value;  // what the slot holds in this run
+  kapell_value* shell;  // this frame's own, patched
+  kapell_value* owned;  // a value that a provider handed over (sequences...), or NULL
   kp_fence fence;
-  kp_grown buffer;             // for shapes that are known late
+  kp_grown buffer;  // for shapes that are known late
 } kp_slot_state;
 
 typedef struct kp_frame kp_frame;
@@ -47,7 +49,8 @@ typedef struct kp_frame kp_frame;
 typedef struct kp_sink kp_sink;
 struct kp_sink {
   // A tensor to write output |index| into; *out_value NULL: not wanted (the frame uses memory of its own).
-  kp_status* (*place)(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value);
+  kp_status* (*place)(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims,
+                      int32_t rank, kapell_value** out_value);
   // A finished value (any kind, host) that lives as long as the frame's run; the sink keeps or copies what it needs.
   kp_status* (*give)(kp_sink* sink, uint32_t index, kapell_value* value);
 };
@@ -56,9 +59,9 @@ struct kp_sink {
 typedef struct kp_run_state {
   kp_executor* executor;
   kp_exec_args* args;
-  kp_stream** streams;         // one a chain entry; made at first use
-  kp_grown* stream_scratch;    // likewise: scratch of asynchronous units is never shared
-  uint64_t bytes;              // memory held by the context
+  kp_stream** streams;       // one a chain entry; made at first use
+  kp_grown* stream_scratch;  // likewise: scratch of asynchronous units is never shared
+  uint64_t bytes;            // memory held by the context
   kp_frame* root;
 } kp_run_state;
 
@@ -69,46 +72,50 @@ struct kp_frame {
   const kp_plan* plan;
   kp_slot_state* slots;
   kp_frame_special* special;
-  kp_cache_entry* entry;       // pinned while running
-  kp_grown block;              // host
-  kp_grown* blocks;            // parallel to plan->memories
+  kp_cache_entry* entry;  // pinned while running
+  kp_grown block;         // host
+  kp_grown* blocks;       // parallel to plan->memories
   kp_grown scratch;
-  kapell_value** io;           // room for the widest step's inputs and outputs
-  kp_frame* (*bodies)[2];      // parallel to steps; made at first use
-  kp_loop_state** loops;       // parallel to steps; made at first use
-  uint8_t* key;                // the signature being looked up
+  kapell_value** io;       // room for the widest step's inputs and outputs
+  kp_frame* (*bodies)[2];  // parallel to steps; made at first use
+  kp_loop_state** loops;   // parallel to steps; made at first use
+  uint8_t* key;            // the signature being looked up
   size_t key_size, key_capacity;
   kp_sink* sink;
-  bool* needed;                // parallel to steps; NULL = all
-  kapell_value** given;        // inputs and captures of the run: room for bodies
+  bool* needed;          // parallel to steps; NULL = all
+  kapell_value** given;  // inputs and captures of the run: room for bodies
 };
 
 struct kp_executor {
   const kp_plan_set* set;
-  kp_cache* caches;            // one a plan
-  kp_cache** unit_caches;      // one a plan: one a step (late units)
+  kp_cache* caches;        // one a plan
+  kp_cache** unit_caches;  // one a plan: one a step (late units)
   uint32_t cache_limit;
-  pthread_mutex_t lock;        // guards |idle| and the running counts
-  pthread_cond_t room;         // a provider with a limit has room again
+  pthread_mutex_t lock;  // guards |idle| and the running counts
+  pthread_cond_t room;   // a provider with a limit has room again
   struct kp_run_state** idle;
   uint32_t idle_count, idle_capacity;
-  uint32_t* running;           // one a chain entry: runs in progress
+  uint32_t* running;  // one a chain entry: runs in progress
 };
 
 // --- special.c -----------------------------------------------------------------------------------------------------------
 // Finds or makes the frame's special for its slots' inputs and captures.
 KP_MUST_USE kp_status* kp_frame_specialise(kp_frame* frame);
 // The special of a unit whose input shapes are known only now. Pinned in *out_entry.
-KP_MUST_USE kp_status* kp_unit_specialise(kp_frame* frame, uint32_t step, const kp_special** out_special, kp_cache_entry** out_entry);
+KP_MUST_USE kp_status* kp_unit_specialise(kp_frame* frame, uint32_t step,
+                                          const kp_special** out_special,
+                                          kp_cache_entry** out_entry);
 
 // --- frame.c -------------------------------------------------------------------------------------------------------------
-KP_MUST_USE kp_status* kp_frame_create(kp_run_state* run, const kp_plan* plan, kp_frame** out_frame);
+KP_MUST_USE kp_status* kp_frame_create(kp_run_state* run, const kp_plan* plan,
+                                       kp_frame** out_frame);
 void kp_frame_free(kp_frame* frame);
 // Runs the plan. |inputs| parallel to plan->inputs, |captures| to plan->captures (entries that a body does not use are ignored).
-KP_MUST_USE kp_status* kp_frame_run(kp_frame* frame, kapell_value* const* inputs, kapell_value* const* captures, kp_sink* sink);
+KP_MUST_USE kp_status* kp_frame_run(kp_frame* frame, kapell_value* const* inputs,
+                                    kapell_value* const* captures, kp_sink* sink);
 // Memory for a slot whose shape is known now: the sink's for outputs, else the slot's own buffer.
-KP_MUST_USE kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_type type, const int64_t* dims, int32_t rank,
-                                      kapell_value** out_value);
+KP_MUST_USE kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_type type,
+                                      const int64_t* dims, int32_t rank, kapell_value** out_value);
 // Waits until the slot may be read by the host, or by |stream|.
 KP_MUST_USE kp_status* kp_frame_wait(kp_frame* frame, uint32_t slot, const kp_stream* stream);
 KP_MUST_USE kp_status* kp_grow(kp_run_state* run, kp_grown* grown, size_t byte_count, bool keep);

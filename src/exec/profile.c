@@ -59,7 +59,8 @@ void kp_profile_add(kp_profile* profile, const kp_profile_event* e) {
   describe_values(e->outputs, e->output_count, &shapes);
   pthread_mutex_lock(&profile->lock);
   event* kept = profile->count < MAX_EVENTS ? kp_arena_new(&profile->arena, event) : NULL;
-  const char* text = kept && shapes.data ? kp_arena_strndup(&profile->arena, shapes.data, shapes.length) : NULL;
+  const char* text =
+      kept && shapes.data ? kp_arena_strndup(&profile->arena, shapes.data, shapes.length) : NULL;
   if (kept) {
     *kept = (event){.e = *e, .shapes = text, .thread = syscall(SYS_gettid)};
     *profile->last = kept;
@@ -91,7 +92,8 @@ static void write_event(const kp_profile* profile, const event* ev, kp_json* jso
   kp_json_member_double(json, "bytes", ev->e.bytes);
   kp_json_key(json, "nodes");
   kp_json_begin_array(json);
-  for (uint32_t i = 0; i < ev->e.origin_count; ++i) kp_json_string(json, profile->model->origins[ev->e.origins[i]].name);
+  for (uint32_t i = 0; i < ev->e.origin_count; ++i)
+    kp_json_string(json, profile->model->origins[ev->e.origins[i]].name);
   kp_json_end_array(json);
   kp_json_end_object(json);
   kp_json_end_object(json);

@@ -21,18 +21,21 @@ typedef struct scan {
   kp_frame* body;
   uint32_t state_count, input_count, output_count;  // scan inputs and outputs
   scan_io inputs[MAX_SCAN_IO], outputs[MAX_SCAN_IO];
-  kapell_value* current[MAX_SCAN_IO];               // states
+  kapell_value* current[MAX_SCAN_IO];  // states
   kapell_value* next[MAX_SCAN_IO];
-  kapell_value* slices[MAX_SCAN_IO];                // owned
-  kapell_value* sources[MAX_SCAN_IO];               // scan inputs
+  kapell_value* slices[MAX_SCAN_IO];   // owned
+  kapell_value* sources[MAX_SCAN_IO];  // scan inputs
   kp_stack stacks[MAX_SCAN_IO];
   int64_t length;
 } scan;
 
-static kp_status* scan_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_value) {
+static kp_status* scan_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims,
+                             int32_t rank, kapell_value** out_value) {
   scan* s = (scan*)sink;
   if (type == KAPELL_STRING) return NULL;
-  if (index >= s->state_count) return kp_stack_next(&s->stacks[index - s->state_count], s->frame->run, type, dims, rank, out_value);
+  if (index >= s->state_count)
+    return kp_stack_next(&s->stacks[index - s->state_count], s->frame->run, type, dims, rank,
+                         out_value);
   kp_value_release(s->next[index]);
   s->next[index] = NULL;
   KP_PASS(kp_value_create_tensor(type, dims, rank, &s->next[index]));
@@ -50,14 +53,16 @@ static kp_status* scan_give(kp_sink* sink, uint32_t index, kapell_value* value) 
     return NULL;
   }
   kp_stack* stack = &s->stacks[index - s->state_count];
-  if (value->kind != KAPELL_KIND_TENSOR) return KP_ERROR(INVALID_MODEL, "Scan can stack tensors only");
+  if (value->kind != KAPELL_KIND_TENSOR)
+    return KP_ERROR(INVALID_MODEL, "Scan can stack tensors only");
   if (value->type == KAPELL_STRING) return kp_stack_strings(stack, value);
   kapell_value* to;
   KP_PASS(kp_stack_next(stack, s->frame->run, value->type, value->dims, value->rank, &to));
   return kp_copy_value(s->frame->run, value, to);
 }
 
-static kp_status* read_io(const kp_node* node, const char* axes, const char* directions, uint32_t count, scan_io* out) {
+static kp_status* read_io(const kp_node* node, const char* axes, const char* directions,
+                          uint32_t count, scan_io* out) {
   size_t axis_count, direction_count;
   const int64_t* axis = kp_node_attr_ints(node, axes, &axis_count);
   const int64_t* direction = kp_node_attr_ints(node, directions, &direction_count);
@@ -77,13 +82,16 @@ static kp_status* normal_axis(int64_t* axis, int32_t rank, const char* what, uin
 static kp_status* start_scan(scan* s) {
   const kp_node* node = s->frame->plan->graph->nodes + s->step->node;
   const int64_t scan_inputs = kp_node_attr_i(node, "num_scan_inputs", 0);
-  if (scan_inputs < 1 || scan_inputs > s->step->input_count || s->step->input_count > MAX_SCAN_IO || s->step->output_count > MAX_SCAN_IO)
-    return KP_ERROR(INVALID_MODEL, "num_scan_inputs is %lld for %u inputs", (long long)scan_inputs, s->step->input_count);
+  if (scan_inputs < 1 || scan_inputs > s->step->input_count || s->step->input_count > MAX_SCAN_IO ||
+      s->step->output_count > MAX_SCAN_IO)
+    return KP_ERROR(INVALID_MODEL, "num_scan_inputs is %lld for %u inputs", (long long)scan_inputs,
+                    s->step->input_count);
   s->input_count = (uint32_t)scan_inputs;
   s->state_count = s->step->input_count - s->input_count;
   if (s->body->plan->output_count < s->state_count || s->body->plan->output_count > MAX_SCAN_IO ||
       s->body->plan->input_count != s->step->input_count)
-    return KP_ERROR(INVALID_MODEL, "the body of Scan has %u inputs and %u outputs", s->body->plan->input_count, s->body->plan->output_count);
+    return KP_ERROR(INVALID_MODEL, "the body of Scan has %u inputs and %u outputs",
+                    s->body->plan->input_count, s->body->plan->output_count);
   s->output_count = s->body->plan->output_count - s->state_count;
   KP_PASS(read_io(node, "scan_input_axes", "scan_input_directions", s->input_count, s->inputs));
   KP_PASS(read_io(node, "scan_output_axes", "scan_output_directions", s->output_count, s->outputs));
@@ -94,12 +102,15 @@ static kp_status* start_scan(scan* s) {
   }
   for (uint32_t i = 0; i < s->input_count; ++i) {
     kapell_value* source = kp_control_input(s->frame, s->step, s->state_count + i);
-    if (!source || source->kind != KAPELL_KIND_TENSOR || source->type == KAPELL_STRING || kp_type_bits(source->type) < 8)
-      return KP_ERROR(INVALID_INPUT, "scan input %u must be a tensor of elements of at least a byte", i);
+    if (!source || source->kind != KAPELL_KIND_TENSOR || source->type == KAPELL_STRING ||
+        kp_type_bits(source->type) < 8)
+      return KP_ERROR(INVALID_INPUT,
+                      "scan input %u must be a tensor of elements of at least a byte", i);
     KP_PASS(normal_axis(&s->inputs[i].axis, source->rank, "scan input", i));
     const int64_t length = source->dims[s->inputs[i].axis];
     if (i > 0 && length != s->length)
-      return KP_ERROR(INVALID_INPUT, "scan inputs have %lld and %lld slices", (long long)s->length, (long long)length);
+      return KP_ERROR(INVALID_INPUT, "scan inputs have %lld and %lld slices", (long long)s->length,
+                      (long long)length);
     s->length = length;
     s->sources[i] = source;
     KP_PASS(kp_value_create_shell(&s->slices[i]));
@@ -121,14 +132,17 @@ static kp_status* take_slice(scan* s, uint32_t i, int64_t t) {
     if (d > axis) inner *= (size_t)source->dims[d];
   }
   const char* from = (const char*)source->data + (size_t)at * inner;
-  if (axis == 0) return kp_value_reset_tensor(s->slices[i], source->type, dims, source->rank - 1, (void*)(uintptr_t)from);
+  if (axis == 0)
+    return kp_value_reset_tensor(s->slices[i], source->type, dims, source->rank - 1,
+                                 (void*)(uintptr_t)from);
   if (!s->slices[i]->buffer) {
     kp_value_release(s->slices[i]);
     s->slices[i] = NULL;
     KP_PASS(kp_value_create_tensor(source->type, dims, source->rank - 1, &s->slices[i]));
   }
   for (size_t o = 0; o < outer; ++o)
-    if (inner) memcpy((char*)s->slices[i]->data + o * inner, from + o * inner * (size_t)s->length, inner);
+    if (inner)
+      memcpy((char*)s->slices[i]->data + o * inner, from + o * inner * (size_t)s->length, inner);
   return NULL;
 }
 
@@ -139,7 +153,8 @@ static kp_status* scan_iteration(scan* s, int64_t t) {
     KP_PASS(take_slice(s, i, t));
     inputs[s->state_count + i] = s->slices[i];
   }
-  KP_PASS(kp_frame_run(s->body, inputs, kp_control_captures(s->frame, s->step, s->body->plan), &s->sink));
+  KP_PASS(kp_frame_run(s->body, inputs, kp_control_captures(s->frame, s->step, s->body->plan),
+                       &s->sink));
   for (uint32_t i = 0; i < s->state_count; ++i) {
     if (!s->next[i]) continue;
     kp_value_release(s->current[i]);
@@ -167,21 +182,25 @@ static void rearrange(const kapell_value* stacked, const scan_io* io, kapell_val
 }
 
 static kp_status* finish_output(scan* s, uint32_t i, uint32_t slot) {
-  const kp_type* element = &s->body->plan->graph->values[s->body->plan->graph->outputs[s->state_count + i]].type;
+  const kp_type* element =
+      &s->body->plan->graph->values[s->body->plan->graph->outputs[s->state_count + i]].type;
   kapell_value* stacked;
   KP_PASS(kp_stack_end(&s->stacks[i], element, &stacked));
   KP_PASS(normal_axis(&s->outputs[i].axis, stacked->rank, "scan output", i));
   kp_slot_state* state = &s->frame->slots[slot];
   kapell_value* to;
   if (stacked->type == KAPELL_STRING) {
-    if (s->outputs[i].axis || s->outputs[i].reverse) return KP_ERROR(UNSUPPORTED, "Scan of strings along another axis than 0");
+    if (s->outputs[i].axis || s->outputs[i].reverse)
+      return KP_ERROR(UNSUPPORTED, "Scan of strings along another axis than 0");
     kp_value_release(state->owned);
     state->owned = state->value = kp_value_retain(stacked);
     return NULL;
   }
   int64_t dims[KP_MAX_RANK];
   for (int32_t d = 0; d < stacked->rank; ++d)
-    dims[d] = d < s->outputs[i].axis ? stacked->dims[d + 1] : d == s->outputs[i].axis ? stacked->dims[0] : stacked->dims[d];
+    dims[d] = d < s->outputs[i].axis    ? stacked->dims[d + 1]
+              : d == s->outputs[i].axis ? stacked->dims[0]
+                                        : stacked->dims[d];
   KP_PASS(kp_frame_place(s->frame, slot, stacked->type, dims, stacked->rank, &to));
   rearrange(stacked, &s->outputs[i], to);
   return NULL;
@@ -225,7 +244,8 @@ static kp_status* run_scan(scan* s, uint32_t index) {
   KP_PASS(start_scan(s));
   for (int64_t t = 0; t < s->length; ++t) {
     KP_PASS(kp_run_check(s->frame->run));
-    KP_TRY(scan_iteration(s, t), "in iteration %lld of Scan '%s'", (long long)t, s->frame->plan->graph->nodes[s->step->node].name);
+    KP_TRY(scan_iteration(s, t), "in iteration %lld of Scan '%s'", (long long)t,
+           s->frame->plan->graph->nodes[s->step->node].name);
   }
   return finish_scan(s);
 }

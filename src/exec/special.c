@@ -22,11 +22,13 @@ static kp_status* append(kp_frame* frame, const void* data, size_t size) {
 }
 
 static bool has_contents(const kapell_value* value, bool by_value) {
-  return by_value && value->kind == KAPELL_KIND_TENSOR && value->type != KAPELL_STRING && !value->memory;
+  return by_value && value->kind == KAPELL_KIND_TENSOR && value->type != KAPELL_STRING &&
+         !value->memory;
 }
 
 static kp_status* append_value(kp_frame* frame, const kapell_value* value, bool by_value) {
-  const int32_t head[4] = {value ? (int32_t)value->kind : -1, value ? (int32_t)value->type : 0, value ? value->rank : 0, by_value};
+  const int32_t head[4] = {value ? (int32_t)value->kind : -1, value ? (int32_t)value->type : 0,
+                           value ? value->rank : 0, by_value};
   KP_PASS(append(frame, head, sizeof(head)));
   if (!value || value->kind != KAPELL_KIND_TENSOR) return NULL;
   KP_PASS(append(frame, value->dims, (size_t)value->rank * sizeof(int64_t)));
@@ -34,7 +36,8 @@ static kp_status* append_value(kp_frame* frame, const kapell_value* value, bool 
 }
 
 // The shape of |value|, copied to |arena| with the contents if they belong to the signature.
-static kp_status* info_of(const kapell_value* value, bool by_value, kp_arena* arena, kp_shape_info* out) {
+static kp_status* info_of(const kapell_value* value, bool by_value, kp_arena* arena,
+                          kp_shape_info* out) {
   *out = (kp_shape_info){.rank = -1};
   if (!value) return NULL;
   *out = (kp_shape_info){.kind = value->kind, .type = value->type, .rank = value->rank};
@@ -48,7 +51,8 @@ static kp_status* info_of(const kapell_value* value, bool by_value, kp_arena* ar
 
 // Constants need no copy: they outlive every signature.
 static void info_of_constant(const kapell_value* value, kp_shape_info* out) {
-  *out = (kp_shape_info){.kind = value->kind, .type = value->type, .rank = value->rank, .dims = value->dims};
+  *out = (kp_shape_info){
+      .kind = value->kind, .type = value->type, .rank = value->rank, .dims = value->dims};
   if (value->kind == KAPELL_KIND_TENSOR && value->type != KAPELL_STRING) out->data = value->data;
 }
 
@@ -57,27 +61,33 @@ static bool unknown(const kp_shape_info* info) {
 }
 
 // A provider that fails here has failed in the run; shapes that do not fit are the caller's mistake.
-static kp_status* call_specialise(kp_frame* frame, const kp_unit* unit, const kp_specialise_args* args, kp_special** out_special) {
+static kp_status* call_specialise(kp_frame* frame, const kp_unit* unit,
+                                  const kp_specialise_args* args, kp_special** out_special) {
   kp_status* status = unit->provider->type->specialise(unit->compiled, args, out_special);
   if (!status) return NULL;
-  if (kp_status_code(status) == KAPELL_PROVIDER_FAILED) frame->run->args->failed_entry = unit->entry;
-  return kp_status_frame(status, __FILE__, __LINE__, "computing shapes of partition %u on %s", unit->partition,
-                         frame->plan->set->chain->entries[unit->entry].short_name);
+  if (kp_status_code(status) == KAPELL_PROVIDER_FAILED)
+    frame->run->args->failed_entry = unit->entry;
+  return kp_status_frame(status, __FILE__, __LINE__, "computing shapes of partition %u on %s",
+                         unit->partition, frame->plan->set->chain->entries[unit->entry].short_name);
 }
 
 // Specialises unit |step| over |infos| (a slot each); false in *out_known if an input is not known yet.
-static kp_status* specialise_unit(kp_frame* frame, const kp_unit* unit, const kp_shape_info* infos, kp_arena* arena,
-                                  kp_special** out_special) {
+static kp_status* specialise_unit(kp_frame* frame, const kp_unit* unit, const kp_shape_info* infos,
+                                  kp_arena* arena, kp_special** out_special) {
   *out_special = NULL;
   kp_shape_info* inputs = kp_arena_new_array(arena, kp_shape_info, (size_t)unit->input_count + 1);
   if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "a signature");
   for (uint32_t i = 0; i < unit->input_count; ++i) {
     inputs[i] = infos[unit->inputs[i]];
     const bool by_value = unit->compiled->value_inputs && unit->compiled->value_inputs[i];
-    if (unknown(&inputs[i]) || (by_value && inputs[i].kind == KAPELL_KIND_TENSOR && !inputs[i].data)) return NULL;
+    if (unknown(&inputs[i]) ||
+        (by_value && inputs[i].kind == KAPELL_KIND_TENSOR && !inputs[i].data))
+      return NULL;
   }
-  const kp_specialise_args args = {
-      .inputs = inputs, .input_count = unit->input_count, .width = frame->run->args->width, .arena = arena};
+  const kp_specialise_args args = {.inputs = inputs,
+                                   .input_count = unit->input_count,
+                                   .width = frame->run->args->width,
+                                   .arena = arena};
   return call_specialise(frame, unit, &args, out_special);
 }
 
@@ -88,8 +98,10 @@ static kp_status* infer_slots(kp_frame* frame, kp_frame_special* special, kp_are
     kp_shape_info* info = &special->slots[s];
     info->rank = -1;
     if (slot->kind == KP_SLOT_CONSTANT) info_of_constant(slot->constant, info);
-    if (slot->kind == KP_SLOT_INPUT) KP_PASS(info_of(frame->slots[s].value, plan->value_inputs[slot->index], arena, info));
-    if (slot->kind == KP_SLOT_CAPTURE) KP_PASS(info_of(frame->slots[s].value, plan->value_captures[slot->index], arena, info));
+    if (slot->kind == KP_SLOT_INPUT)
+      KP_PASS(info_of(frame->slots[s].value, plan->value_inputs[slot->index], arena, info));
+    if (slot->kind == KP_SLOT_CAPTURE)
+      KP_PASS(info_of(frame->slots[s].value, plan->value_captures[slot->index], arena, info));
   }
   for (uint32_t i = 0; i < plan->step_count; ++i) {
     const kp_step* step = &plan->steps[i];
@@ -98,13 +110,15 @@ static kp_status* infer_slots(kp_frame* frame, kp_frame_special* special, kp_are
     kp_special* unit = NULL;
     KP_PASS(specialise_unit(frame, &step->unit, special->slots, arena, &unit));
     special->units[i] = unit;
-    for (uint32_t o = 0; unit && o < step->unit.output_count; ++o) special->slots[step->unit.outputs[o]] = unit->outputs[o];
+    for (uint32_t o = 0; unit && o < step->unit.output_count; ++o)
+      special->slots[step->unit.outputs[o]] = unit->outputs[o];
   }
   return NULL;
 }
 
 // Offsets of all slots in |memory| (NULL = host) whose size is known and that nobody else gives memory to.
-static kp_status* plan_memory(const kp_plan* plan, kp_frame_special* special, const kp_memory* memory, kp_arena* arena, size_t* out_bytes) {
+static kp_status* plan_memory(const kp_plan* plan, kp_frame_special* special,
+                              const kp_memory* memory, kp_arena* arena, size_t* out_bytes) {
   kp_interval* intervals = kp_arena_new_array(arena, kp_interval, (size_t)plan->slot_count + 1);
   uint32_t* slots = kp_arena_new_array(arena, uint32_t, (size_t)plan->slot_count + 1);
   if (!intervals || !slots) return KP_ERROR(OUT_OF_MEMORY, "the memory plan");
@@ -112,11 +126,12 @@ static kp_status* plan_memory(const kp_plan* plan, kp_frame_special* special, co
   for (uint32_t s = 0; s < plan->slot_count; ++s) {
     const kp_slot* slot = &plan->slots[s];
     const kp_shape_info* info = &special->slots[s];
-    if (slot->kind != KP_SLOT_COMPUTED || slot->output != KP_NONE || slot->memory != memory) continue;
+    if (slot->kind != KP_SLOT_COMPUTED || slot->output != KP_NONE || slot->memory != memory)
+      continue;
     if (info->kind != KAPELL_KIND_TENSOR || info->rank < 0 || info->type == KAPELL_STRING) continue;
     size_t elements, bytes;
-    KP_TRY(kp_value_check_dims(info->type, info->dims, info->rank, &elements, &bytes), "planning memory of '%s'",
-           plan->graph->values[slot->value].name);
+    KP_TRY(kp_value_check_dims(info->type, info->dims, info->rank, &elements, &bytes),
+           "planning memory of '%s'", plan->graph->values[slot->value].name);
     intervals[count] = (kp_interval){.size = bytes, .first = slot->first, .last = slot->last};
     slots[count++] = s;
   }
@@ -178,7 +193,8 @@ kp_status* kp_frame_specialise(kp_frame* frame) {
 }
 
 // Contents of a device value that a late unit needs for its shapes: a copy like any other, and counted.
-static kp_status* fetch_contents(kp_frame* frame, const kapell_value* value, kp_arena* arena, const void** out_data) {
+static kp_status* fetch_contents(kp_frame* frame, const kapell_value* value, kp_arena* arena,
+                                 const void** out_data) {
   void* copy = kp_arena_alloc(arena, value->byte_count ? value->byte_count : 1);
   if (!copy) return KP_ERROR(OUT_OF_MEMORY, "a signature");
   KP_PASS(value->memory->copy_out(value->memory, copy, value->data, value->byte_count));
@@ -188,7 +204,8 @@ static kp_status* fetch_contents(kp_frame* frame, const kapell_value* value, kp_
   return NULL;
 }
 
-static kp_status* late_special(kp_frame* frame, const kp_unit* unit, kp_arena* arena, kp_special** out_special) {
+static kp_status* late_special(kp_frame* frame, const kp_unit* unit, kp_arena* arena,
+                               kp_special** out_special) {
   kp_shape_info* inputs = kp_arena_new_array(arena, kp_shape_info, (size_t)unit->input_count + 1);
   if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "a signature");
   for (uint32_t i = 0; i < unit->input_count; ++i) {
@@ -198,12 +215,15 @@ static kp_status* late_special(kp_frame* frame, const kp_unit* unit, kp_arena* a
     if (by_value && value && value->kind == KAPELL_KIND_TENSOR && value->memory)
       KP_PASS(fetch_contents(frame, value, arena, &inputs[i].data));
   }
-  const kp_specialise_args args = {
-      .inputs = inputs, .input_count = unit->input_count, .width = frame->run->args->width, .arena = arena};
+  const kp_specialise_args args = {.inputs = inputs,
+                                   .input_count = unit->input_count,
+                                   .width = frame->run->args->width,
+                                   .arena = arena};
   return call_specialise(frame, unit, &args, out_special);
 }
 
-kp_status* kp_unit_specialise(kp_frame* frame, uint32_t step, const kp_special** out_special, kp_cache_entry** out_entry) {
+kp_status* kp_unit_specialise(kp_frame* frame, uint32_t step, const kp_special** out_special,
+                              kp_cache_entry** out_entry) {
   *out_entry = NULL;
   const kp_unit* unit = &frame->plan->steps[step].unit;
   kp_cache* cache = &frame->run->executor->unit_caches[frame->plan->index][step];

@@ -23,8 +23,11 @@ void kp_stack_free(kp_stack* stack) {
 }
 
 // All slices must look like the first.
-static kp_status* check_slice(kp_stack* stack, kapell_type type, const int64_t* dims, int32_t rank) {
-  if (rank >= KP_MAX_RANK) return KP_ERROR(LIMIT, "a stacked value would have rank %d; at most %d is supported", rank + 1, KP_MAX_RANK);
+static kp_status* check_slice(kp_stack* stack, kapell_type type, const int64_t* dims,
+                              int32_t rank) {
+  if (rank >= KP_MAX_RANK)
+    return KP_ERROR(LIMIT, "a stacked value would have rank %d; at most %d is supported", rank + 1,
+                    KP_MAX_RANK);
   if (stack->count == 0) {
     stack->type = type;
     stack->rank = rank;
@@ -34,19 +37,25 @@ static kp_status* check_slice(kp_stack* stack, kapell_type type, const int64_t* 
   bool same = type == stack->type && rank == stack->rank;
   for (int32_t d = 0; same && d < rank; ++d) same = dims[d] == stack->dims[d];
   if (same) return NULL;
-  return KP_ERROR(RUN_FAILED, "an iteration gives a result of another shape or type than the first; such results cannot be stacked");
+  return KP_ERROR(RUN_FAILED,
+                  "an iteration gives a result of another shape or type than the first; such "
+                  "results cannot be stacked");
 }
 
-kp_status* kp_stack_next(kp_stack* stack, kp_run_state* run, kapell_type type, const int64_t* dims, int32_t rank, kapell_value** out_slice) {
+kp_status* kp_stack_next(kp_stack* stack, kp_run_state* run, kapell_type type, const int64_t* dims,
+                         int32_t rank, kapell_value** out_slice) {
   size_t count, offset, end;
   KP_PASS(check_slice(stack, type, dims, rank));
   KP_PASS(kp_value_check_dims(type, dims, rank, &count, &stack->slice_bytes));
   if (stack->count > 0 && kp_type_bits(type) < 8)
-    return KP_ERROR(UNSUPPORTED, "results of type %s cannot be stacked: elements share bytes", kp_type_name(type));
-  if (!kp_mul_size(stack->slice_bytes, (size_t)stack->count, &offset) || !kp_add_size(offset, stack->slice_bytes, &end))
+    return KP_ERROR(UNSUPPORTED, "results of type %s cannot be stacked: elements share bytes",
+                    kp_type_name(type));
+  if (!kp_mul_size(stack->slice_bytes, (size_t)stack->count, &offset) ||
+      !kp_add_size(offset, stack->slice_bytes, &end))
     return KP_ERROR(OUT_OF_MEMORY, "stacked results");
   KP_PASS(kp_grow(run, &stack->buffer, end, true));
-  KP_PASS(kp_value_reset_tensor(stack->shell, type, dims, rank, (char*)stack->buffer.data + offset));
+  KP_PASS(
+      kp_value_reset_tensor(stack->shell, type, dims, rank, (char*)stack->buffer.data + offset));
   ++stack->count;
   *out_slice = stack->shell;
   return NULL;
@@ -70,7 +79,8 @@ static kp_status* join_strings(kp_stack* stack, const int64_t* dims) {
   size_t at = 0;
   for (int64_t i = 0; i < stack->count; ++i) {
     const size_t n = kp_value_count(stack->strings[i]);
-    for (size_t k = 0; k < n; ++k) KP_PASS(kp_value_set_string(stack->joined, at++, kp_value_string(stack->strings[i], k)));
+    for (size_t k = 0; k < n; ++k)
+      KP_PASS(kp_value_set_string(stack->joined, at++, kp_value_string(stack->strings[i], k)));
   }
   return NULL;
 }
@@ -78,9 +88,11 @@ static kp_status* join_strings(kp_stack* stack, const int64_t* dims) {
 kp_status* kp_stack_end(kp_stack* stack, const kp_type* element, kapell_value** out_value) {
   int64_t dims[KP_MAX_RANK + 1] = {stack->count};
   if (stack->count == 0) {
-    stack->type = element->kind == KAPELL_KIND_TENSOR && element->element ? element->element : KAPELL_FLOAT;
+    stack->type =
+        element->kind == KAPELL_KIND_TENSOR && element->element ? element->element : KAPELL_FLOAT;
     stack->rank = element->kind == KAPELL_KIND_TENSOR && element->rank > 0 ? element->rank : 0;
-    for (int32_t d = 0; d < stack->rank; ++d) stack->dims[d] = kp_is_number(element->dims[d]) ? element->dims[d] : 0;
+    for (int32_t d = 0; d < stack->rank; ++d)
+      stack->dims[d] = kp_is_number(element->dims[d]) ? element->dims[d] : 0;
   }
   for (int32_t d = 0; d < stack->rank; ++d) dims[d + 1] = stack->dims[d];
   if (stack->type == KAPELL_STRING) {
@@ -88,7 +100,8 @@ kp_status* kp_stack_end(kp_stack* stack, const kp_type* element, kapell_value** 
     *out_value = stack->joined;
     return NULL;
   }
-  KP_PASS(kp_value_reset_tensor(stack->shell, stack->type, dims, stack->rank + 1, stack->buffer.data));
+  KP_PASS(
+      kp_value_reset_tensor(stack->shell, stack->type, dims, stack->rank + 1, stack->buffer.data));
   *out_value = stack->shell;
   return NULL;
 }

@@ -8,11 +8,12 @@ typedef struct unit_call {
   const kp_unit* unit;
 } unit_call;
 
-kp_status* kp_run_output(const kp_run_args* args, uint32_t index, kapell_type type, const int64_t* dims, int32_t rank,
-                         kapell_value** out_value) {
+kp_status* kp_run_output(const kp_run_args* args, uint32_t index, kapell_type type,
+                         const int64_t* dims, int32_t rank, kapell_value** out_value) {
   const unit_call* call = args->exec;
   *out_value = NULL;
-  if (index >= call->unit->output_count) return KP_ERROR(INTERNAL, "output %u of %u", index, call->unit->output_count);
+  if (index >= call->unit->output_count)
+    return KP_ERROR(INTERNAL, "output %u of %u", index, call->unit->output_count);
   KP_PASS(kp_frame_place(call->frame, call->unit->outputs[index], type, dims, rank, out_value));
   args->outputs[index] = *out_value;
   return NULL;
@@ -50,7 +51,8 @@ static void leave_provider(kp_run_state* run, uint32_t entry) {
 static kp_status* stream_of(kp_run_state* run, const kp_unit* unit, kp_stream** out_stream) {
   *out_stream = NULL;
   if (!(unit->provider->flags & KP_PROVIDER_STREAMS)) return NULL;
-  if (!run->streams[unit->entry]) KP_PASS(unit->provider->type->stream_create(unit->provider, &run->streams[unit->entry]));
+  if (!run->streams[unit->entry])
+    KP_PASS(unit->provider->type->stream_create(unit->provider, &run->streams[unit->entry]));
   *out_stream = run->streams[unit->entry];
   return NULL;
 }
@@ -91,7 +93,8 @@ static kp_status* take_outputs(kp_frame* frame, const kp_unit* unit, kp_fence fe
     state->fence = fence;
     if (state->value == value) continue;
     if (value == state->shell && value->kind == KAPELL_KIND_NONE)
-      return KP_ERROR(PROVIDER_FAILED, "output '%s' was not written", frame->plan->graph->values[frame->plan->slots[unit->outputs[i]].value].name);
+      return KP_ERROR(PROVIDER_FAILED, "output '%s' was not written",
+                      frame->plan->graph->values[frame->plan->slots[unit->outputs[i]].value].name);
     kp_value_release(state->owned);
     state->owned = state->value = value;
   }
@@ -106,27 +109,31 @@ static void count_unit(kp_frame* frame, const kp_unit* unit, uint64_t start) {
   counters->time_ns += end - start;
   kp_profile* profile = frame->run->args->profile;
   if (!profile) return;
-  const kp_profile_event event = {.name = "partition",
-                                  .op = "partition",
-                                  .provider = frame->plan->set->chain->entries[unit->entry].short_name,
-                                  .start_ns = start,
-                                  .end_ns = end,
-                                  .inputs = (const kapell_value* const*)frame->io,
-                                  .input_count = unit->input_count,
-                                  .outputs = (const kapell_value* const*)frame->io + unit->input_count,
-                                  .output_count = unit->output_count};
+  const kp_profile_event event = {
+      .name = "partition",
+      .op = "partition",
+      .provider = frame->plan->set->chain->entries[unit->entry].short_name,
+      .start_ns = start,
+      .end_ns = end,
+      .inputs = (const kapell_value* const*)frame->io,
+      .input_count = unit->input_count,
+      .outputs = (const kapell_value* const*)frame->io + unit->input_count,
+      .output_count = unit->output_count};
   kp_profile_add(profile, &event);
 }
 
-static kp_status* call_provider(kp_frame* frame, const kp_unit* unit, const kp_special* special, kp_stream* stream) {
+static kp_status* call_provider(kp_frame* frame, const kp_unit* unit, const kp_special* special,
+                                kp_stream* stream) {
   kp_run_state* run = frame->run;
   kp_grown* scratch = stream ? &run->stream_scratch[unit->entry] : &frame->scratch;
   if (special->scratch_bytes) {
-    if (stream && scratch->capacity < special->scratch_bytes && scratch->data) {  // work under way may still use the old one
+    if (stream && scratch->capacity < special->scratch_bytes &&
+        scratch->data) {  // work under way may still use the old one
       uint64_t ticket;
       bool done;
       KP_PASS(unit->provider->type->stream_signal(stream, &ticket));
-      KP_PASS(unit->provider->type->stream_wait(stream, ticket, run->args->deadline_ns, run->args->cancel, &done));
+      KP_PASS(unit->provider->type->stream_wait(stream, ticket, run->args->deadline_ns,
+                                                run->args->cancel, &done));
       if (!done) KP_PASS(kp_run_check(run));
     }
     KP_PASS(kp_grow(run, scratch, special->scratch_bytes, false));
@@ -151,7 +158,8 @@ static kp_status* call_provider(kp_frame* frame, const kp_unit* unit, const kp_s
 static kp_status* settle_host_io(kp_frame* frame, const kp_unit* unit) {
   bool host = false;
   uint32_t any = KP_NONE;
-  for (uint32_t i = 0; i < unit->input_count; ++i) host |= !frame->plan->slots[unit->inputs[i]].memory;
+  for (uint32_t i = 0; i < unit->input_count; ++i)
+    host |= !frame->plan->slots[unit->inputs[i]].memory;
   for (uint32_t i = 0; i < unit->output_count; ++i) {
     host |= !frame->plan->slots[unit->outputs[i]].memory;
     any = unit->outputs[i];
@@ -179,10 +187,12 @@ static kp_status* run_late(kp_frame* frame, uint32_t step) {
   const kp_special* special;
   kp_cache_entry* entry;
   for (uint32_t i = 0; i < unit->input_count; ++i)
-    if (unit->compiled->value_inputs && unit->compiled->value_inputs[i]) KP_PASS(kp_frame_wait(frame, unit->inputs[i], NULL));
+    if (unit->compiled->value_inputs && unit->compiled->value_inputs[i])
+      KP_PASS(kp_frame_wait(frame, unit->inputs[i], NULL));
   KP_PASS(kp_unit_specialise(frame, step, &special, &entry));
   kp_status* status = run_unit(frame, unit, special);
-  for (uint32_t i = 0; !status && i < unit->output_count; ++i) status = kp_frame_wait(frame, unit->outputs[i], NULL);
+  for (uint32_t i = 0; !status && i < unit->output_count; ++i)
+    status = kp_frame_wait(frame, unit->outputs[i], NULL);
   kp_cache_release(&frame->run->executor->unit_caches[frame->plan->index][step], entry);
   return status;
 }
@@ -193,8 +203,10 @@ kp_status* kp_step_unit(kp_frame* frame, uint32_t step) {
   kp_status* status = special ? run_unit(frame, unit, special) : run_late(frame, step);
   if (!status) return NULL;
   const kapell_code code = kp_status_code(status);
-  if (code != KAPELL_CANCELLED && code != KAPELL_OUT_OF_MEMORY) frame->run->args->failed_entry = unit->entry;
-  return kp_status_frame(status, __FILE__, __LINE__, "running partition %u (%u nodes) on %s", unit->partition, unit->node_count,
+  if (code != KAPELL_CANCELLED && code != KAPELL_OUT_OF_MEMORY)
+    frame->run->args->failed_entry = unit->entry;
+  return kp_status_frame(status, __FILE__, __LINE__, "running partition %u (%u nodes) on %s",
+                         unit->partition, unit->node_count,
                          frame->plan->set->chain->entries[unit->entry].short_name);
 }
 
@@ -202,7 +214,8 @@ kp_status* kp_step_unit(kp_frame* frame, uint32_t step) {
 static kp_status* copy_bytes(const kapell_value* from, kapell_value* to) {
   if (!from->memory && !to->memory) return memmove(to->data, from->data, from->byte_count), NULL;
   if (!from->memory) return to->memory->copy_in(to->memory, to->data, from->data, from->byte_count);
-  if (!to->memory) return from->memory->copy_out(from->memory, to->data, from->data, from->byte_count);
+  if (!to->memory)
+    return from->memory->copy_out(from->memory, to->data, from->data, from->byte_count);
   return KP_ERROR(INTERNAL, "a copy from device to device");
 }
 
@@ -210,13 +223,15 @@ static kp_status* copy_bytes(const kapell_value* from, kapell_value* to) {
 static void blame_copy(kp_run_state* run, const kp_memory* memory) {
   const kp_chain* chain = run->executor->set->chain;
   for (uint32_t e = 0; e < chain->count; ++e)
-    if (chain->entries[e].provider && chain->entries[e].provider->memory == memory) run->args->failed_entry = e;
+    if (chain->entries[e].provider && chain->entries[e].provider->memory == memory)
+      run->args->failed_entry = e;
 }
 
 kp_status* kp_copy_value(kp_run_state* run, const kapell_value* from, kapell_value* to) {
   if (from->type == KAPELL_STRING) {
     const size_t count = kp_value_count(from);
-    for (size_t i = 0; i < count; ++i) KP_PASS(kp_value_set_string(to, i, kp_value_string(from, i)));
+    for (size_t i = 0; i < count; ++i)
+      KP_PASS(kp_value_set_string(to, i, kp_value_string(from, i)));
     return NULL;
   }
   if (from->byte_count != to->byte_count)
@@ -235,7 +250,9 @@ kp_status* kp_drain_streams(kp_run_state* run, const kp_memory* memory) {
     uint64_t ticket;
     bool done = false;
     kp_status* status = provider->type->stream_signal(run->streams[e], &ticket);
-    if (!status) status = provider->type->stream_wait(run->streams[e], ticket, run->args->deadline_ns, run->args->cancel, &done);
+    if (!status)
+      status = provider->type->stream_wait(run->streams[e], ticket, run->args->deadline_ns,
+                                           run->args->cancel, &done);
     if (status || !done) run->args->failed_entry = e;
     KP_PASS(status);
     if (!done) KP_PASS(kp_run_check(run));
@@ -244,9 +261,11 @@ kp_status* kp_drain_streams(kp_run_state* run, const kp_memory* memory) {
 }
 
 // Copies and counts. |from| has been waited for; |to| has room.
-static kp_status* copy_ready(kp_run_state* run, const char* name, const kapell_value* from, kapell_value* to) {
+static kp_status* copy_ready(kp_run_state* run, const char* name, const kapell_value* from,
+                             kapell_value* to) {
   if (to->memory) KP_PASS(kp_drain_streams(run, to->memory));
-  KP_TRY(kp_copy_value(run, from, to), "copying '%s' between %s and %s", name, from->memory ? from->memory->name : "the host",
+  KP_TRY(kp_copy_value(run, from, to), "copying '%s' between %s and %s", name,
+         from->memory ? from->memory->name : "the host",
          to->memory ? to->memory->name : "the host");
   run->args->counters->copies += from->byte_count != 0;  // of an empty tensor nothing moves
   run->args->counters->copied_bytes += from->byte_count;
@@ -259,7 +278,8 @@ kp_status* kp_step_copy(kp_frame* frame, uint32_t index) {
   const char* name = frame->plan->graph->values[frame->plan->slots[step->from].value].name;
   const kapell_value* from = frame->slots[step->from].value;
   KP_TRY(kp_frame_wait(frame, step->from, NULL), "waiting for '%s'", name);
-  if (!from || from->kind != KAPELL_KIND_TENSOR) return KP_ERROR(INTERNAL, "'%s' is to be copied and is no tensor", name);
+  if (!from || from->kind != KAPELL_KIND_TENSOR)
+    return KP_ERROR(INTERNAL, "'%s' is to be copied and is no tensor", name);
   kp_slot_state* to = &frame->slots[step->to];
   kapell_value* value = to->shell;
   if (frame->special->offsets[step->to] != KP_NOT_PLANNED) {
@@ -275,7 +295,8 @@ kp_status* kp_settle_captures(kp_frame* frame) {
   for (uint32_t i = 0; i < plan->capture_count; ++i) {
     const uint32_t s = plan->captures[i];
     const kapell_value* from = s == KP_NONE ? NULL : frame->slots[s].value;
-    if (!from || from->kind != KAPELL_KIND_TENSOR || from->memory == plan->slots[s].memory) continue;
+    if (!from || from->kind != KAPELL_KIND_TENSOR || from->memory == plan->slots[s].memory)
+      continue;
     kapell_value* to;
     KP_PASS(kp_frame_place(frame, s, from->type, from->dims, from->rank, &to));
     KP_PASS(copy_ready(frame->run, plan->graph->values[plan->slots[s].value].name, from, to));

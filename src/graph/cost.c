@@ -7,8 +7,8 @@
 // Shapes of a node's inputs and outputs, whichever way they are known.
 typedef struct shapes {
   const kp_node* node;
-  const kp_graph* graph;                 // inferred types, or
-  const kapell_value* const* inputs;     // concrete values
+  const kp_graph* graph;              // inferred types, or
+  const kapell_value* const* inputs;  // concrete values
   const kapell_value* const* outputs;
 } shapes;
 
@@ -21,7 +21,8 @@ static dims dims_of(const shapes* s, bool output, uint32_t i) {
   const uint32_t count = output ? s->node->output_count : s->node->input_count;
   if (i >= count) return (dims){-1, NULL};
   if (s->graph) {
-    const kp_value* v = output ? kp_node_output(s->graph, s->node, i) : kp_node_input(s->graph, s->node, i);
+    const kp_value* v =
+        output ? kp_node_output(s->graph, s->node, i) : kp_node_input(s->graph, s->node, i);
     if (!v || v->type.kind != KAPELL_KIND_TENSOR) return (dims){-1, NULL};
     return (dims){v->type.rank, v->type.dims};
   }
@@ -67,7 +68,8 @@ static double conv_transpose_flops(const shapes* s) {
 // X [seq, batch, input], W [directions, gates*hidden, input], R [directions, gates*hidden, hidden].
 static double rnn_flops(const shapes* s) {
   const dims x = dims_of(s, false, 0);
-  return 2 * dim(x, 0) * dim(x, 1) * (elements(dims_of(s, false, 1)) + elements(dims_of(s, false, 2)));
+  return 2 * dim(x, 0) * dim(x, 1) *
+         (elements(dims_of(s, false, 1)) + elements(dims_of(s, false, 2)));
 }
 
 // Q [.., L, E] by K [.., S, E] and the scores by V.
@@ -88,23 +90,40 @@ typedef struct cost_rule {
 
 // Sorted by name. Domains share names here: a MatMul of com.microsoft costs what ONNX's does.
 static const cost_rule kRules[] = {
-    {"Attention", attention_flops},      {"Cast", no_flops},
-    {"Concat", no_flops},                {"Constant", no_flops},
-    {"ConstantOfShape", no_flops},       {"Conv", conv_flops},
-    {"ConvInteger", conv_flops},         {"ConvTranspose", conv_transpose_flops},
-    {"DeformConv", conv_flops},          {"Expand", no_flops},
-    {"Flatten", no_flops},               {"FusedConv", conv_flops},
-    {"FusedGemm", gemm_flops},           {"FusedMatMul", matmul_flops},
-    {"GRU", rnn_flops},                  {"Gather", no_flops},
-    {"Gemm", gemm_flops},                {"Identity", no_flops},
-    {"LSTM", rnn_flops},                 {"MatMul", matmul_flops},
-    {"MatMulInteger", matmul_flops},     {"MatMulNBits", matmul_flops},
-    {"MultiHeadAttention", attention_flops}, {"Pad", no_flops},
-    {"QLinearConv", conv_flops},         {"QLinearMatMul", matmul_flops},
-    {"RNN", rnn_flops},                  {"Reshape", no_flops},
-    {"Shape", no_flops},                 {"Size", no_flops},
-    {"Slice", no_flops},                 {"Split", no_flops},
-    {"Squeeze", no_flops},               {"Transpose", no_flops},
+    {"Attention", attention_flops},
+    {"Cast", no_flops},
+    {"Concat", no_flops},
+    {"Constant", no_flops},
+    {"ConstantOfShape", no_flops},
+    {"Conv", conv_flops},
+    {"ConvInteger", conv_flops},
+    {"ConvTranspose", conv_transpose_flops},
+    {"DeformConv", conv_flops},
+    {"Expand", no_flops},
+    {"Flatten", no_flops},
+    {"FusedConv", conv_flops},
+    {"FusedGemm", gemm_flops},
+    {"FusedMatMul", matmul_flops},
+    {"GRU", rnn_flops},
+    {"Gather", no_flops},
+    {"Gemm", gemm_flops},
+    {"Identity", no_flops},
+    {"LSTM", rnn_flops},
+    {"MatMul", matmul_flops},
+    {"MatMulInteger", matmul_flops},
+    {"MatMulNBits", matmul_flops},
+    {"MultiHeadAttention", attention_flops},
+    {"Pad", no_flops},
+    {"QLinearConv", conv_flops},
+    {"QLinearMatMul", matmul_flops},
+    {"RNN", rnn_flops},
+    {"Reshape", no_flops},
+    {"Shape", no_flops},
+    {"Size", no_flops},
+    {"Slice", no_flops},
+    {"Split", no_flops},
+    {"Squeeze", no_flops},
+    {"Transpose", no_flops},
     {"Unsqueeze", no_flops},
 };
 
@@ -113,7 +132,8 @@ static int by_name(const void* key, const void* rule) {
 }
 
 static double flops(const shapes* s) {
-  const cost_rule* rule = bsearch(s->node->op, kRules, sizeof(kRules) / sizeof(kRules[0]), sizeof(kRules[0]), by_name);
+  const cost_rule* rule =
+      bsearch(s->node->op, kRules, sizeof(kRules) / sizeof(kRules[0]), sizeof(kRules[0]), by_name);
   if (rule) return rule->flops(s);
   double count = 0;
   for (uint32_t i = 0; i < s->node->output_count; ++i) {
@@ -128,7 +148,8 @@ double kp_node_flops(const kp_graph* graph, const kp_node* node) {
   return flops(&s);
 }
 
-double kp_node_flops_of(const kp_node* node, const kapell_value* const* inputs, const kapell_value* const* outputs) {
+double kp_node_flops_of(const kp_node* node, const kapell_value* const* inputs,
+                        const kapell_value* const* outputs) {
   const shapes s = {.node = node, .inputs = inputs, .outputs = outputs};
   return flops(&s);
 }

@@ -9,6 +9,7 @@
 double kp_node_flops(const kp_graph* graph, const kp_node* node);
 
 // The same with concrete values (at run time).
-double kp_node_flops_of(const kp_node* node, const kapell_value* const* inputs, const kapell_value* const* outputs);
+double kp_node_flops_of(const kp_node* node, const kapell_value* const* inputs,
+                        const kapell_value* const* outputs);
 
 #endif  // KP_GRAPH_COST_H_

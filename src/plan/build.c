@@ -7,9 +7,11 @@
 #include "graph/rewrite.h"
 #include "plan/internal.h"
 
-static kp_status* build_graph(kp_plan_set* set, kp_graph* graph, kp_plan* parent, uint64_t excluded, kp_plan** out_plan);
+static kp_status* build_graph(kp_plan_set* set, kp_graph* graph, kp_plan* parent, uint64_t excluded,
+                              kp_plan** out_plan);
 
-static kp_status* add_plan(kp_plan_set* set, kp_graph* graph, kp_plan* parent, kp_node_place* places, kp_plan** out_plan) {
+static kp_status* add_plan(kp_plan_set* set, kp_graph* graph, kp_plan* parent,
+                           kp_node_place* places, kp_plan** out_plan) {
   if (set->plan_count == set->plan_capacity) {
     const uint32_t capacity = set->plan_capacity ? set->plan_capacity * 2 : 4;
     kp_plan** plans = kp_arena_new_array(&set->arena, kp_plan*, capacity);
@@ -32,9 +34,11 @@ static kp_status* add_plan(kp_plan_set* set, kp_graph* graph, kp_plan* parent, k
   return NULL;
 }
 
-static kp_status* check_all_placed(const kp_plan_set* set, const kp_graph* graph, const kp_node_place* places) {
+static kp_status* check_all_placed(const kp_plan_set* set, const kp_graph* graph,
+                                   const kp_node_place* places) {
   for (uint32_t n = 0; n < graph->node_count; ++n)
-    if (!graph->nodes[n].removed && places[n].entry == KP_NONE) return kp_clauses_unplaced(set, graph, places, n);
+    if (!graph->nodes[n].removed && places[n].entry == KP_NONE)
+      return kp_clauses_unplaced(set, graph, places, n);
   return NULL;
 }
 
@@ -45,8 +49,10 @@ static kp_status* build_bodies(kp_plan_builder* b, uint32_t p, uint64_t excluded
   const char* names[2] = {is_if ? "then_branch" : "body", is_if ? "else_branch" : NULL};
   for (int k = 0; k < 2 && names[k]; ++k) {
     kp_graph* body = kp_node_attr_graph(node, names[k]);
-    if (!body) return KP_ERROR(INVALID_MODEL, "%s '%s' has no attribute %s", node->op, node->name, names[k]);
-    KP_TRY(build_graph(b->set, body, b->plan, excluded, &b->children[p][k]), "planning %s of %s '%s'", names[k], node->op, node->name);
+    if (!body)
+      return KP_ERROR(INVALID_MODEL, "%s '%s' has no attribute %s", node->op, node->name, names[k]);
+    KP_TRY(build_graph(b->set, body, b->plan, excluded, &b->children[p][k]),
+           "planning %s of %s '%s'", names[k], node->op, node->name);
   }
   return NULL;
 }
@@ -58,7 +64,8 @@ static kp_status* extract_parts(kp_plan_builder* b, uint64_t excluded) {
       KP_PASS(build_bodies(b, p, excluded));
     } else {
       kp_part_graph* g = &b->graphs[p];
-      KP_PASS(kp_graph_extract(b->placing.graph, b->parts[p].nodes, b->parts[p].count, &g->copy, &g->inputs, &g->outputs));
+      KP_PASS(kp_graph_extract(b->placing.graph, b->parts[p].nodes, b->parts[p].count, &g->copy,
+                               &g->inputs, &g->outputs));
     }
   }
   return NULL;
@@ -79,7 +86,8 @@ static void count_copies(kp_plan_set* set, const kp_plan* plan) {
     for (int32_t d = 0; d < type->rank && count >= 0; ++d)
       if (!kp_is_number(type->dims[d]) || !kp_mul_i64(count, type->dims[d], &count)) count = -1;
     size_t bytes;
-    if (type->rank >= 0 && count >= 0 && kp_type_bytes(type->element, (size_t)count, &bytes)) set->copy_bytes += (int64_t)bytes;
+    if (type->rank >= 0 && count >= 0 && kp_type_bytes(type->element, (size_t)count, &bytes))
+      set->copy_bytes += (int64_t)bytes;
   }
 }
 
@@ -88,7 +96,8 @@ static kp_status* plan_graph(kp_plan_builder* b, uint64_t excluded) {
   const size_t parts = (size_t)b->part_count + 1;
   b->graphs = kp_arena_new_array(&b->set->arena, kp_part_graph, parts);
   b->children = kp_arena_array(&b->set->arena, parts, sizeof(*b->children));
-  b->part_of = kp_arena_new_array(&b->set->arena, uint32_t, (size_t)b->placing.graph->node_count + 1);
+  b->part_of =
+      kp_arena_new_array(&b->set->arena, uint32_t, (size_t)b->placing.graph->node_count + 1);
   if (!b->graphs || !b->children || !b->part_of) return KP_ERROR(OUT_OF_MEMORY, "the plan");
   for (uint32_t n = 0; n < b->placing.graph->node_count; ++n) b->part_of[n] = KP_NONE;
   KP_PASS(extract_parts(b, excluded));
@@ -100,7 +109,8 @@ static kp_status* plan_graph(kp_plan_builder* b, uint64_t excluded) {
 // Units keep their partition's graph until kp_compile_plan hands it to the provider.
 static void store_graphs(kp_plan_builder* b) {
   uint32_t p = 0;
-  for (uint32_t i = 0; i < b->plan->step_count; ++i) {  // steps other than copies stand in the order of the parts
+  for (uint32_t i = 0; i < b->plan->step_count;
+       ++i) {  // steps other than copies stand in the order of the parts
     kp_step* step = &b->plan->steps[i];
     if (step->kind == KP_STEP_COPY) continue;
     if (step->kind == KP_STEP_UNIT) {
@@ -111,7 +121,8 @@ static void store_graphs(kp_plan_builder* b) {
   }
 }
 
-static kp_status* build_graph(kp_plan_set* set, kp_graph* graph, kp_plan* parent, uint64_t excluded, kp_plan** out_plan) {
+static kp_status* build_graph(kp_plan_set* set, kp_graph* graph, kp_plan* parent, uint64_t excluded,
+                              kp_plan** out_plan) {
   kp_plan_builder b = {.set = set};
   KP_PASS(kp_graph_order(graph));
   KP_PASS(kp_place_graph(set, graph, excluded, &b.placing));
@@ -134,7 +145,8 @@ typedef struct compile_job {
 static void report_progress(void* user, double done) {
   compile_job* job = user;
   if (job->options->progress)
-    job->options->progress(job->options->user, (job->done + done) / (job->total ? job->total : 1), "compiling");
+    job->options->progress(job->options->user, (job->done + done) / (job->total ? job->total : 1),
+                           "compiling");
 }
 
 static uint32_t count_origins(const kp_graph* graph, uint32_t* seen, uint32_t mark) {
@@ -151,24 +163,26 @@ static uint32_t count_origins(const kp_graph* graph, uint32_t* seen, uint32_t ma
 
 static kp_status* compile_unit(compile_job* job, kp_unit* unit, uint32_t* seen) {
   const kp_chain_entry* entry = &job->set->chain->entries[unit->entry];
-  const kp_compile_args args = {.part = unit->graph,
-                                .name = kp_arena_printf(&job->set->arena, "partition %u", unit->partition),
-                                .width = job->options->width,
-                                .cancel = job->options->cancel,
-                                .progress = report_progress,
-                                .user = job};
+  const kp_compile_args args = {
+      .part = unit->graph,
+      .name = kp_arena_printf(&job->set->arena, "partition %u", unit->partition),
+      .width = job->options->width,
+      .cancel = job->options->cancel,
+      .progress = report_progress,
+      .user = job};
   unit->origin_count = count_origins(unit->graph, seen, ++job->done);
   unit->graph = NULL;
   kp_status* status = unit->provider->type->compile(unit->provider, &args, &unit->compiled);
   if (!status) return NULL;
   job->set->failed_entry = unit->entry;
-  return kp_status_frame(status, __FILE__, __LINE__, "compiling partition %u (%u nodes) for %s", unit->partition, unit->node_count,
-                         entry->short_name);
+  return kp_status_frame(status, __FILE__, __LINE__, "compiling partition %u (%u nodes) for %s",
+                         unit->partition, unit->node_count, entry->short_name);
 }
 
 static kp_status* compile_plan(compile_job* job, kp_plan* plan, uint32_t* seen) {
   for (uint32_t i = 0; i < plan->step_count; ++i) {
-    if (kp_is_cancelled(job->options->cancel)) return KP_ERROR(CANCELLED, "opening the session was cancelled");
+    if (kp_is_cancelled(job->options->cancel))
+      return KP_ERROR(CANCELLED, "opening the session was cancelled");
     if (plan->steps[i].kind == KP_STEP_UNIT) KP_PASS(compile_unit(job, &plan->steps[i].unit, seen));
   }
   return NULL;
@@ -190,7 +204,8 @@ static kp_status* find_value_inputs(kp_plan_set* set, kp_plan* plan) {
       for (uint32_t in = 0; in < plan->input_count; ++in)
         if (plan->slots[plan->inputs[in]].value == value) plan->value_inputs[in] = true;
       for (uint32_t c = 0; c < plan->capture_count; ++c)
-        if (plan->captures[c] != KP_NONE && plan->slots[plan->captures[c]].value == value) plan->value_captures[c] = true;
+        if (plan->captures[c] != KP_NONE && plan->slots[plan->captures[c]].value == value)
+          plan->value_captures[c] = true;
     }
   }
   return NULL;
@@ -201,7 +216,8 @@ static kp_status* compile_all(kp_plan_set* set, const kp_plan_options* options) 
   uint32_t* seen = kp_arena_new_array(&set->arena, uint32_t, (size_t)set->model->origin_count + 1);
   if (!seen) return KP_ERROR(OUT_OF_MEMORY, "the plan");
   for (uint32_t p = 0; p < set->plan_count; ++p)
-    for (uint32_t i = 0; i < set->plans[p]->step_count; ++i) job.total += set->plans[p]->steps[i].kind == KP_STEP_UNIT;
+    for (uint32_t i = 0; i < set->plans[p]->step_count; ++i)
+      job.total += set->plans[p]->steps[i].kind == KP_STEP_UNIT;
   for (uint32_t p = 0; p < set->plan_count; ++p) {
     KP_PASS(compile_plan(&job, set->plans[p], seen));
     KP_PASS(find_value_inputs(set, set->plans[p]));
@@ -218,8 +234,8 @@ static kp_status* add_flops(kp_plan_set* set) {
   return NULL;
 }
 
-static kp_status* try_build(kp_model* model, kp_chain* chain, const kp_plan_options* options, kp_plan_set** out_set,
-                            uint32_t* out_failed, bool* out_compiling) {
+static kp_status* try_build(kp_model* model, kp_chain* chain, const kp_plan_options* options,
+                            kp_plan_set** out_set, uint32_t* out_failed, bool* out_compiling) {
   *out_failed = KP_NONE;
   *out_compiling = false;
   kp_plan_set* set = kp_alloc_zero(1, sizeof(*set));
@@ -247,7 +263,8 @@ static kp_status* drop_entry(kp_chain* chain, uint32_t failed, bool compiling, k
   kp_chain_entry* entry = &chain->entries[failed];
   const kapell_code code = kp_status_code(failure);
   if (code == KAPELL_CANCELLED || entry->consent == KP_CONSENT_FLOOR) return failure;
-  if (entry->consent != KP_CONSENT_OPTIONAL) return kp_status_hint(failure, "write '%s?' to go on without it", entry->short_name);
+  if (entry->consent != KP_CONSENT_OPTIONAL)
+    return kp_status_hint(failure, "write '%s?' to go on without it", entry->short_name);
   const char* when = compiling ? "it failed to compile" : "it failed when asked what it can run";
   entry->dropped = true;
   entry->reason = kp_arena_printf(&chain->arena, "%s: %s", when, kp_status_message(failure));
@@ -258,7 +275,8 @@ static kp_status* drop_entry(kp_chain* chain, uint32_t failed, bool compiling, k
   return NULL;
 }
 
-kp_status* kp_plan_build(kp_model* model, kp_chain* chain, const kp_plan_options* options, kp_plan_set** out_set) {
+kp_status* kp_plan_build(kp_model* model, kp_chain* chain, const kp_plan_options* options,
+                         kp_plan_set** out_set) {
   *out_set = NULL;
   for (;;) {
     uint32_t failed;

@@ -22,9 +22,9 @@ typedef enum kp_share { KP_SHARE_NONE, KP_SHARE_FLOPS, KP_SHARE_NODES } kp_share
 typedef enum kp_floor { KP_FLOOR_ALL, KP_FLOOR_NONE, KP_FLOOR_LIST } kp_floor;
 
 typedef struct kp_chain_entry {
-  const char* written;    // "CUDA>=90%"
-  const char* canonical;  // "CUDAExecutionProvider"
-  const char* short_name; // "CUDA"
+  const char* written;     // "CUDA>=90%"
+  const char* canonical;   // "CUDAExecutionProvider"
+  const char* short_name;  // "CUDA"
   kp_consent consent;
   kp_share share;
   double share_percent;   // 0..100
@@ -33,7 +33,7 @@ typedef struct kp_chain_entry {
   const char* file;       // NULL = built in
   const char* reason;     // unavailable or dropped: why
   const char* fix;
-  bool dropped;           // optional and failed at compile, or failed in a run: places nothing any more
+  bool dropped;  // optional and failed at compile, or failed in a run: places nothing any more
 } kp_chain_entry;
 
 typedef struct kp_chain {
@@ -42,9 +42,9 @@ typedef struct kp_chain {
   kp_chain_entry* entries;  // by priority, the floor (if any) last
   uint32_t count;
   kp_floor floor;
-  const char** floor_ops;   // KP_FLOOR_LIST
+  const char** floor_ops;  // KP_FLOOR_LIST
   uint32_t floor_op_count;
-  int64_t max_partitions;   // clauses; -1 = none
+  int64_t max_partitions;  // clauses; -1 = none
   int64_t max_copies;
   int64_t max_copy_bytes;
   bool no_loop_copies;
@@ -62,8 +62,8 @@ typedef struct kp_chain_option {
 
 // Probes every entry and creates its provider. A required one that is not to be had is an error (PROVIDER_UNAVAILABLE with reason
 // and fix), an optional one a warning in the log. Options for a provider not in the list, unknown keys and bad values are errors.
-KP_MUST_USE kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features, const kp_chain_option* options,
-                                     size_t option_count);
+KP_MUST_USE kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features,
+                                     const kp_chain_option* options, size_t option_count);
 
 // May the floor take operator |op|?
 bool kp_chain_floor_takes(const kp_chain* chain, const char* op);

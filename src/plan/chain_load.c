@@ -15,21 +15,27 @@ static bool option_is_for(const kp_chain_entry* entry, const char* key, const ch
 }
 
 // Every option must name a provider of the list.
-static kp_status* check_owners(const kp_chain* chain, const kp_chain_option* options, size_t count) {
+static kp_status* check_owners(const kp_chain* chain, const kp_chain_option* options,
+                               size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    if (!options[i].key || !options[i].value) return KP_ERROR(BAD_PROVIDER_LIST, "provider option %zu has no key or no value", i);
+    if (!options[i].key || !options[i].value)
+      return KP_ERROR(BAD_PROVIDER_LIST, "provider option %zu has no key or no value", i);
     bool found = false;
     const char* rest;
-    for (uint32_t e = 0; e < chain->count && !found; ++e) found = option_is_for(&chain->entries[e], options[i].key, &rest);
+    for (uint32_t e = 0; e < chain->count && !found; ++e)
+      found = option_is_for(&chain->entries[e], options[i].key, &rest);
     if (found) continue;
-    kp_status* status = KP_ERROR(BAD_PROVIDER_LIST, "option '%s' is for no provider of the list '%s'", options[i].key, chain->text);
+    kp_status* status =
+        KP_ERROR(BAD_PROVIDER_LIST, "option '%s' is for no provider of the list '%s'",
+                 options[i].key, chain->text);
     return kp_status_hint(status, "write PROVIDER.KEY=VALUE, with a provider that the list names");
   }
   return NULL;
 }
 
-static kp_status* gather_options(kp_chain* chain, const kp_chain_entry* entry, const kp_provider_type* type,
-                                 const kp_chain_option* options, size_t count, const char*** out_texts) {
+static kp_status* gather_options(kp_chain* chain, const kp_chain_entry* entry,
+                                 const kp_provider_type* type, const kp_chain_option* options,
+                                 size_t count, const char*** out_texts) {
   kp_option* own = kp_arena_new_array(&chain->arena, kp_option, count + 1);
   if (!own) return KP_ERROR(OUT_OF_MEMORY, "options of %s", entry->short_name);
   size_t n = 0;
@@ -37,20 +43,24 @@ static kp_status* gather_options(kp_chain* chain, const kp_chain_entry* entry, c
     const char* key;
     if (option_is_for(entry, options[i].key, &key)) own[n++] = (kp_option){key, options[i].value};
   }
-  return kp_options_check(entry->short_name, type->options, type->option_count, own, n, &chain->arena, out_texts);
+  return kp_options_check(entry->short_name, type->options, type->option_count, own, n,
+                          &chain->arena, out_texts);
 }
 
-static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry, const kp_provider_type* type, const char** texts,
-                                  kp_model* model, uint64_t features) {
+static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry,
+                                  const kp_provider_type* type, const char** texts, kp_model* model,
+                                  uint64_t features) {
   kp_probe probe = {.type = type, .arena = &chain->arena};
   if (type->probe) KP_TRY(type->probe(texts, &probe), "probing %s", entry->short_name);
   entry->version = probe.version;
   entry->file = probe.file;
   if (type->probe && !probe.available) {
-    kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s", probe.reason ? probe.reason : "it gives no reason");
+    kp_status* status =
+        KP_ERROR(PROVIDER_UNAVAILABLE, "%s", probe.reason ? probe.reason : "it gives no reason");
     return probe.fix ? kp_status_hint(status, "%s", probe.fix) : status;
   }
-  const kp_provider_args args = {.type = type, .option_texts = texts, .cpu_features = features, .model = model};
+  const kp_provider_args args = {
+      .type = type, .option_texts = texts, .cpu_features = features, .model = model};
   return type->create(&args, &entry->provider);
 }
 
@@ -58,10 +68,11 @@ static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry, const 
 static kp_status* settle_failure(kp_chain* chain, kp_chain_entry* entry, kp_status* failure) {
   const char* hint = kp_status_hint_text(failure);
   const kapell_code code = kp_status_code(failure);
-  if (entry->consent != KP_CONSENT_OPTIONAL || code == KAPELL_BAD_PROVIDER_LIST || code == KAPELL_OUT_OF_MEMORY) {
+  if (entry->consent != KP_CONSENT_OPTIONAL || code == KAPELL_BAD_PROVIDER_LIST ||
+      code == KAPELL_OUT_OF_MEMORY) {
     if (code == KAPELL_BAD_PROVIDER_LIST || code == KAPELL_OUT_OF_MEMORY) return failure;
-    kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s is listed and not available: %s", entry->short_name,
-                                 kp_status_message(failure));
+    kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s is listed and not available: %s",
+                                 entry->short_name, kp_status_message(failure));
     if (hint) {
       kp_status_hint(status, "%s; or write '%s?' to go on without it", hint, entry->short_name);
     } else {
@@ -72,19 +83,20 @@ static kp_status* settle_failure(kp_chain* chain, kp_chain_entry* entry, kp_stat
   }
   entry->reason = kp_arena_printf(&chain->arena, "%s", kp_status_message(failure));
   if (hint) entry->fix = kp_arena_printf(&chain->arena, "%s", hint);
-  KP_LOG(WARNING, "%s? is not in use: %s%s%s", entry->short_name, kp_status_message(failure), hint ? "; to fix it: " : "",
-         hint ? hint : "");
+  KP_LOG(WARNING, "%s? is not in use: %s%s%s", entry->short_name, kp_status_message(failure),
+         hint ? "; to fix it: " : "", hint ? hint : "");
   kp_status_free(failure);
   return NULL;
 }
 
-static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* model, uint64_t features,
-                             const kp_chain_option* options, size_t count) {
+static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* model,
+                             uint64_t features, const kp_chain_option* options, size_t count) {
   const kp_provider_type* type = kp_provider_find(entry->canonical);
   if (!type) {
     const char *reason = NULL, *fix = NULL;
     kp_provider_absence(entry->canonical, &reason, &fix);
-    kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s", reason ? reason : "this build does not have it");
+    kp_status* status =
+        KP_ERROR(PROVIDER_UNAVAILABLE, "%s", reason ? reason : "this build does not have it");
     return settle_failure(chain, entry, fix ? kp_status_hint(status, "%s", fix) : status);
   }
   const char** texts = NULL;
@@ -93,19 +105,20 @@ static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* m
   return status ? settle_failure(chain, entry, status) : NULL;
 }
 
-kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features, const kp_chain_option* options,
-                         size_t option_count) {
+kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features,
+                         const kp_chain_option* options, size_t option_count) {
   KP_PASS(check_owners(chain, options, option_count));
   for (uint32_t i = 0; i < chain->count; ++i)
-    KP_TRY(load_entry(chain, &chain->entries[i], model, cpu_features, options, option_count), "loading provider '%s'",
-           chain->entries[i].written);
+    KP_TRY(load_entry(chain, &chain->entries[i], model, cpu_features, options, option_count),
+           "loading provider '%s'", chain->entries[i].written);
   return NULL;
 }
 
 void kp_chain_free(kp_chain* chain) {
   if (!chain) return;
   for (uint32_t i = 0; i < chain->count; ++i)
-    if (chain->entries[i].provider) chain->entries[i].provider->type->destroy(chain->entries[i].provider);
+    if (chain->entries[i].provider)
+      chain->entries[i].provider->type->destroy(chain->entries[i].provider);
   kp_arena_free(&chain->arena);
   kp_free(chain);
 }

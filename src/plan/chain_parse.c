@@ -36,12 +36,11 @@ static bool equals(kp_str text, const char* word) {
   return text.length == strlen(word) && strncasecmp(text.data, word, text.length) == 0;
 }
 
-static kp_str skip(kp_str text, size_t n) {
-  return trim((kp_str){text.data + n, text.length - n});
-}
+static kp_str skip(kp_str text, size_t n) { return trim((kp_str){text.data + n, text.length - n}); }
 
 static kp_status* bad_list(kp_str part, const char* what) {
-  kp_status* status = KP_ERROR(BAD_PROVIDER_LIST, "'%.*s' in the provider list: %s", KP_STR_ARG(part), what);
+  kp_status* status =
+      KP_ERROR(BAD_PROVIDER_LIST, "'%.*s' in the provider list: %s", KP_STR_ARG(part), what);
   return kp_status_hint(status, "%s", kHint);
 }
 
@@ -66,11 +65,10 @@ static kp_status* parse_share(kp_str part, kp_str text, kp_chain_entry* entry) {
 }
 
 static kp_status* parse_entry(kp_chain* chain, kp_str part, kp_chain_entry* entry) {
-  if (part.length == 0)
-    return bad_list(part, "an empty name (two commas, or a comma at an end)");
+  if (part.length == 0) return bad_list(part, "an empty name (two commas, or a comma at an end)");
   size_t n = 0;
-  while (n < part.length && part.data[n] != '?' && part.data[n] != ':' && part.data[n] != '>' && part.data[n] != '<' &&
-         part.data[n] != '=')
+  while (n < part.length && part.data[n] != '?' && part.data[n] != ':' && part.data[n] != '>' &&
+         part.data[n] != '<' && part.data[n] != '=')
     ++n;
   const kp_str name = trim((kp_str){part.data, n});
   const kp_str mark = skip(part, n);
@@ -143,9 +141,11 @@ static kp_status* parse_clause(kp_chain* chain, kp_str clause) {
     if (!starts_with(rest, "<=")) continue;
     int64_t* field = (int64_t*)((char*)chain + kLimits[i].field);
     if (parse_amount(skip(rest, 2), kLimits[i].bytes, field)) return NULL;
-    return bad_list(clause, kLimits[i].bytes ? "a limit is a number, with K, M or G if wanted" : "a limit is a number");
+    return bad_list(clause, kLimits[i].bytes ? "a limit is a number, with K, M or G if wanted"
+                                             : "a limit is a number");
   }
-  return bad_list(clause, "clauses are floor=, partitions<=, copies<=, copy-bytes<= and no-loop-copies");
+  return bad_list(clause,
+                  "clauses are floor=, partitions<=, copies<=, copy-bytes<= and no-loop-copies");
 }
 
 static kp_status* check_repeats(const kp_chain* chain) {
@@ -169,8 +169,8 @@ static void add_floor(kp_chain* chain) {
     return;
   }
   if (chain->floor == KP_FLOOR_NONE) return;
-  chain->entries[chain->count++] =
-      (kp_chain_entry){.written = "CPU", .canonical = kCpu, .short_name = "CPU", .consent = KP_CONSENT_FLOOR};
+  chain->entries[chain->count++] = (kp_chain_entry){
+      .written = "CPU", .canonical = kCpu, .short_name = "CPU", .consent = KP_CONSENT_FLOOR};
 }
 
 static kp_status* parse_into(kp_chain* chain, kp_str text) {
@@ -182,7 +182,8 @@ static kp_status* parse_into(kp_chain* chain, kp_str text) {
   kp_str part, rest = text, list;
   if (!next_part(&rest, ';', &list) || list.length == 0) list = kp_str_of("CPU");
   while (next_part(&rest, ';', &part)) KP_PASS(parse_clause(chain, part));
-  while (next_part(&list, ',', &part)) KP_PASS(parse_entry(chain, part, &chain->entries[chain->count++]));
+  while (next_part(&list, ',', &part))
+    KP_PASS(parse_entry(chain, part, &chain->entries[chain->count++]));
   KP_PASS(check_repeats(chain));
   add_floor(chain);
   return NULL;
@@ -210,6 +211,7 @@ bool kp_chain_floor_takes(const kp_chain* chain, const char* op) {
 }
 
 uint32_t kp_chain_floor_index(const kp_chain* chain) {
-  if (chain->count == 0 || chain->entries[chain->count - 1].consent != KP_CONSENT_FLOOR) return KP_NONE;
+  if (chain->count == 0 || chain->entries[chain->count - 1].consent != KP_CONSENT_FLOOR)
+    return KP_NONE;
   return chain->count - 1;
 }

@@ -1,8 +1,8 @@
 // The grammar of provider lists: what each form means, and what each mistake says.
 #include "plan/chain.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
@@ -22,7 +22,8 @@ static void expect_error(const char* text, const char* words) {
   assert_non_null(status);
   assert_null(chain);
   assert_int_equal(kp_status_code(status), KAPELL_BAD_PROVIDER_LIST);
-  if (!strstr(kp_status_text(status), words)) fail_msg("'%s' gives: %s", text, kp_status_text(status));
+  if (!strstr(kp_status_text(status), words))
+    fail_msg("'%s' gives: %s", text, kp_status_text(status));
   kp_status_free(status);
 }
 
@@ -67,7 +68,8 @@ static void test_cpu_first_has_priority(void** state) {
 
 static void test_clauses(void** state) {
   (void)state;
-  kp_chain* chain = parse("CUDA ; floor = none; partitions<=3;copies <= 2 ; copy-bytes<=1M;no-loop-copies");
+  kp_chain* chain =
+      parse("CUDA ; floor = none; partitions<=3;copies <= 2 ; copy-bytes<=1M;no-loop-copies");
   assert_int_equal(chain->count, 1);
   assert_int_equal(chain->floor, KP_FLOOR_NONE);
   assert_int_equal(chain->max_partitions, 3);
@@ -126,9 +128,9 @@ static void test_out_of_memory(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_default_is_the_cpu), cmocka_unit_test(test_consent),
+      cmocka_unit_test(test_default_is_the_cpu),     cmocka_unit_test(test_consent),
       cmocka_unit_test(test_cpu_first_has_priority), cmocka_unit_test(test_clauses),
-      cmocka_unit_test(test_mistakes_say_where), cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_mistakes_say_where),     cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

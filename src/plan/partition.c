@@ -14,14 +14,14 @@ typedef struct schedule {
   kp_plan_set* set;
   kp_placing* placing;
   kp_graph* graph;
-  uint32_t* item_of;      // node -> item
+  uint32_t* item_of;  // node -> item
   uint32_t item_count;
-  uint32_t* item_entry;   // chain entry, or KP_EXECUTOR
-  bool* item_alone;       // atomic group or control flow: a part of its own
-  uint32_t* item_start;   // nodes of an item: item_nodes[item_start[i] .. item_start[i+1])
+  uint32_t* item_entry;  // chain entry, or KP_EXECUTOR
+  bool* item_alone;      // atomic group or control flow: a part of its own
+  uint32_t* item_start;  // nodes of an item: item_nodes[item_start[i] .. item_start[i+1])
   kp_node_id* item_nodes;
-  uint32_t* missing;      // inputs of an item that are not computed yet
-  uint32_t entry_slots;   // chain->count + 1; the last one is the executor's
+  uint32_t* missing;     // inputs of an item that are not computed yet
+  uint32_t entry_slots;  // chain->count + 1; the last one is the executor's
 } schedule;
 
 // A binary heap of items by number: items are numbered in topological order of their first node, so the order of the file is kept
@@ -33,7 +33,8 @@ typedef struct heap {
 
 static void heap_push(heap* h, uint32_t item) {
   uint32_t i = h->count++;
-  for (; i > 0 && h->items[(i - 1) / 2] > item; i = (i - 1) / 2) h->items[i] = h->items[(i - 1) / 2];
+  for (; i > 0 && h->items[(i - 1) / 2] > item; i = (i - 1) / 2)
+    h->items[i] = h->items[(i - 1) / 2];
   h->items[i] = item;
 }
 
@@ -67,7 +68,8 @@ static kp_status* make_items(schedule* s) {
   s->item_start = kp_arena_new_array(arena, uint32_t, n + 2);
   s->item_nodes = kp_arena_new_array(arena, kp_node_id, n + 1);
   s->missing = kp_arena_new_array(arena, uint32_t, n + 1);
-  if (!item_of_group || !s->item_of || !s->item_entry || !s->item_alone || !s->item_start || !s->item_nodes || !s->missing)
+  if (!item_of_group || !s->item_of || !s->item_entry || !s->item_alone || !s->item_start ||
+      !s->item_nodes || !s->missing)
     return KP_ERROR(OUT_OF_MEMORY, "partitions of %u nodes", n);
   for (uint32_t g = 0; g < s->placing->group_count; ++g) item_of_group[g] = KP_NONE;
   s->item_count = 0;
@@ -107,7 +109,8 @@ static void count_missing(schedule* s) {
     const kp_node* node = &s->graph->nodes[s->graph->order[k]];
     const uint32_t item = s->item_of[s->graph->order[k]];
     for (uint32_t i = 0; i < node->input_count + node->implicit_count; ++i) {
-      const kp_value_id v = i < node->input_count ? node->inputs[i] : node->implicit[i - node->input_count];
+      const kp_value_id v =
+          i < node->input_count ? node->inputs[i] : node->implicit[i - node->input_count];
       const uint32_t from = producer_item(s, v);
       s->missing[item] += from != KP_NONE && from != item;
     }
@@ -132,13 +135,15 @@ static void release_users(schedule* s, uint32_t item, heap* ready) {
 static uint32_t next_slot(const schedule* s, const heap* ready, uint32_t current) {
   uint32_t best = KP_NONE;
   for (uint32_t e = 0; e < s->entry_slots; ++e)
-    if (e != current && ready[e].count && (best == KP_NONE || ready[e].count > ready[best].count)) best = e;
+    if (e != current && ready[e].count && (best == KP_NONE || ready[e].count > ready[best].count))
+      best = e;
   return best != KP_NONE ? best : (ready[current].count ? current : KP_NONE);
 }
 
 // Schedules all items, starting on |start| if something is ready there. |order|: items in order; |part_of|: part of each
 // position. Gives the number of parts and how many items were reached (fewer than item_count: atomic groups are in a cycle).
-static uint32_t run_schedule(schedule* s, uint32_t start, heap* ready, uint32_t* order, uint32_t* part_of, uint32_t* out_reached) {
+static uint32_t run_schedule(schedule* s, uint32_t start, heap* ready, uint32_t* order,
+                             uint32_t* part_of, uint32_t* out_reached) {
   for (uint32_t e = 0; e < s->entry_slots; ++e) ready[e].count = 0;
   count_missing(s);
   for (uint32_t i = 0; i < s->item_count; ++i)
@@ -169,12 +174,15 @@ static kp_status* dissolve_stuck_group(schedule* s, const uint32_t* order, uint3
   if (!done) return KP_ERROR(OUT_OF_MEMORY, "partitions");
   for (uint32_t i = 0; i < reached; ++i) done[order[i]] = true;
   uint32_t stuck = KP_NONE;
-  for (uint32_t i = 0; i < s->item_count; ++i)  // the group of the provider of lowest priority gives way
+  for (uint32_t i = 0; i < s->item_count;
+       ++i)  // the group of the provider of lowest priority gives way
     if (!done[i] && s->item_start[i + 1] - s->item_start[i] > 1 &&
         (stuck == KP_NONE || s->item_entry[i] > s->item_entry[stuck]))
       stuck = i;
-  if (stuck == KP_NONE) return KP_ERROR(INTERNAL, "the graph has a cycle that no atomic group explains");
-  for (uint32_t k = s->item_start[stuck]; k < s->item_start[stuck + 1]; ++k) s->placing->group_of[s->item_nodes[k]] = KP_NONE;
+  if (stuck == KP_NONE)
+    return KP_ERROR(INTERNAL, "the graph has a cycle that no atomic group explains");
+  for (uint32_t k = s->item_start[stuck]; k < s->item_start[stuck + 1]; ++k)
+    s->placing->group_of[s->item_nodes[k]] = KP_NONE;
   return NULL;
 }
 
@@ -226,9 +234,9 @@ static kp_status* find_schedule(schedule* s, best_schedule* best) {
 // --- units of static providers: levels --------------------------------------------------------------------------------------
 typedef struct levels {
   const kp_graph* graph;
-  const bool* known;   // value: contents follow from the shapes of the graph's inputs
-  uint32_t* level;     // node: which unit of its part it belongs to
-  uint32_t* part;      // node: its part + 1, 0 = none yet
+  const bool* known;  // value: contents follow from the shapes of the graph's inputs
+  uint32_t* level;    // node: which unit of its part it belongs to
+  uint32_t* part;     // node: its part + 1, 0 = none yet
 } levels;
 
 static bool makes_unknown_shape(const kp_node* node, const kp_infer_rule* rule) {
@@ -247,8 +255,10 @@ static uint32_t node_level(const levels* l, kp_node_id id, uint32_t part) {
     const kp_node_id from = l->graph->values[node->inputs[i]].producer;
     if (from == KP_NONE || l->part[from] != part + 1) continue;
     const kp_node* producer = &l->graph->nodes[from];
-    const bool by_value = rule && i < 32 && (rule->value_inputs >> i & 1) && !l->known[node->inputs[i]];
-    const uint32_t after = l->level[from] + (makes_unknown_shape(producer, kp_infer_find(producer)) || by_value);
+    const bool by_value =
+        rule && i < 32 && (rule->value_inputs >> i & 1) && !l->known[node->inputs[i]];
+    const uint32_t after =
+        l->level[from] + (makes_unknown_shape(producer, kp_infer_find(producer)) || by_value);
     if (after > level) level = after;
   }
   return level;
@@ -270,15 +280,16 @@ static kp_status* find_levels(schedule* s, const best_schedule* best, levels* l)
     if (s->item_alone[item]) continue;
     const kp_provider* provider = s->set->chain->entries[s->item_entry[item]].provider;
     const kp_node_id node = s->item_nodes[s->item_start[item]];
-    if (provider->flags & KP_PROVIDER_STATIC) l->level[node] = node_level(l, node, best->part_of[i]);
+    if (provider->flags & KP_PROVIDER_STATIC)
+      l->level[node] = node_level(l, node, best->part_of[i]);
     l->part[node] = best->part_of[i] + 1;
   }
   return NULL;
 }
 
 // Writes the parts of positions [begin, end), which are one stretch of one provider, one part a level.
-static kp_status* emit_stretch(schedule* s, const best_schedule* best, const levels* l, uint32_t begin, uint32_t end, kp_part* parts,
-                               uint32_t* count) {
+static kp_status* emit_stretch(schedule* s, const best_schedule* best, const levels* l,
+                               uint32_t begin, uint32_t end, kp_part* parts, uint32_t* count) {
   uint32_t top = 0;
   uint32_t nodes = 0;
   for (uint32_t i = begin; i < end; ++i) {
@@ -292,14 +303,20 @@ static kp_status* emit_stretch(schedule* s, const best_schedule* best, const lev
   if (!fill || !sorted) return KP_ERROR(OUT_OF_MEMORY, "partitions");
   for (uint32_t i = begin; i < end; ++i) {
     const uint32_t item = best->order[i];
-    fill[l->level[s->item_nodes[s->item_start[item]]] + 1] += s->item_start[item + 1] - s->item_start[item];
+    fill[l->level[s->item_nodes[s->item_start[item]]] + 1] +=
+        s->item_start[item + 1] - s->item_start[item];
   }
   const uint32_t entry = s->item_entry[best->order[begin]];
   const uint32_t partition = entry == KP_EXECUTOR ? KP_NONE : s->set->partition_count++;
   uint32_t start = 0;
   for (uint32_t level = 0; level <= top; ++level) {
     const uint32_t size = fill[level + 1];
-    if (size) parts[(*count)++] = (kp_part){.entry = entry, .partition = partition, .nodes = sorted + start, .count = size, .cut = level < top};
+    if (size)
+      parts[(*count)++] = (kp_part){.entry = entry,
+                                    .partition = partition,
+                                    .nodes = sorted + start,
+                                    .count = size,
+                                    .cut = level < top};
     fill[level] = start;
     start += size;
   }
@@ -314,8 +331,12 @@ static kp_status* emit_stretch(schedule* s, const best_schedule* best, const lev
   return NULL;
 }
 
-kp_status* kp_partition_graph(kp_plan_set* set, kp_placing* placing, kp_part** out_parts, uint32_t* out_count) {
-  schedule s = {.set = set, .placing = placing, .graph = placing->graph, .entry_slots = set->chain->count + 1};
+kp_status* kp_partition_graph(kp_plan_set* set, kp_placing* placing, kp_part** out_parts,
+                              uint32_t* out_count) {
+  schedule s = {.set = set,
+                .placing = placing,
+                .graph = placing->graph,
+                .entry_slots = set->chain->count + 1};
   best_schedule best = {0};
   levels l;
   KP_PASS(kp_graph_order(placing->graph));

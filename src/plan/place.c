@@ -9,8 +9,9 @@ bool kp_plan_is_control(const kp_node* node) {
 // Only dense tensors of fixed-width types leave the host.
 static const kp_value* host_only_value(const kp_graph* graph, const kp_node* node) {
   for (uint32_t i = 0; i < node->input_count + node->output_count; ++i) {
-    const kp_value* value = i < node->input_count ? kp_node_input(graph, node, i)
-                                                  : kp_node_output(graph, node, i - node->input_count);
+    const kp_value* value = i < node->input_count
+                                ? kp_node_input(graph, node, i)
+                                : kp_node_output(graph, node, i - node->input_count);
     if (!value) continue;
     const kapell_kind kind = value->type.kind;
     if (kind != KAPELL_KIND_TENSOR && kind != KAPELL_KIND_NONE) return value;
@@ -19,7 +20,8 @@ static const kp_value* host_only_value(const kp_graph* graph, const kp_node* nod
   return NULL;
 }
 
-static void offer(const kp_plan_set* set, const kp_graph* graph, const kp_placing* placing, uint32_t entry, bool* out_offered) {
+static void offer(const kp_plan_set* set, const kp_graph* graph, const kp_placing* placing,
+                  uint32_t entry, bool* out_offered) {
   const kp_chain_entry* e = &set->chain->entries[entry];
   for (uint32_t n = 0; n < graph->node_count; ++n) {
     const kp_node* node = &graph->nodes[n];
@@ -30,37 +32,45 @@ static void offer(const kp_plan_set* set, const kp_graph* graph, const kp_placin
   }
 }
 
-static kp_status* add_refusal(kp_plan_set* set, kp_node_place* place, uint32_t entry, kp_reason_source source, const char* words) {
-  if (!place->refusals) place->refusals = kp_arena_new_array(&set->arena, kp_node_refusal, set->chain->count);
+static kp_status* add_refusal(kp_plan_set* set, kp_node_place* place, uint32_t entry,
+                              kp_reason_source source, const char* words) {
+  if (!place->refusals)
+    place->refusals = kp_arena_new_array(&set->arena, kp_node_refusal, set->chain->count);
   if (!place->refusals) return KP_ERROR(OUT_OF_MEMORY, "reasons of the placement");
-  place->refusals[place->refusal_count++] = (kp_node_refusal){.entry = entry, .source = source, .words = words};
+  place->refusals[place->refusal_count++] =
+      (kp_node_refusal){.entry = entry, .source = source, .words = words};
   return NULL;
 }
 
 // Why claim |c| cannot be honoured, or NULL.
-static const char* claim_objection(kp_plan_set* set, const kp_graph* graph, uint32_t entry, const kp_node* node) {
+static const char* claim_objection(kp_plan_set* set, const kp_graph* graph, uint32_t entry,
+                                   const kp_node* node) {
   if (set->chain->entries[entry].provider->flags & KP_PROVIDER_HOST) return NULL;
   const kp_value* value = host_only_value(graph, node);
   if (!value) return NULL;
   kp_strbuf type = {0};
   kp_type_describe(graph->model, &value->type, &type);
-  const char* words = kp_arena_printf(&set->arena, "'%s' is %s, which stays on the host", value->name, type.data ? type.data : "");
+  const char* words = kp_arena_printf(&set->arena, "'%s' is %s, which stays on the host",
+                                      value->name, type.data ? type.data : "");
   kp_strbuf_free(&type);
   return words ? words : "a value of it stays on the host";
 }
 
-static kp_status* take_claim(kp_plan_set* set, kp_placing* placing, uint32_t entry, const kp_claim* claim) {
+static kp_status* take_claim(kp_plan_set* set, kp_placing* placing, uint32_t entry,
+                             const kp_claim* claim) {
   const kp_graph* graph = placing->graph;
   const char* group_objection = NULL;
   for (uint32_t i = 0; claim->atomic && i < claim->count && !group_objection; ++i) {
     const char* words = claim_objection(set, graph, entry, &graph->nodes[claim->nodes[i]]);
     if (words)
-      group_objection = kp_arena_printf(&set->arena, "its atomic group contains '%s': %s", graph->nodes[claim->nodes[i]].name, words);
+      group_objection = kp_arena_printf(&set->arena, "its atomic group contains '%s': %s",
+                                        graph->nodes[claim->nodes[i]].name, words);
   }
   const uint32_t group = claim->atomic && !group_objection ? placing->group_count++ : KP_NONE;
   for (uint32_t i = 0; i < claim->count; ++i) {
     const kp_node_id n = claim->nodes[i];
-    const char* words = group_objection ? group_objection : claim_objection(set, graph, entry, &graph->nodes[n]);
+    const char* words =
+        group_objection ? group_objection : claim_objection(set, graph, entry, &graph->nodes[n]);
     if (words) {
       KP_PASS(add_refusal(set, &placing->places[n], entry, KP_SOURCE_INFERRED, words));
       continue;
@@ -77,7 +87,8 @@ static const char* absence(const kp_chain_entry* entry) {
   return entry->dropped ? "it failed and was taken out" : "not available";
 }
 
-static kp_status* refuse_everywhere(kp_plan_set* set, kp_placing* placing, uint32_t entry, const char* words) {
+static kp_status* refuse_everywhere(kp_plan_set* set, kp_placing* placing, uint32_t entry,
+                                    const char* words) {
   for (uint32_t n = 0; n < placing->graph->node_count; ++n) {
     if (placing->graph->nodes[n].removed || placing->places[n].entry != KP_NONE) continue;
     KP_PASS(add_refusal(set, &placing->places[n], entry, KP_SOURCE_INFERRED, words));
@@ -95,20 +106,24 @@ static kp_status* ask_entry(kp_plan_set* set, kp_placing* placing, uint32_t entr
   if (failure) set->failed_entry = entry;
   KP_TRY(failure, "asking %s what it can run", e->short_name);
   KP_PASS(kp_claims_close(claims, e->short_name));
-  for (uint32_t c = 0; c < claims->claim_count; ++c) KP_PASS(take_claim(set, placing, entry, &claims->claims[c]));
+  for (uint32_t c = 0; c < claims->claim_count; ++c)
+    KP_PASS(take_claim(set, placing, entry, &claims->claims[c]));
   for (uint32_t n = 0; n < graph->node_count; ++n) {
     if (graph->nodes[n].removed || placing->places[n].entry != KP_NONE) continue;
     const uint32_t refusal = claims->refusal_of[n];
     if (refusal != KP_NONE) {
-      KP_PASS(add_refusal(set, &placing->places[n], entry, claims->refusals[refusal].source, claims->refusals[refusal].words));
+      KP_PASS(add_refusal(set, &placing->places[n], entry, claims->refusals[refusal].source,
+                          claims->refusals[refusal].words));
     } else if (!offered[n] && !kp_plan_is_control(&graph->nodes[n])) {
-      KP_PASS(add_refusal(set, &placing->places[n], entry, KP_SOURCE_INFERRED, "the floor clause does not let it take this operator"));
+      KP_PASS(add_refusal(set, &placing->places[n], entry, KP_SOURCE_INFERRED,
+                          "the floor clause does not let it take this operator"));
     }
   }
   return NULL;
 }
 
-kp_status* kp_place_graph(kp_plan_set* set, kp_graph* graph, uint64_t excluded, kp_placing* out_placing) {
+kp_status* kp_place_graph(kp_plan_set* set, kp_graph* graph, uint64_t excluded,
+                          kp_placing* out_placing) {
   const uint32_t count = graph->node_count;
   const kp_chain* chain = set->chain;
   kp_placing placing = {.graph = graph,
@@ -133,7 +148,8 @@ kp_status* kp_place_graph(kp_plan_set* set, kp_graph* graph, uint64_t excluded, 
     }
   }
   for (uint32_t n = 0; n < count; ++n)
-    if (!graph->nodes[n].removed && placing.places[n].entry == KP_NONE && kp_plan_is_control(&graph->nodes[n]))
+    if (!graph->nodes[n].removed && placing.places[n].entry == KP_NONE &&
+        kp_plan_is_control(&graph->nodes[n]))
       placing.places[n].entry = KP_EXECUTOR;
   *out_placing = placing;
   return NULL;

@@ -8,10 +8,14 @@
 
 static const char* source_name(kp_reason_source source) {
   switch (source) {
-    case KP_SOURCE_PROVIDER: return "provider";
-    case KP_SOURCE_LOG: return "log";
-    case KP_SOURCE_INFERRED: return "kapell";
-    case KP_SOURCE_NONE: return "none";
+    case KP_SOURCE_PROVIDER:
+      return "provider";
+    case KP_SOURCE_LOG:
+      return "log";
+    case KP_SOURCE_INFERRED:
+      return "kapell";
+    case KP_SOURCE_NONE:
+      return "none";
   }
   return "none";
 }
@@ -25,7 +29,7 @@ typedef struct reason_group {
 
 typedef struct reason_groups {
   reason_group* groups;
-  uint32_t* slots;   // hash table over groups; KP_NONE = free
+  uint32_t* slots;  // hash table over groups; KP_NONE = free
   size_t count, capacity;
 } reason_groups;
 
@@ -70,7 +74,8 @@ static void free_groups(reason_groups* g) {
 static void print_groups(reason_groups* g, size_t most, const char* separator, kp_strbuf* out) {
   qsort(g->groups, g->count, sizeof(*g->groups), larger_first);
   for (size_t i = 0; i < g->count && i < most; ++i)
-    kp_strbuf_printf(out, "%s%u x %s: %s", i ? separator : "", g->groups[i].count, g->groups[i].op, g->groups[i].words);
+    kp_strbuf_printf(out, "%s%u x %s: %s", i ? separator : "", g->groups[i].count, g->groups[i].op,
+                     g->groups[i].words);
   if (g->count > most) kp_strbuf_printf(out, "%sand %zu more reasons", separator, g->count - most);
 }
 
@@ -80,7 +85,8 @@ static void gather_entry_reasons(const kp_plan_set* set, uint32_t entry, reason_
     for (uint32_t n = 0; n < graph->node_count; ++n) {
       const kp_node_place* place = &set->places[p][n];
       for (uint32_t r = 0; r < place->refusal_count; ++r)
-        if (place->refusals[r].entry == entry) add_reason(g, graph->nodes[n].op, place->refusals[r].words);
+        if (place->refusals[r].entry == entry)
+          add_reason(g, graph->nodes[n].op, place->refusals[r].words);
     }
   }
 }
@@ -99,8 +105,9 @@ kp_status* kp_report_reasons(const kp_plan_set* set, uint32_t entry, size_t most
 }
 
 // --- the struct ----------------------------------------------------------------------------------------------------------------
-static kp_status* place_origin(const kp_plan_set* set, const kp_graph* graph, uint32_t node_index, const kp_node_place* place,
-                               kp_arena* arena, kapell_placed_node* out) {
+static kp_status* place_origin(const kp_plan_set* set, const kp_graph* graph, uint32_t node_index,
+                               const kp_node_place* place, kp_arena* arena,
+                               kapell_placed_node* out) {
   const kp_node* node = &graph->nodes[node_index];
   const bool executor = place->entry == KP_EXECUTOR;
   out->provider = executor ? NULL : set->chain->entries[place->entry].canonical;
@@ -111,16 +118,18 @@ static kp_status* place_origin(const kp_plan_set* set, const kp_graph* graph, ui
   kapell_refusal* refusals = kp_arena_new_array(arena, kapell_refusal, place->refusal_count);
   if (!refusals) return KP_ERROR(OUT_OF_MEMORY, "the placement report");
   for (uint32_t i = 0; i < place->refusal_count; ++i)
-    refusals[i] = (kapell_refusal){.provider = set->chain->entries[place->refusals[i].entry].canonical,
-                                   .reason = place->refusals[i].words,
-                                   .source = source_name(place->refusals[i].source)};
+    refusals[i] =
+        (kapell_refusal){.provider = set->chain->entries[place->refusals[i].entry].canonical,
+                         .reason = place->refusals[i].words,
+                         .source = source_name(place->refusals[i].source)};
   out->refusals = refusals;
   out->refusal_count = place->refusal_count;
   return NULL;
 }
 
 // Nodes in the bodies of a control-flow node that a provider claimed whole.
-static void place_bodies(const kp_plan_set* set, const kp_node* owner, const kp_node_place* place, kapell_placed_node* nodes) {
+static void place_bodies(const kp_plan_set* set, const kp_node* owner, const kp_node_place* place,
+                         kapell_placed_node* nodes) {
   for (uint32_t k = 0; k < kp_node_body_count(owner); ++k) {
     const kp_graph* body = kp_node_body(owner, k);
     for (uint32_t n = 0; n < body->node_count; ++n) {
@@ -138,9 +147,11 @@ static void place_bodies(const kp_plan_set* set, const kp_node* owner, const kp_
   }
 }
 
-static kp_status* report_nodes(const kp_plan_set* set, kp_arena* arena, kapell_placement* placement) {
+static kp_status* report_nodes(const kp_plan_set* set, kp_arena* arena,
+                               kapell_placement* placement) {
   const kp_model* model = set->model;
-  kapell_placed_node* nodes = kp_arena_new_array(arena, kapell_placed_node, (size_t)model->origin_count + 1);
+  kapell_placed_node* nodes =
+      kp_arena_new_array(arena, kapell_placed_node, (size_t)model->origin_count + 1);
   if (!nodes) return KP_ERROR(OUT_OF_MEMORY, "the placement report");
   for (uint32_t o = 0; o < model->origin_count; ++o) {
     const kp_origin* origin = &model->origins[o];
@@ -156,8 +167,10 @@ static kp_status* report_nodes(const kp_plan_set* set, kp_arena* arena, kapell_p
     for (uint32_t n = 0; n < graph->node_count; ++n) {
       if (graph->nodes[n].removed) continue;
       for (uint32_t i = 0; i < graph->nodes[n].origin_count; ++i)
-        KP_PASS(place_origin(set, graph, n, &set->places[p][n], arena, &nodes[graph->nodes[n].origins[i]]));
-      if (set->places[p][n].entry != KP_EXECUTOR) place_bodies(set, &graph->nodes[n], &set->places[p][n], nodes);
+        KP_PASS(place_origin(set, graph, n, &set->places[p][n], arena,
+                             &nodes[graph->nodes[n].origins[i]]));
+      if (set->places[p][n].entry != KP_EXECUTOR)
+        place_bodies(set, &graph->nodes[n], &set->places[p][n], nodes);
     }
   }
   placement->nodes = nodes;
@@ -170,7 +183,8 @@ static uint32_t entry_partitions(const kp_plan_set* set, uint32_t entry) {
   for (uint32_t p = 0; p < set->plan_count; ++p) {
     for (uint32_t i = 0; i < set->plans[p]->step_count; ++i) {
       const kp_step* step = &set->plans[p]->steps[i];
-      if (step->kind != KP_STEP_UNIT || step->unit.entry != entry || step->unit.partition == last) continue;
+      if (step->kind != KP_STEP_UNIT || step->unit.entry != entry || step->unit.partition == last)
+        continue;
       last = step->unit.partition;
       ++count;
     }
@@ -178,8 +192,8 @@ static uint32_t entry_partitions(const kp_plan_set* set, uint32_t entry) {
   return count;
 }
 
-static kp_status* report_provider(const kp_plan_set* set, uint32_t index, kp_arena* arena, const kapell_placement* placement,
-                                  kapell_placed_provider* out) {
+static kp_status* report_provider(const kp_plan_set* set, uint32_t index, kp_arena* arena,
+                                  const kapell_placement* placement, kapell_placed_provider* out) {
   const kp_chain_entry* entry = &set->chain->entries[index];
   *out = (kapell_placed_provider){.name = entry->canonical,
                                   .asked = entry->written,
@@ -198,18 +212,23 @@ static kp_status* report_provider(const kp_plan_set* set, uint32_t index, kp_are
   if (out->in_use || out->reason) return NULL;
   kp_strbuf reasons = {0};
   kp_status* status = kp_report_reasons(set, index, 8, &reasons);
-  if (!status) out->reason = kp_arena_printf(arena, "it claimed nothing%s%s", reasons.length ? ": " : "", reasons.length ? reasons.data : "");
+  if (!status)
+    out->reason = kp_arena_printf(arena, "it claimed nothing%s%s", reasons.length ? ": " : "",
+                                  reasons.length ? reasons.data : "");
   kp_strbuf_free(&reasons);
   return status;
 }
 
-kp_status* kp_report_build(const kp_plan_set* set, kp_arena* arena, kapell_placement** out_placement) {
+kp_status* kp_report_build(const kp_plan_set* set, kp_arena* arena,
+                           kapell_placement** out_placement) {
   *out_placement = NULL;
   kapell_placement* placement = kp_arena_new(arena, kapell_placement);
-  kapell_placed_provider* providers = kp_arena_new_array(arena, kapell_placed_provider, (size_t)set->chain->count + 1);
+  kapell_placed_provider* providers =
+      kp_arena_new_array(arena, kapell_placed_provider, (size_t)set->chain->count + 1);
   if (!placement || !providers) return KP_ERROR(OUT_OF_MEMORY, "the placement report");
   KP_PASS(report_nodes(set, arena, placement));
-  for (uint32_t e = 0; e < set->chain->count; ++e) KP_PASS(report_provider(set, e, arena, placement, &providers[e]));
+  for (uint32_t e = 0; e < set->chain->count; ++e)
+    KP_PASS(report_provider(set, e, arena, placement, &providers[e]));
   placement->providers = providers;
   placement->provider_count = set->chain->count;
   placement->partition_count = set->partition_count;
@@ -221,15 +240,18 @@ kp_status* kp_report_build(const kp_plan_set* set, kp_arena* arena, kapell_place
 }
 
 // --- text -------------------------------------------------------------------------------------------------------------------------
-static void text_provider(const kapell_placement* placement, const kapell_placed_provider* p, double total_flops, kp_strbuf* out) {
+static void text_provider(const kapell_placement* placement, const kapell_placed_provider* p,
+                          double total_flops, kp_strbuf* out) {
   kp_strbuf_printf(out, "%-10s ", p->asked);
   if (!p->available) {
     kp_strbuf_printf(out, "not available: %s\n", p->reason ? p->reason : "no reason known");
   } else if (!p->in_use) {
     kp_strbuf_printf(out, "runs nothing: %s\n", p->reason ? p->reason : "no reason known");
   } else {
-    kp_strbuf_printf(out, "%zu of %zu nodes in %zu partition%s", p->nodes, placement->node_count, p->partitions, p->partitions == 1 ? "" : "s");
-    if (total_flops > 0) kp_strbuf_printf(out, ", %.1f %% of FLOPs", 100.0 * p->flops / total_flops);
+    kp_strbuf_printf(out, "%zu of %zu nodes in %zu partition%s", p->nodes, placement->node_count,
+                     p->partitions, p->partitions == 1 ? "" : "s");
+    if (total_flops > 0)
+      kp_strbuf_printf(out, ", %.1f %% of FLOPs", 100.0 * p->flops / total_flops);
     kp_strbuf_puts(out, "\n");
   }
   if (p->fix && !p->in_use) kp_strbuf_printf(out, "%-10s to fix it: %s\n", "", p->fix);
@@ -261,14 +283,22 @@ void kp_report_text(const kapell_placement* placement, kp_strbuf* out) {
     folded += strcmp(placement->nodes[n].how, "folded") == 0;
     executor += strcmp(placement->nodes[n].how, "executor") == 0;
   }
-  for (size_t p = 0; p < placement->provider_count; ++p) text_provider(placement, &placement->providers[p], total, out);
-  if (folded) kp_strbuf_printf(out, "%-10s %zu nodes: constants, or not needed for the outputs\n", "folded", folded);
-  if (executor) kp_strbuf_printf(out, "%-10s %zu nodes: control flow, its bodies are placed like the rest\n", "executor", executor);
+  for (size_t p = 0; p < placement->provider_count; ++p)
+    text_provider(placement, &placement->providers[p], total, out);
+  if (folded)
+    kp_strbuf_printf(out, "%-10s %zu nodes: constants, or not needed for the outputs\n", "folded",
+                     folded);
+  if (executor)
+    kp_strbuf_printf(out, "%-10s %zu nodes: control flow, its bodies are placed like the rest\n",
+                     "executor", executor);
   if (placement->copies || placement->body_copies) {
     kp_strbuf_printf(out, "%-10s %zu a run, between host and devices", "copies", placement->copies);
-    if (placement->body_copies) kp_strbuf_printf(out, ", and %zu in bodies of control flow each time they run", placement->body_copies);
+    if (placement->body_copies)
+      kp_strbuf_printf(out, ", and %zu in bodies of control flow each time they run",
+                       placement->body_copies);
     kp_strbuf_puts(out, "\n");
   }
   for (size_t p = 0; p < placement->provider_count; ++p)
-    if (placement->providers[p].available) text_reasons(placement, placement->providers[p].name, out);
+    if (placement->providers[p].available)
+      text_reasons(placement, placement->providers[p].name, out);
 }

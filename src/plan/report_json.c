@@ -50,7 +50,8 @@ void kp_report_json(const kapell_placement* placement, kp_strbuf* out) {
   kp_json_member_int(&json, "body_copies", (int64_t)placement->body_copies);
   kp_json_key(&json, "providers");
   kp_json_begin_array(&json);
-  for (size_t i = 0; i < placement->provider_count; ++i) json_provider(&json, &placement->providers[i]);
+  for (size_t i = 0; i < placement->provider_count; ++i)
+    json_provider(&json, &placement->providers[i]);
   kp_json_end_array(&json);
   kp_json_key(&json, "nodes");
   kp_json_begin_array(&json);

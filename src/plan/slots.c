@@ -91,7 +91,8 @@ static kp_status* add_step(kp_plan_builder* b, kp_step** out_step) {
 
 static uint32_t find_slot(const kp_plan_builder* b, kp_value_id value, const kp_memory* memory) {
   uint32_t slot = b->slot_of[value];
-  while (slot != KP_NONE && b->plan->slots[slot].memory != memory) slot = b->plan->slots[slot].same_value;
+  while (slot != KP_NONE && b->plan->slots[slot].memory != memory)
+    slot = b->plan->slots[slot].same_value;
   return slot;
 }
 
@@ -100,20 +101,33 @@ static void read_at(kp_plan_builder* b, uint32_t slot, uint32_t step) {
 }
 
 // A slot of |value| in |memory|, with a copy step before the next step where there is none yet.
-static kp_status* want_slot(kp_plan_builder* b, kp_value_id value, const kp_memory* memory, uint32_t* out_slot) {
+static kp_status* want_slot(kp_plan_builder* b, kp_value_id value, const kp_memory* memory,
+                            uint32_t* out_slot) {
   *out_slot = find_slot(b, value, memory);
   if (*out_slot != KP_NONE) return NULL;
   uint32_t from = b->slot_of[value];
   if (from == KP_NONE) {
     kapell_value* constant = b->placing.graph->values[value].constant;
     if (!constant)
-      return KP_ERROR(INTERNAL, "value '%s' is read before it is made", b->placing.graph->values[value].name);
-    KP_PASS(add_slot(b, (kp_slot){.value = value, .kind = KP_SLOT_CONSTANT, .constant = constant, .output = KP_NONE}, &from));
+      return KP_ERROR(INTERNAL, "value '%s' is read before it is made",
+                      b->placing.graph->values[value].name);
+    KP_PASS(add_slot(
+        b,
+        (kp_slot){
+            .value = value, .kind = KP_SLOT_CONSTANT, .constant = constant, .output = KP_NONE},
+        &from));
     if (!memory) return *out_slot = from, NULL;
   }
-  if (memory && b->plan->slots[from].memory) KP_PASS(want_slot(b, value, NULL, &from));  // device to device goes over the host
+  if (memory && b->plan->slots[from].memory)
+    KP_PASS(want_slot(b, value, NULL, &from));  // device to device goes over the host
   const uint32_t at = b->plan->step_count;
-  KP_PASS(add_slot(b, (kp_slot){.value = value, .kind = KP_SLOT_COMPUTED, .memory = memory, .first = at, .last = at, .output = KP_NONE},
+  KP_PASS(add_slot(b,
+                   (kp_slot){.value = value,
+                             .kind = KP_SLOT_COMPUTED,
+                             .memory = memory,
+                             .first = at,
+                             .last = at,
+                             .output = KP_NONE},
                    out_slot));
   kp_step* step;
   KP_PASS(add_step(b, &step));
@@ -124,8 +138,15 @@ static kp_status* want_slot(kp_plan_builder* b, kp_value_id value, const kp_memo
   return NULL;
 }
 
-static kp_status* made_slot(kp_plan_builder* b, kp_value_id value, const kp_memory* memory, uint32_t step, uint32_t* out_slot) {
-  return add_slot(b, (kp_slot){.value = value, .kind = KP_SLOT_COMPUTED, .memory = memory, .first = step, .last = step, .output = KP_NONE},
+static kp_status* made_slot(kp_plan_builder* b, kp_value_id value, const kp_memory* memory,
+                            uint32_t step, uint32_t* out_slot) {
+  return add_slot(b,
+                  (kp_slot){.value = value,
+                            .kind = KP_SLOT_COMPUTED,
+                            .memory = memory,
+                            .first = step,
+                            .last = step,
+                            .output = KP_NONE},
                   out_slot);
 }
 
@@ -136,7 +157,8 @@ static uint32_t* slot_array(kp_plan_builder* b, uint32_t count) {
 }
 
 // Memory in which a unit reads |value|: what its first node that uses it stated.
-static const kp_memory* unit_input_memory(const kp_plan_builder* b, const kp_part* part, const bool* in_part, kp_value_id value) {
+static const kp_memory* unit_input_memory(const kp_plan_builder* b, const kp_part* part,
+                                          const bool* in_part, kp_value_id value) {
   const kp_value* v = &b->placing.graph->values[value];
   for (uint32_t u = 0; u < v->use_count; ++u)
     if (in_part[v->uses[u]]) return kp_placing_memory(&b->placing, v->uses[u], value);
@@ -158,12 +180,14 @@ static kp_status* unit_step(kp_plan_builder* b, uint32_t p, bool* in_part) {
   if (!unit.inputs || !unit.outputs) return KP_ERROR(OUT_OF_MEMORY, "a unit of the plan");
   for (uint32_t i = 0; i < part->count; ++i) in_part[part->nodes[i]] = true;
   for (uint32_t i = 0; i < unit.input_count; ++i)
-    KP_PASS(want_slot(b, g->inputs[i], unit_input_memory(b, part, in_part, g->inputs[i]), &unit.inputs[i]));
+    KP_PASS(want_slot(b, g->inputs[i], unit_input_memory(b, part, in_part, g->inputs[i]),
+                      &unit.inputs[i]));
   const uint32_t at = b->plan->step_count;
   for (uint32_t i = 0; i < unit.input_count; ++i) read_at(b, unit.inputs[i], at);
   for (uint32_t i = 0; i < unit.output_count; ++i) {
     const kp_node_id producer = b->placing.graph->values[g->outputs[i]].producer;
-    KP_PASS(made_slot(b, g->outputs[i], kp_placing_memory(&b->placing, producer, g->outputs[i]), at, &unit.outputs[i]));
+    KP_PASS(made_slot(b, g->outputs[i], kp_placing_memory(&b->placing, producer, g->outputs[i]), at,
+                      &unit.outputs[i]));
   }
   for (uint32_t i = 0; i < part->count; ++i) in_part[part->nodes[i]] = false;
   kp_step* step;
@@ -179,7 +203,8 @@ static void count_settled_captures(kp_plan_builder* b, const kp_step* step) {
     const kp_plan* body = step->bodies[k];
     for (uint32_t i = 0; body && i < body->capture_count; ++i) {
       const bool used = body->captures[i] != KP_NONE;
-      b->set->loop_copy_count += used && body->slots[body->captures[i]].memory != b->plan->slots[step->implicit[i]].memory;
+      b->set->loop_copy_count +=
+          used && body->slots[body->captures[i]].memory != b->plan->slots[step->implicit[i]].memory;
     }
   }
 }
@@ -189,7 +214,9 @@ static kp_status* control_step(kp_plan_builder* b, uint32_t p) {
   const kp_node* node = &b->placing.graph->nodes[id];
   kp_plan* const* bodies = b->children[p];
   const bool loop = kp_node_is(node, "", "Loop");
-  kp_step made = {.kind = loop ? KP_STEP_LOOP : kp_node_is(node, "", "If") ? KP_STEP_IF : KP_STEP_SCAN,
+  kp_step made = {.kind = loop                         ? KP_STEP_LOOP
+                          : kp_node_is(node, "", "If") ? KP_STEP_IF
+                                                       : KP_STEP_SCAN,
                   .node = id,
                   .inputs = slot_array(b, node->input_count),
                   .implicit = slot_array(b, node->implicit_count),
@@ -198,12 +225,15 @@ static kp_status* control_step(kp_plan_builder* b, uint32_t p) {
                   .implicit_count = node->implicit_count,
                   .output_count = node->output_count,
                   .bodies = {bodies[0], bodies[1]}};
-  if (!made.inputs || !made.implicit || !made.outputs) return KP_ERROR(OUT_OF_MEMORY, "control flow of the plan");
+  if (!made.inputs || !made.implicit || !made.outputs)
+    return KP_ERROR(OUT_OF_MEMORY, "control flow of the plan");
   for (uint32_t i = 0; i < node->input_count; ++i)
     if (node->inputs[i] != KP_NONE)
-      KP_PASS(want_slot(b, node->inputs[i], control_input_memory(node, bodies[0], i), &made.inputs[i]));
+      KP_PASS(
+          want_slot(b, node->inputs[i], control_input_memory(node, bodies[0], i), &made.inputs[i]));
   for (uint32_t i = 0; i < node->implicit_count; ++i)
-    KP_PASS(want_slot(b, node->implicit[i], capture_memory((const kp_plan* const*)bodies, i), &made.implicit[i]));
+    KP_PASS(want_slot(b, node->implicit[i], capture_memory((const kp_plan* const*)bodies, i),
+                      &made.implicit[i]));
   count_settled_captures(b, &made);
   const uint32_t at = b->plan->step_count;
   for (uint32_t i = 0; i < node->input_count; ++i)
@@ -238,17 +268,21 @@ static kp_status* input_slots(kp_plan_builder* b) {
   plan->capture_count = graph->capture_count;
   plan->inputs = slot_array(b, plan->input_count);
   plan->captures = slot_array(b, plan->capture_count);
-  b->output_memory = kp_arena_new_array(&b->set->arena, const kp_memory*, (size_t)graph->output_count + 1);
-  if (!plan->inputs || !plan->captures || !b->output_memory) return KP_ERROR(OUT_OF_MEMORY, "inputs of the plan");
+  b->output_memory =
+      kp_arena_new_array(&b->set->arena, const kp_memory*, (size_t)graph->output_count + 1);
+  if (!plan->inputs || !plan->captures || !b->output_memory)
+    return KP_ERROR(OUT_OF_MEMORY, "inputs of the plan");
   for (uint32_t i = 0; i < plan->input_count; ++i) {
-    const kp_value_id value = i < graph->input_count ? graph->inputs[i] : graph->overridable[i - graph->input_count];
+    const kp_value_id value =
+        i < graph->input_count ? graph->inputs[i] : graph->overridable[i - graph->input_count];
     const kp_memory* memory = NULL;
     if (loop && i >= 2 && i - 1 < graph->output_count) {
       memory = readers_memory(b, value);
       if (memory && !made_in(b, graph->outputs[i - 1], memory)) memory = NULL;
       b->output_memory[i - 1] = memory;
     }
-    const kp_slot slot = {.value = value, .kind = KP_SLOT_INPUT, .index = i, .memory = memory, .output = KP_NONE};
+    const kp_slot slot = {
+        .value = value, .kind = KP_SLOT_INPUT, .index = i, .memory = memory, .output = KP_NONE};
     KP_PASS(add_slot(b, slot, &plan->inputs[i]));
   }
   for (uint32_t i = 0; i < plan->capture_count; ++i) {
@@ -281,14 +315,16 @@ static kp_status* output_slots(kp_plan_builder* b) {
 
 static kp_status* list_memories(kp_plan_builder* b) {
   kp_plan* plan = b->plan;
-  plan->memories = kp_arena_new_array(&b->set->arena, const kp_memory*, (size_t)b->set->chain->count + 1);
+  plan->memories =
+      kp_arena_new_array(&b->set->arena, const kp_memory*, (size_t)b->set->chain->count + 1);
   if (!plan->memories) return KP_ERROR(OUT_OF_MEMORY, "memories of the plan");
   for (uint32_t s = 0; s < plan->slot_count; ++s) {
     const kp_memory* memory = plan->slots[s].memory;
     bool known = memory == NULL;
     for (uint32_t m = 0; m < plan->memory_count && !known; ++m) known = plan->memories[m] == memory;
     if (known) continue;
-    if (plan->memory_count > b->set->chain->count) return KP_ERROR(INTERNAL, "more memories than providers");
+    if (plan->memory_count > b->set->chain->count)
+      return KP_ERROR(INTERNAL, "more memories than providers");
     plan->memories[plan->memory_count++] = memory;
   }
   return NULL;

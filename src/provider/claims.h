@@ -17,21 +17,24 @@ typedef struct kp_refusal {
 } kp_refusal;
 
 struct kp_claims {
-  const kp_graph* graph;    // the graph asked about; borrowed
-  kp_arena* arena;          // borrowed
-  const bool* offered;      // node_count entries: the mask given to init; borrowed for the question; NULL = every node not removed
-  uint32_t* claim_of;       // node_count entries: index into |claims|, or KP_NONE
-  uint32_t* refusal_of;     // node_count entries: index into |refusals|, or KP_NONE; at most one a node
-  kp_claim* claims;         // in the order they were made; arrays inside are the claims' own copies
+  const kp_graph* graph;  // the graph asked about; borrowed
+  kp_arena* arena;        // borrowed
+  const bool*
+      offered;  // node_count entries: the mask given to init; borrowed for the question; NULL = every node not removed
+  uint32_t* claim_of;  // node_count entries: index into |claims|, or KP_NONE
+  uint32_t*
+      refusal_of;    // node_count entries: index into |refusals|, or KP_NONE; at most one a node
+  kp_claim* claims;  // in the order they were made; arrays inside are the claims' own copies
   uint32_t claim_count, claim_capacity;
-  kp_refusal* refusals;     // in the order they were made
+  kp_refusal* refusals;  // in the order they were made
   uint32_t refusal_count, refusal_capacity;
   uint32_t claimed_node_count;
 };
 
 // Readies |claims| for a question about |graph|. |offered| (node_count entries, NULL = all): nodes that may be claimed.
 // Errors: OUT_OF_MEMORY.
-KP_MUST_USE kp_status* kp_claims_init(kp_claims* claims, const kp_graph* graph, const bool* offered, kp_arena* arena);
+KP_MUST_USE kp_status* kp_claims_init(kp_claims* claims, const kp_graph* graph, const bool* offered,
+                                      kp_arena* arena);
 
 // After capability: a node that was offered and is neither claimed nor refused gets a refusal with source NONE, and a refusal
 // of a node that was claimed after all is forgotten (refusal_of = KP_NONE). So every offered node has exactly one of the two.

@@ -35,7 +35,9 @@ static void expect_refused(kp_status* status, const char* words) {
   kp_status_free(status);
 }
 
-static kp_claim claim_of(const kp_node_id* nodes, uint32_t count) { return (kp_claim){.nodes = nodes, .count = count, .atomic = true}; }
+static kp_claim claim_of(const kp_node_id* nodes, uint32_t count) {
+  return (kp_claim){.nodes = nodes, .count = count, .atomic = true};
+}
 
 static void test_claims_are_copied(void** state) {
   (void)state;
@@ -65,7 +67,8 @@ static void test_bad_claims_change_nothing(void** state) {
   fixture f;
   make(&f, offered);
   f.nodes[4].removed = true;
-  const kp_node_id taken[] = {0}, twice[] = {0, 1}, doubled[] = {1, 2, 1}, gone[] = {1, 4}, not_offered[] = {1, 3}, outside[] = {1, 99};
+  const kp_node_id taken[] = {0}, twice[] = {0, 1}, doubled[] = {1, 2, 1}, gone[] = {1, 4},
+                   not_offered[] = {1, 3}, outside[] = {1, 99};
   kp_claim claim = claim_of(taken, 1);
   assert_null(kp_claims_add(&f.claims, &claim));
   claim = claim_of(twice, 2);
@@ -113,7 +116,8 @@ static void test_one_refusal_a_node(void** state) {
   assert_string_equal(refusals[f.claims.refusal_of[1]].words, "two lines");
   assert_int_equal(f.claims.refusal_of[2], KP_NONE);
   assert_int_equal(refusals[f.claims.refusal_of[3]].source, KP_SOURCE_NONE);
-  assert_string_equal(refusals[f.claims.refusal_of[3]].words, "Mock did not take it and gives no reason");
+  assert_string_equal(refusals[f.claims.refusal_of[3]].words,
+                      "Mock did not take it and gives no reason");
   assert_int_equal(f.claims.refusal_of[4], KP_NONE);
   kp_arena_free(&f.arena);
 }

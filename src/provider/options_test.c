@@ -20,7 +20,8 @@ static const kp_option_def defs[] = {
     {.key = "path", .kind = KP_OPTION_STRING, .default_text = NULL},
 };
 
-static kp_status* check(kp_arena* arena, const char* key, const char* value, const char*** out_texts) {
+static kp_status* check(kp_arena* arena, const char* key, const char* value,
+                        const char*** out_texts) {
   const kp_option option = {key, value};
   return kp_options_check("Test", defs, KP_COUNT_OF(defs), &option, key ? 1 : 0, arena, out_texts);
 }
@@ -33,7 +34,8 @@ static void expect_text(const char* key, const char* value, size_t index, const 
   kp_arena_free(&arena);
 }
 
-static void expect_error(const char* key, const char* value, const char* message, const char* hint) {
+static void expect_error(const char* key, const char* value, const char* message,
+                         const char* hint) {
   kp_arena arena = {0};
   const char** texts = NULL;
   kp_status* status = check(&arena, key, value, &texts);
@@ -75,14 +77,19 @@ static void test_forms(void** state) {
 
 static void test_errors(void** state) {
   (void)state;
-  expect_error("devise_id", "0", "Test has no option 'devise_id'; it has: device_id, ratio, cache, mode, ops, path",
+  expect_error("devise_id", "0",
+               "Test has no option 'devise_id'; it has: device_id, ratio, cache, mode, ops, path",
                "did you mean Test.device_id?");
-  expect_error("device_id", "4", "Test.device_id is '4'; it takes a whole number from 0 to 3", NULL);
-  expect_error("device_id", "1.5", "Test.device_id is '1.5'; it takes a whole number from 0 to 3", NULL);
+  expect_error("device_id", "4", "Test.device_id is '4'; it takes a whole number from 0 to 3",
+               NULL);
+  expect_error("device_id", "1.5", "Test.device_id is '1.5'; it takes a whole number from 0 to 3",
+               NULL);
   expect_error("device_id", "", "Test.device_id is ''; it takes a whole number from 0 to 3", NULL);
   expect_error("ratio", "nan", "Test.ratio is 'nan'; it takes a number from 0 to 1", NULL);
-  expect_error("cache", "maybe", "Test.cache is 'maybe'; it takes 0 or 1 (false, true, off, on, no, yes)", NULL);
-  expect_error("mode", "exakt", "Test.mode is 'exakt'; it takes one of: fast, Exact", "did you mean 'Exact'?");
+  expect_error("cache", "maybe",
+               "Test.cache is 'maybe'; it takes 0 or 1 (false, true, off, on, no, yes)", NULL);
+  expect_error("mode", "exakt", "Test.mode is 'exakt'; it takes one of: fast, Exact",
+               "did you mean 'Exact'?");
   kp_arena arena = {0};
   const char** texts = NULL;
   const kp_option option = {"x", "1"};

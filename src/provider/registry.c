@@ -25,7 +25,8 @@ typedef struct known {
 } known;
 
 static const known knowns[] = {
-#define KP_KNOWN(canonical, short_name, aliases, reason, fix) {canonical, short_name, aliases, reason, fix},
+#define KP_KNOWN(canonical, short_name, aliases, reason, fix) \
+  {canonical, short_name, aliases, reason, fix},
 #include "provider/known.inl"
 };
 
@@ -35,7 +36,9 @@ const kp_provider_type* kp_provider_builtin(size_t index) {
   return index < KP_COUNT_OF(builtins) ? builtins[index] : NULL;
 }
 
-const char* kp_provider_known(size_t index) { return index < KP_COUNT_OF(knowns) ? knowns[index].canonical : NULL; }
+const char* kp_provider_known(size_t index) {
+  return index < KP_COUNT_OF(knowns) ? knowns[index].canonical : NULL;
+}
 
 static const known* find_known(const char* canonical) {
   for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i)
@@ -61,14 +64,15 @@ const char* kp_provider_canonical(kp_str name) {
   if (!name.length) return NULL;
   for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i) {
     const known* row = &knowns[i];
-    if (same(name, row->canonical, strlen(row->canonical)) || same(name, row->short_name, strlen(row->short_name)) ||
-        among(name, row->aliases))
+    if (same(name, row->canonical, strlen(row->canonical)) ||
+        same(name, row->short_name, strlen(row->short_name)) || among(name, row->aliases))
       return row->canonical;
   }
   for (size_t i = 0; builtins[i]; ++i) {  // those for tests have no row
     const char* canonical = builtins[i]->name;
     const size_t length = strlen(canonical);
-    if (same(name, canonical, length) || same(name, canonical, length - strlen(suffix))) return canonical;
+    if (same(name, canonical, length) || same(name, canonical, length - strlen(suffix)))
+      return canonical;
   }
   return NULL;
 }
@@ -93,19 +97,22 @@ void kp_provider_absence(const char* canonical, const char** out_reason, const c
 }
 
 void kp_provider_list_names(kp_strbuf* buf) {
-  for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i) kp_strbuf_printf(buf, "%s%s", i ? ", " : "", knowns[i].short_name);
+  for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i)
+    kp_strbuf_printf(buf, "%s%s", i ? ", " : "", knowns[i].short_name);
 }
 
 kp_status* kp_provider_unknown(kp_str name) {
   // "CUDDAExecutionProvider" is near "CUDA", not near every name that ends the same way.
   const size_t tail = strlen(suffix);
   kp_str stem = name;
-  if (name.length > tail && strncasecmp(name.data + name.length - tail, suffix, tail) == 0) stem.length -= tail;
+  if (name.length > tail && strncasecmp(name.data + name.length - tail, suffix, tail) == 0)
+    stem.length -= tail;
   kp_nearest nearest = KP_NEAREST_INIT(stem);
   for (size_t i = 0; i < KP_COUNT_OF(knowns); ++i) kp_nearest_offer(&nearest, knowns[i].short_name);
   kp_strbuf names = {0};
   kp_provider_list_names(&names);
-  kp_status* status = KP_ERROR(BAD_PROVIDER_LIST, "no provider is called '%.*s'; known are: %s", KP_STR_ARG(name), names.data ? names.data : "");
+  kp_status* status = KP_ERROR(BAD_PROVIDER_LIST, "no provider is called '%.*s'; known are: %s",
+                               KP_STR_ARG(name), names.data ? names.data : "");
   if (nearest.best) kp_status_hint(status, "did you mean %s?", nearest.best);
   kp_strbuf_free(&names);
   return status;

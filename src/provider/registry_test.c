@@ -33,12 +33,14 @@ static void test_every_form(void** state) {
 static void test_all_of_onnxruntimes_names(void** state) {
   (void)state;
   static const char* const names[] = {
-      "TensorrtExecutionProvider", "CUDAExecutionProvider",   "MIGraphXExecutionProvider", "OpenVINOExecutionProvider",
-      "DnnlExecutionProvider",     "VitisAIExecutionProvider", "QNNExecutionProvider",     "NnapiExecutionProvider",
-      "VSINPUExecutionProvider",   "JsExecutionProvider",      "CoreMLExecutionProvider",  "DmlExecutionProvider",
-      "RknpuExecutionProvider",    "WebNNExecutionProvider",   "WebGpuExecutionProvider",  "XnnpackExecutionProvider",
-      "CANNExecutionProvider",     "AzureExecutionProvider",   "CPUExecutionProvider",     "NvTensorRTRTXExecutionProvider",
-      "ROCMExecutionProvider",     "ACLExecutionProvider",     "ArmNNExecutionProvider",   "SNPEExecutionProvider"};
+      "TensorrtExecutionProvider", "CUDAExecutionProvider",          "MIGraphXExecutionProvider",
+      "OpenVINOExecutionProvider", "DnnlExecutionProvider",          "VitisAIExecutionProvider",
+      "QNNExecutionProvider",      "NnapiExecutionProvider",         "VSINPUExecutionProvider",
+      "JsExecutionProvider",       "CoreMLExecutionProvider",        "DmlExecutionProvider",
+      "RknpuExecutionProvider",    "WebNNExecutionProvider",         "WebGpuExecutionProvider",
+      "XnnpackExecutionProvider",  "CANNExecutionProvider",          "AzureExecutionProvider",
+      "CPUExecutionProvider",      "NvTensorRTRTXExecutionProvider", "ROCMExecutionProvider",
+      "ACLExecutionProvider",      "ArmNNExecutionProvider",         "SNPEExecutionProvider"};
   for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
     const char* found = canonical(names[i]);
     assert_non_null(found);
@@ -89,7 +91,8 @@ static void test_unknown_names(void** state) {
   (void)state;
   kp_status* status = kp_provider_unknown(kp_str_of("CUDDA"));
   assert_int_equal(kp_status_code(status), KAPELL_BAD_PROVIDER_LIST);
-  assert_non_null(strstr(kp_status_message(status), "no provider is called 'CUDDA'; known are: CPU, CUDA, TensorRT"));
+  assert_non_null(strstr(kp_status_message(status),
+                         "no provider is called 'CUDDA'; known are: CPU, CUDA, TensorRT"));
   assert_string_equal(kp_status_hint_text(status), "did you mean CUDA?");
   assert_null(strstr(kp_status_message(status), "Mock"));
   kp_status_free(status);

@@ -20,7 +20,12 @@
 #include "support/model_text.h"
 #include "support/provider_rig.h"
 
-typedef enum cts_note_kind { CTS_END, CTS_UNSUPPORTED, CTS_SUPPORTED, CTS_EXPECTED_FAILURE } cts_note_kind;
+typedef enum cts_note_kind {
+  CTS_END,
+  CTS_UNSUPPORTED,
+  CTS_SUPPORTED,
+  CTS_EXPECTED_FAILURE
+} cts_note_kind;
 
 typedef struct cts_note {
   cts_note_kind kind;
@@ -35,7 +40,8 @@ typedef struct cts_provider {
   const cts_note* notes;
 } cts_provider;
 
-extern const kp_provider_type kp_provider_cpu, kp_mock_type, kp_mock2_type, kp_mock3_type, kp_null_type;
+extern const kp_provider_type kp_provider_cpu, kp_mock_type, kp_mock2_type, kp_mock3_type,
+    kp_null_type;
 static const cts_provider providers[] = {
 #include "cts/providers.inl"
 };
@@ -61,13 +67,13 @@ static const char* words_of(const char* what, kp_status* status) {
   kp_status_free(status);
   return text;
 }
-#define CHECK(what, status)                             \
-  do {                                                  \
-    const char* check_words_ = words_of(what, status);  \
-    if (check_words_) return check_words_;              \
+#define CHECK(what, status)                            \
+  do {                                                 \
+    const char* check_words_ = words_of(what, status); \
+    if (check_words_) return check_words_;             \
   } while (0)
-#define REQUIRE(condition) \
-  do {                     \
+#define REQUIRE(condition)                          \
+  do {                                              \
     if (!(condition)) return "not so: " #condition; \
   } while (0)
 
@@ -77,9 +83,12 @@ static double element_of(const kapell_value* value, size_t index) {
   float f;
   int64_t i;
   switch (value->type) {
-    case KAPELL_FLOAT: return memcpy(&f, data + index * sizeof f, sizeof f), f;
-    case KAPELL_INT64: return memcpy(&i, data + index * sizeof i, sizeof i), (double)i;
-    default: return data[index];
+    case KAPELL_FLOAT:
+      return memcpy(&f, data + index * sizeof f, sizeof f), f;
+    case KAPELL_INT64:
+      return memcpy(&i, data + index * sizeof i, sizeof i), (double)i;
+    default:
+      return data[index];
   }
 }
 
@@ -95,7 +104,8 @@ static const char* compare(const kapell_value* got, const kapell_value* wanted) 
   if (!same) return text;
   if (wanted->type == KAPELL_STRING) return kp_value_equal(got, wanted) ? NULL : "other strings";
   double largest = 0;
-  for (size_t i = 0; i < kp_value_count(wanted); ++i) largest = fmax(largest, fabs(element_of(wanted, i)));
+  for (size_t i = 0; i < kp_value_count(wanted); ++i)
+    largest = fmax(largest, fabs(element_of(wanted, i)));
   for (size_t i = 0; i < kp_value_count(wanted); ++i) {
     const double a = element_of(got, i), b = element_of(wanted, i);
     if (fabs(a - b) <= 1e-5 * largest) continue;
@@ -160,8 +170,10 @@ static const char* run_case(const cts_provider* p, const cts_case* c, bool unsup
   const char* words = words_of("open", kp_rig_open(&rig, p->type, p->options, c->model));
   if (!words) words = words_of("capability", kp_rig_claim(&rig, NULL));
   if (!words) words = check_refusals(&rig);
-  if (!words && unsupported && kp_rig_claimed_all(&rig)) words = "it is listed as not supported, and was claimed";
-  if (!words && !unsupported && !kp_rig_claimed_all(&rig)) words = rig.claims.refusal_count ? rig.claims.refusals[0].words : "not claimed";
+  if (!words && unsupported && kp_rig_claimed_all(&rig))
+    words = "it is listed as not supported, and was claimed";
+  if (!words && !unsupported && !kp_rig_claimed_all(&rig))
+    words = rig.claims.refusal_count ? rig.claims.refusals[0].words : "not claimed";
   static char kept[2048];
   if (!words && !unsupported) words = run_case_open(&rig, c);
   if (words) snprintf(kept, sizeof kept, "%s", words);
@@ -176,7 +188,8 @@ static const char* probe_finds_it(const cts_provider* p) {
   kp_arena arena = {0};
   kp_probe probe = {.type = p->type, .arena = &arena};
   const char* words = words_of("probe", p->type->probe(NULL, &probe));
-  const bool good = probe.available && probe.device_count > 0 && probe.devices[0].name && !probe.reason;
+  const bool good =
+      probe.available && probe.device_count > 0 && probe.devices[0].name && !probe.reason;
   kp_arena_free(&arena);
   return words ? words : good ? NULL : "not available, or without devices";
 }
@@ -186,13 +199,16 @@ static const char* options_are_checked(const cts_provider* p) {
   const char** texts;
   const char* words = NULL;
   const kp_option unknown = {"no_such_option", "1"};
-  kp_status* status = kp_options_check(p->type->short_name, p->type->options, p->type->option_count, &unknown, 1, &arena, &texts);
+  kp_status* status = kp_options_check(p->type->short_name, p->type->options, p->type->option_count,
+                                       &unknown, 1, &arena, &texts);
   if (kp_status_code(status) != KAPELL_BAD_PROVIDER_LIST) words = "an unknown option is taken";
   kp_status_free(status);
   for (size_t i = 0; i < p->type->option_count && !words; ++i) {  // each default is a good value
     const kp_option option = {p->type->options[i].key, p->type->options[i].default_text};
     if (!option.value) continue;
-    words = words_of(option.key, kp_options_check(p->type->short_name, p->type->options, p->type->option_count, &option, 1, &arena, &texts));
+    words =
+        words_of(option.key, kp_options_check(p->type->short_name, p->type->options,
+                                              p->type->option_count, &option, 1, &arena, &texts));
   }
   kp_arena_free(&arena);
   return words;
@@ -204,7 +220,8 @@ static const char* claims_only_what_is_offered(const cts_provider* p) {
   const char* words = words_of("open", kp_rig_open(&rig, p->type, p->options, NEG_CHAIN));
   for (int again = 0; again < 2 && !words; ++again) {  // no side effects: the same answer twice
     words = words_of("capability", kp_rig_claim(&rig, offered));
-    if (!words && (rig.claims.claimed_node_count != 2 || rig.claims.claim_of[1] != KP_NONE)) words = "not exactly the nodes offered are claimed";
+    if (!words && (rig.claims.claimed_node_count != 2 || rig.claims.claim_of[1] != KP_NONE))
+      words = "not exactly the nodes offered are claimed";
   }
   if (!words) words = words_of("capability", kp_rig_claim(&rig, NULL));
   if (!words && rig.claims.claimed_node_count != 3) words = "asked about all, it claims less";
@@ -214,7 +231,9 @@ static const char* claims_only_what_is_offered(const cts_provider* p) {
 
 static const char* unknown_operators_are_refused(const cts_provider* p) {
   kp_rig rig;
-  const char* words = words_of("open", kp_rig_open(&rig, p->type, p->options, "in x float[2] y = com.microsoft.NoSuchOperator(x) out y float[2]"));
+  const char* words = words_of(
+      "open", kp_rig_open(&rig, p->type, p->options,
+                          "in x float[2] y = com.microsoft.NoSuchOperator(x) out y float[2]"));
   if (!words) words = words_of("capability", kp_rig_claim(&rig, NULL));
   if (!words && rig.claims.claimed_node_count) words = "claimed";
   if (!words) words = check_refusals(&rig);
@@ -237,7 +256,8 @@ static const char* run_chain(kp_rig* rig, kp_rig_run* run, int64_t count, float 
   for (int64_t i = 0; i < count; ++i) ((float*)x->data)[i] = first + (float)i;
   run->inputs = &x;
   const char* words = words_of("run", kp_rig_run_once(rig, run));
-  if (!words && (run->outputs[0]->rank != 1 || run->outputs[0]->dims[0] != count)) words = "a wrong shape";
+  if (!words && (run->outputs[0]->rank != 1 || run->outputs[0]->dims[0] != count))
+    words = "a wrong shape";
   for (int64_t i = 0; i < count && !words; ++i)
     if (((float*)run->outputs[0]->data)[i] != -(first + (float)i)) words = "a wrong number";
   kp_value_release(x);
@@ -249,7 +269,8 @@ static const char* shapes_change(const cts_provider* p) {
   kp_rig rig;
   kp_rig_run run = {0};
   const char* words = open_chain(&rig, p);
-  for (size_t i = 0; i < KP_COUNT_OF(counts) && !words; ++i) words = run_chain(&rig, &run, counts[i], (float)i);
+  for (size_t i = 0; i < KP_COUNT_OF(counts) && !words; ++i)
+    words = run_chain(&rig, &run, counts[i], (float)i);
   kp_rig_run_free(&run);
   kp_rig_close(&rig);
   return words;
@@ -274,7 +295,8 @@ typedef struct worker {
 static void* work(void* user) {
   worker* w = user;
   kp_rig_run run = {0};
-  for (int i = 0; i < 20 && !w->words; ++i) w->words = run_chain(w->rig, &run, 1 + (w->number + i) % 7, (float)(w->number * 100 + i));
+  for (int i = 0; i < 20 && !w->words; ++i)
+    w->words = run_chain(w->rig, &run, 1 + (w->number + i) % 7, (float)(w->number * 100 + i));
   kp_rig_run_free(&run);
   if (w->words) w->words = "a run among others failed";
   return NULL;
@@ -358,8 +380,10 @@ static const char* failing_allocations(const cts_provider* p) {
     if (!status && rig.compiled) status = kp_rig_run_once(&rig, &run);
     failed = kp_alloc_failed();
     kp_alloc_fail_at(0);
-    if (status && kp_status_code(status) != KAPELL_OUT_OF_MEMORY) words = words_of("with an allocation that fails", status);
-    else kp_status_free(status);
+    if (status && kp_status_code(status) != KAPELL_OUT_OF_MEMORY)
+      words = words_of("with an allocation that fails", status);
+    else
+      kp_status_free(status);
     kp_rig_run_free(&run);
     kp_rig_close(&rig);
     kp_value_release(x);
@@ -408,12 +432,14 @@ static void run_item(void** state) {
   const cts_note_kind note = note_of(it->provider, name, it->c != NULL);
   if (it->c) {
     const char* words = run_case(it->provider, it->c, note == CTS_UNSUPPORTED);
-    if (note == CTS_EXPECTED_FAILURE && !words) fail_msg("%s passes: take it off the list of expected failures", it->name);
+    if (note == CTS_EXPECTED_FAILURE && !words)
+      fail_msg("%s passes: take it off the list of expected failures", it->name);
     if (note != CTS_EXPECTED_FAILURE && words) fail_msg("%s: %s", it->name, words);
     return;
   }
   const char* words = behaviours[it->behaviour].run(it->provider);
-  if (note != CTS_SUPPORTED && !words) fail_msg("%s passes: take it off the provider's notes", it->name);
+  if (note != CTS_SUPPORTED && !words)
+    fail_msg("%s passes: take it off the provider's notes", it->name);
   if (note == CTS_SUPPORTED && words) fail_msg("%s: %s", it->name, words);
 }
 
@@ -423,9 +449,12 @@ static void test_notes_name_what_exists(void** state) {
   for (size_t p = 0; p < KP_COUNT_OF(providers); ++p) {
     for (const cts_note* note = providers[p].notes; note->kind != CTS_END; ++note) {
       bool found = strcmp(note->name, "*") == 0;
-      for (size_t i = 0; i < KP_COUNT_OF(cases); ++i) found |= strcmp(note->name, cases[i].name) == 0;
-      for (size_t i = 0; i < KP_COUNT_OF(behaviours); ++i) found |= strcmp(note->name, behaviours[i].name) == 0;
-      if (!found) fail_msg("%s has a note on '%s', which does not exist", providers[p].name, note->name);
+      for (size_t i = 0; i < KP_COUNT_OF(cases); ++i)
+        found |= strcmp(note->name, cases[i].name) == 0;
+      for (size_t i = 0; i < KP_COUNT_OF(behaviours); ++i)
+        found |= strcmp(note->name, behaviours[i].name) == 0;
+      if (!found)
+        fail_msg("%s has a note on '%s', which does not exist", providers[p].name, note->name);
       if (note->kind != CTS_SUPPORTED) assert_non_null(note->why);
     }
   }
@@ -433,7 +462,10 @@ static void test_notes_name_what_exists(void** state) {
 
 int main(int argc, char** argv) {
   if (argc > 1) cmocka_set_test_filter(argv[1]);
-  enum { PER_PROVIDER = KP_COUNT_OF(cases) + KP_COUNT_OF(behaviours), COUNT = KP_COUNT_OF(providers) * PER_PROVIDER + 1 };
+  enum {
+    PER_PROVIDER = KP_COUNT_OF(cases) + KP_COUNT_OF(behaviours),
+    COUNT = KP_COUNT_OF(providers) * PER_PROVIDER + 1
+  };
   static item items[COUNT];
   static struct CMUnitTest tests[COUNT];
   size_t count = 0;
@@ -441,13 +473,18 @@ int main(int argc, char** argv) {
     for (size_t i = 0; i < PER_PROVIDER; ++i, ++count) {
       item* it = &items[count];
       *it = (item){.provider = &providers[p]};
-      if (i < KP_COUNT_OF(cases)) it->c = &cases[i];
-      else it->behaviour = i - KP_COUNT_OF(cases);
-      snprintf(it->name, sizeof it->name, "%s: %s", providers[p].name, it->c ? it->c->name : behaviours[it->behaviour].name);
-      tests[count] = (struct CMUnitTest){.name = it->name, .test_func = run_item, .initial_state = it};
+      if (i < KP_COUNT_OF(cases))
+        it->c = &cases[i];
+      else
+        it->behaviour = i - KP_COUNT_OF(cases);
+      snprintf(it->name, sizeof it->name, "%s: %s", providers[p].name,
+               it->c ? it->c->name : behaviours[it->behaviour].name);
+      tests[count] =
+          (struct CMUnitTest){.name = it->name, .test_func = run_item, .initial_state = it};
     }
   }
-  tests[count++] = (struct CMUnitTest){.name = "notes name what exists", .test_func = test_notes_name_what_exists};
+  tests[count++] = (struct CMUnitTest){.name = "notes name what exists",
+                                       .test_func = test_notes_name_what_exists};
   int width;
   kp_status_ignore(kp_pool_acquire(2, &width));
   const int failed = _cmocka_run_group_tests("conformance", tests, count, NULL, NULL);

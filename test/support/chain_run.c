@@ -10,7 +10,8 @@
 
 enum { MAX_SETTINGS = 16 };
 
-kapell_status* kp_chain_open(kp_chain_run* run, const char* text, const char* providers, const char* settings, const char* const* inputs,
+kapell_status* kp_chain_open(kp_chain_run* run, const char* text, const char* providers,
+                             const char* settings, const char* const* inputs,
                              const kapell_options* base) {
   *run = (kp_chain_run){0};
   kapell_options options = base ? *base : (kapell_options)KAPELL_OPTIONS_INIT;
@@ -18,7 +19,8 @@ kapell_status* kp_chain_open(kp_chain_run* run, const char* text, const char* pr
   char* copy = strdup(settings ? settings : "");
   if (!copy) abort();
   size_t count = 0;
-  for (char* save = NULL, *word = strtok_r(copy, " ", &save); word && count < MAX_SETTINGS; word = strtok_r(NULL, " ", &save)) {
+  for (char *save = NULL, *word = strtok_r(copy, " ", &save); word && count < MAX_SETTINGS;
+       word = strtok_r(NULL, " ", &save)) {
     char* equals = strchr(word, '=');
     if (equals) *equals = 0;
     list[count++] = (kapell_provider_option){word, equals ? equals + 1 : ""};
@@ -47,7 +49,8 @@ kapell_status* kp_chain_again(kp_chain_run* run, const kapell_run_options* given
   run->counters = (kapell_counters){.struct_size = sizeof run->counters};
   options.counters = &run->counters;
   drop_outputs(run);
-  return kapell_session_run(run->session, &options, NULL, run->inputs, kapell_session_input_count(run->session), NULL, run->outputs,
+  return kapell_session_run(run->session, &options, NULL, run->inputs,
+                            kapell_session_input_count(run->session), NULL, run->outputs,
                             kapell_session_output_count(run->session));
 }
 
@@ -61,11 +64,14 @@ void kp_chain_close(kp_chain_run* run) {
 // --- comparing ----------------------------------------------------------------------------------------------------------------------
 static const char* compare_tensors(const kapell_value* a, const kapell_value* b) {
   static char words[160];
-  if (kapell_tensor_rank(a) != kapell_tensor_rank(b) || kapell_value_type(a) != kapell_value_type(b)) return "another type or rank";
+  if (kapell_tensor_rank(a) != kapell_tensor_rank(b) ||
+      kapell_value_type(a) != kapell_value_type(b))
+    return "another type or rank";
   for (int32_t d = 0; d < kapell_tensor_rank(a); ++d)
     if (kapell_tensor_dims(a)[d] != kapell_tensor_dims(b)[d]) return "another shape";
   double largest = 0;
-  for (size_t i = 0; i < kapell_tensor_count(b); ++i) largest = fmax(largest, fabs(kapell_tensor_get_double(b, i)));
+  for (size_t i = 0; i < kapell_tensor_count(b); ++i)
+    largest = fmax(largest, fabs(kapell_tensor_get_double(b, i)));
   for (size_t i = 0; i < kapell_tensor_count(b); ++i) {
     const double x = kapell_tensor_get_double(a, i), y = kapell_tensor_get_double(b, i);
     if (fabs(x - y) <= 1e-5 * largest) continue;

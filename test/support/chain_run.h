@@ -15,7 +15,8 @@ typedef struct kp_chain_run {
 
 // Opens the model of |text| (model_text.h, opset 17) on |providers| with |settings| ("Mock.ops=half Mock.atomic=1", may be NULL) and makes
 // |inputs| (values in the same notation, NULL-terminated). |base| (may be NULL): further options. In every case kp_chain_close afterwards.
-kapell_status* kp_chain_open(kp_chain_run* run, const char* text, const char* providers, const char* settings, const char* const* inputs,
+kapell_status* kp_chain_open(kp_chain_run* run, const char* text, const char* providers,
+                             const char* settings, const char* const* inputs,
                              const kapell_options* base);
 kapell_status* kp_chain_again(kp_chain_run* run, const kapell_run_options* options);
 void kp_chain_close(kp_chain_run* run);

@@ -9,16 +9,16 @@
 
 typedef struct kp_rig {
   const kp_provider_type* type;
-  kp_arena arena;             // options and claims
+  kp_arena arena;  // options and claims
   kp_model* model;
   const char** option_texts;
   kp_provider* provider;
   kp_claims claims;
   kp_compiled* compiled;
   uint32_t input_count, output_count;  // of the partition
-  uint32_t* inputs;           // position among the model's inputs, by partition input
-  uint32_t* outputs;          // position among the model's outputs, by partition output
-  const kp_memory** input_memory;   // by partition input
+  uint32_t* inputs;                    // position among the model's inputs, by partition input
+  uint32_t* outputs;                   // position among the model's outputs, by partition output
+  const kp_memory** input_memory;      // by partition input
   const kp_memory** output_memory;
 } kp_rig;
 
@@ -27,7 +27,8 @@ typedef struct kp_rig {
 // Open is load, then create.
 KP_MUST_USE kp_status* kp_rig_load(kp_rig* rig, const kp_provider_type* type, const char* text);
 KP_MUST_USE kp_status* kp_rig_create(kp_rig* rig, const char* options);
-KP_MUST_USE kp_status* kp_rig_open(kp_rig* rig, const kp_provider_type* type, const char* options, const char* text);
+KP_MUST_USE kp_status* kp_rig_open(kp_rig* rig, const kp_provider_type* type, const char* options,
+                                   const char* text);
 void kp_rig_close(kp_rig* rig);
 
 // Asks what the provider would run, over the nodes that |offered| marks (NULL = all). As plan/ does, offers no control
@@ -43,14 +44,15 @@ typedef struct kp_rig_run {
   int width;                    // 0 = 1
   bool misaligned;              // host inputs and outputs are aligned to one element and no more
   bool skip_wait;               // reads outputs without waiting for the fence
-  bool keep_special;            // uses |special| of the last run when there is one, and leaves it for the next
+  bool
+      keep_special;  // uses |special| of the last run when there is one, and leaves it for the next
   const volatile int* cancel;
   uint64_t deadline_ns;
   kp_profile* profile;
   // the rig's own
-  kp_arena arena;               // of |special|
+  kp_arena arena;  // of |special|
   kp_special* special;
-  uint64_t run_allocations;     // out: allocations that the provider's run function made
+  uint64_t run_allocations;  // out: allocations that the provider's run function made
 } kp_rig_run;
 
 // Specialises and runs. Threads: any, at once, each with a kp_rig_run of its own. On an error no output is left.

@@ -28,7 +28,7 @@ typedef struct block {
 struct kp_mock_device {
   kp_memory memory;
   kp_mock_device_args args;
-  char name[32];           // args.name's text: the memory may outlive the provider
+  char name[32];  // args.name's text: the memory may outlive the provider
   pthread_mutex_t lock;
   unsigned char* trapped;  // what others see
   unsigned char* secret;   // the same bytes, readable and writable
@@ -63,7 +63,8 @@ void kp_mock_count_stream(int delta) { totals.live_streams += delta; }
 
 void kp_mock_count_at_once(uint64_t running) {
   uint_fast64_t most = totals.most_at_once;
-  while (running > most && !atomic_compare_exchange_weak(&totals.most_at_once, &most, running)) continue;
+  while (running > most && !atomic_compare_exchange_weak(&totals.most_at_once, &most, running))
+    continue;
 }
 
 void kp_mock_device_charge(kp_mock_device* device, double ns) {
@@ -81,7 +82,8 @@ static bool cut(block* at, size_t size) {
   if (at->size == size) return true;
   block* rest = kp_alloc_zero(1, sizeof *rest);
   if (!rest) return false;
-  *rest = (block){.next = at->next, .previous = at, .offset = at->offset + size, .size = at->size - size};
+  *rest = (block){
+      .next = at->next, .previous = at, .offset = at->offset + size, .size = at->size - size};
   if (at->next) at->next->previous = rest;
   at->next = rest;
   at->size = size;
@@ -106,7 +108,9 @@ static block* take(kp_mock_device* device, size_t size, size_t alignment) {
 static void* device_alloc(const kp_memory* self, size_t byte_count, size_t alignment) {
   kp_mock_device* device = device_of(self);
   size_t size;
-  if (alignment > LARGEST_ALIGNMENT || !kp_align_size(kp_max_size(byte_count, 1), KP_ALIGNMENT, &size)) return NULL;
+  if (alignment > LARGEST_ALIGNMENT ||
+      !kp_align_size(kp_max_size(byte_count, 1), KP_ALIGNMENT, &size))
+    return NULL;
   pthread_mutex_lock(&device->lock);
   const block* got = take(device, size, kp_max_size(alignment, KP_ALIGNMENT));
   const size_t offset = got ? got->offset : 0;
@@ -165,19 +169,28 @@ void* kp_mock_device_reach(kp_mock_device* device, const void* device_data, size
 }
 
 // --- copies -------------------------------------------------------------------------------------------------------------
-static kp_status* copy(const kp_memory* self, const void* device_data, size_t byte_count, uint64_t nth, void** out_secret) {
+static kp_status* copy(const kp_memory* self, const void* device_data, size_t byte_count,
+                       uint64_t nth, void** out_secret) {
   kp_mock_device* device = device_of(self);
   *out_secret = kp_mock_device_reach(device, device_data, byte_count);
-  if (!*out_secret) return KP_ERROR(INTERNAL, "a copy of %zu bytes at an address that %s never gave out", byte_count, self->name);
-  kp_mock_device_charge(device, device->args.copy_ns + device->args.ns_per_byte * (double)byte_count);
+  if (!*out_secret)
+    return KP_ERROR(INTERNAL, "a copy of %zu bytes at an address that %s never gave out",
+                    byte_count, self->name);
+  kp_mock_device_charge(device,
+                        device->args.copy_ns + device->args.ns_per_byte * (double)byte_count);
   if (device->args.fail_copy_at == UINT64_MAX || device->args.fail_copy_at == nth)
-    return KP_ERROR(PROVIDER_FAILED, "%s: a copy of %zu bytes failed: bus error on the link to the device (code 74)", self->name, byte_count);
+    return KP_ERROR(PROVIDER_FAILED,
+                    "%s: a copy of %zu bytes failed: bus error on the link to the device (code 74)",
+                    self->name, byte_count);
   return NULL;
 }
 
-static uint64_t count_copy(kp_mock_device* device) { return device->copies_in + device->copies_out; }
+static uint64_t count_copy(kp_mock_device* device) {
+  return device->copies_in + device->copies_out;
+}
 
-static kp_status* copy_in(const kp_memory* self, void* device_data, const void* host_data, size_t byte_count) {
+static kp_status* copy_in(const kp_memory* self, void* device_data, const void* host_data,
+                          size_t byte_count) {
   kp_mock_device* device = device_of(self);
   ++device->copies_in;
   ++totals.copies_in;
@@ -189,7 +202,8 @@ static kp_status* copy_in(const kp_memory* self, void* device_data, const void* 
   return NULL;
 }
 
-static kp_status* copy_out(const kp_memory* self, void* host_data, const void* device_data, size_t byte_count) {
+static kp_status* copy_out(const kp_memory* self, void* host_data, const void* device_data,
+                           size_t byte_count) {
   kp_mock_device* device = device_of(self);
   ++device->copies_out;
   ++totals.copies_out;
@@ -211,12 +225,15 @@ static bool map_twice(kp_mock_device* device) {
     device->trapped = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, file, 0);
   }
   close(file);
-  return device->secret && device->secret != MAP_FAILED && device->trapped && device->trapped != MAP_FAILED;
+  return device->secret && device->secret != MAP_FAILED && device->trapped &&
+         device->trapped != MAP_FAILED;
 }
 
 static void device_destroy(kp_mock_device* device) {
-  if (device->secret && device->secret != MAP_FAILED) munmap(device->secret, device->args.byte_count);
-  if (device->trapped && device->trapped != MAP_FAILED) munmap(device->trapped, device->args.byte_count);
+  if (device->secret && device->secret != MAP_FAILED)
+    munmap(device->secret, device->args.byte_count);
+  if (device->trapped && device->trapped != MAP_FAILED)
+    munmap(device->trapped, device->args.byte_count);
   while (device->blocks) {
     block* gone = device->blocks;
     device->blocks = gone->next;
@@ -243,11 +260,18 @@ kp_status* kp_mock_device_create(const kp_mock_device_args* args, kp_mock_device
   device->refs = 1;
   device->blocks = whole;
   whole->size = device->args.byte_count;
-  device->memory = (kp_memory){.name = device->name, .device_id = args->device_id, .owner = device, .alloc = device_alloc,
-                               .free = device_free, .copy_in = copy_in, .copy_out = copy_out};
+  device->memory = (kp_memory){.name = device->name,
+                               .device_id = args->device_id,
+                               .owner = device,
+                               .alloc = device_alloc,
+                               .free = device_free,
+                               .copy_in = copy_in,
+                               .copy_out = copy_out};
   if (!map_twice(device)) {
     device_destroy(device);
-    return KP_ERROR(PROVIDER_FAILED, "%s: the system gives no mapping of %zu bytes for the mock device", args->name, args->byte_count);
+    return KP_ERROR(PROVIDER_FAILED,
+                    "%s: the system gives no mapping of %zu bytes for the mock device", args->name,
+                    args->byte_count);
   }
   ++totals.live_devices;
   *out_device = device;
@@ -263,7 +287,10 @@ void kp_mock_device_release(kp_mock_device* device) {
 const kp_memory* kp_mock_device_memory(const kp_mock_device* device) { return &device->memory; }
 
 void kp_mock_device_describe(const kp_mock_device* device, kp_strbuf* out) {
-  kp_strbuf_printf(out, "\"device\":\"%s\",\"copies_in\":%llu,\"copies_out\":%llu,\"bytes_in\":%llu,\"bytes_out\":%llu,\"virtual_ns\":%llu",
-                   device->args.name, (unsigned long long)device->copies_in, (unsigned long long)device->copies_out,
-                   (unsigned long long)device->bytes_in, (unsigned long long)device->bytes_out, (unsigned long long)device->virtual_ns);
+  kp_strbuf_printf(out,
+                   "\"device\":\"%s\",\"copies_in\":%llu,\"copies_out\":%llu,\"bytes_in\":%llu,"
+                   "\"bytes_out\":%llu,\"virtual_ns\":%llu",
+                   device->args.name, (unsigned long long)device->copies_in,
+                   (unsigned long long)device->copies_out, (unsigned long long)device->bytes_in,
+                   (unsigned long long)device->bytes_out, (unsigned long long)device->virtual_ns);
 }

@@ -12,16 +12,18 @@
 typedef struct kp_mock_device kp_mock_device;
 
 typedef struct kp_mock_device_args {
-  const char* name;        // copied, up to 31 bytes
+  const char* name;  // copied, up to 31 bytes
   int device_id;
-  size_t byte_count;       // size of the device
+  size_t byte_count;            // size of the device
   double copy_ns, ns_per_byte;  // cost of a copy on the virtual clock
-  uint64_t fail_copy_at;   // the n-th copy fails; 0 = none, UINT64_MAX = each
+  uint64_t fail_copy_at;        // the n-th copy fails; 0 = none, UINT64_MAX = each
 } kp_mock_device_args;
 
 // Errors: PROVIDER_FAILED (the system gives no such memory), OUT_OF_MEMORY.
-KP_MUST_USE kp_status* kp_mock_device_create(const kp_mock_device_args* args, kp_mock_device** out_device);
-void kp_mock_device_release(kp_mock_device* device);  // NULL is fine; the last allocation takes it away
+KP_MUST_USE kp_status* kp_mock_device_create(const kp_mock_device_args* args,
+                                             kp_mock_device** out_device);
+void kp_mock_device_release(
+    kp_mock_device* device);  // NULL is fine; the last allocation takes it away
 const kp_memory* kp_mock_device_memory(const kp_mock_device* device);
 
 // Where the mock may touch |byte_count| bytes at |device_data|. NULL unless they lie within one live allocation. An empty

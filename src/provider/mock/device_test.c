@@ -18,7 +18,11 @@
 #include "provider/mock/mock.h"
 
 static kp_mock_device* open_device(size_t byte_count) {
-  const kp_mock_device_args args = {.name = "Mock:1", .device_id = 1, .byte_count = byte_count, .copy_ns = 10, .ns_per_byte = 0.5};
+  const kp_mock_device_args args = {.name = "Mock:1",
+                                    .device_id = 1,
+                                    .byte_count = byte_count,
+                                    .copy_ns = 10,
+                                    .ns_per_byte = 0.5};
   kp_mock_device* device = NULL;
   assert_null(kp_mock_device_create(&args, &device));
   return device;
@@ -157,7 +161,8 @@ static void test_threads(void** state) {
   (void)state;
   kp_mock_device* device = open_device(1 << 20);
   pthread_t threads[4];
-  for (int i = 0; i < 4; ++i) pthread_create(&threads[i], NULL, churn, (void*)(uintptr_t)kp_mock_device_memory(device));
+  for (int i = 0; i < 4; ++i)
+    pthread_create(&threads[i], NULL, churn, (void*)(uintptr_t)kp_mock_device_memory(device));
   for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
   assert_null(complaint);
   kp_mock_device_release(device);
@@ -173,7 +178,9 @@ static void test_failing_copy(void** state) {
   assert_null(memory->copy_in(memory, data, "abc", 4));
   kp_status* status = memory->copy_in(memory, data, "abc", 4);
   assert_int_equal(kp_status_code(status), KAPELL_PROVIDER_FAILED);
-  assert_string_equal(kp_status_message(status), "Mock:0: a copy of 4 bytes failed: bus error on the link to the device (code 74)");
+  assert_string_equal(
+      kp_status_message(status),
+      "Mock:0: a copy of 4 bytes failed: bus error on the link to the device (code 74)");
   kp_status_free(status);
   assert_null(memory->copy_in(memory, data, "abc", 4));
   memory->free(memory, data);
@@ -201,9 +208,12 @@ static void test_failing_allocations(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_host_access_is_trapped),     cmocka_unit_test(test_copies_and_clock),
-      cmocka_unit_test(test_reach_and_bad_addresses),    cmocka_unit_test(test_allocator_reuses_and_ends),
-      cmocka_unit_test(test_threads),                    cmocka_unit_test(test_failing_copy),
+      cmocka_unit_test(test_host_access_is_trapped),
+      cmocka_unit_test(test_copies_and_clock),
+      cmocka_unit_test(test_reach_and_bad_addresses),
+      cmocka_unit_test(test_allocator_reuses_and_ends),
+      cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_failing_copy),
       cmocka_unit_test(test_failing_allocations),
   };
   const int64_t live = kp_alloc_live();

@@ -28,8 +28,10 @@ static void must(kp_status* status) {
 static void expect(kp_status* status, kapell_code code, const char* message, const char* hint) {
   if (!status) fail_msg("no error, where '%s' was expected", message);
   assert_string_equal(kp_code_name(kp_status_code(status)), kp_code_name(code));
-  if (!strstr(kp_status_message(status), message)) fail_msg("'%s' is not in: %s", message, kp_status_text(status));
-  if (hint && (!kp_status_hint_text(status) || !strstr(kp_status_hint_text(status), hint))) fail_msg("'%s' is not the hint in: %s", hint, kp_status_text(status));
+  if (!strstr(kp_status_message(status), message))
+    fail_msg("'%s' is not in: %s", message, kp_status_text(status));
+  if (hint && (!kp_status_hint_text(status) || !strstr(kp_status_hint_text(status), hint)))
+    fail_msg("'%s' is not the hint in: %s", hint, kp_status_text(status));
   kp_status_free(status);
 }
 
@@ -37,7 +39,8 @@ static void expect(kp_status* status, kapell_code code, const char* message, con
 static kp_status* probe(const char* failure, kp_arena* arena, kp_probe* out) {
   const kp_option option = {"fail", failure};
   const char** texts;
-  must(kp_options_check("Mock", kp_mock_type.options, kp_mock_type.option_count, &option, 1, arena, &texts));
+  must(kp_options_check("Mock", kp_mock_type.options, kp_mock_type.option_count, &option, 1, arena,
+                        &texts));
   *out = (kp_probe){.type = &kp_mock_type, .arena = arena};
   return kp_mock_type.probe(texts, out);
 }
@@ -55,8 +58,11 @@ static void expect_absence(const char* failure, const char* reason, const char* 
 
 static void test_probe(void** state) {
   (void)state;
-  expect_absence("absent", "libmockrt.so.3 is nowhere on the library path", "install the package mockrt 3");
-  expect_absence("dlerror", "libmockrt.so.3: cannot open shared object file: No such file or directory", "LD_LIBRARY_PATH");
+  expect_absence("absent", "libmockrt.so.3 is nowhere on the library path",
+                 "install the package mockrt 3");
+  expect_absence("dlerror",
+                 "libmockrt.so.3: cannot open shared object file: No such file or directory",
+                 "LD_LIBRARY_PATH");
   expect_absence("no_device", "the driver reports no device", "/dev/mock0");
   expect_absence("version", "needs a host of interface version 9", "upgrade Kapell");
   kp_arena arena = {0};
@@ -64,9 +70,12 @@ static void test_probe(void** state) {
   must(probe("run:2", &arena, &found));
   assert_true(found.available);
   assert_int_equal(found.device_count, 2);
-  expect(probe("rum", &arena, &found), KAPELL_BAD_PROVIDER_LIST, "Mock.fail is 'rum'; it takes one of: none, absent, dlerror", NULL);
-  expect(probe("run:0", &arena, &found), KAPELL_BAD_PROVIDER_LIST, "after the colon it takes a number from 1", NULL);
-  expect(probe("unused:1", &arena, &found), KAPELL_BAD_PROVIDER_LIST, "this kind takes no number", NULL);
+  expect(probe("rum", &arena, &found), KAPELL_BAD_PROVIDER_LIST,
+         "Mock.fail is 'rum'; it takes one of: none, absent, dlerror", NULL);
+  expect(probe("run:0", &arena, &found), KAPELL_BAD_PROVIDER_LIST,
+         "after the colon it takes a number from 1", NULL);
+  expect(probe("unused:1", &arena, &found), KAPELL_BAD_PROVIDER_LIST, "this kind takes no number",
+         NULL);
   kp_arena_free(&arena);
 }
 
@@ -78,7 +87,8 @@ static kp_status* open_and_compile(kp_rig* rig, const char* options, const char*
   return kp_rig_compile(rig, NULL);
 }
 
-static void expect_open_error(const char* options, const char* text, kapell_code code, const char* message, const char* hint) {
+static void expect_open_error(const char* options, const char* text, kapell_code code,
+                              const char* message, const char* hint) {
   kp_rig rig;
   expect(open_and_compile(&rig, options, text), code, message, hint);
   kp_rig_close(&rig);
@@ -86,12 +96,18 @@ static void expect_open_error(const char* options, const char* text, kapell_code
 
 static void test_failures_before_a_run(void** state) {
   (void)state;
-  expect_open_error("fail=create", CHAIN, KAPELL_PROVIDER_FAILED, "Mock: mockCreateContext failed: the device is held by another process (code 16)", "Mock.device_id");
-  expect_open_error("fail=capability", CHAIN, KAPELL_PROVIDER_FAILED, "Mock: mockQueryOps failed: the device was lost (code 35)", NULL);
+  expect_open_error(
+      "fail=create", CHAIN, KAPELL_PROVIDER_FAILED,
+      "Mock: mockCreateContext failed: the device is held by another process (code 16)",
+      "Mock.device_id");
+  expect_open_error("fail=capability", CHAIN, KAPELL_PROVIDER_FAILED,
+                    "Mock: mockQueryOps failed: the device was lost (code 35)", NULL);
   expect_open_error("fail=compile", CHAIN, KAPELL_PROVIDER_FAILED, "no tactic for layer 'a'", NULL);
-  expect_open_error("fail=unused", CHAIN, KAPELL_UNSUPPORTED, "its engine has no kernels for the device's generation 3", NULL);
-  expect_open_error("memory=4096", "in x float[2000] init w float[2000] = fill 1 y = Add(x, w) out y float[2000]", KAPELL_OUT_OF_MEMORY,
-                    "Mock:0 has no room for the 8000 bytes of constant 'w'", "Mock.memory");
+  expect_open_error("fail=unused", CHAIN, KAPELL_UNSUPPORTED,
+                    "its engine has no kernels for the device's generation 3", NULL);
+  expect_open_error(
+      "memory=4096", "in x float[2000] init w float[2000] = fill 1 y = Add(x, w) out y float[2000]",
+      KAPELL_OUT_OF_MEMORY, "Mock:0 has no room for the 8000 bytes of constant 'w'", "Mock.memory");
 }
 
 typedef struct session {
@@ -117,7 +133,9 @@ static void test_fails_at_the_nth_run(void** state) {
   session s;
   open_session(&s, "fail=run:2");
   must(kp_rig_run_once(&s.rig, &s.run));
-  expect(kp_rig_run_once(&s.rig, &s.run), KAPELL_PROVIDER_FAILED, "Mock: launching partition 0 failed: an illegal memory access was encountered (code 700)", NULL);
+  expect(kp_rig_run_once(&s.rig, &s.run), KAPELL_PROVIDER_FAILED,
+         "Mock: launching partition 0 failed: an illegal memory access was encountered (code 700)",
+         NULL);
   must(kp_rig_run_once(&s.rig, &s.run));
   close_session(&s);
 }
@@ -137,11 +155,13 @@ static void test_failing_copy_and_shapes(void** state) {
   (void)state;
   session s;
   open_session(&s, "fail=copy");
-  expect(kp_rig_run_once(&s.rig, &s.run), KAPELL_PROVIDER_FAILED, "Mock:0: a copy of 12 bytes failed", NULL);
+  expect(kp_rig_run_once(&s.rig, &s.run), KAPELL_PROVIDER_FAILED,
+         "Mock:0: a copy of 12 bytes failed", NULL);
   close_session(&s);
   open_session(&s, "fail=specialise:2");
   must(kp_rig_run_once(&s.rig, &s.run));
-  expect(kp_rig_run_once(&s.rig, &s.run), KAPELL_PROVIDER_FAILED, "a dimension is outside the optimisation profile", NULL);
+  expect(kp_rig_run_once(&s.rig, &s.run), KAPELL_PROVIDER_FAILED,
+         "a dimension is outside the optimisation profile", NULL);
   close_session(&s);
 }
 
@@ -171,8 +191,10 @@ static void expect_hang_ends(const char* options) {
   start = kp_clock_ns();
   s.run.deadline_ns = start + 30000000;
   kp_status* status = kp_rig_run_once(&s.rig, &s.run);
-  if (strstr(options, "hang:1")) must(status);
-  else expect(status, KAPELL_TIMEOUT, "", NULL);
+  if (strstr(options, "hang:1"))
+    must(status);
+  else
+    expect(status, KAPELL_TIMEOUT, "", NULL);
   assert_true(kp_clock_ns() - start < UINT64_C(5000000000));
   close_session(&s);
 }
@@ -220,7 +242,9 @@ static void test_virtual_clock(void** state) {
   assert_int_equal(kp_mock_get_totals().virtual_ns - before, 2 * (100 + 12) + 1000 + 9 * 10);
   kp_strbuf text = {0};
   kp_mock_type.describe(s.rig.compiled, &text);
-  assert_non_null(strstr(text.data, "\"runs\":1,\"flops\":9,\"device\":\"Mock:0\",\"copies_in\":1,\"copies_out\":1,\"bytes_in\":12"));
+  assert_non_null(strstr(text.data,
+                         "\"runs\":1,\"flops\":9,\"device\":\"Mock:0\",\"copies_in\":1,\"copies_"
+                         "out\":1,\"bytes_in\":12"));
   kp_strbuf_free(&text);
   close_session(&s);
 }
@@ -230,7 +254,9 @@ static void open_claims(kp_rig* rig, const char* options, const char* text) {
   must(kp_rig_open(rig, &kp_mock_type, options, text));
   must(kp_rig_claim(rig, NULL));
 }
-static bool claimed(const kp_rig* rig, kp_node_id id) { return rig->claims.claim_of[id] != KP_NONE; }
+static bool claimed(const kp_rig* rig, kp_node_id id) {
+  return rig->claims.claim_of[id] != KP_NONE;
+}
 
 static void test_lists_of_operators(void** state) {
   (void)state;
@@ -239,7 +265,8 @@ static void test_lists_of_operators(void** state) {
   assert_true(claimed(&rig, 0) && !claimed(&rig, 1) && claimed(&rig, 2));
   assert_int_equal(rig.claims.claim_count, 1);
   assert_false(rig.claims.claims[0].atomic);
-  assert_string_equal(rig.claims.refusals[rig.claims.refusal_of[1]].words, "Abs is not in its list of operators (ops=neg)");
+  assert_string_equal(rig.claims.refusals[rig.claims.refusal_of[1]].words,
+                      "Abs is not in its list of operators (ops=neg)");
   kp_rig_close(&rig);
   open_claims(&rig, "ops=all,-Abs", CHAIN);
   assert_true(claimed(&rig, 0) && !claimed(&rig, 1) && claimed(&rig, 2));
@@ -255,11 +282,15 @@ static void test_lists_of_operators(void** state) {
 static void test_types_that_cannot_leave_the_host(void** state) {
   (void)state;
   kp_rig rig;
-  open_claims(&rig, "", "in x float[2] in s string[2] in i int64[1] q = SequenceConstruct(x, x) e = Gather(s, i) out q seq(float[2]) out e string[1]");
+  open_claims(&rig, "",
+              "in x float[2] in s string[2] in i int64[1] q = SequenceConstruct(x, x) e = "
+              "Gather(s, i) out q seq(float[2]) out e string[1]");
   assert_string_equal(rig.claims.refusals[rig.claims.refusal_of[0]].words,
-                      "output 'q' is a sequence(float32[2]); Mock's memory holds dense tensors of fixed width alone");
-  assert_string_equal(rig.claims.refusals[rig.claims.refusal_of[1]].words,
-                      "input 's' is a string[2]; Mock's memory holds dense tensors of fixed width alone");
+                      "output 'q' is a sequence(float32[2]); Mock's memory holds dense tensors of "
+                      "fixed width alone");
+  assert_string_equal(
+      rig.claims.refusals[rig.claims.refusal_of[1]].words,
+      "input 's' is a string[2]; Mock's memory holds dense tensors of fixed width alone");
   kp_rig_close(&rig);
 }
 
@@ -267,7 +298,9 @@ static void test_types_that_cannot_leave_the_host(void** state) {
 static void test_atomic_groups_are_convex(void** state) {
   (void)state;
   kp_rig rig;
-  open_claims(&rig, "atomic=1 ops=all,-Abs", "in x float[2] a = Neg(x) b = Abs(a) d = Neg(a) c = Add(a, b) out c float[2] out d float[2]");
+  open_claims(
+      &rig, "atomic=1 ops=all,-Abs",
+      "in x float[2] a = Neg(x) b = Abs(a) d = Neg(a) c = Add(a, b) out c float[2] out d float[2]");
   assert_int_equal(rig.claims.claim_count, 2);
   assert_true(rig.claims.claims[0].atomic && rig.claims.claims[1].atomic);
   assert_int_equal(rig.claims.claim_of[0], rig.claims.claim_of[2]);  // a, d
@@ -278,14 +311,17 @@ static void test_atomic_groups_are_convex(void** state) {
 static void test_control_flow(void** state) {
   (void)state;
   static const char text[] =
-      "in c bool[] in x float[2] y = If(c) then_branch={ a = Neg(x) out a float[2] } else_branch={ b = Abs(x) out b float[2] } out y float[2]";
+      "in c bool[] in x float[2] y = If(c) then_branch={ a = Neg(x) out a float[2] } else_branch={ "
+      "b = Abs(x) out b float[2] } out y float[2]";
   kp_rig rig;
   open_claims(&rig, "", text);
   assert_false(rig.provider->flags & KP_PROVIDER_CONTROL);
   assert_int_equal(rig.claims.claim_count, 0);  // it was not asked
   kp_rig_close(&rig);
   open_claims(&rig, "control=1 ops=all,-Abs", text);
-  assert_string_equal(rig.claims.refusals[0].words, "its body else_branch has Abs 'b': Abs is not in its list of operators (ops=all,-Abs)");
+  assert_string_equal(
+      rig.claims.refusals[0].words,
+      "its body else_branch has Abs 'b': Abs is not in its list of operators (ops=all,-Abs)");
   kp_rig_close(&rig);
   open_claims(&rig, "control=1", text);
   assert_true(kp_rig_claimed_all(&rig));
@@ -296,7 +332,9 @@ static void test_control_flow(void** state) {
 static int nothing_left(void** state) {
   (void)state;
   const kp_mock_totals totals = kp_mock_get_totals();
-  return totals.live_allocations || totals.live_bytes || totals.live_devices || totals.live_streams ? -1 : 0;
+  return totals.live_allocations || totals.live_bytes || totals.live_devices || totals.live_streams
+             ? -1
+             : 0;
 }
 
 int main(void) {

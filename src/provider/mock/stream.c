@@ -79,7 +79,8 @@ kp_status* kp_mock_stream_create(kp_provider* provider, kp_stream** out_stream) 
     pthread_cond_destroy(&stream->changed);
     pthread_mutex_destroy(&stream->lock);
     kp_free(stream);
-    return KP_ERROR(PROVIDER_FAILED, "%s: no thread for a stream", ((kp_mock_provider*)provider)->name);
+    return KP_ERROR(PROVIDER_FAILED, "%s: no thread for a stream",
+                    ((kp_mock_provider*)provider)->name);
   }
   kp_mock_count_stream(1);
   *out_stream = stream;
@@ -108,7 +109,8 @@ static kapell_value** copy_values(kp_arena* arena, kapell_value* const* values, 
     if (!values[i]) continue;
     copies[i] = kp_arena_memdup(arena, values[i], sizeof *copies[i]);
     if (!copies[i]) return NULL;
-    copies[i]->dims = kp_arena_memdup(arena, values[i]->dims, sizeof *values[i]->dims * (size_t)values[i]->rank);
+    copies[i]->dims =
+        kp_arena_memdup(arena, values[i]->dims, sizeof *values[i]->dims * (size_t)values[i]->rank);
     if (!copies[i]->dims) return NULL;
   }
   return copies;
@@ -116,11 +118,14 @@ static kapell_value** copy_values(kp_arena* arena, kapell_value* const* values, 
 
 static const kp_special* copy_special(kp_arena* arena, const kp_special* special) {
   kp_special* copy = kp_arena_memdup(arena, special, sizeof *copy);
-  kp_shape_info* outputs = kp_arena_memdup(arena, special->outputs, sizeof *outputs * special->output_count);
+  kp_shape_info* outputs =
+      kp_arena_memdup(arena, special->outputs, sizeof *outputs * special->output_count);
   if (!copy || !outputs) return NULL;
   for (uint32_t o = 0; o < special->output_count; ++o) {
     outputs[o].data = NULL;
-    outputs[o].dims = kp_arena_memdup(arena, special->outputs[o].dims, sizeof *outputs[o].dims * (size_t)kp_max_i64(outputs[o].rank, 0));
+    outputs[o].dims =
+        kp_arena_memdup(arena, special->outputs[o].dims,
+                        sizeof *outputs[o].dims * (size_t)kp_max_i64(outputs[o].rank, 0));
     if (!outputs[o].dims) return NULL;
   }
   copy->outputs = outputs;
@@ -134,16 +139,20 @@ kp_status* kp_mock_stream_enqueue(kp_stream* stream, const kp_mock_job* given) {
   job->next = NULL;
   job->arena = (kp_arena){0};
   job->special = copy_special(&job->arena, given->special);
-  job->args.inputs = copy_values(&job->arena, given->args.inputs, given->compiled->part->input_count);
-  job->args.outputs = copy_values(&job->arena, given->args.outputs, given->compiled->part->output_count);
+  job->args.inputs =
+      copy_values(&job->arena, given->args.inputs, given->compiled->part->input_count);
+  job->args.outputs =
+      copy_values(&job->arena, given->args.outputs, given->compiled->part->output_count);
   if (!job->special || !job->args.inputs || !job->args.outputs) {
     job_free(job);
     return KP_ERROR(OUT_OF_MEMORY, "a job");
   }
   pthread_mutex_lock(&stream->lock);
   job->ticket = ++stream->enqueued;
-  if (stream->last) stream->last->next = job;
-  else stream->first = job;
+  if (stream->last)
+    stream->last->next = job;
+  else
+    stream->first = job;
   stream->last = job;
   pthread_cond_broadcast(&stream->changed);
   pthread_mutex_unlock(&stream->lock);
@@ -155,7 +164,9 @@ static kp_status* take_failure(kp_stream* stream) {
   if (!stream->failed) return NULL;
   kp_status* failure = stream->failure;
   stream->failure = NULL;
-  return failure ? failure : KP_ERROR(PROVIDER_FAILED, "%s: the stream failed before", stream->provider->name);
+  return failure
+             ? failure
+             : KP_ERROR(PROVIDER_FAILED, "%s: the stream failed before", stream->provider->name);
 }
 
 bool kp_mock_stream_idle(kp_stream* stream) {
@@ -177,13 +188,15 @@ static struct timespec to_timespec(uint64_t ns) {
   return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
 }
 
-kp_status* kp_mock_stream_wait(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns, const volatile int* cancel, bool* out_done) {
+kp_status* kp_mock_stream_wait(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns,
+                               const volatile int* cancel, bool* out_done) {
   pthread_mutex_lock(&stream->lock);
   while (stream->done < ticket && !kp_is_cancelled(cancel)) {
     const uint64_t now = kp_clock_ns();
     if (deadline_ns && now >= deadline_ns) break;
     const uint64_t poll = now + POLL_NS;
-    const struct timespec until = to_timespec(deadline_ns && deadline_ns < poll ? deadline_ns : poll);
+    const struct timespec until =
+        to_timespec(deadline_ns && deadline_ns < poll ? deadline_ns : poll);
     pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
   }
   *out_done = stream->done >= ticket;

@@ -14,7 +14,12 @@ extern const kp_provider_type kp_null_type;
 // --- options: each has a default and a line of help; kp_options_check has checked what arrives ---
 enum { SIGN, OPTION_COUNT };
 static const kp_option_def options[OPTION_COUNT] = {
-    [SIGN] = {.key = "sign", .kind = KP_OPTION_FLOAT, .default_text = "-1", .min = -1, .max = 1, .help = "what Neg multiplies with; 1 makes it wrong"},
+    [SIGN] = {.key = "sign",
+              .kind = KP_OPTION_FLOAT,
+              .default_text = "-1",
+              .min = -1,
+              .max = 1,
+              .help = "what Neg multiplies with; 1 makes it wrong"},
 };
 
 typedef struct null_provider {
@@ -24,14 +29,14 @@ typedef struct null_provider {
 
 typedef struct null_compiled {
   kp_compiled base;
-  kp_graph* part;    // owned
+  kp_graph* part;  // owned
   double sign;
 } null_compiled;
 
 typedef struct null_special {
   kp_special base;
-  size_t* counts;    // elements, by value id
-  size_t* offsets;   // into scratch, by value id: values inside the partition
+  size_t* counts;   // elements, by value id
+  size_t* offsets;  // into scratch, by value id: values inside the partition
 } null_special;
 
 // --- is it here? Cheap, without side effects; a missing library is a reason and a fix, not an error ---
@@ -63,17 +68,24 @@ static void destroy(kp_provider* provider) { kp_free(provider); }
 // --- what would you run? Every "no" says what stands in the way ---
 static bool supports(const kp_graph* graph, kp_node_id id, kp_claims* claims) {
   const kp_node* node = &graph->nodes[id];
-  if (!kp_node_is(node, "", "Neg")) return kp_claims_refuse(claims, id, KP_SOURCE_PROVIDER, "%s has no kernel; Neg has", node->op), false;
+  if (!kp_node_is(node, "", "Neg"))
+    return kp_claims_refuse(claims, id, KP_SOURCE_PROVIDER, "%s has no kernel; Neg has", node->op),
+           false;
   const kp_value* x = kp_node_input(graph, node, 0);
   if (!x || x->type.kind != KAPELL_KIND_TENSOR || x->type.element != KAPELL_FLOAT)
-    return kp_claims_refuse(claims, id, KP_SOURCE_PROVIDER, "the element type of '%s' is not float32", x ? x->name : ""), false;
+    return kp_claims_refuse(claims, id, KP_SOURCE_PROVIDER,
+                            "the element type of '%s' is not float32", x ? x->name : ""),
+           false;
   return true;
 }
 
 static kp_status* capability(kp_provider* provider, const kp_graph* graph, kp_claims* claims) {
   for (kp_node_id id = 0; id < graph->node_count; ++id) {
     if (!kp_claims_is_free(claims, id) || !supports(graph, id, claims)) continue;
-    const kp_claim claim = {.nodes = &id, .count = 1, .memory = provider->memory};  // not atomic: claims that touch are joined
+    const kp_claim claim = {
+        .nodes = &id,
+        .count = 1,
+        .memory = provider->memory};  // not atomic: claims that touch are joined
     KP_PASS(kp_claims_add(claims, &claim));
   }
   return NULL;
@@ -86,7 +98,8 @@ static void release(kp_compiled* base) {
   kp_free(base);
 }
 
-static kp_status* compile(kp_provider* provider, const kp_compile_args* args, kp_compiled** out_compiled) {
+static kp_status* compile(kp_provider* provider, const kp_compile_args* args,
+                          kp_compiled** out_compiled) {
   *out_compiled = NULL;
   null_compiled* compiled = kp_alloc_zero(1, sizeof *compiled);
   if (!compiled) {
@@ -106,7 +119,8 @@ static kp_status* compile(kp_provider* provider, const kp_compile_args* args, kp
 }
 
 // --- once a set of input shapes: numbers only, all of it in args->arena ---
-static kp_status* specialise(kp_compiled* base, const kp_specialise_args* args, kp_special** out_special) {
+static kp_status* specialise(kp_compiled* base, const kp_specialise_args* args,
+                             kp_special** out_special) {
   *out_special = NULL;
   const kp_graph* part = ((null_compiled*)base)->part;
   null_special* special = kp_arena_new(args->arena, null_special);
@@ -115,26 +129,35 @@ static kp_status* specialise(kp_compiled* base, const kp_specialise_args* args, 
   if (!special || !shapes || !outputs) return KP_ERROR(OUT_OF_MEMORY, "shapes of a partition");
   special->counts = kp_arena_new_array(args->arena, size_t, part->value_count);
   special->offsets = kp_arena_new_array(args->arena, size_t, part->value_count);
-  if (!special->counts || !special->offsets) return KP_ERROR(OUT_OF_MEMORY, "shapes of a partition");
+  if (!special->counts || !special->offsets)
+    return KP_ERROR(OUT_OF_MEMORY, "shapes of a partition");
   for (uint32_t i = 0; i < part->input_count; ++i) {
     kp_shape_info* shape = &shapes[part->inputs[i]];
     *shape = args->inputs[i];
-    shape->dims = kp_arena_memdup(args->arena, shape->dims, sizeof *shape->dims * (size_t)shape->rank);  // the caller's go away
+    shape->dims =
+        kp_arena_memdup(args->arena, shape->dims,
+                        sizeof *shape->dims * (size_t)shape->rank);  // the caller's go away
     if (!shape->dims) return KP_ERROR(OUT_OF_MEMORY, "shapes of a partition");
   }
   for (uint32_t i = 0; i < part->value_count; ++i) {
     const kapell_value* constant = part->values[i].constant;
-    if (constant) shapes[i] = (kp_shape_info){.kind = KAPELL_KIND_TENSOR, .type = constant->type, .rank = constant->rank, .dims = constant->dims};
+    if (constant)
+      shapes[i] = (kp_shape_info){.kind = KAPELL_KIND_TENSOR,
+                                  .type = constant->type,
+                                  .rank = constant->rank,
+                                  .dims = constant->dims};
   }
   for (uint32_t i = 0; i < part->order_count; ++i) {
     const kp_node* node = &part->nodes[part->order[i]];
     const kp_value_id x = node->inputs[0], y = node->outputs[0];
     size_t byte_count, aligned;
-    KP_PASS(kp_value_check_dims(shapes[x].type, shapes[x].dims, shapes[x].rank, &special->counts[y], &byte_count));
+    KP_PASS(kp_value_check_dims(shapes[x].type, shapes[x].dims, shapes[x].rank, &special->counts[y],
+                                &byte_count));
     shapes[y] = shapes[x];
     shapes[y].data = NULL;
     special->offsets[y] = special->base.scratch_bytes;
-    if (!kp_align_size(byte_count, KP_ALIGNMENT, &aligned) || !kp_add_size(special->base.scratch_bytes, aligned, &special->base.scratch_bytes))
+    if (!kp_align_size(byte_count, KP_ALIGNMENT, &aligned) ||
+        !kp_add_size(special->base.scratch_bytes, aligned, &special->base.scratch_bytes))
       return KP_ERROR(LIMIT, "scratch of a partition");
   }
   for (uint32_t i = 0; i < part->output_count; ++i) outputs[i] = shapes[part->outputs[i]];
@@ -146,7 +169,8 @@ static kp_status* specialise(kp_compiled* base, const kp_specialise_args* args, 
 
 // --- the work: no allocation, any number of runs at once ---
 // Where |value| lies in this run: an input, an output, a constant, or scratch.
-static void* place(const null_compiled* compiled, const null_special* special, const kp_run_args* args, kp_value_id value) {
+static void* place(const null_compiled* compiled, const null_special* special,
+                   const kp_run_args* args, kp_value_id value) {
   const kp_graph* part = compiled->part;
   for (uint32_t i = 0; i < part->input_count; ++i)
     if (part->inputs[i] == value) return args->inputs[i]->data;
@@ -166,8 +190,15 @@ static void negate(const char* x, char* y, size_t count, double sign) {
 }
 
 static void report(kp_profile* profile, const kp_node* node, uint64_t start_ns, double flops) {
-  const kp_profile_event event = {.name = node->name, .op = node->op, .provider = kp_null_type.name, .kernel = "negate", .origins = node->origins,
-                                  .origin_count = node->origin_count, .start_ns = start_ns, .end_ns = kp_clock_ns(), .flops = flops};
+  const kp_profile_event event = {.name = node->name,
+                                  .op = node->op,
+                                  .provider = kp_null_type.name,
+                                  .kernel = "negate",
+                                  .origins = node->origins,
+                                  .origin_count = node->origin_count,
+                                  .start_ns = start_ns,
+                                  .end_ns = kp_clock_ns(),
+                                  .flops = flops};
   kp_profile_add(profile, &event);
 }
 
@@ -180,7 +211,8 @@ static kp_status* run(kp_compiled* base, const kp_special* special_base, const k
     const kp_node* node = &part->nodes[part->order[i]];
     const size_t count = special->counts[node->outputs[0]];
     const uint64_t start_ns = args->profile ? kp_clock_ns() : 0;
-    negate(place(compiled, special, args, node->inputs[0]), place(compiled, special, args, node->outputs[0]), count, compiled->sign);
+    negate(place(compiled, special, args, node->inputs[0]),
+           place(compiled, special, args, node->outputs[0]), count, compiled->sign);
     if (args->profile) report(args->profile, node, start_ns, (double)count);
   }
   return NULL;

@@ -12,7 +12,8 @@ typedef struct match {
   kp_node_id old[16];
   uint32_t count;
   kp_value_id q, k, v, mask, y;
-  bool q_rows, k_rows, v_rows, y_rows;  // [batch, sequence, head, i]; else [batch, head, sequence, i]
+  bool q_rows, k_rows, v_rows,
+      y_rows;  // [batch, sequence, head, i]; else [batch, head, sequence, i]
   float scale;
 } match;
 
@@ -33,13 +34,15 @@ static int32_t rank_of(const kp_graph* graph, kp_value_id value) {
 // Takes a multiplication of |*value| by a constant number (or a division) into the scale.
 static void take_scale(const kp_graph* graph, kp_value_id* value, match* m) {
   const kp_node_id id = graph->values[*value].producer;
-  if (id == KP_NONE || graph->values[*value].use_count != 1 || graph->values[*value].output_refs) return;
+  if (id == KP_NONE || graph->values[*value].use_count != 1 || graph->values[*value].output_refs)
+    return;
   const kp_node* node = &graph->nodes[id];
   float number;
   uint32_t other = 0;
   if (kp_node_is(node, "", "Mul") && kp_match_binary_scalar(graph, node, &number, &other)) {
     m->scale *= number;
-  } else if (kp_node_is(node, "", "Div") && kp_match_scalar(graph, node->inputs[1], &number) && number != 0) {
+  } else if (kp_node_is(node, "", "Div") && kp_match_scalar(graph, node->inputs[1], &number) &&
+             number != 0) {
     m->scale /= number;
   } else {
     return;
@@ -84,11 +87,13 @@ static bool mask_fits(const kp_graph* graph, kp_value_id mask, kp_value_id score
 static bool take_scores(const kp_graph* graph, kp_value_id scores, match* m) {
   m->mask = KP_NONE;
   kp_node_id id = graph->values[scores].producer;
-  if (is_op(graph, id, "Add") && graph->values[scores].use_count == 1 && !graph->values[scores].output_refs) {
+  if (is_op(graph, id, "Add") && graph->values[scores].use_count == 1 &&
+      !graph->values[scores].output_refs) {
     const kp_node* add = &graph->nodes[id];
     for (uint32_t i = 0; i < 2 && m->mask == KP_NONE; ++i) {
       const kp_node_id product = kp_match_producer(graph, add, i);
-      const bool scored = is_op(graph, product, "MatMul") || is_op(graph, product, "Mul") || is_op(graph, product, "Div");
+      const bool scored = is_op(graph, product, "MatMul") || is_op(graph, product, "Mul") ||
+                          is_op(graph, product, "Div");
       if (!scored || !mask_fits(graph, add->inputs[1 - i], scores)) continue;
       m->mask = add->inputs[1 - i];
       m->old[m->count++] = id;
@@ -97,7 +102,9 @@ static bool take_scores(const kp_graph* graph, kp_value_id scores, match* m) {
   }
   take_scale(graph, &scores, m);
   id = graph->values[scores].producer;
-  if (!is_op(graph, id, "MatMul") || graph->values[scores].use_count != 1 || graph->values[scores].output_refs) return false;
+  if (!is_op(graph, id, "MatMul") || graph->values[scores].use_count != 1 ||
+      graph->values[scores].output_refs)
+    return false;
   m->old[m->count++] = id;
   m->q = graph->nodes[id].inputs[0];
   if (!take_key(graph, graph->nodes[id].inputs[1], m)) return false;
@@ -117,7 +124,9 @@ static bool find(const kp_graph* graph, kp_node_id softmax_id, match* m) {
   if (!softmax_fits(graph, softmax)) return false;
   *m = (match){.scale = 1};
   const kp_node_id product_id = kp_match_sole_user(graph, softmax->outputs[0]);
-  if (!is_op(graph, product_id, "MatMul") || graph->nodes[product_id].inputs[0] != softmax->outputs[0]) return false;
+  if (!is_op(graph, product_id, "MatMul") ||
+      graph->nodes[product_id].inputs[0] != softmax->outputs[0])
+    return false;
   if (!take_scores(graph, softmax->inputs[0], m)) return false;
   m->v = graph->nodes[product_id].inputs[1];
   m->v_rows = through_rows(graph, &m->v);
@@ -135,20 +144,35 @@ static bool find(const kp_graph* graph, kp_node_id softmax_id, match* m) {
 
 // Batch and heads must be the same for all (broadcasting is left to the plain operators).
 static bool shapes_agree(const kp_graph* graph, const match* m) {
-  const kp_expr *q = graph->values[m->q].type.dims, *k = graph->values[m->k].type.dims, *v = graph->values[m->v].type.dims;
+  const kp_expr *q = graph->values[m->q].type.dims, *k = graph->values[m->k].type.dims,
+                *v = graph->values[m->v].type.dims;
   const int qh = m->q_rows ? 2 : 1, kh = m->k_rows ? 2 : 1, vh = m->v_rows ? 2 : 1;
-  return q[0] == k[0] && q[0] == v[0] && q[qh] == k[kh] && q[qh] == v[vh] && q[3] == k[3] && k[3 - kh] == v[3 - vh];
+  return q[0] == k[0] && q[0] == v[0] && q[qh] == k[kh] && q[qh] == v[vh] && q[3] == k[3] &&
+         k[3 - kh] == v[3 - vh];
 }
 
 static kp_status* replace(kp_pass* pass, const match* m) {
   kp_graph* graph = pass->graph;
   const kp_value_id inputs[4] = {m->q, m->k, m->v, m->mask};
   kp_value_id output = m->y;
-  const kp_attr attrs[5] = {kp_make_float(graph, "scale", m->scale), kp_make_int(graph, "q_rows", m->q_rows), kp_make_int(graph, "k_rows", m->k_rows),
-                            kp_make_int(graph, "v_rows", m->v_rows), kp_make_int(graph, "y_rows", m->y_rows)};
-  kp_node_spec fresh = {.op = "Attention", .domain = "kapell", .version = 1, .inputs = inputs, .input_count = 4, .outputs = &output,
-                        .output_count = 1, .attrs = attrs, .attr_count = 5};
-  const kp_rewrite rewrite = {.name = "fuse attention", .old_nodes = m->old, .old_count = m->count, .fresh = &fresh, .fresh_count = 1,
+  const kp_attr attrs[5] = {
+      kp_make_float(graph, "scale", m->scale), kp_make_int(graph, "q_rows", m->q_rows),
+      kp_make_int(graph, "k_rows", m->k_rows), kp_make_int(graph, "v_rows", m->v_rows),
+      kp_make_int(graph, "y_rows", m->y_rows)};
+  kp_node_spec fresh = {.op = "Attention",
+                        .domain = "kapell",
+                        .version = 1,
+                        .inputs = inputs,
+                        .input_count = 4,
+                        .outputs = &output,
+                        .output_count = 1,
+                        .attrs = attrs,
+                        .attr_count = 5};
+  const kp_rewrite rewrite = {.name = "fuse attention",
+                              .old_nodes = m->old,
+                              .old_count = m->count,
+                              .fresh = &fresh,
+                              .fresh_count = 1,
                               .origin_of = KP_NONE};
   ++pass->changes;
   return kp_graph_rewrite(graph, &rewrite);
@@ -158,7 +182,9 @@ kp_status* kp_pass_attention(kp_pass* pass) {
   kp_graph* graph = pass->graph;
   for (uint32_t i = 0; i < graph->order_count; ++i) {
     match m;
-    if (graph->nodes[graph->order[i]].removed || !find(graph, graph->order[i], &m) || !shapes_agree(graph, &m)) continue;
+    if (graph->nodes[graph->order[i]].removed || !find(graph, graph->order[i], &m) ||
+        !shapes_agree(graph, &m))
+      continue;
     KP_PASS(replace(pass, &m));
   }
   return pass->changes ? kp_graph_prune(graph) : NULL;

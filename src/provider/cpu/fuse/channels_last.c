@@ -70,19 +70,27 @@ static kp_status* make_twin(layout* l, kp_value_id value, kp_value_id* out_twin)
   return set_twin(l, value, *out_twin);
 }
 
-static kp_status* transpose_spec(layout* l, int32_t rank, bool back, const kp_value_id* from, kp_value_id* to, kp_attr* attr,
-                                 kp_node_spec* out_spec) {
+static kp_status* transpose_spec(layout* l, int32_t rank, bool back, const kp_value_id* from,
+                                 kp_value_id* to, kp_attr* attr, kp_node_spec* out_spec) {
   int64_t perm[KP_MAX_RANK];
   permutation(rank, back, perm);
   *attr = kp_make_ints(l->graph, "perm", perm, (size_t)rank);
   if (!attr->name) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
-  *out_spec = (kp_node_spec){.op = "Transpose", .domain = "", .version = 13, .inputs = from, .input_count = 1, .outputs = to, .output_count = 1,
-                             .attrs = attr, .attr_count = 1};
+  *out_spec = (kp_node_spec){.op = "Transpose",
+                             .domain = "",
+                             .version = 13,
+                             .inputs = from,
+                             .input_count = 1,
+                             .outputs = to,
+                             .output_count = 1,
+                             .attrs = attr,
+                             .attr_count = 1};
   return NULL;
 }
 
 // The twin of |value|, made by a Transpose if there is none. |reader|'s origins are the Transpose's.
-static kp_status* want_twin(layout* l, kp_value_id value, kp_node_id reader, kp_value_id* out_twin) {
+static kp_status* want_twin(layout* l, kp_value_id value, kp_node_id reader,
+                            kp_value_id* out_twin) {
   *out_twin = twin_of(l, value);
   if (*out_twin != KP_NONE) return NULL;
   const int32_t rank = l->graph->values[value].type.rank;
@@ -108,14 +116,19 @@ static kp_status* convert(layout* l, kp_node_id id, kp_node_spec* spec) {
   for (uint32_t i = 0; i < count; ++i) {
     old[i] = node->outputs[i];
     KP_PASS(make_twin(l, old[i], &twins[i]));
-    KP_PASS(transpose_spec(l, l->graph->values[old[i]].type.rank, true, &twins[i], &old[i], &attrs[i], &fresh[i + 1]));
+    KP_PASS(transpose_spec(l, l->graph->values[old[i]].type.rank, true, &twins[i], &old[i],
+                           &attrs[i], &fresh[i + 1]));
   }
   spec->name = l->graph->nodes[id].name;
   spec->outputs = twins;
   spec->output_count = count;
   fresh[0] = *spec;
-  const kp_rewrite rewrite = {
-      .name = kName, .old_nodes = &id, .old_count = 1, .fresh = fresh, .fresh_count = count + 1, .origin_of = KP_NONE};
+  const kp_rewrite rewrite = {.name = kName,
+                              .old_nodes = &id,
+                              .old_count = 1,
+                              .fresh = fresh,
+                              .fresh_count = count + 1,
+                              .origin_of = KP_NONE};
   ++l->pass->changes;
   return kp_graph_rewrite(l->graph, &rewrite);
 }
@@ -127,11 +140,15 @@ static kp_status* convert(layout* l, kp_node_id id, kp_node_spec* spec) {
 static bool conv_fits(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
   const kapell_value* w = node->input_count > 1 ? kp_match_f32(graph, node->inputs[1]) : NULL;
-  if (!w || !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank || !kp_match_is_f32(graph, node->inputs[0])) return false;
+  if (!w || !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank ||
+      !kp_match_is_f32(graph, node->inputs[0]))
+    return false;
   if (node->output_count != 1 || !picture_rank(graph, node->outputs[0], &rank)) return false;
   const kp_expr channels = graph->values[node->inputs[0]].type.dims[1];
   const int64_t groups = kp_node_attr_i(node, "group", 1);
-  if (groups < 1 || w->dims[0] < 1 || w->dims[0] % groups || !kp_is_number(channels) || channels != w->dims[1] * groups) return false;
+  if (groups < 1 || w->dims[0] < 1 || w->dims[0] % groups || !kp_is_number(channels) ||
+      channels != w->dims[1] * groups)
+    return false;
   for (int32_t d = 1; d < rank; ++d)
     if (w->dims[d] < 1) return false;
   if (node->input_count < 3 || node->inputs[2] == KP_NONE) return true;
@@ -143,21 +160,27 @@ static bool reads_first(const layout* l, const kp_node* node) {
   const kapell_value* w = l->graph->values[node->inputs[1]].constant;
   size_t count;
   const int64_t* dilations = kp_node_attr_ints(node, "dilations", &count);
-  return twin_of(l, node->inputs[0]) == KP_NONE && kp_node_attr_i(node, "group", 1) == 1 && w->dims[1] <= FEW_CHANNELS &&
-         (!count || dilations[count - 1] == 1);
+  return twin_of(l, node->inputs[0]) == KP_NONE && kp_node_attr_i(node, "group", 1) == 1 &&
+         w->dims[1] <= FEW_CHANNELS && (!count || dilations[count - 1] == 1);
 }
 
 static kp_status* convert_conv(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
   const bool first = reads_first(l, node);
-  kp_value_id inputs[3] = {node->inputs[0], node->inputs[1], node->input_count > 2 ? node->inputs[2] : KP_NONE};
+  kp_value_id inputs[3] = {node->inputs[0], node->inputs[1],
+                           node->input_count > 2 ? node->inputs[2] : KP_NONE};
   if (!first) KP_PASS(want_twin(l, inputs[0], id, &inputs[0]));
   node = &l->graph->nodes[id];
   kp_attr* attrs = kp_arena_new_array(&l->graph->arena, kp_attr, (size_t)node->attr_count + 1);
   if (!attrs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
   if (node->attr_count) memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
   attrs[node->attr_count] = kp_make_int(l->graph, "first", first);
-  kp_node_spec spec = {.op = "Conv", .domain = "kapell", .version = 1, .inputs = inputs, .input_count = 3, .attrs = attrs,
+  kp_node_spec spec = {.op = "Conv",
+                       .domain = "kapell",
+                       .version = 1,
+                       .inputs = inputs,
+                       .input_count = 3,
+                       .attrs = attrs,
                        .attr_count = node->attr_count + 1};
   return convert(l, id, &spec);
 }
@@ -165,23 +188,34 @@ static kp_status* convert_conv(layout* l, kp_node_id id) {
 // --- pools and batch normalization ----------------------------------------------------------------------------------------------------
 static bool is_pool(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
-  if (!picture_rank(graph, node->inputs[0], &rank) || !kp_match_is_f32(graph, node->inputs[0])) return false;
-  if (node->output_count != 1 || node->outputs[0] == KP_NONE || !picture_rank(graph, node->outputs[0], &rank)) return false;
-  return !strcmp(node->op, "MaxPool") || !strcmp(node->op, "AveragePool") || !strcmp(node->op, "GlobalAveragePool") ||
-         !strcmp(node->op, "GlobalMaxPool");
+  if (!picture_rank(graph, node->inputs[0], &rank) || !kp_match_is_f32(graph, node->inputs[0]))
+    return false;
+  if (node->output_count != 1 || node->outputs[0] == KP_NONE ||
+      !picture_rank(graph, node->outputs[0], &rank))
+    return false;
+  return !strcmp(node->op, "MaxPool") || !strcmp(node->op, "AveragePool") ||
+         !strcmp(node->op, "GlobalAveragePool") || !strcmp(node->op, "GlobalMaxPool");
 }
 
 static kp_status* convert_pool(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
   const kp_value_id input = twin_of(l, node->inputs[0]);
-  kp_node_spec spec = {.op = node->op, .domain = "kapell", .version = 1, .inputs = &input, .input_count = 1, .attrs = node->attrs,
+  kp_node_spec spec = {.op = node->op,
+                       .domain = "kapell",
+                       .version = 1,
+                       .inputs = &input,
+                       .input_count = 1,
+                       .attrs = node->attrs,
                        .attr_count = node->attr_count};
   return convert(l, id, &spec);
 }
 
 static bool is_norm(const kp_graph* graph, const kp_node* node) {
-  if (!kp_node_is(node, "", "BatchNormalization") || node->input_count < 5 || node->output_count != 1) return false;
-  if (kp_node_attr_i(node, "training_mode", 0) || !kp_match_is_f32(graph, node->inputs[0])) return false;
+  if (!kp_node_is(node, "", "BatchNormalization") || node->input_count < 5 ||
+      node->output_count != 1)
+    return false;
+  if (kp_node_attr_i(node, "training_mode", 0) || !kp_match_is_f32(graph, node->inputs[0]))
+    return false;
   const kapell_value* scale = kp_match_f32(graph, node->inputs[1]);
   for (uint32_t i = 1; i < 5; ++i) {
     const kapell_value* value = kp_match_f32(graph, node->inputs[i]);
@@ -194,7 +228,8 @@ static kp_status* convert_norm(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
   const float* in[5] = {0};
   for (uint32_t i = 1; i < 5; ++i) in[i] = l->graph->values[node->inputs[i]].constant->data;
-  const int64_t channels = (int64_t)(l->graph->values[node->inputs[1]].constant->byte_count / sizeof(float));
+  const int64_t channels =
+      (int64_t)(l->graph->values[node->inputs[1]].constant->byte_count / sizeof(float));
   const double epsilon = kp_node_attr_f(node, "epsilon", 1e-5f);
   float *scale, *shift;
   kp_value_id inputs[3] = {twin_of(l, node->inputs[0]), KP_NONE, KP_NONE};
@@ -205,7 +240,8 @@ static kp_status* convert_norm(layout* l, kp_node_id id) {
     scale[c] = (float)s;
     shift[c] = (float)((double)in[2][c] - (double)in[3][c] * s);
   }
-  kp_node_spec spec = {.op = "ScaleShift", .domain = "kapell", .version = 1, .inputs = inputs, .input_count = 3};
+  kp_node_spec spec = {
+      .op = "ScaleShift", .domain = "kapell", .version = 1, .inputs = inputs, .input_count = 3};
   return convert(l, id, &spec);
 }
 
@@ -219,18 +255,26 @@ static bool in_list(const char* const* list, const char* op) {
 // Operators that treat all elements alike and broadcast as numpy does.
 static bool is_elementwise(const kp_node* node) {
   static const char* const kOps[] = {
-      "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu", "Selu", "Celu", "Mish", "Softplus", "Softsign",
-      "ThresholdedRelu", "Erf", "Gelu", "Swish", "Exp", "Log", "Sqrt", "Neg", "Abs", "Floor", "Ceil", "Round", "Reciprocal", "Sign", "Cast",
-      "Identity", "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum", "Mean", "Where", "PRelu", "Greater", "Less", "Equal", NULL};
-  return node->domain[0] == 0 && node->output_count == 1 && in_list(kOps, node->op) && !kp_node_attr(node, "broadcast");
+      "Relu",     "LeakyRelu", "Clip",  "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
+      "Elu",      "Selu",      "Celu",  "Mish",    "Softplus",    "Softsign",  "ThresholdedRelu",
+      "Erf",      "Gelu",      "Swish", "Exp",     "Log",         "Sqrt",      "Neg",
+      "Abs",      "Floor",     "Ceil",  "Round",   "Reciprocal",  "Sign",      "Cast",
+      "Identity", "Add",       "Sub",   "Mul",     "Div",         "Pow",       "Min",
+      "Max",      "Sum",       "Mean",  "Where",   "PRelu",       "Greater",   "Less",
+      "Equal",    NULL};
+  return node->domain[0] == 0 && node->output_count == 1 && in_list(kOps, node->op) &&
+         !kp_node_attr(node, "broadcast");
 }
 
 // The constant |value|, of rank up to |rank|, as it stands against channels-last operands.
-static kp_status* permuted_constant(layout* l, kp_value_id value, int32_t rank, kp_value_id* out_value) {
+static kp_status* permuted_constant(layout* l, kp_value_id value, int32_t rank,
+                                    kp_value_id* out_value) {
   const kapell_value* from = l->graph->values[value].constant;
   const size_t size = kp_type_bits(from->type) / 8;
-  int64_t dims[KP_MAX_RANK], permuted[KP_MAX_RANK], perm[KP_MAX_RANK], strides[KP_MAX_RANK], stride = 1;
-  for (int32_t d = 0; d < rank; ++d) dims[d] = d < rank - from->rank ? 1 : from->dims[d - (rank - from->rank)];
+  int64_t dims[KP_MAX_RANK], permuted[KP_MAX_RANK], perm[KP_MAX_RANK], strides[KP_MAX_RANK],
+      stride = 1;
+  for (int32_t d = 0; d < rank; ++d)
+    dims[d] = d < rank - from->rank ? 1 : from->dims[d - (rank - from->rank)];
   permutation(rank, false, perm);
   for (int32_t d = rank; d-- > 0; stride *= dims[d]) strides[d] = stride;
   for (int32_t d = 0; d < rank; ++d) permuted[d] = dims[perm[d]];
@@ -252,13 +296,16 @@ static bool operand_fits(const layout* l, kp_value_id value, int32_t rank) {
   if (value == KP_NONE) return true;
   const kp_value* v = &l->graph->values[value];
   if (v->constant) {
-    if (v->constant->kind != KAPELL_KIND_TENSOR || v->constant->type == KAPELL_STRING || v->constant->rank > rank) return false;
+    if (v->constant->kind != KAPELL_KIND_TENSOR || v->constant->type == KAPELL_STRING ||
+        v->constant->rank > rank)
+      return false;
     return kp_type_bits(v->constant->type) >= 8;
   }
   return v->type.kind == KAPELL_KIND_TENSOR && v->type.rank == rank;
 }
 
-static kp_status* operand(layout* l, kp_value_id value, int32_t rank, kp_node_id reader, kp_value_id* out_value) {
+static kp_status* operand(layout* l, kp_value_id value, int32_t rank, kp_node_id reader,
+                          kp_value_id* out_value) {
   *out_value = value;
   if (value == KP_NONE) return NULL;
   const kapell_value* constant = l->graph->values[value].constant;
@@ -281,26 +328,36 @@ static bool elementwise_fits(const layout* l, const kp_node* node) {
   return true;
 }
 
-static kp_status* convert_same(layout* l, kp_node_id id, const kp_attr* attrs, uint32_t attr_count) {
+static kp_status* convert_same(layout* l, kp_node_id id, const kp_attr* attrs,
+                               uint32_t attr_count) {
   const kp_node* node = &l->graph->nodes[id];
   const int32_t rank = l->graph->values[node->outputs[0]].type.rank;
   const uint32_t count = node->input_count;
   kp_value_id* inputs = kp_arena_new_array(l->pass->scratch, kp_value_id, (size_t)count + 1);
   if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
-  for (uint32_t i = 0; i < count; ++i) KP_PASS(operand(l, l->graph->nodes[id].inputs[i], rank, id, &inputs[i]));
+  for (uint32_t i = 0; i < count; ++i)
+    KP_PASS(operand(l, l->graph->nodes[id].inputs[i], rank, id, &inputs[i]));
   node = &l->graph->nodes[id];
-  kp_node_spec spec = {.op = node->op, .domain = node->domain, .version = node->version, .inputs = inputs, .input_count = count,
-                       .attrs = attrs, .attr_count = attr_count};
+  kp_node_spec spec = {.op = node->op,
+                       .domain = node->domain,
+                       .version = node->version,
+                       .inputs = inputs,
+                       .input_count = count,
+                       .attrs = attrs,
+                       .attr_count = attr_count};
   return convert(l, id, &spec);
 }
 
 // --- operators with an axis ------------------------------------------------------------------------------------------------------------
 static bool concat_fits(const layout* l, const kp_node* node) {
   int32_t rank;
-  if (!kp_node_is(node, "", "Concat") || !picture_rank(l->graph, node->outputs[0], &rank)) return false;
+  if (!kp_node_is(node, "", "Concat") || !picture_rank(l->graph, node->outputs[0], &rank))
+    return false;
   uint32_t twins = 0;
   for (uint32_t i = 0; i < node->input_count; ++i) {
-    if (!operand_fits(l, node->inputs[i], rank) || l->graph->values[node->inputs[i]].type.rank != rank) return false;
+    if (!operand_fits(l, node->inputs[i], rank) ||
+        l->graph->values[node->inputs[i]].type.rank != rank)
+      return false;
     twins += twin_of(l, node->inputs[i]) != KP_NONE;
   }
   return twins * 2 >= node->input_count;  // else moving the others costs more than it saves

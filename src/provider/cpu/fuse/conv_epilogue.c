@@ -13,8 +13,8 @@ static kp_status* fuse(kp_pass* pass, const kp_positions* positions, kp_node_id 
   if (t.count == 1) return NULL;
   const bool added = t.residual != KP_NONE;
   const kp_value_id inputs[4] = {conv->inputs[0], conv->inputs[1], conv->inputs[2], t.residual};
-  return kp_tail_replace(pass, added ? "fuse Conv+Add" : "fuse Conv+activation", &t, "Conv", inputs, added ? 4 : 3, conv->attrs,
-                         conv->attr_count);
+  return kp_tail_replace(pass, added ? "fuse Conv+Add" : "fuse Conv+activation", &t, "Conv", inputs,
+                         added ? 4 : 3, conv->attrs, conv->attr_count);
 }
 
 kp_status* kp_pass_conv_epilogue(kp_pass* pass) {

@@ -9,16 +9,20 @@ typedef struct norm {
   double epsilon;
 } norm;
 
-static const float* channel_constant(const kp_graph* graph, const kp_node* node, uint32_t index, int64_t channels) {
-  const kapell_value* value = index < node->input_count ? kp_match_f32(graph, node->inputs[index]) : NULL;
+static const float* channel_constant(const kp_graph* graph, const kp_node* node, uint32_t index,
+                                     int64_t channels) {
+  const kapell_value* value =
+      index < node->input_count ? kp_match_f32(graph, node->inputs[index]) : NULL;
   return value && value->byte_count == (size_t)channels * sizeof(float) ? value->data : NULL;
 }
 
 static bool read_norm(const kp_graph* graph, const kp_node* node, int64_t channels, norm* out) {
-  if (!kp_node_is(node, "", "BatchNormalization") || kp_node_attr_i(node, "training_mode", 0)) return false;
+  if (!kp_node_is(node, "", "BatchNormalization") || kp_node_attr_i(node, "training_mode", 0))
+    return false;
   if (kp_node_attr_i(node, "is_test", 1) == 0 && node->version < 7) return false;
   for (uint32_t i = 1; i < node->output_count; ++i)
-    if (node->outputs[i] != KP_NONE && (graph->values[node->outputs[i]].use_count || graph->values[node->outputs[i]].output_refs))
+    if (node->outputs[i] != KP_NONE &&
+        (graph->values[node->outputs[i]].use_count || graph->values[node->outputs[i]].output_refs))
       return false;
   *out = (norm){.scale = channel_constant(graph, node, 1, channels),
                 .shift = channel_constant(graph, node, 2, channels),
@@ -28,8 +32,8 @@ static bool read_norm(const kp_graph* graph, const kp_node* node, int64_t channe
   return out->scale && out->shift && out->mean && out->variance;
 }
 
-static kp_status* fold(kp_pass* pass, kp_node_id conv_id, kp_node_id norm_id, const kapell_value* weights, const kapell_value* bias,
-                       const norm* n) {
+static kp_status* fold(kp_pass* pass, kp_node_id conv_id, kp_node_id norm_id,
+                       const kapell_value* weights, const kapell_value* bias, const norm* n) {
   kp_graph* graph = pass->graph;
   const int64_t channels = weights->dims[0];
   const size_t each = channels ? weights->byte_count / sizeof(float) / (size_t)channels : 0;
@@ -58,8 +62,12 @@ static kp_status* fold(kp_pass* pass, kp_node_id conv_id, kp_node_id norm_id, co
                         .attrs = conv->attrs,
                         .attr_count = conv->attr_count};
   const kp_node_id old[2] = {conv_id, norm_id};
-  const kp_rewrite rewrite = {
-      .name = "fuse Conv+BatchNormalization", .old_nodes = old, .old_count = 2, .fresh = &fresh, .fresh_count = 1, .origin_of = KP_NONE};
+  const kp_rewrite rewrite = {.name = "fuse Conv+BatchNormalization",
+                              .old_nodes = old,
+                              .old_count = 2,
+                              .fresh = &fresh,
+                              .fresh_count = 1,
+                              .origin_of = KP_NONE};
   ++pass->changes;
   return kp_graph_rewrite(graph, &rewrite);
 }
@@ -71,13 +79,17 @@ kp_status* kp_pass_conv_norm(kp_pass* pass) {
     const kp_node* conv = &graph->nodes[conv_id];
     if (conv->removed || !kp_node_is(conv, "", "Conv")) continue;
     const kp_node_id norm_id = kp_match_sole_user(graph, conv->outputs[0]);
-    const kapell_value* weights = conv->input_count > 1 ? kp_match_f32(graph, conv->inputs[1]) : NULL;
+    const kapell_value* weights =
+        conv->input_count > 1 ? kp_match_f32(graph, conv->inputs[1]) : NULL;
     if (norm_id == KP_NONE || !weights || weights->rank < 3) continue;
     const bool has_bias = conv->input_count > 2 && conv->inputs[2] != KP_NONE;
     const kapell_value* bias = has_bias ? kp_match_f32(graph, conv->inputs[2]) : NULL;
-    if (has_bias && (!bias || bias->byte_count != (size_t)weights->dims[0] * sizeof(float))) continue;
+    if (has_bias && (!bias || bias->byte_count != (size_t)weights->dims[0] * sizeof(float)))
+      continue;
     norm n;
-    if (graph->nodes[norm_id].inputs[0] != conv->outputs[0] || !read_norm(graph, &graph->nodes[norm_id], weights->dims[0], &n)) continue;
+    if (graph->nodes[norm_id].inputs[0] != conv->outputs[0] ||
+        !read_norm(graph, &graph->nodes[norm_id], weights->dims[0], &n))
+      continue;
     KP_PASS(fold(pass, conv_id, norm_id, weights, bias, &n));
   }
   return NULL;

@@ -20,7 +20,8 @@ static bool is_op(const kp_graph* graph, kp_node_id id, const char* op) {
 static bool is_vector(const kp_graph* graph, kp_value_id value, kp_value_id like) {
   const kapell_value* constant = kp_match_f32(graph, value);
   const kp_type* type = &graph->values[like].type;
-  return constant && constant->rank == 1 && type->rank >= 1 && type->dims[type->rank - 1] == constant->dims[0];
+  return constant && constant->rank == 1 && type->rank >= 1 &&
+         type->dims[type->rank - 1] == constant->dims[0];
 }
 
 static bool last_axis(const kp_graph* graph, const kp_node* node, int64_t axis) {
@@ -30,10 +31,12 @@ static bool last_axis(const kp_graph* graph, const kp_node* node, int64_t axis) 
 
 static bool plain_node(const kp_graph* graph, kp_node_id id, norm* n) {
   const kp_node* node = &graph->nodes[id];
-  const bool rms = kp_node_is(node, "", "RMSNormalization") || kp_node_is(node, "", "SimplifiedLayerNormalization");
+  const bool rms = kp_node_is(node, "", "RMSNormalization") ||
+                   kp_node_is(node, "", "SimplifiedLayerNormalization");
   if (!rms && !kp_node_is(node, "", "LayerNormalization")) return false;
   for (uint32_t i = 1; i < node->output_count; ++i)
-    if (node->outputs[i] != KP_NONE && (graph->values[node->outputs[i]].use_count || graph->values[node->outputs[i]].output_refs))
+    if (node->outputs[i] != KP_NONE &&
+        (graph->values[node->outputs[i]].use_count || graph->values[node->outputs[i]].output_refs))
       return false;
   *n = (norm){.x = node->inputs[0],
               .gamma = node->inputs[1],
@@ -44,7 +47,8 @@ static bool plain_node(const kp_graph* graph, kp_node_id id, norm* n) {
               .count = 1,
               .rms = rms};
   if (kp_node_attr_i(node, "stash_type", 1) != 1) return false;
-  return last_axis(graph, node, kp_node_attr_i(node, "axis", -1)) && is_vector(graph, n->gamma, n->x) &&
+  return last_axis(graph, node, kp_node_attr_i(node, "axis", -1)) &&
+         is_vector(graph, n->gamma, n->x) &&
          (n->beta == KP_NONE || is_vector(graph, n->beta, n->x));
 }
 
@@ -54,7 +58,9 @@ static bool mean_of(const kp_graph* graph, kp_node_id id, kp_value_id* out_x) {
   const kp_node* node = &graph->nodes[id];
   size_t count = 0;
   const int64_t* axes = kp_node_attr_ints(node, "axes", &count);
-  const kapell_value* given = node->input_count > 1 && node->inputs[1] != KP_NONE ? graph->values[node->inputs[1]].constant : NULL;
+  const kapell_value* given = node->input_count > 1 && node->inputs[1] != KP_NONE
+                                  ? graph->values[node->inputs[1]].constant
+                                  : NULL;
   if (given && given->type == KAPELL_INT64 && given->byte_count == sizeof(int64_t)) {
     axes = given->data;
     count = 1;
@@ -63,10 +69,14 @@ static bool mean_of(const kp_graph* graph, kp_node_id id, kp_value_id* out_x) {
   return count == 1 && last_axis(graph, node, axes[0]) && kp_node_attr_i(node, "keepdims", 1) == 1;
 }
 
-static kp_node_id made_by(const kp_graph* graph, kp_value_id value) { return graph->values[value].producer; }
+static kp_node_id made_by(const kp_graph* graph, kp_value_id value) {
+  return graph->values[value].producer;
+}
 
 // The other input of a binary node.
-static kp_value_id beside(const kp_node* node, kp_value_id value) { return node->inputs[0] == value ? node->inputs[1] : node->inputs[0]; }
+static kp_value_id beside(const kp_node* node, kp_value_id value) {
+  return node->inputs[0] == value ? node->inputs[1] : node->inputs[0];
+}
 
 // From the quotient d / sqrt(mean(d^2) + epsilon) with d = x - mean(x); scale and shift behind it.
 static bool decomposed(const kp_graph* graph, kp_node_id div_id, norm* n) {
@@ -77,7 +87,9 @@ static bool decomposed(const kp_graph* graph, kp_node_id div_id, norm* n) {
   const kp_node_id root = kp_match_producer(graph, div, 1), sub = made_by(graph, div->inputs[0]);
   if (!is_op(graph, root, "Sqrt") || !is_op(graph, sub, "Sub")) return false;
   const kp_node_id add = kp_match_producer(graph, &graph->nodes[root], 0);
-  if (!is_op(graph, add, "Add") || !kp_match_binary_scalar(graph, &graph->nodes[add], &n->epsilon, &other)) return false;
+  if (!is_op(graph, add, "Add") ||
+      !kp_match_binary_scalar(graph, &graph->nodes[add], &n->epsilon, &other))
+    return false;
   const kp_node_id variance = kp_match_producer(graph, &graph->nodes[add], other);
   kp_value_id square_value, x;
   if (variance == KP_NONE || !mean_of(graph, variance, &square_value)) return false;
@@ -85,10 +97,14 @@ static bool decomposed(const kp_graph* graph, kp_node_id div_id, norm* n) {
   const kp_value_id d = div->inputs[0];
   const bool by_pow = is_op(graph, square, "Pow") && graph->nodes[square].inputs[0] == d &&
                       kp_match_scalar(graph, graph->nodes[square].inputs[1], &two) && two == 2;
-  const bool by_mul = is_op(graph, square, "Mul") && graph->nodes[square].inputs[0] == d && graph->nodes[square].inputs[1] == d;
+  const bool by_mul = is_op(graph, square, "Mul") && graph->nodes[square].inputs[0] == d &&
+                      graph->nodes[square].inputs[1] == d;
   const kp_node_id mean = kp_match_producer(graph, &graph->nodes[sub], 1);
-  if ((!by_pow && !by_mul) || mean == KP_NONE || !mean_of(graph, mean, &x) || x != graph->nodes[sub].inputs[0]) return false;
-  if (graph->values[d].use_count != (by_mul ? 3u : 2u) || graph->values[d].output_refs) return false;
+  if ((!by_pow && !by_mul) || mean == KP_NONE || !mean_of(graph, mean, &x) ||
+      x != graph->nodes[sub].inputs[0])
+    return false;
+  if (graph->values[d].use_count != (by_mul ? 3u : 2u) || graph->values[d].output_refs)
+    return false;
   const kp_node_id scale = kp_match_sole_user(graph, div->outputs[0]);
   if (!is_op(graph, scale, "Mul")) return false;
   const kp_node_id shift = kp_match_sole_user(graph, graph->nodes[scale].outputs[0]);
@@ -101,7 +117,8 @@ static bool decomposed(const kp_graph* graph, kp_node_id div_id, norm* n) {
   const kp_node_id old[] = {mean, sub, square, variance, add, root, div_id, scale, shift};
   memcpy(n->old, old, sizeof(old));
   n->count = sizeof(old) / sizeof(old[0]);
-  return is_vector(graph, n->gamma, x) && is_vector(graph, n->beta, x) && kp_same_shape(graph, x, n->y);
+  return is_vector(graph, n->gamma, x) && is_vector(graph, n->beta, x) &&
+         kp_same_shape(graph, x, n->y);
 }
 
 // Takes an addition of two equal shapes in front: x = a + b.
@@ -111,7 +128,9 @@ static kp_value_id take_sum(const kp_graph* graph, norm* n, kp_value_id* out_sum
   if (!is_op(graph, add_id, "Add") || graph->values[n->x].output_refs) return KP_NONE;
   const kp_node* add = &graph->nodes[add_id];
   const kp_type *a = &graph->values[add->inputs[0]].type, *b = &graph->values[add->inputs[1]].type;
-  if (graph->values[add->inputs[0]].constant || graph->values[add->inputs[1]].constant || a->rank != b->rank) return KP_NONE;
+  if (graph->values[add->inputs[0]].constant || graph->values[add->inputs[1]].constant ||
+      a->rank != b->rank)
+    return KP_NONE;
   for (int32_t d = 0; d < a->rank; ++d)
     if (a->dims[d] != b->dims[d]) return KP_NONE;
   uint32_t own = 0;  // reads of the sum by the normalization itself
@@ -129,11 +148,23 @@ static kp_status* replace(kp_pass* pass, norm* n) {
   const kp_value_id skip = take_sum(graph, n, &sum);
   const kp_value_id inputs[4] = {n->x, skip, n->gamma, n->beta};
   kp_value_id outputs[2] = {n->y, sum};
-  const kp_attr attrs[2] = {kp_make_float(graph, "epsilon", n->epsilon), kp_make_int(graph, "rms", n->rms)};
-  kp_node_spec fresh = {.op = "LayerNorm", .domain = "kapell", .version = 1, .inputs = inputs, .input_count = 4, .outputs = outputs,
-                        .output_count = sum == KP_NONE ? 1 : 2, .attrs = attrs, .attr_count = 2};
-  const kp_rewrite rewrite = {.name = skip == KP_NONE ? "fuse LayerNorm" : "fuse Add+LayerNorm", .old_nodes = n->old, .old_count = n->count,
-                              .fresh = &fresh, .fresh_count = 1, .origin_of = KP_NONE};
+  const kp_attr attrs[2] = {kp_make_float(graph, "epsilon", n->epsilon),
+                            kp_make_int(graph, "rms", n->rms)};
+  kp_node_spec fresh = {.op = "LayerNorm",
+                        .domain = "kapell",
+                        .version = 1,
+                        .inputs = inputs,
+                        .input_count = 4,
+                        .outputs = outputs,
+                        .output_count = sum == KP_NONE ? 1 : 2,
+                        .attrs = attrs,
+                        .attr_count = 2};
+  const kp_rewrite rewrite = {.name = skip == KP_NONE ? "fuse LayerNorm" : "fuse Add+LayerNorm",
+                              .old_nodes = n->old,
+                              .old_count = n->count,
+                              .fresh = &fresh,
+                              .fresh_count = 1,
+                              .origin_of = KP_NONE};
   ++pass->changes;
   return kp_graph_rewrite(graph, &rewrite);
 }
@@ -142,7 +173,8 @@ kp_status* kp_pass_layer_norm(kp_pass* pass) {
   kp_graph* graph = pass->graph;
   for (uint32_t i = 0; i < graph->order_count; ++i) {
     const kp_node_id id = graph->order[i];
-    if (graph->nodes[id].removed || graph->nodes[id].domain[0] || graph->nodes[id].input_count < 2) continue;
+    if (graph->nodes[id].removed || graph->nodes[id].domain[0] || graph->nodes[id].input_count < 2)
+      continue;
     if (!kp_match_is_f32(graph, graph->nodes[id].inputs[0])) continue;
     norm n = {0};
     if (plain_node(graph, id, &n) || decomposed(graph, id, &n)) KP_PASS(replace(pass, &n));

@@ -20,7 +20,9 @@ kp_node_id kp_match_producer(const kp_graph* graph, const kp_node* node, uint32_
 const kapell_value* kp_match_f32(const kp_graph* graph, kp_value_id value) {
   if (value == KP_NONE) return NULL;
   const kapell_value* constant = graph->values[value].constant;
-  return constant && constant->kind == KAPELL_KIND_TENSOR && constant->type == KAPELL_FLOAT ? constant : NULL;
+  return constant && constant->kind == KAPELL_KIND_TENSOR && constant->type == KAPELL_FLOAT
+             ? constant
+             : NULL;
 }
 
 bool kp_match_scalar(const kp_graph* graph, kp_value_id value, float* out) {
@@ -35,7 +37,8 @@ bool kp_match_is_number(const kp_graph* graph, kp_value_id value, float number) 
   return kp_match_scalar(graph, value, &found) && fabsf(found - number) <= 1e-4f * fabsf(number);
 }
 
-bool kp_match_binary_scalar(const kp_graph* graph, const kp_node* node, float* out_scalar, uint32_t* out_other) {
+bool kp_match_binary_scalar(const kp_graph* graph, const kp_node* node, float* out_scalar,
+                            uint32_t* out_other) {
   for (uint32_t i = 0; i < 2 && node->input_count == 2; ++i) {
     if (!kp_match_scalar(graph, node->inputs[i], out_scalar)) continue;
     *out_other = 1 - i;
@@ -52,7 +55,8 @@ bool kp_match_is_f32(const kp_graph* graph, kp_value_id value) {
 
 bool kp_same_shape(const kp_graph* graph, kp_value_id a, kp_value_id b) {
   const kp_type *x = &graph->values[a].type, *y = &graph->values[b].type;
-  if (x->kind != KAPELL_KIND_TENSOR || y->kind != KAPELL_KIND_TENSOR || x->rank < 0 || x->rank != y->rank || x->element != y->element)
+  if (x->kind != KAPELL_KIND_TENSOR || y->kind != KAPELL_KIND_TENSOR || x->rank < 0 ||
+      x->rank != y->rank || x->element != y->element)
     return false;
   for (int32_t d = 0; d < x->rank; ++d)
     if (x->dims[d] != y->dims[d]) return false;
@@ -67,8 +71,12 @@ static bool clip_bounds(const kp_graph* graph, const kp_node* node, kp_act* act)
     act->b = kp_node_attr_f(node, "max", INFINITY);
     return true;
   }
-  if (node->input_count > 1 && node->inputs[1] != KP_NONE && !kp_match_scalar(graph, node->inputs[1], &act->a)) return false;
-  if (node->input_count > 2 && node->inputs[2] != KP_NONE && !kp_match_scalar(graph, node->inputs[2], &act->b)) return false;
+  if (node->input_count > 1 && node->inputs[1] != KP_NONE &&
+      !kp_match_scalar(graph, node->inputs[1], &act->a))
+    return false;
+  if (node->input_count > 2 && node->inputs[2] != KP_NONE &&
+      !kp_match_scalar(graph, node->inputs[2], &act->b))
+    return false;
   return act->a <= act->b;
 }
 
@@ -90,7 +98,9 @@ bool kp_match_act(const kp_graph* graph, const kp_node* node, kp_act* out_act) {
       {"Mish", KP_ACT_MISH, NULL, NULL, 0, 0},
       {"Softplus", KP_ACT_SOFTPLUS, NULL, NULL, 0, 0},
   };
-  if (node->domain[0] || node->input_count == 0 || node->output_count != 1 || !kp_match_is_f32(graph, node->inputs[0])) return false;
+  if (node->domain[0] || node->input_count == 0 || node->output_count != 1 ||
+      !kp_match_is_f32(graph, node->inputs[0]))
+    return false;
   if (strcmp(node->op, "Clip") == 0) return clip_bounds(graph, node, out_act);
   if (strcmp(node->op, "Gelu") == 0) {
     const bool tanh_form = kp_str_is(kp_node_attr_s(node, "approximate", "none"), "tanh");
@@ -108,7 +118,9 @@ bool kp_match_act(const kp_graph* graph, const kp_node* node, kp_act* out_act) {
 }
 
 // --- making ---------------------------------------------------------------------------------------------------------------------
-static const char* attr_name(kp_graph* graph, const char* name) { return kp_intern(&graph->model->names, kp_str_of(name)); }
+static const char* attr_name(kp_graph* graph, const char* name) {
+  return kp_intern(&graph->model->names, kp_str_of(name));
+}
 
 kp_attr kp_make_int(kp_graph* graph, const char* name, int64_t i) {
   return (kp_attr){.name = attr_name(graph, name), .type = KP_ONNX_ATTR_INT, .i = i};
@@ -120,7 +132,10 @@ kp_attr kp_make_float(kp_graph* graph, const char* name, float f) {
 
 kp_attr kp_make_ints(kp_graph* graph, const char* name, const int64_t* ints, size_t count) {
   const int64_t* kept = kp_arena_memdup(&graph->arena, ints, count * sizeof(*ints));
-  return (kp_attr){.name = kept ? attr_name(graph, name) : NULL, .type = KP_ONNX_ATTR_INTS, .count = count, .ints = kept};
+  return (kp_attr){.name = kept ? attr_name(graph, name) : NULL,
+                   .type = KP_ONNX_ATTR_INTS,
+                   .count = count,
+                   .ints = kept};
 }
 
 void kp_make_act(kp_graph* graph, const kp_act* act, kp_attr* out_attrs) {
@@ -130,19 +145,22 @@ void kp_make_act(kp_graph* graph, const kp_act* act, kp_attr* out_attrs) {
 }
 
 kp_act kp_read_act(const kp_node* node) {
-  return (kp_act){(kp_act_kind)kp_node_attr_i(node, "act", KP_ACT_NONE), kp_node_attr_f(node, "act_a", 0),
-                  kp_node_attr_f(node, "act_b", 0)};
+  return (kp_act){(kp_act_kind)kp_node_attr_i(node, "act", KP_ACT_NONE),
+                  kp_node_attr_f(node, "act_a", 0), kp_node_attr_f(node, "act_b", 0)};
 }
 
-kp_status* kp_make_value(kp_graph* graph, kapell_type element, const kp_expr* dims, int32_t rank, kp_value_id* out_value) {
+kp_status* kp_make_value(kp_graph* graph, kapell_type element, const kp_expr* dims, int32_t rank,
+                         kp_value_id* out_value) {
   KP_PASS(kp_graph_add_value(graph, NULL, out_value));
   const kp_expr* kept = kp_arena_memdup(&graph->arena, dims, (size_t)rank * sizeof(*dims));
   if (!kept) return KP_ERROR(OUT_OF_MEMORY, "a value");
-  graph->values[*out_value].type = (kp_type){.kind = KAPELL_KIND_TENSOR, .element = element, .rank = rank, .dims = kept};
+  graph->values[*out_value].type =
+      (kp_type){.kind = KAPELL_KIND_TENSOR, .element = element, .rank = rank, .dims = kept};
   return NULL;
 }
 
-kp_status* kp_make_f32(kp_graph* graph, const int64_t* dims, int32_t rank, float** out_data, kp_value_id* out_value) {
+kp_status* kp_make_f32(kp_graph* graph, const int64_t* dims, int32_t rank, float** out_data,
+                       kp_value_id* out_value) {
   kapell_value* constant;
   KP_PASS(kp_value_create_tensor(KAPELL_FLOAT, dims, rank, &constant));
   *out_data = constant->data;

@@ -16,7 +16,8 @@ bool kp_match_scalar(const kp_graph* graph, kp_value_id value, float* out);
 // Is |value| a constant scalar within 1e-4 relative of |number|?
 bool kp_match_is_number(const kp_graph* graph, kp_value_id value, float number);
 // For a binary node: the constant scalar among its two inputs, and the index of the other one.
-bool kp_match_binary_scalar(const kp_graph* graph, const kp_node* node, float* out_scalar, uint32_t* out_other);
+bool kp_match_binary_scalar(const kp_graph* graph, const kp_node* node, float* out_scalar,
+                            uint32_t* out_other);
 bool kp_match_is_f32(const kp_graph* graph, kp_value_id value);  // a tensor of f32 by inference
 // Element types and dims, symbols included; false where a rank is not known. Nodes that stand for one operator must keep their
 // input's shape: a constant such as [[[2]]] among them adds axes.
@@ -34,8 +35,10 @@ void kp_make_act(kp_graph* graph, const kp_act* act, kp_attr* out_attrs);
 kp_act kp_read_act(const kp_node* node);
 
 // A fresh value of type tensor(|element|) with |dims| (copied).
-KP_MUST_USE kp_status* kp_make_value(kp_graph* graph, kapell_type element, const kp_expr* dims, int32_t rank, kp_value_id* out_value);
+KP_MUST_USE kp_status* kp_make_value(kp_graph* graph, kapell_type element, const kp_expr* dims,
+                                     int32_t rank, kp_value_id* out_value);
 // A fresh f32 constant of |dims| whose contents are still to be written through *out_data.
-KP_MUST_USE kp_status* kp_make_f32(kp_graph* graph, const int64_t* dims, int32_t rank, float** out_data, kp_value_id* out_value);
+KP_MUST_USE kp_status* kp_make_f32(kp_graph* graph, const int64_t* dims, int32_t rank,
+                                   float** out_data, kp_value_id* out_value);
 
 #endif  // KP_PROVIDER_CPU_FUSE_MATCH_H_

@@ -16,7 +16,9 @@ static void take_bias(const kp_graph* graph, int64_t columns, kp_tail* t, kp_val
   if (id == KP_NONE || !kp_node_is(&graph->nodes[id], "", "Add")) return;
   const kp_node* add = &graph->nodes[id];
   const uint32_t other = add->inputs[0] == t->output ? 1 : 0;
-  if (!is_row(graph, add->inputs[other], columns) || !kp_same_shape(graph, add->outputs[0], t->output)) return;
+  if (!is_row(graph, add->inputs[other], columns) ||
+      !kp_same_shape(graph, add->outputs[0], t->output))
+    return;
   *out_bias = add->inputs[other];
   t->old[t->count++] = id;
   t->output = add->outputs[0];
@@ -42,9 +44,12 @@ static kp_status* fuse_gemm(kp_pass* pass, const kp_positions* positions, kp_nod
   const kapell_value* b = kp_match_f32(graph, node->inputs[1]);
   const bool transposed = kp_node_attr_i(node, "transB", 0) != 0;
   const bool has_c = node->input_count > 2 && node->inputs[2] != KP_NONE;
-  if (!b || b->rank != 2 || kp_node_attr_i(node, "transA", 0) || kp_node_attr_f(node, "alpha", 1) != 1) return NULL;
+  if (!b || b->rank != 2 || kp_node_attr_i(node, "transA", 0) ||
+      kp_node_attr_f(node, "alpha", 1) != 1)
+    return NULL;
   const int64_t columns = b->dims[transposed ? 0 : 1];
-  if (has_c && (kp_node_attr_f(node, "beta", 1) != 1 || !is_row(graph, node->inputs[2], columns))) return NULL;
+  if (has_c && (kp_node_attr_f(node, "beta", 1) != 1 || !is_row(graph, node->inputs[2], columns)))
+    return NULL;
   kp_tail t = {.old = {id}, .count = 1, .residual = KP_NONE, .output = node->outputs[0]};
   kp_value_id bias = has_c ? node->inputs[2] : KP_NONE;
   if (!has_c) take_bias(graph, columns, &t, &bias);
@@ -62,9 +67,12 @@ kp_status* kp_pass_matmul(kp_pass* pass) {
   for (uint32_t i = graph->order_count; i-- > 0;) {
     const kp_node_id id = graph->order[i];
     const kp_node* node = &graph->nodes[id];
-    if (node->removed || node->input_count < 2 || !kp_match_is_f32(graph, node->inputs[0])) continue;
-    if (kp_node_is(node, "", "MatMul")) KP_PASS(fuse_matmul(pass, &positions, id));
-    else if (kp_node_is(node, "", "Gemm")) KP_PASS(fuse_gemm(pass, &positions, id));
+    if (node->removed || node->input_count < 2 || !kp_match_is_f32(graph, node->inputs[0]))
+      continue;
+    if (kp_node_is(node, "", "MatMul"))
+      KP_PASS(fuse_matmul(pass, &positions, id));
+    else if (kp_node_is(node, "", "Gemm"))
+      KP_PASS(fuse_gemm(pass, &positions, id));
   }
   return NULL;
 }

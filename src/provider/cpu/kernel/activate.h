@@ -32,44 +32,56 @@ KP_INLINE kp_vf kp_act_mish(kp_vf x) {
 // One vector; |kind| is a constant after inlining.
 KP_INLINE kp_vf kp_act_vector(const kp_act_kind kind, kp_vf a, kp_vf b, kp_vf x) {
   switch (kind) {
-    case KP_ACT_NONE: return x;
-    case KP_ACT_RELU: return kp_vf_max(kp_vf_zero(), x);
-    case KP_ACT_CLIP: return kp_vf_min(b, kp_vf_max(a, x));
-    case KP_ACT_LEAKY_RELU: return kp_vf_select(kp_vf_lt(x, kp_vf_zero()), kp_vf_mul(a, x), x);
-    case KP_ACT_SIGMOID: return kp_vf_sigmoid(x);
-    case KP_ACT_HARD_SIGMOID: return kp_act_hard_sigmoid(x, a, b);
+    case KP_ACT_NONE:
+      return x;
+    case KP_ACT_RELU:
+      return kp_vf_max(kp_vf_zero(), x);
+    case KP_ACT_CLIP:
+      return kp_vf_min(b, kp_vf_max(a, x));
+    case KP_ACT_LEAKY_RELU:
+      return kp_vf_select(kp_vf_lt(x, kp_vf_zero()), kp_vf_mul(a, x), x);
+    case KP_ACT_SIGMOID:
+      return kp_vf_sigmoid(x);
+    case KP_ACT_HARD_SIGMOID:
+      return kp_act_hard_sigmoid(x, a, b);
     case KP_ACT_HARD_SWISH:
       return kp_vf_mul(x, kp_act_hard_sigmoid(x, kp_vf_set1(1.0f / 6.0f), kp_vf_set1(0.5f)));
-    case KP_ACT_SILU: return kp_vf_mul(x, kp_vf_sigmoid(kp_vf_mul(a, x)));
-    case KP_ACT_GELU: return kp_act_gelu(x);
-    case KP_ACT_GELU_TANH: return kp_act_gelu_tanh(x);
-    case KP_ACT_TANH: return kp_vf_tanh(x);
+    case KP_ACT_SILU:
+      return kp_vf_mul(x, kp_vf_sigmoid(kp_vf_mul(a, x)));
+    case KP_ACT_GELU:
+      return kp_act_gelu(x);
+    case KP_ACT_GELU_TANH:
+      return kp_act_gelu_tanh(x);
+    case KP_ACT_TANH:
+      return kp_vf_tanh(x);
     case KP_ACT_ELU:
       return kp_vf_select(kp_vf_lt(x, kp_vf_zero()), kp_vf_mul(a, kp_vf_expm1(x)), x);
-    case KP_ACT_MISH: return kp_act_mish(x);
-    case KP_ACT_SOFTPLUS: return kp_vf_softplus(x);
+    case KP_ACT_MISH:
+      return kp_act_mish(x);
+    case KP_ACT_SOFTPLUS:
+      return kp_vf_softplus(x);
   }
   return x;
 }
 
 // y[rows][cols] = act(x); y == x with equal strides is allowed. Strides in floats.
-static inline void kp_activate_to(size_t rows, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride,
-                                  const kp_act* act) {
+static inline void kp_activate_to(size_t rows, size_t cols, const float* x, size_t x_stride,
+                                  float* y, size_t y_stride, const kp_act* act) {
   const kp_vf a = kp_vf_set1(act->a);
   const kp_vf b = kp_vf_set1(act->b);
-#define KP_ACT_LOOP(kind)                                                                     \
-  case kind:                                                                                  \
-    for (size_t r = 0; r < rows; ++r) {                                                       \
-      const float* in = x + r * x_stride;                                                     \
-      float* out = y + r * y_stride;                                                          \
-      size_t i = 0;                                                                           \
-      for (; i + KP_VF_LANES <= cols; i += KP_VF_LANES) {                                     \
-        kp_vf_store(out + i, kp_act_vector(kind, a, b, kp_vf_load(in + i)));                  \
-      }                                                                                       \
-      if (i < cols) {                                                                         \
+#define KP_ACT_LOOP(kind)                                                                          \
+  case kind:                                                                                       \
+    for (size_t r = 0; r < rows; ++r) {                                                            \
+      const float* in = x + r * x_stride;                                                          \
+      float* out = y + r * y_stride;                                                               \
+      size_t i = 0;                                                                                \
+      for (; i + KP_VF_LANES <= cols; i += KP_VF_LANES) {                                          \
+        kp_vf_store(out + i, kp_act_vector(kind, a, b, kp_vf_load(in + i)));                       \
+      }                                                                                            \
+      if (i < cols) {                                                                              \
         kp_vf_storen(out + i, kp_act_vector(kind, a, b, kp_vf_loadn(in + i, cols - i)), cols - i); \
-      }                                                                                       \
-    }                                                                                         \
+      }                                                                                            \
+    }                                                                                              \
     break
   switch (act->kind) {
     KP_ACT_LOOP(KP_ACT_NONE);
@@ -91,7 +103,8 @@ static inline void kp_activate_to(size_t rows, size_t cols, const float* x, size
 }
 
 // In place.
-static inline void kp_activate_rows(size_t rows, size_t cols, float* c, size_t c_stride, const kp_act* act) {
+static inline void kp_activate_rows(size_t rows, size_t cols, float* c, size_t c_stride,
+                                    const kp_act* act) {
   kp_activate_to(rows, cols, c, c_stride, c, c_stride, act);
 }
 

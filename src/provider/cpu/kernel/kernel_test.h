@@ -21,9 +21,11 @@
 #include "provider/cpu/kernel/variant.h"
 
 // Walks the variants of |family| that this CPU runs, with |ops| their table.
-#define KT_FOR_EACH_VARIANT(family, ops)                                                                  \
-  for (size_t kt_count_ = 0, kt_i_ = (kp_##family##_variants(&kt_count_), 0); kt_i_ < kt_count_; ++kt_i_) \
-    for (const kp_##family##_ops* ops = kt_usable(&kp_##family##_variants(&kt_count_)[kt_i_]); ops; ops = NULL)
+#define KT_FOR_EACH_VARIANT(family, ops)                                                         \
+  for (size_t kt_count_ = 0, kt_i_ = (kp_##family##_variants(&kt_count_), 0); kt_i_ < kt_count_; \
+       ++kt_i_)                                                                                  \
+    for (const kp_##family##_ops* ops = kt_usable(&kp_##family##_variants(&kt_count_)[kt_i_]);   \
+         ops; ops = NULL)
 
 static inline const void* kt_usable(const kp_variant* v) {
   return (v->features & ~kp_cpu_features()) == 0 ? v->ops : NULL;
@@ -38,7 +40,9 @@ static inline uint32_t kt_random(void) {
   return (uint32_t)(kt_state >> 16);
 }
 // Uniform in [-1, 1).
-static inline float kt_uniform(void) { return (float)((int32_t)(kt_random() & 0xFFFFFF) - 0x800000) / 0x800000; }
+static inline float kt_uniform(void) {
+  return (float)((int32_t)(kt_random() & 0xFFFFFF) - 0x800000) / 0x800000;
+}
 static inline size_t kt_below(size_t n) { return kt_random() % n; }
 
 // |n| random floats in memory of exactly that size, so that sanitizers see a read past the end. Release with free.
@@ -52,12 +56,15 @@ static inline float* kt_input(size_t n) {
 
 // Floats that kernels of elementwise kind must get right: signed zeros, infinities, NaN, denormals, ties, large values.
 static inline float* kt_shaped(size_t n) {
-  static const float kSpecial[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 0.5f, 1.5f, 2.5f,
-                                   -0.5f, 88.0f, -88.0f, 104.0f, -104.0f, FLT_MAX, -FLT_MAX, FLT_MIN, 1.0f, -1.0f};
+  static const float kSpecial[] = {0.0f,    -0.0f,   INFINITY, -INFINITY, NAN,   1e-40f, -1e-40f,
+                                   0.5f,    1.5f,    2.5f,     -0.5f,     88.0f, -88.0f, 104.0f,
+                                   -104.0f, FLT_MAX, -FLT_MAX, FLT_MIN,   1.0f,  -1.0f};
   float* p = kt_input(n);
   for (size_t i = 0; i < n; ++i) {
-    if (kt_below(4) == 0) p[i] = kSpecial[kt_below(sizeof(kSpecial) / sizeof(kSpecial[0]))];
-    else p[i] *= 20.0f;
+    if (kt_below(4) == 0)
+      p[i] = kSpecial[kt_below(sizeof(kSpecial) / sizeof(kSpecial[0]))];
+    else
+      p[i] *= 20.0f;
   }
   return p;
 }
@@ -81,7 +88,8 @@ static inline void kt_check_guards(float* p, size_t n, size_t rows, size_t cols,
     assert_true(kt_is_guard(p[n + i]));
   }
   for (size_t r = 0; r < rows; ++r) {
-    for (size_t c = cols; c < stride && r * stride + c < n; ++c) assert_true(kt_is_guard(p[r * stride + c]));
+    for (size_t c = cols; c < stride && r * stride + c < n; ++c)
+      assert_true(kt_is_guard(p[r * stride + c]));
   }
   free(p - KT_GUARD);
 }
@@ -97,20 +105,34 @@ static inline void* kt_scratch(size_t bytes) {
 static inline double kt_act(const kp_act* act, double x) {
   const double a = act->a, b = act->b;
   switch (act->kind) {
-    case KP_ACT_NONE: return x;
-    case KP_ACT_RELU: return x < 0 ? 0 : x;
-    case KP_ACT_CLIP: return x < a ? a : x > b ? b : x;
-    case KP_ACT_LEAKY_RELU: return x < 0 ? a * x : x;
-    case KP_ACT_SIGMOID: return 1 / (1 + exp(-x));
-    case KP_ACT_HARD_SIGMOID: return isnan(x) ? x : fmax(0, fmin(1, a * x + b));
-    case KP_ACT_HARD_SWISH: return isnan(x) ? x : x * fmax(0, fmin(1, x / 6 + 0.5));
-    case KP_ACT_SILU: return x / (1 + exp(-a * x));
-    case KP_ACT_GELU: return x / 2 * (1 + erf(x * 0.70710678118654752440));
-    case KP_ACT_GELU_TANH: return x / 2 * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
-    case KP_ACT_TANH: return tanh(x);
-    case KP_ACT_ELU: return x < 0 ? a * expm1(x) : x;
-    case KP_ACT_MISH: return x * tanh(x > 30 ? x : log1p(exp(x)));
-    case KP_ACT_SOFTPLUS: return x > 700 ? x : log1p(exp(x));
+    case KP_ACT_NONE:
+      return x;
+    case KP_ACT_RELU:
+      return x < 0 ? 0 : x;
+    case KP_ACT_CLIP:
+      return x < a ? a : x > b ? b : x;
+    case KP_ACT_LEAKY_RELU:
+      return x < 0 ? a * x : x;
+    case KP_ACT_SIGMOID:
+      return 1 / (1 + exp(-x));
+    case KP_ACT_HARD_SIGMOID:
+      return isnan(x) ? x : fmax(0, fmin(1, a * x + b));
+    case KP_ACT_HARD_SWISH:
+      return isnan(x) ? x : x * fmax(0, fmin(1, x / 6 + 0.5));
+    case KP_ACT_SILU:
+      return x / (1 + exp(-a * x));
+    case KP_ACT_GELU:
+      return x / 2 * (1 + erf(x * 0.70710678118654752440));
+    case KP_ACT_GELU_TANH:
+      return x / 2 * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case KP_ACT_TANH:
+      return tanh(x);
+    case KP_ACT_ELU:
+      return x < 0 ? a * expm1(x) : x;
+    case KP_ACT_MISH:
+      return x * tanh(x > 30 ? x : log1p(exp(x)));
+    case KP_ACT_SOFTPLUS:
+      return x > 700 ? x : log1p(exp(x));
   }
   return x;
 }

@@ -46,8 +46,8 @@ const kp_variant* kp_variant_select(const kp_variant* variants, size_t count, ui
 // Declares what variant_family.inl defines for |family|:
 //   kp_<family>_select(features)  the table to use on a CPU with |features| (kp_cpu_features(), or fewer to force one)
 //   kp_<family>_variants(&count)  all lines of the list, for tests and the bench
-#define KP_DECLARE_FAMILY(family)                                    \
-  const kp_##family##_ops* kp_##family##_select(uint64_t features);  \
+#define KP_DECLARE_FAMILY(family)                                   \
+  const kp_##family##_ops* kp_##family##_select(uint64_t features); \
   const kp_variant* kp_##family##_variants(size_t* out_count)
 
 #endif  // KP_PROVIDER_CPU_KERNEL_VARIANT_H_

@@ -180,7 +180,8 @@ static kp_status* cumulate_run(const kp_op_run* run) {
     cumulate_##type(product, exclusive, reverse, count, inner, from, to); \
     break;
       CASE(FLOAT)
-      CASE(DOUBLE) CASE(INT32) CASE(INT64) CASE(UINT32) CASE(UINT64)
+      CASE(DOUBLE)
+      CASE(INT32) CASE(INT64) CASE(UINT32) CASE(UINT64)
 #undef CASE
           default : break;
     }

@@ -35,7 +35,9 @@ typedef struct kp_norm_fused_job {
   size_t rows, cols, tasks;
 } kp_norm_fused_job;
 
-static float* row_of(const kapell_value* value, size_t row, size_t cols) { return value ? (float*)value->data + row * cols : NULL; }
+static float* row_of(const kapell_value* value, size_t row, size_t cols) {
+  return value ? (float*)value->data + row * cols : NULL;
+}
 
 static void norm_fused_task(void* arg, size_t task, int worker) {
   (void)worker;
@@ -73,7 +75,14 @@ static kp_status* norm_fused_run(const kp_op_run* run) {
 }
 
 static const kp_op_def ops[] = {
-    {.domain = "kapell", .name = "LayerNorm", .since = 1, .types = KP_M(FLOAT), .prepare = norm_fused_prepare, .run = norm_fused_run,
-     .infer = norm_fused_infer, .flags = KP_OP_INPLACE, .kernels = "f32: norm"},
+    {.domain = "kapell",
+     .name = "LayerNorm",
+     .since = 1,
+     .types = KP_M(FLOAT),
+     .prepare = norm_fused_prepare,
+     .run = norm_fused_run,
+     .infer = norm_fused_infer,
+     .flags = KP_OP_INPLACE,
+     .kernels = "f32: norm"},
 };
 KP_OP_TABLE(norm_fused);

@@ -37,15 +37,18 @@ static int64_t entry(const kp_node* node, const char* name, size_t index, int64_
   return index < count ? ints[index] : fallback;
 }
 
-static kp_status* window_along(const kp_node* node, size_t index, size_t spatial, int64_t in, window_dim* w) {
+static kp_status* window_along(const kp_node* node, size_t index, size_t spatial, int64_t in,
+                               window_dim* w) {
   const kp_str mode = kp_node_attr_s(node, "auto_pad", "NOTSET");
-  const bool upper = kp_str_is(mode, "SAME_UPPER"), lower = kp_str_is(mode, "SAME_LOWER"), valid = kp_str_is(mode, "VALID");
+  const bool upper = kp_str_is(mode, "SAME_UPPER"), lower = kp_str_is(mode, "SAME_LOWER"),
+             valid = kp_str_is(mode, "VALID");
   *w = (window_dim){.kernel = entry(node, "kernel_shape", index, 1),
                     .stride = entry(node, "strides", index, 1),
                     .dilation = entry(node, "dilations", index, 1),
                     .before = valid ? 0 : entry(node, "pads", index, 0),
                     .after = valid ? 0 : entry(node, "pads", index + spatial, 0)};
-  if (w->kernel < 1 || w->stride < 1 || w->dilation < 1) return KP_ERROR(INVALID_MODEL, "kernel_shape, strides or dilations below 1");
+  if (w->kernel < 1 || w->stride < 1 || w->dilation < 1)
+    return KP_ERROR(INVALID_MODEL, "kernel_shape, strides or dilations below 1");
   const int64_t window = (w->kernel - 1) * w->dilation + 1;
   if (upper || lower) {
     w->out = (in + w->stride - 1) / w->stride;
@@ -55,14 +58,18 @@ static kp_status* window_along(const kp_node* node, size_t index, size_t spatial
     return NULL;
   }
   const int64_t room = in + w->before + w->after - window;
-  if (room < 0) return KP_ERROR(INVALID_INPUT, "a picture of %lld is smaller than the window of %lld", (long long)in, (long long)window);
+  if (room < 0)
+    return KP_ERROR(INVALID_INPUT, "a picture of %lld is smaller than the window of %lld",
+                    (long long)in, (long long)window);
   const bool ceil_mode = kp_node_attr_i(node, "ceil_mode", 0) != 0;
   w->out = (ceil_mode ? room + w->stride - 1 : room) / w->stride + 1;
-  if (ceil_mode && (w->out - 1) * w->stride >= in + w->before) --w->out;  // a window that starts in the padding after the picture
+  if (ceil_mode && (w->out - 1) * w->stride >= in + w->before)
+    --w->out;  // a window that starts in the padding after the picture
   return NULL;
 }
 
-static kp_status* window_shape(const kp_node* node, const int64_t* x, int32_t rank, kp_pool_shape* shape) {
+static kp_status* window_shape(const kp_node* node, const int64_t* x, int32_t rank,
+                               kp_pool_shape* shape) {
   const size_t spatial = (size_t)rank - 2;
   window_dim h = {.kernel = 1, .stride = 1, .dilation = 1, .out = 1}, w;
   if (spatial == 2) KP_PASS(window_along(node, 0, 2, x[1], &h));
@@ -93,14 +100,16 @@ static kp_status* window_shape(const kp_node* node, const int64_t* x, int32_t ra
 static kp_status* set_output(kp_infer* infer, const int64_t* dims, int32_t rank) {
   int64_t* kept = kp_arena_memdup(infer->arena, dims, (size_t)rank * sizeof(*dims));
   if (!kept) return KP_ERROR(OUT_OF_MEMORY, "shapes");
-  infer->outputs[0] = (kp_type){.kind = KAPELL_KIND_TENSOR, .element = KAPELL_FLOAT, .rank = rank, .dims = kept};
+  infer->outputs[0] =
+      (kp_type){.kind = KAPELL_KIND_TENSOR, .element = KAPELL_FLOAT, .rank = rank, .dims = kept};
   return NULL;
 }
 
 static kp_status* window_infer(kp_infer* infer) {
   const kp_type* x = infer->inputs[0];
   kp_pool_shape shape;
-  if (!x || x->rank < 3 || x->rank > 4) return KP_ERROR(INTERNAL, "a channels-last pool of rank %d", x ? x->rank : -1);
+  if (!x || x->rank < 3 || x->rank > 4)
+    return KP_ERROR(INTERNAL, "a channels-last pool of rank %d", x ? x->rank : -1);
   KP_PASS(window_shape(infer->node, x->dims, x->rank, &shape));
   int64_t dims[4] = {x->dims[0]};
   int32_t rank = 1;
@@ -124,7 +133,8 @@ static void window_task(void* arg, size_t task, int worker) {
   const kp_pool_shape* shape = run->params;
   if (kp_cancelled(run)) return;
   const bool max = run->node->op[0] == 'M';
-  (max ? state->pool->max : state->pool->average)(shape, task, 1, run->inputs[0]->data, run->outputs[0]->data);
+  (max ? state->pool->max : state->pool->average)(shape, task, 1, run->inputs[0]->data,
+                                                  run->outputs[0]->data);
 }
 
 static kp_status* window_run(const kp_op_run* run) {
@@ -132,7 +142,8 @@ static kp_status* window_run(const kp_op_run* run) {
   const size_t count = kp_value_count(run->outputs[0]);
   if (!count) return NULL;
   kp_op_run copy = *run;
-  kp_parallel_for(kp_op_width(run->width, count * shape->kernel_h * shape->kernel_w / 4), shape->batch * shape->out_h, window_task, &copy);
+  kp_parallel_for(kp_op_width(run->width, count * shape->kernel_h * shape->kernel_w / 4),
+                  shape->batch * shape->out_h, window_task, &copy);
   return NULL;
 }
 
@@ -155,7 +166,8 @@ static void global_task(void* arg, size_t task, int worker) {
   const size_t channels = (size_t)x->dims[x->rank - 1], pixels = kp_span(x, 1, x->rank - 1);
   const size_t blocks = (channels + CHANNELS_A_TASK - 1) / CHANNELS_A_TASK;
   const size_t picture = task / blocks, first = task % blocks * CHANNELS_A_TASK;
-  const kp_reduce_kind kind = strcmp(run->node->op, "GlobalMaxPool") == 0 ? KP_REDUCE_MAX : KP_REDUCE_MEAN;
+  const kp_reduce_kind kind =
+      strcmp(run->node->op, "GlobalMaxPool") == 0 ? KP_REDUCE_MAX : KP_REDUCE_MEAN;
   state->reduce->columns(kind, pixels, kp_min_size(CHANNELS_A_TASK, channels - first),
                          (const float*)x->data + picture * pixels * channels + first, channels,
                          (float*)run->outputs[0]->data + picture * channels + first);
@@ -166,7 +178,8 @@ static kp_status* global_run(const kp_op_run* run) {
   const size_t channels = (size_t)x->dims[x->rank - 1];
   kp_op_run copy = *run;
   if (!kp_value_count(run->outputs[0])) return NULL;
-  kp_parallel_for(kp_op_width(run->width, kp_value_count(x) / 4), (size_t)x->dims[0] * ((channels + CHANNELS_A_TASK - 1) / CHANNELS_A_TASK),
+  kp_parallel_for(kp_op_width(run->width, kp_value_count(x) / 4),
+                  (size_t)x->dims[0] * ((channels + CHANNELS_A_TASK - 1) / CHANNELS_A_TASK),
                   global_task, &copy);
   return NULL;
 }
@@ -181,11 +194,14 @@ static void scale_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_op_run* run = arg;
   const kp_pool_last_state* state = run->state;
-  const size_t channels = kp_value_count(run->inputs[1]), pixels = kp_value_count(run->inputs[0]) / channels;
+  const size_t channels = kp_value_count(run->inputs[1]),
+               pixels = kp_value_count(run->inputs[0]) / channels;
   size_t first, last;
   kp_share(pixels, (size_t)run->width * 4, task, &first, &last);
-  state->norm->scale_shift(last - first, channels, (const float*)run->inputs[0]->data + first * channels, channels, run->inputs[1]->data,
-                           run->inputs[2]->data, (float*)run->outputs[0]->data + first * channels, channels, &state->act);
+  state->norm->scale_shift(last - first, channels,
+                           (const float*)run->inputs[0]->data + first * channels, channels,
+                           run->inputs[1]->data, run->inputs[2]->data,
+                           (float*)run->outputs[0]->data + first * channels, channels, &state->act);
 }
 
 static kp_status* scale_run(const kp_op_run* run) {

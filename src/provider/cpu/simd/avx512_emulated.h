@@ -18,17 +18,17 @@ typedef struct kp_emu_i {
 // Not inlined: templates unroll to hundreds of these, which would take the compiler minutes.
 #define KP_EMU static __attribute__((noinline, unused))
 #define KP_EMU_LANES for (int n = 0; n < 16; ++n)
-#define KP_EMU_BINARY_F(name, expression)                  \
+#define KP_EMU_BINARY_F(name, expression)                 \
   KP_EMU kp_emu_f kp_emu_##name(kp_emu_f a, kp_emu_f b) { \
-    kp_emu_f r;                                            \
-    KP_EMU_LANES r.f[n] = (expression);                    \
-    return r;                                              \
+    kp_emu_f r;                                           \
+    KP_EMU_LANES r.f[n] = (expression);                   \
+    return r;                                             \
   }
-#define KP_EMU_BINARY_I(name, expression)                  \
+#define KP_EMU_BINARY_I(name, expression)                 \
   KP_EMU kp_emu_i kp_emu_##name(kp_emu_i a, kp_emu_i b) { \
-    kp_emu_i r;                                            \
-    KP_EMU_LANES r.i[n] = (int32_t)(expression);           \
-    return r;                                              \
+    kp_emu_i r;                                           \
+    KP_EMU_LANES r.i[n] = (int32_t)(expression);          \
+    return r;                                             \
   }
 
 KP_EMU_BINARY_F(add_ps, a.f[n] + b.f[n])
@@ -90,7 +90,9 @@ KP_EMU kp_emu_f kp_emu_sqrt_ps(kp_emu_f a) {
   return a;
 }
 KP_EMU kp_emu_f kp_emu_roundscale_ps(kp_emu_f a, int mode) {
-  KP_EMU_LANES a.f[n] = (mode & 3) == 1 ? floorf(a.f[n]) : (mode & 3) == 2 ? ceilf(a.f[n]) : nearbyintf(a.f[n]);
+  KP_EMU_LANES a.f[n] = (mode & 3) == 1   ? floorf(a.f[n])
+                        : (mode & 3) == 2 ? ceilf(a.f[n])
+                                          : nearbyintf(a.f[n]);
   return a;
 }
 KP_EMU uint16_t kp_emu_cmp_ps_mask(kp_emu_f a, kp_emu_f b, int relation) {

@@ -30,7 +30,9 @@ KP_INLINE kp_vf kp_math_expm1_core(kp_vf r) {
 }
 
 // 2^n for integral n in [-126, 127].
-KP_INLINE kp_vf kp_math_pow2(kp_vi n) { return kp_vi_bits(kp_vi_sll(kp_vi_add(n, kp_vi_set1(127)), 23)); }
+KP_INLINE kp_vf kp_math_pow2(kp_vi n) {
+  return kp_vi_bits(kp_vi_sll(kp_vi_add(n, kp_vi_set1(127)), 23));
+}
 
 KP_INLINE kp_vf kp_vf_exp(kp_vf x) {
   // Past these bounds the result is 0 or infinity; the order of operands keeps a NaN.

@@ -55,9 +55,12 @@ static void test_errors(void** state) {
     float low, high;
     double bound;
   } rows[] = {
-      {"exp", f_exp, exp, -INFINITY, INFINITY, 1.0},      {"expm1", f_expm1, expm1, -INFINITY, 88.0f, 1.6},
-      {"log", f_log, log, 0.0f, INFINITY, 1.2},             {"tanh", f_tanh, tanh, -INFINITY, INFINITY, 2.4},
-      {"erf", f_erf, erf, -INFINITY, INFINITY, 1.1},      {"sigmoid", f_sigmoid, d_sigmoid, -80.0f, INFINITY, 2.1},
+      {"exp", f_exp, exp, -INFINITY, INFINITY, 1.0},
+      {"expm1", f_expm1, expm1, -INFINITY, 88.0f, 1.6},
+      {"log", f_log, log, 0.0f, INFINITY, 1.2},
+      {"tanh", f_tanh, tanh, -INFINITY, INFINITY, 2.4},
+      {"erf", f_erf, erf, -INFINITY, INFINITY, 1.1},
+      {"sigmoid", f_sigmoid, d_sigmoid, -80.0f, INFINITY, 2.1},
       {"softplus", f_softplus, d_softplus, -80.0f, INFINITY, 2},
   };
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
@@ -80,6 +83,7 @@ static void test_special_values(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_errors), cmocka_unit_test(test_special_values)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_errors),
+                                     cmocka_unit_test(test_special_values)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,8 +17,8 @@ static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t b) { return div_up(a, b) * b; }
 
-void kp_attention_plan_init(const kp_attention_ops* ops, const kp_attention_shape* shape, size_t workers,
-                            kp_attention_plan* out_plan) {
+void kp_attention_plan_init(const kp_attention_ops* ops, const kp_attention_shape* shape,
+                            size_t workers, kp_attention_plan* out_plan) {
   kp_attention_plan plan = {.ops = ops, .shape = *shape};
   const size_t heads = shape->batch * shape->heads;
   if (heads == 0 || shape->q_len == 0) {
@@ -37,15 +37,16 @@ void kp_attention_plan_init(const kp_attention_ops* ops, const kp_attention_shap
   plan.task_count = heads * plan.query_tasks;
   plan.key_block = min_size(max_size(shape->kv_len, 1), kKeysMax);
   const size_t nr = ops->gemm->nr, keys = round_up(plan.key_block, nr);
-  size_t floats = 2 * round_up(plan.task_queries, 16);  // running maximum and sum
-  floats += plan.task_queries * keys;                   // scores
-  floats += round_up(shape->head_dim * keys, 16);       // K, packed
+  size_t floats = 2 * round_up(plan.task_queries, 16);                  // running maximum and sum
+  floats += plan.task_queries * keys;                                   // scores
+  floats += round_up(shape->head_dim * keys, 16);                       // K, packed
   floats += round_up(plan.key_block * round_up(shape->v_dim, nr), 16);  // V, packed
   plan.scratch_bytes = floats * sizeof(float);
   *out_plan = plan;
 }
 
-void kp_attention_run_task(const kp_attention_plan* plan, const kp_attention_args* args, size_t index, void* scratch) {
+void kp_attention_run_task(const kp_attention_plan* plan, const kp_attention_args* args,
+                           size_t index, void* scratch) {
   assert(index < plan->task_count);
   const size_t first = index % plan->query_tasks * plan->task_queries;
   const size_t head = index / plan->query_tasks % plan->shape.heads;

@@ -35,8 +35,8 @@ typedef struct kp_attention_args {
   size_t out_batch, out_row, out_head;
   const float* mask;  // or NULL
   size_t mask_batch, mask_head, mask_row;
-  float scale;      // usually 1 / sqrt(head_dim)
-  float softcap;    // > 0: scores are softcap * tanh(score / softcap) before the mask; 0 for none
+  float scale;    // usually 1 / sqrt(head_dim)
+  float softcap;  // > 0: scores are softcap * tanh(score / softcap) before the mask; 0 for none
   bool causal;
   size_t causal_offset;
 } kp_attention_args;
@@ -47,8 +47,8 @@ typedef struct kp_attention_ops {
   const char* isa;
   const kp_gemm_ops* gemm;
   // Queries [first, first + count) of one head of one batch entry.
-  void (*block)(const struct kp_attention_plan* plan, const kp_attention_args* args, size_t batch, size_t head,
-                size_t first, size_t count, float* scratch);
+  void (*block)(const struct kp_attention_plan* plan, const kp_attention_args* args, size_t batch,
+                size_t head, size_t first, size_t count, float* scratch);
 } kp_attention_ops;
 
 KP_DECLARE_FAMILY(attention);
@@ -57,15 +57,16 @@ KP_DECLARE_FAMILY(attention);
 typedef struct kp_attention_plan {
   const kp_attention_ops* ops;
   kp_attention_shape shape;
-  size_t task_queries;   // of one task
-  size_t query_tasks;    // per head
-  size_t key_block;      // keys whose scores are kept at a time
+  size_t task_queries;  // of one task
+  size_t query_tasks;   // per head
+  size_t key_block;     // keys whose scores are kept at a time
   size_t task_count;
   size_t scratch_bytes;  // per thread, aligned to 64 by the caller
 } kp_attention_plan;
 
-void kp_attention_plan_init(const kp_attention_ops* ops, const kp_attention_shape* shape, size_t workers,
-                            kp_attention_plan* out_plan);
-void kp_attention_run_task(const kp_attention_plan* plan, const kp_attention_args* args, size_t index, void* scratch);
+void kp_attention_plan_init(const kp_attention_ops* ops, const kp_attention_shape* shape,
+                            size_t workers, kp_attention_plan* out_plan);
+void kp_attention_run_task(const kp_attention_plan* plan, const kp_attention_args* args,
+                           size_t index, void* scratch);
 
 #endif  // KP_PROVIDER_CPU_KERNEL_ATTENTION_ATTENTION_H_

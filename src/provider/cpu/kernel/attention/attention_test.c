@@ -86,7 +86,8 @@ static void run_and_check(fixture* f, const kp_attention_ops* ops, size_t worker
     for (size_t h = 0; h < s->heads; ++h) {
       for (size_t q = 0; q < s->q_len; ++q) {
         reference(f, b, h, q, want);
-        const float* got = f->out + b * f->args.out_batch + h * f->args.out_head + q * f->args.out_row;
+        const float* got =
+            f->out + b * f->args.out_batch + h * f->args.out_head + q * f->args.out_row;
         for (size_t i = 0; i < s->v_dim; ++i) KT_NEAR(got[i], want[i], 4e-6);
       }
     }
@@ -101,8 +102,9 @@ static void run_and_check(fixture* f, const kp_attention_ops* ops, size_t worker
 static void test_shapes(void** state) {
   (void)state;
   static const kp_attention_shape shapes[] = {
-      {1, 1, 1, 1, 1, 1, 1},    {2, 3, 3, 5, 7, 8, 8},      {1, 4, 2, 13, 13, 16, 24}, {1, 2, 1, 1, 300, 64, 64},
-      {1, 2, 2, 3, 33, 17, 9},  {1, 2, 2, 40, 600, 32, 33}, {1, 1, 1, 200, 129, 64, 64}, {2, 2, 1, 4, 257, 40, 70},
+      {1, 1, 1, 1, 1, 1, 1},       {2, 3, 3, 5, 7, 8, 8},     {1, 4, 2, 13, 13, 16, 24},
+      {1, 2, 1, 1, 300, 64, 64},   {1, 2, 2, 3, 33, 17, 9},   {1, 2, 2, 40, 600, 32, 33},
+      {1, 1, 1, 200, 129, 64, 64}, {2, 2, 1, 4, 257, 40, 70},
   };
   KT_FOR_EACH_VARIANT(attention, ops) {
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); ++i) {
@@ -110,7 +112,8 @@ static void test_shapes(void** state) {
         fixture f;
         fixture_open(&f, shapes[i], form & 1);
         f.args.causal = form & 2;
-        f.args.causal_offset = shapes[i].kv_len > shapes[i].q_len ? shapes[i].kv_len - shapes[i].q_len : 0;
+        f.args.causal_offset =
+            shapes[i].kv_len > shapes[i].q_len ? shapes[i].kv_len - shapes[i].q_len : 0;
         f.args.softcap = form & 4 ? 5.0f : 0.0f;
         run_and_check(&f, ops, (size_t)form + 1);
       }
@@ -142,7 +145,8 @@ static void test_all_hidden_is_nan(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_blocks_hidden_at_first),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),
+                                     cmocka_unit_test(test_blocks_hidden_at_first),
                                      cmocka_unit_test(test_all_hidden_is_nan)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ static size_t visible_keys(const kp_attention_args* a, size_t s, size_t first_ke
 }
 
 // Scale, softcap and mask; returns the maximum.
-static float finish_scores(const kp_attention_args* a, size_t keys, float* scores, const float* mask) {
+static float finish_scores(const kp_attention_args* a, size_t keys, float* scores,
+                           const float* mask) {
   const kp_vf scale = kp_vf_set1(a->scale), cap = kp_vf_set1(a->softcap);
   const kp_vf lowest = kp_vf_set1(-INFINITY);
   kp_vf max = lowest;
@@ -98,7 +99,8 @@ static void softmax_step(const head_block* b, size_t r, size_t first_key, size_t
   b->sum[r] = b->sum[r] * carry + exponentials(seen, scores, shift);
   b->max[r] = max;
   for (size_t t = seen; t < keys; ++t) scores[t] = 0.0f;
-  if (first_key != 0 && carry != 1.0f) scale_row(b->plan->shape.v_dim, b->out + r * a->out_row, carry);
+  if (first_key != 0 && carry != 1.0f)
+    scale_row(b->plan->shape.v_dim, b->out + r * a->out_row, carry);
 }
 
 static void multiply_many(const head_block* b, size_t first_key, size_t keys) {
@@ -106,7 +108,11 @@ static void multiply_many(const head_block* b, size_t first_key, size_t keys) {
   const kp_attention_shape* s = &b->plan->shape;
   const kp_attention_args* a = b->args;
   gemm->pack_b(s->head_dim, keys, b->k + first_key * a->k_row, a->k_row, true, b->packed_k);
-  kp_gemm_tile score = {.rows = b->count, .cols = keys, .taps = 1, .depth = s->head_dim, .epilogue = KP_EPILOGUE_NONE};
+  kp_gemm_tile score = {.rows = b->count,
+                        .cols = keys,
+                        .taps = 1,
+                        .depth = s->head_dim,
+                        .epilogue = KP_EPILOGUE_NONE};
   score.a = b->q;
   score.a_stride = a->q_row;
   score.b = b->packed_k;
@@ -117,7 +123,8 @@ static void multiply_many(const head_block* b, size_t first_key, size_t keys) {
   gemm->multiply(&score);
   for (size_t r = 0; r < b->count; ++r) softmax_step(b, r, first_key, keys);
   gemm->pack_b(keys, s->v_dim, b->v + first_key * a->v_row, a->v_row, false, b->packed_v);
-  kp_gemm_tile sum = {.rows = b->count, .cols = s->v_dim, .taps = 1, .depth = keys, .epilogue = KP_EPILOGUE_NONE};
+  kp_gemm_tile sum = {
+      .rows = b->count, .cols = s->v_dim, .taps = 1, .depth = keys, .epilogue = KP_EPILOGUE_NONE};
   sum.a = b->scores;
   sum.a_stride = b->score_stride;
   sum.b = b->packed_v;
@@ -139,7 +146,8 @@ static float dot(size_t n, const float* x, const float* y) {
     s0 = kp_vf_fma(kp_vf_load(x + i), kp_vf_load(y + i), s0);
     s1 = kp_vf_fma(kp_vf_load(x + i + LANES), kp_vf_load(y + i + LANES), s1);
   }
-  for (; i < n; i += LANES) s0 = kp_vf_fma(kp_vf_load_upto(x + i, n - i), kp_vf_load_upto(y + i, n - i), s0);
+  for (; i < n; i += LANES)
+    s0 = kp_vf_fma(kp_vf_load_upto(x + i, n - i), kp_vf_load_upto(y + i, n - i), s0);
   return kp_vf_hsum(kp_vf_add(s0, s1));
 }
 
@@ -196,8 +204,8 @@ static void carve(head_block* b, float* scratch) {
   b->packed_v = b->packed_k + (plan->shape.head_dim * b->score_stride + 15) / 16 * 16;
 }
 
-static void attention_block(const kp_attention_plan* plan, const kp_attention_args* a, size_t batch, size_t head,
-                            size_t first, size_t count, float* scratch) {
+static void attention_block(const kp_attention_plan* plan, const kp_attention_args* a, size_t batch,
+                            size_t head, size_t first, size_t count, float* scratch) {
   const kp_attention_shape* s = &plan->shape;
   const size_t kv_head = head / (s->heads / s->kv_heads);
   head_block b = {.plan = plan, .args = a, .first = first, .count = count};

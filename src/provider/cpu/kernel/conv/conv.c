@@ -25,7 +25,9 @@ static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t b) { return div_up(a, b) * b; }
 
-static bool is_winograd(kp_conv_algorithm a) { return a == KP_CONV_WINOGRAD2 || a == KP_CONV_WINOGRAD4; }
+static bool is_winograd(kp_conv_algorithm a) {
+  return a == KP_CONV_WINOGRAD2 || a == KP_CONV_WINOGRAD4;
+}
 
 static size_t group_in(const kp_conv_shape* s) { return s->in_c / s->groups; }
 static size_t group_out(const kp_conv_shape* s) { return s->out_c / s->groups; }
@@ -42,7 +44,8 @@ static double estimate(double products, double weights, double transforms) {
 // taken as large.
 static kp_conv_algorithm choose_winograd(const kp_conv_shape* s) {
   const double in_c = (double)s->in_c, out_c = (double)s->out_c;
-  const size_t batch = s->batch ? s->batch : 1, h = s->out_h ? s->out_h : 56, w = s->out_w ? s->out_w : 56;
+  const size_t batch = s->batch ? s->batch : 1, h = s->out_h ? s->out_h : 56,
+               w = s->out_w ? s->out_w : 56;
   const double pixels = (double)(batch * h * w);
   kp_conv_algorithm best = KP_CONV_IMPLICIT;
   double best_time = estimate(pixels * 9 * in_c * out_c, 9 * in_c * out_c, 0);
@@ -50,7 +53,8 @@ static kp_conv_algorithm choose_winograd(const kp_conv_shape* s) {
     const size_t side = kp_winograd_side(a);
     const double points = (double)kp_winograd_points(a);
     const double tiles = (double)(batch * div_up(h, side) * div_up(w, side));
-    const double time = estimate(tiles * points * in_c * out_c, points * in_c * out_c, tiles * points * (in_c + out_c));
+    const double time = estimate(tiles * points * in_c * out_c, points * in_c * out_c,
+                                 tiles * points * (in_c + out_c));
     // A tenth for the coarser split among threads.
     if (time * 1.1 < best_time) {
       best = a;
@@ -69,12 +73,14 @@ kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* s)
   if (kernel_taps(s) == 1 && unit && !padded && s->groups == 1) return KP_CONV_GEMM;
   const bool dense = s->in_pixel == s->in_c && s->dilation_w == 1 && s->groups == 1;
   if (dense && s->in_c <= kWindowChannels && s->kernel_w > 1) return KP_CONV_WINDOW;
-  const bool three = s->kernel_h == 3 && s->kernel_w == 3 && s->dilation_h == 1 && s->dilation_w == 1;
+  const bool three =
+      s->kernel_h == 3 && s->kernel_w == 3 && s->dilation_h == 1 && s->dilation_w == 1;
   if (three && unit && s->groups == 1 && s->in_c >= 16 && s->out_c >= 16) return choose_winograd(s);
   return KP_CONV_IMPLICIT;
 }
 
-size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s) {
+size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
+                           const kp_conv_shape* s) {
   if (algorithm == KP_CONV_DEPTHWISE) return kernel_taps(s) * round_up(s->out_c, ops->gemm->lanes);
   if (is_winograd(algorithm)) {
     return kp_winograd_points(algorithm) * kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
@@ -82,7 +88,8 @@ size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, 
   return s->groups * kp_gemm_packed_b_size(ops->gemm, kernel_taps(s) * group_in(s), group_out(s));
 }
 
-size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s) {
+size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
+                                 const kp_conv_shape* s) {
   (void)ops;
   if (algorithm == KP_CONV_DEPTHWISE) return 0;
   if (is_winograd(algorithm)) return kp_winograd_points(algorithm) * s->in_c * s->out_c;
@@ -90,25 +97,30 @@ size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algor
   return kernel_taps(s) == 1 ? 0 : kernel_taps(s) * group_in(s) * group_out(s);
 }
 
-static void pack_depthwise(size_t lanes, const kp_conv_shape* s, const float* weights, float* packed) {
+static void pack_depthwise(size_t lanes, const kp_conv_shape* s, const float* weights,
+                           float* packed) {
   const size_t stride = round_up(s->out_c, lanes);
   const size_t taps = kernel_taps(s);
   for (size_t t = 0; t < taps; ++t) {
-    for (size_t c = 0; c < stride; ++c) packed[t * stride + c] = c < s->out_c ? weights[c * taps + t] : 0.0f;
+    for (size_t c = 0; c < stride; ++c)
+      packed[t * stride + c] = c < s->out_c ? weights[c * taps + t] : 0.0f;
   }
 }
 
-static void pack_winograd(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s,
-                          const float* weights, float* packed, float* scratch) {
+static void pack_winograd(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
+                          const kp_conv_shape* s, const float* weights, float* packed,
+                          float* scratch) {
   kp_winograd_transform_filter(algorithm, s->in_c, s->out_c, weights, scratch);
-  const size_t size = s->in_c * s->out_c, packed_size = kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
+  const size_t size = s->in_c * s->out_c,
+               packed_size = kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
   for (size_t p = 0; p < kp_winograd_points(algorithm); ++p) {
-    kp_gemm_pack_b(ops->gemm, s->in_c, 0, s->out_c, scratch + p * size, s->out_c, false, packed + p * packed_size);
+    kp_gemm_pack_b(ops->gemm, s->in_c, 0, s->out_c, scratch + p * size, s->out_c, false,
+                   packed + p * packed_size);
   }
 }
 
-void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s, const float* weights,
-                  float* packed, float* scratch) {
+void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s,
+                  const float* weights, float* packed, float* scratch) {
   if (algorithm == KP_CONV_DEPTHWISE) {
     pack_depthwise(ops->gemm->lanes, s, weights, packed);
     return;
@@ -125,7 +137,8 @@ void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_
       // [out_c][in_c][taps] to [out_c][taps][in_c]: the inner dimension follows the channels-last input.
       for (size_t o = 0; o < out_c; ++o) {
         for (size_t c = 0; c < in_c; ++c) {
-          for (size_t t = 0; t < taps; ++t) scratch[(o * taps + t) * in_c + c] = source[(o * in_c + c) * taps + t];
+          for (size_t t = 0; t < taps; ++t)
+            scratch[(o * taps + t) * in_c + c] = source[(o * in_c + c) * taps + t];
         }
       }
       source = scratch;
@@ -151,7 +164,8 @@ static size_t smaller_part(size_t total, size_t part, size_t tasks, size_t unit)
   return next < part ? next : round_up(part, unit) - unit;
 }
 
-static void split_for_workers(kp_conv_plan* plan, size_t rows, size_t cols, size_t work_per_element, size_t wanted) {
+static void split_for_workers(kp_conv_plan* plan, size_t rows, size_t cols, size_t work_per_element,
+                              size_t wanted) {
   const size_t mr = plan->ops->gemm->mr, nr = plan->ops->gemm->nr;
   const size_t groups = plan->shape.groups;
   wanted = min_size(wanted, rows * cols * groups * work_per_element / kTaskWorkMin);
@@ -190,7 +204,8 @@ static void plan_winograd(kp_conv_plan* plan, size_t workers) {
   plan->tiles_h = div_up(s->out_h, side);
   plan->tiles_w = div_up(s->out_w, side);
   const size_t tiles = s->batch * plan->tiles_h * plan->tiles_w;
-  const size_t fitting = kFloats / (kp_winograd_points(plan->algorithm) * (s->in_c + KP_WINOGRAD_COLS));
+  const size_t fitting =
+      kFloats / (kp_winograd_points(plan->algorithm) * (s->in_c + KP_WINOGRAD_COLS));
   const size_t most = min_size(max_size(fitting, kTilesMin), kTilesMax);
   plan->task_rows = min_size(round_up(div_up(tiles, div_up(tiles, most)), mr), tiles);
   plan->task_cols = s->out_c;
@@ -209,10 +224,12 @@ static void plan_winograd(kp_conv_plan* plan, size_t workers) {
 // Floats of scratch for a row of zeros, as long as the longest run.
 static size_t zero_floats(const kp_conv_plan* plan) { return round_up(run_depth(plan), 16); }
 
-static bool copies_rows(const kp_conv_plan* plan) { return plan->task_cols >= 8 * plan->ops->gemm->nr; }
+static bool copies_rows(const kp_conv_plan* plan) {
+  return plan->task_cols >= 8 * plan->ops->gemm->nr;
+}
 
-void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s, size_t workers,
-                       kp_conv_plan* out_plan) {
+void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s,
+                       size_t workers, kp_conv_plan* out_plan) {
   kp_conv_plan plan = {.ops = ops, .algorithm = algorithm, .shape = *s};
   // A choice made before sizes were known: padding on the far side only shows now. The packing is the same.
   if (algorithm == KP_CONV_GEMM && (s->out_h != s->in_h || s->out_w != s->in_w)) {
@@ -267,8 +284,8 @@ static void next_place(const kp_conv_shape* s, pixel_place* p) {
 }
 
 // table[tap * rows + r]: the |in_c / groups| floats under tap |tap| of output pixel first + r, or zeros.
-static void fill_taps(const kp_conv_shape* s, const float* input, size_t first, size_t rows, const float* zeros,
-                      const float** table) {
+static void fill_taps(const kp_conv_shape* s, const float* input, size_t first, size_t rows,
+                      const float* zeros, const float** table) {
   pixel_place p = place_of(s, first);
   for (size_t r = 0; r < rows; ++r, next_place(s, &p)) {
     const float* picture = input + p.picture * s->in_h * s->in_w * s->in_pixel;
@@ -288,16 +305,18 @@ static void fill_taps(const kp_conv_shape* s, const float* input, size_t first, 
 }
 
 // A window that sticks out on the left or right: |run| receives its row |line| with zeros outside. |unit| floats a pixel.
-static void copy_edge(const float* line, ptrdiff_t x, size_t in_w, size_t kernel_w, size_t unit, float* run) {
+static void copy_edge(const float* line, ptrdiff_t x, size_t in_w, size_t kernel_w, size_t unit,
+                      float* run) {
   for (size_t kw = 0; kw < kernel_w; ++kw, ++x) {
     const bool inside = x >= 0 && x < (ptrdiff_t)in_w;
-    for (size_t i = 0; i < unit; ++i) run[kw * unit + i] = inside ? line[x * (ptrdiff_t)unit + (ptrdiff_t)i] : 0.0f;
+    for (size_t i = 0; i < unit; ++i)
+      run[kw * unit + i] = inside ? line[x * (ptrdiff_t)unit + (ptrdiff_t)i] : 0.0f;
   }
 }
 
 // The same for KP_CONV_WINDOW: runs are whole rows of the window. Those that stick out sideways are copied to |edges|.
-static void fill_windows(const kp_conv_plan* plan, const float* input, size_t first, size_t rows, const float* zeros,
-                         const float** table, float* edges) {
+static void fill_windows(const kp_conv_plan* plan, const float* input, size_t first, size_t rows,
+                         const float* zeros, const float** table, float* edges) {
   const kp_conv_shape* s = &plan->shape;
   const bool planar = s->in_layout == KP_CONV_NCHW;
   const size_t planes = planar ? s->in_c : 1, unit = planar ? 1 : s->in_c;
@@ -328,8 +347,8 @@ static void fill_windows(const kp_conv_plan* plan, const float* input, size_t fi
 }
 
 // A's side of the tile: rows by stride for 1x1, by a table in scratch else. Returns the scratch left.
-static float* set_rows(const kp_conv_plan* plan, const kp_conv_args* args, size_t group, size_t first,
-                       kp_gemm_tile* tile, float* scratch) {
+static float* set_rows(const kp_conv_plan* plan, const kp_conv_args* args, size_t group,
+                       size_t first, kp_gemm_tile* tile, float* scratch) {
   const kp_conv_shape* s = &plan->shape;
   tile->taps = run_count(plan);
   tile->depth = run_depth(plan);
@@ -354,7 +373,8 @@ static float* set_rows(const kp_conv_plan* plan, const kp_conv_args* args, size_
   return scratch;
 }
 
-void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t index, void* scratch) {
+void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t index,
+                      void* scratch) {
   assert(index < plan->task_count);
   const kp_conv_shape* s = &plan->shape;
   const size_t row_task = index / plan->col_tasks % plan->row_tasks;
@@ -364,7 +384,8 @@ void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t
     return;
   }
   if (is_winograd(plan->algorithm)) {
-    const size_t tiles = min_size(plan->task_rows, s->batch * plan->tiles_h * plan->tiles_w - first);
+    const size_t tiles =
+        min_size(plan->task_rows, s->batch * plan->tiles_h * plan->tiles_w - first);
     const size_t first_col = index % plan->col_tasks * plan->task_cols;
     const size_t cols = min_size(plan->task_cols, s->out_c - first_col);
     plan->ops->winograd(plan, args, first, tiles, first_col, cols, scratch);
@@ -386,6 +407,7 @@ void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t
   tile.c = args->output + first * s->out_pixel + channel;
   tile.c_stride = s->out_pixel;
   if (tile.epilogue.bias_n) tile.epilogue.bias_n += channel;
-  if (tile.epilogue.residual) tile.epilogue.residual += first * tile.epilogue.residual_stride + channel;
+  if (tile.epilogue.residual)
+    tile.epilogue.residual += first * tile.epilogue.residual_stride + channel;
   gemm->multiply(&tile);
 }

@@ -25,10 +25,10 @@
 #include "provider/cpu/kernel/variant.h"
 
 typedef enum kp_conv_algorithm {
-  KP_CONV_GEMM = 0,   // 1x1, stride 1, no padding: one product over all pixels
-  KP_CONV_IMPLICIT,   // any kernel, stride, dilation, groups: rows of A by pointers
-  KP_CONV_WINDOW,     // few input channels: whole rows of the window at once, from either input layout; one group,
-                      // dilation_w 1, and for NHWC in_pixel == in_c
+  KP_CONV_GEMM = 0,  // 1x1, stride 1, no padding: one product over all pixels
+  KP_CONV_IMPLICIT,  // any kernel, stride, dilation, groups: rows of A by pointers
+  KP_CONV_WINDOW,  // few input channels: whole rows of the window at once, from either input layout; one group,
+                   // dilation_w 1, and for NHWC in_pixel == in_c
   KP_CONV_DEPTHWISE,  // groups == in_c == out_c
   KP_CONV_WINOGRAD2,  // 3x3, stride 1, dilation 1, one group: F(2x2, 3x3)
   KP_CONV_WINOGRAD4,  // the same with F(4x4, 3x3)
@@ -58,11 +58,12 @@ typedef struct kp_conv_ops {
   const kp_gemm_ops* gemm;  // of the same instruction set
   // Depthwise: output rows [row, row + rows) of batch * out_h, all channels. |packed| is [kernel_h * kernel_w][channels
   // rounded up to lanes].
-  void (*depthwise)(const kp_conv_shape* s, size_t row, size_t rows, const struct kp_conv_args* args);
+  void (*depthwise)(const kp_conv_shape* s, size_t row, size_t rows,
+                    const struct kp_conv_args* args);
   // Winograd: output tiles [tile, tile + tiles) of batch * tiles_h * tiles_w, output channels [col, col + cols), |col| a
   // multiple of 64.
-  void (*winograd)(const struct kp_conv_plan* plan, const struct kp_conv_args* args, size_t tile, size_t tiles,
-                   size_t col, size_t cols, float* scratch);
+  void (*winograd)(const struct kp_conv_plan* plan, const struct kp_conv_args* args, size_t tile,
+                   size_t tiles, size_t col, size_t cols, float* scratch);
 } kp_conv_ops;
 
 KP_DECLARE_FAMILY(conv);
@@ -72,12 +73,12 @@ typedef struct kp_conv_plan {
   const kp_conv_ops* ops;
   kp_conv_algorithm algorithm;
   kp_conv_shape shape;
-  size_t task_rows;   // output pixels (or output rows of depthwise, or Winograd tiles) of one task
+  size_t task_rows;  // output pixels (or output rows of depthwise, or Winograd tiles) of one task
   size_t row_tasks;
-  size_t task_cols;   // output channels of one task, within one group
-  size_t col_tasks;   // per group
-  size_t task_count;  // in all
-  size_t scratch_bytes;  // per thread, aligned to 64 by the caller
+  size_t task_cols;         // output channels of one task, within one group
+  size_t col_tasks;         // per group
+  size_t task_count;        // in all
+  size_t scratch_bytes;     // per thread, aligned to 64 by the caller
   size_t tiles_h, tiles_w;  // Winograd's output tiles in one picture
 } kp_conv_plan;
 
@@ -95,18 +96,21 @@ typedef struct kp_conv_args {
 kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* shape);
 
 // Floats that kp_conv_pack writes.
-size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* shape);
+size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
+                           const kp_conv_shape* shape);
 
 // Packs constant weights. |scratch| has kp_conv_pack_scratch_size(...) floats, or is NULL when that is 0.
-size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* shape);
-void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* shape, const float* weights,
-                  float* packed, float* scratch);
+size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
+                                 const kp_conv_shape* shape);
+void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* shape,
+                  const float* weights, float* packed, float* scratch);
 
 // Cuts |shape|, all sizes known, for |workers| threads (>= 1). Costs well under a microsecond.
-void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* shape, size_t workers,
-                       kp_conv_plan* out_plan);
+void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
+                       const kp_conv_shape* shape, size_t workers, kp_conv_plan* out_plan);
 
 // Runs task |index| < plan->task_count. Tasks write disjoint pixels or channels.
-void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t index, void* scratch);
+void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t index,
+                      void* scratch);
 
 #endif  // KP_PROVIDER_CPU_KERNEL_CONV_CONV_H_

@@ -4,9 +4,10 @@
 #include "provider/cpu/kernel/kernel_test.h"
 
 // A shape from the numbers that matter; the rest follows.
-static kp_conv_shape make_shape(size_t size, size_t in_c, size_t out_c, size_t groups, size_t kernel, size_t stride,
-                                size_t pad) {
-  kp_conv_shape s = {.batch = 2, .in_h = size, .in_w = size + 3, .in_c = in_c, .out_c = out_c, .groups = groups};
+static kp_conv_shape make_shape(size_t size, size_t in_c, size_t out_c, size_t groups,
+                                size_t kernel, size_t stride, size_t pad) {
+  kp_conv_shape s = {
+      .batch = 2, .in_h = size, .in_w = size + 3, .in_c = in_c, .out_c = out_c, .groups = groups};
   s.kernel_h = s.kernel_w = kernel;
   s.stride_h = s.stride_w = stride;
   s.dilation_h = s.dilation_w = 1;
@@ -17,28 +18,33 @@ static kp_conv_shape make_shape(size_t size, size_t in_c, size_t out_c, size_t g
 }
 
 static void finish_shape(kp_conv_shape* s) {
-  const size_t reach_h = (s->kernel_h - 1) * s->dilation_h + 1, reach_w = (s->kernel_w - 1) * s->dilation_w + 1;
+  const size_t reach_h = (s->kernel_h - 1) * s->dilation_h + 1,
+               reach_w = (s->kernel_w - 1) * s->dilation_w + 1;
   s->out_h = (s->in_h + 2 * s->pad_top - reach_h) / s->stride_h + 1;
   s->out_w = (s->in_w + 2 * s->pad_left - reach_w) / s->stride_w + 1;
 }
 
-static double input_at(const kp_conv_shape* s, const float* x, size_t n, ptrdiff_t h, ptrdiff_t w, size_t c) {
+static double input_at(const kp_conv_shape* s, const float* x, size_t n, ptrdiff_t h, ptrdiff_t w,
+                       size_t c) {
   if (h < 0 || w < 0 || h >= (ptrdiff_t)s->in_h || w >= (ptrdiff_t)s->in_w) return 0;
   const size_t place = (size_t)h * s->in_w + (size_t)w;
   if (s->in_layout == KP_CONV_NCHW) return x[(n * s->in_c + c) * s->in_h * s->in_w + place];
   return x[(n * s->in_h * s->in_w + place) * s->in_pixel + c];
 }
 
-static double reference(const kp_conv_shape* s, const float* x, const float* weights, size_t pixel, size_t o,
-                        double* out_magnitude) {
+static double reference(const kp_conv_shape* s, const float* x, const float* weights, size_t pixel,
+                        size_t o, double* out_magnitude) {
   const size_t in_c = s->in_c / s->groups, group = o / (s->out_c / s->groups);
-  const size_t n = pixel / (s->out_h * s->out_w), y = pixel / s->out_w % s->out_h, column = pixel % s->out_w;
+  const size_t n = pixel / (s->out_h * s->out_w), y = pixel / s->out_w % s->out_h,
+               column = pixel % s->out_w;
   double sum = 0, magnitude = 0;
   for (size_t c = 0; c < in_c; ++c) {
     for (size_t kh = 0; kh < s->kernel_h; ++kh) {
       for (size_t kw = 0; kw < s->kernel_w; ++kw) {
-        const ptrdiff_t h = (ptrdiff_t)(y * s->stride_h + kh * s->dilation_h) - (ptrdiff_t)s->pad_top;
-        const ptrdiff_t w = (ptrdiff_t)(column * s->stride_w + kw * s->dilation_w) - (ptrdiff_t)s->pad_left;
+        const ptrdiff_t h =
+            (ptrdiff_t)(y * s->stride_h + kh * s->dilation_h) - (ptrdiff_t)s->pad_top;
+        const ptrdiff_t w =
+            (ptrdiff_t)(column * s->stride_w + kw * s->dilation_w) - (ptrdiff_t)s->pad_left;
         const double product = input_at(s, x, n, h, w, group * in_c + c) *
                                weights[((o * in_c + c) * s->kernel_h + kh) * s->kernel_w + kw];
         sum += product;
@@ -52,12 +58,14 @@ static double reference(const kp_conv_shape* s, const float* x, const float* wei
 
 // Runs one shape by one algorithm with bias, residual and |act| on |workers| threads' tasks, checks all outputs.
 // |slack| multiplies the bound of a plain chain of multiply-adds.
-static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_shape s, kp_act act, size_t workers,
-                  double slack) {
+static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_shape s, kp_act act,
+                  size_t workers, double slack) {
   finish_shape(&s);
-  const size_t pixels = s.batch * s.out_h * s.out_w, depth = s.in_c / s.groups * s.kernel_h * s.kernel_w;
-  const size_t in_size = s.in_layout == KP_CONV_NCHW ? s.batch * s.in_h * s.in_w * s.in_c
-                                                     : (s.batch * s.in_h * s.in_w - 1) * s.in_pixel + s.in_c;
+  const size_t pixels = s.batch * s.out_h * s.out_w,
+               depth = s.in_c / s.groups * s.kernel_h * s.kernel_w;
+  const size_t in_size = s.in_layout == KP_CONV_NCHW
+                             ? s.batch * s.in_h * s.in_w * s.in_c
+                             : (s.batch * s.in_h * s.in_w - 1) * s.in_pixel + s.in_c;
   float* x = kt_input(in_size);
   float* weights = kt_input(s.out_c * depth);
   float* bias = kt_input(s.out_c);
@@ -122,7 +130,8 @@ static void test_windows_by_pointers(void** state) {
     for (size_t kernel = 1; kernel <= 5; kernel += 2) {
       for (size_t stride = 1; stride <= 3; ++stride) {
         for (size_t groups = 1; groups <= 3; ++groups) {
-          kp_conv_shape s = make_shape(10, 6 * groups, 5 * groups, groups, kernel, stride, kernel / 2);
+          kp_conv_shape s =
+              make_shape(10, 6 * groups, 5 * groups, groups, kernel, stride, kernel / 2);
           s.in_pixel += groups;
           s.dilation_h = stride;
           check(ops, KP_CONV_IMPLICIT, s, kernel == 3 ? kClip : kNone, groups, 1);
@@ -130,7 +139,8 @@ static void test_windows_by_pointers(void** state) {
       }
     }
     check(ops, KP_CONV_IMPLICIT, make_shape(12, 500, 40, 1, 3, 1, 1), kNone, 2, 1);
-    check(ops, KP_CONV_IMPLICIT, make_shape(12, 70, 140 + ops->gemm->nr * 8, 1, 3, 1, 1), kSilu, 2, 1);
+    check(ops, KP_CONV_IMPLICIT, make_shape(12, 70, 140 + ops->gemm->nr * 8, 1, 3, 1, 1), kSilu, 2,
+          1);
   }
 }
 
@@ -195,7 +205,8 @@ static void test_winograd(void** state) {
           check(ops, (kp_conv_algorithm)a, s, kNone, 1, a == KP_CONV_WINOGRAD2 ? 2 : 6);
           s.in_pixel += 4;
           s.out_pixel += 1;
-          check(ops, (kp_conv_algorithm)a, s, size % 2 ? kClip : kSilu, 2, a == KP_CONV_WINOGRAD2 ? 2 : 6);
+          check(ops, (kp_conv_algorithm)a, s, size % 2 ? kClip : kSilu, 2,
+                a == KP_CONV_WINOGRAD2 ? 2 : 6);
         }
       }
     }
@@ -209,14 +220,16 @@ static void test_winograd_error(void** state) {
     kp_conv_shape s = make_shape(13, 64, 8, 1, 3, 1, 1);
     finish_shape(&s);
     const size_t pixels = s.batch * s.out_h * s.out_w;
-    float *x = kt_input(s.batch * s.in_h * s.in_w * 64), *weights = kt_input(8 * 64 * 9), *y = kt_input(pixels * 8);
+    float *x = kt_input(s.batch * s.in_h * s.in_w * 64), *weights = kt_input(8 * 64 * 9),
+          *y = kt_input(pixels * 8);
     for (size_t i = 0; i < s.batch * s.in_h * s.in_w * 64; ++i) x[i] = fmaxf(x[i], 0.0f);
     float* packed = kt_input(kp_conv_packed_size(ops, KP_CONV_WINOGRAD4, &s));
     float* scratch = kt_input(kp_conv_pack_scratch_size(ops, KP_CONV_WINOGRAD4, &s));
     kp_conv_pack(ops, KP_CONV_WINOGRAD4, &s, weights, packed, scratch);
     kp_conv_plan plan;
     kp_conv_plan_init(ops, KP_CONV_WINOGRAD4, &s, 1, &plan);
-    const kp_conv_args args = {.input = x, .packed = packed, .output = y, .epilogue = KP_EPILOGUE_NONE};
+    const kp_conv_args args = {
+        .input = x, .packed = packed, .output = y, .epilogue = KP_EPILOGUE_NONE};
     void* work = kt_scratch(plan.scratch_bytes);
     for (size_t i = 0; i < plan.task_count; ++i) kp_conv_run_task(&plan, &args, i, work);
     double error = 0, total = 0, magnitude;
@@ -251,9 +264,9 @@ static void test_one_dimension(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pointwise),  cmocka_unit_test(test_windows_by_pointers),
-      cmocka_unit_test(test_first_layers), cmocka_unit_test(test_window_wider_than_the_picture),
-      cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_winograd),
+      cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_windows_by_pointers),
+      cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_window_wider_than_the_picture),
+      cmocka_unit_test(test_depthwise),      cmocka_unit_test(test_winograd),
       cmocka_unit_test(test_winograd_error), cmocka_unit_test(test_one_dimension),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,11 +14,12 @@
 // One output row (or a run in it) of a depthwise convolution.
 typedef struct dw_run {
   const kp_conv_shape* s;
-  const float* x;       // input pixel under tap (0, 0) of the first output pixel; may lie outside the picture
-  const float* w;       // [taps][w_stride]
-  size_t w_stride;      // channels rounded up to lanes
+  const float*
+      x;  // input pixel under tap (0, 0) of the first output pixel; may lie outside the picture
+  const float* w;          // [taps][w_stride]
+  size_t w_stride;         // channels rounded up to lanes
   size_t first_h, last_h;  // valid kernel rows [first_h, last_h)
-  size_t x_row;         // floats between input rows of neighbouring kernel rows (with dilation)
+  size_t x_row;            // floats between input rows of neighbouring kernel rows (with dilation)
   float* y;
   const float* bias;      // or NULL
   const float* residual;  // or NULL
@@ -132,8 +133,8 @@ static void dw_whole(const dw_run* d) {
 }
 
 // The taps of one axis that fall inside the picture: [first, last) of |kernel| for a window starting at |start|.
-static void valid_taps(ptrdiff_t start, size_t kernel, size_t dilation, size_t size, size_t* out_first,
-                       size_t* out_last) {
+static void valid_taps(ptrdiff_t start, size_t kernel, size_t dilation, size_t size,
+                       size_t* out_first, size_t* out_last) {
   size_t first = 0, last = kernel;
   if (start < 0) first = ((size_t)-start + dilation - 1) / dilation;
   if (start >= (ptrdiff_t)size) {
@@ -147,7 +148,8 @@ static void valid_taps(ptrdiff_t start, size_t kernel, size_t dilation, size_t s
 }
 
 // One output row.
-static void dw_row(const kp_conv_shape* s, dw_run* d, const float* picture, size_t row, const kp_act* late) {
+static void dw_row(const kp_conv_shape* s, dw_run* d, const float* picture, size_t row,
+                   const kp_act* late) {
   const ptrdiff_t top = (ptrdiff_t)(row * s->stride_h) - (ptrdiff_t)s->pad_top;
   valid_taps(top, s->kernel_h, s->dilation_h, s->in_h, &d->first_h, &d->last_h);
   size_t column = 0;
@@ -171,7 +173,8 @@ static void dw_row(const kp_conv_shape* s, dw_run* d, const float* picture, size
   }
 }
 
-static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows, const kp_conv_args* args) {
+static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows,
+                           const kp_conv_args* args) {
   const kp_epilogue* e = &args->epilogue;
   const kp_act* act = &e->act;
   dw_run d = {.s = s, .w = args->packed, .bias = e->bias_n, .residual_stride = e->residual_stride};
@@ -192,8 +195,8 @@ static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows, cons
 
 extern const kp_gemm_ops KP_ISA_NAME(kp_gemm);
 // winograd_tmpl.c
-void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile, size_t tiles, size_t col,
-                              size_t cols, float* scratch);
+void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile,
+                              size_t tiles, size_t col, size_t cols, float* scratch);
 
 const kp_conv_ops KP_ISA_NAME(kp_conv) = {
     .isa = KP_ISA_STRING,

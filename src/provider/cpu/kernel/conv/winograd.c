@@ -31,7 +31,8 @@ static size_t filter_matrix(kp_conv_algorithm algorithm, double g[6][3]) {
 static void transform_one(size_t n, double g[6][3], const float* w, float* out, size_t stride) {
   double half[6][3];
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < 3; ++j) half[i][j] = g[i][0] * w[j] + g[i][1] * w[3 + j] + g[i][2] * w[6 + j];
+    for (size_t j = 0; j < 3; ++j)
+      half[i][j] = g[i][0] * w[j] + g[i][1] * w[3 + j] + g[i][2] * w[6 + j];
   }
   for (size_t i = 0; i < n; ++i) {
     for (size_t j = 0; j < n; ++j) {
@@ -41,8 +42,8 @@ static void transform_one(size_t n, double g[6][3], const float* w, float* out, 
   }
 }
 
-void kp_winograd_transform_filter(kp_conv_algorithm algorithm, size_t in_c, size_t out_c, const float* weights,
-                                  float* transformed) {
+void kp_winograd_transform_filter(kp_conv_algorithm algorithm, size_t in_c, size_t out_c,
+                                  const float* weights, float* transformed) {
   double g[6][3];
   const size_t n = filter_matrix(algorithm, g);
   for (size_t c = 0; c < in_c; ++c) {
@@ -55,5 +56,6 @@ void kp_winograd_transform_filter(kp_conv_algorithm algorithm, size_t in_c, size
 size_t kp_winograd_scratch(kp_conv_algorithm algorithm, const kp_conv_shape* s, size_t tiles) {
   const size_t points = kp_winograd_points(algorithm);
   const size_t zeros = (s->in_c + 15) / 16 * 16;
-  return zeros + points * (kp_winograd_point_stride(tiles, s->in_c) + kp_winograd_point_stride(tiles, KP_WINOGRAD_COLS));
+  return zeros + points * (kp_winograd_point_stride(tiles, s->in_c) +
+                           kp_winograd_point_stride(tiles, KP_WINOGRAD_COLS));
 }

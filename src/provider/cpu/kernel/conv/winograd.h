@@ -17,7 +17,9 @@
 #define KP_WINOGRAD_Q 1.5
 
 // Rows and columns of output of one tile.
-static inline size_t kp_winograd_side(kp_conv_algorithm algorithm) { return algorithm == KP_CONV_WINOGRAD4 ? 4 : 2; }
+static inline size_t kp_winograd_side(kp_conv_algorithm algorithm) {
+  return algorithm == KP_CONV_WINOGRAD4 ? 4 : 2;
+}
 // Points: products per tile and channel pair.
 static inline size_t kp_winograd_points(kp_conv_algorithm algorithm) {
   return algorithm == KP_CONV_WINOGRAD4 ? 36 : 16;
@@ -32,8 +34,8 @@ static inline size_t kp_winograd_point_stride(size_t tiles, size_t channels) {
 }
 
 // Weights [out_c][in_c][3][3] to [points][in_c][out_c], computed in double precision and rounded once.
-void kp_winograd_transform_filter(kp_conv_algorithm algorithm, size_t in_c, size_t out_c, const float* weights,
-                                  float* transformed);
+void kp_winograd_transform_filter(kp_conv_algorithm algorithm, size_t in_c, size_t out_c,
+                                  const float* weights, float* transformed);
 
 // Floats of scratch for |tiles| tiles.
 size_t kp_winograd_scratch(kp_conv_algorithm algorithm, const kp_conv_shape* shape, size_t tiles);

@@ -22,8 +22,10 @@ KP_INLINE void input_4(const kp_vf* d, kp_vf* r) {
   const kp_vf p = kp_vf_set1((float)KP_WINOGRAD_P), q = kp_vf_set1((float)KP_WINOGRAD_Q);
   const kp_vf p2 = kp_vf_set1((float)(KP_WINOGRAD_P * KP_WINOGRAD_P));
   const kp_vf q2 = kp_vf_set1((float)(KP_WINOGRAD_Q * KP_WINOGRAD_Q));
-  const kp_vf sum = kp_vf_set1((float)(KP_WINOGRAD_P * KP_WINOGRAD_P + KP_WINOGRAD_Q * KP_WINOGRAD_Q));
-  const kp_vf product = kp_vf_set1((float)(KP_WINOGRAD_P * KP_WINOGRAD_P * KP_WINOGRAD_Q * KP_WINOGRAD_Q));
+  const kp_vf sum =
+      kp_vf_set1((float)(KP_WINOGRAD_P * KP_WINOGRAD_P + KP_WINOGRAD_Q * KP_WINOGRAD_Q));
+  const kp_vf product =
+      kp_vf_set1((float)(KP_WINOGRAD_P * KP_WINOGRAD_P * KP_WINOGRAD_Q * KP_WINOGRAD_Q));
   const kp_vf even_p = kp_vf_fnma(q2, d[2], d[4]), odd_p = kp_vf_fnma(q2, d[1], d[3]);
   const kp_vf even_q = kp_vf_fnma(p2, d[2], d[4]), odd_q = kp_vf_fnma(p2, d[1], d[3]);
   r[0] = kp_vf_fma(product, d[0], kp_vf_fnma(sum, d[2], d[4]));
@@ -48,12 +50,13 @@ KP_INLINE void output_4(const kp_vf* m, kp_vf* y) {
   y[0] = kp_vf_add(m[0], kp_vf_add(sum_p, sum_q));
   y[1] = kp_vf_fma(kp_vf_set1((float)p), diff_p, kp_vf_mul(kp_vf_set1((float)q), diff_q));
   y[2] = kp_vf_fma(kp_vf_set1((float)(p * p)), sum_p, kp_vf_mul(kp_vf_set1((float)(q * q)), sum_q));
-  y[3] = kp_vf_fma(kp_vf_set1((float)(p * p * p)), diff_p, kp_vf_fma(kp_vf_set1((float)(q * q * q)), diff_q, m[5]));
+  y[3] = kp_vf_fma(kp_vf_set1((float)(p * p * p)), diff_p,
+                   kp_vf_fma(kp_vf_set1((float)(q * q * q)), diff_q, m[5]));
 }
 
 // |n| channels of one tile: d[i][j] at pixels[i * side + j] + c. |m| (2 or 4) is a constant after inlining.
-KP_INLINE void transform_input_vector(const size_t m, const float* const* pixels, size_t c, size_t n, float* out,
-                                      size_t point_stride) {
+KP_INLINE void transform_input_vector(const size_t m, const float* const* pixels, size_t c,
+                                      size_t n, float* out, size_t point_stride) {
   const size_t side = m + 2;
   kp_vf half[SIDE][SIDE];
   KP_UNROLL for (size_t j = 0; j < side; ++j) {
@@ -73,7 +76,8 @@ KP_INLINE void transform_input_vector(const size_t m, const float* const* pixels
     } else {
       input_2(half[i], r);
     }
-    KP_UNROLL for (size_t j = 0; j < side; ++j) kp_vf_store_upto(out + (i * side + j) * point_stride + c, r[j], n);
+    KP_UNROLL for (size_t j = 0; j < side; ++j)
+        kp_vf_store_upto(out + (i * side + j) * point_stride + c, r[j], n);
   }
 }
 
@@ -90,8 +94,9 @@ static tile_place place_of(const kp_conv_plan* plan, size_t tile, size_t m) {
   return p;
 }
 
-KP_INLINE void transform_input(const size_t m, const kp_conv_plan* plan, const float* input, size_t tile, size_t tiles,
-                               const float* zeros, float* out, size_t point_stride) {
+KP_INLINE void transform_input(const size_t m, const kp_conv_plan* plan, const float* input,
+                               size_t tile, size_t tiles, const float* zeros, float* out,
+                               size_t point_stride) {
   const kp_conv_shape* s = &plan->shape;
   const size_t side = m + 2;
   for (size_t t = 0; t < tiles; ++t, out += s->in_c) {
@@ -108,7 +113,8 @@ KP_INLINE void transform_input(const size_t m, const kp_conv_plan* plan, const f
       }
     }
     size_t c = 0;
-    for (; c + LANES <= s->in_c; c += LANES) transform_input_vector(m, pixels, c, LANES, out, point_stride);
+    for (; c + LANES <= s->in_c; c += LANES)
+      transform_input_vector(m, pixels, c, LANES, out, point_stride);
     if (c < s->in_c) transform_input_vector(m, pixels, c, s->in_c - c, out, point_stride);
   }
 }
@@ -130,14 +136,16 @@ static finish make_finish(const kp_epilogue* e) {
 }
 
 // |n| output channels of one tile, from channel |channel| of the picture on; |rows| x |cols| pixels of it exist.
-KP_INLINE void transform_output_vector(const size_t m, const float* product, size_t point_stride, const finish* f,
-                                       const kp_conv_plan* plan, float* output, size_t pixel, size_t channel, size_t n,
-                                       size_t rows, size_t cols) {
+KP_INLINE void transform_output_vector(const size_t m, const float* product, size_t point_stride,
+                                       const finish* f, const kp_conv_plan* plan, float* output,
+                                       size_t pixel, size_t channel, size_t n, size_t rows,
+                                       size_t cols) {
   const size_t side = m + 2;
   kp_vf half[4][SIDE];
   KP_UNROLL for (size_t j = 0; j < side; ++j) {
     kp_vf d[SIDE], y[4];
-    KP_UNROLL for (size_t i = 0; i < side; ++i) d[i] = kp_vf_load(product + (i * side + j) * point_stride);
+    KP_UNROLL for (size_t i = 0; i < side; ++i) d[i] =
+        kp_vf_load(product + (i * side + j) * point_stride);
     if (m == 4) {
       output_4(d, y);
     } else {
@@ -160,7 +168,9 @@ KP_INLINE void transform_output_vector(const size_t m, const float* product, siz
       if (j >= cols) continue;
       const size_t at = pixel + i * s->out_w + j;
       kp_vf v = kp_vf_add(y[j], bias);
-      if (e->residual) v = kp_vf_fma(f->beta, kp_vf_load_upto(e->residual + at * e->residual_stride + channel, n), v);
+      if (e->residual)
+        v = kp_vf_fma(f->beta, kp_vf_load_upto(e->residual + at * e->residual_stride + channel, n),
+                      v);
       if (f->clip) v = kp_vf_min(f->high, kp_vf_max(f->low, v));
       kp_vf_store_upto(output + at * s->out_pixel + channel, v, n);
     }
@@ -168,18 +178,21 @@ KP_INLINE void transform_output_vector(const size_t m, const float* product, siz
 }
 
 // Products [points][tiles][KP_WINOGRAD_COLS] to |cols| output channels from |channel| on.
-KP_INLINE void transform_output(const size_t m, const kp_conv_plan* plan, const kp_conv_args* args, size_t tile,
-                                size_t tiles, size_t channel, size_t cols, const float* product, size_t point_stride) {
+KP_INLINE void transform_output(const size_t m, const kp_conv_plan* plan, const kp_conv_args* args,
+                                size_t tile, size_t tiles, size_t channel, size_t cols,
+                                const float* product, size_t point_stride) {
   const kp_conv_shape* s = &plan->shape;
   const finish f = make_finish(&args->epilogue);
   const kp_act* act = &args->epilogue.act;
   for (size_t t = 0; t < tiles; ++t, product += KP_WINOGRAD_COLS) {
     const tile_place p = place_of(plan, tile + t, m);
     const size_t pixel = (p.picture * s->out_h + p.y) * s->out_w + p.x;
-    const size_t rows = s->out_h - p.y < m ? s->out_h - p.y : m, columns = s->out_w - p.x < m ? s->out_w - p.x : m;
+    const size_t rows = s->out_h - p.y < m ? s->out_h - p.y : m,
+                 columns = s->out_w - p.x < m ? s->out_w - p.x : m;
     for (size_t c = 0; c < cols; c += LANES) {
       const size_t n = cols - c < LANES ? cols - c : LANES;
-      transform_output_vector(m, product + c, point_stride, &f, plan, args->output, pixel, channel + c, n, rows, columns);
+      transform_output_vector(m, product + c, point_stride, &f, plan, args->output, pixel,
+                              channel + c, n, rows, columns);
     }
     if (f.clip || act->kind == KP_ACT_NONE) continue;
     for (size_t i = 0; i < rows; ++i) {
@@ -191,8 +204,8 @@ KP_INLINE void transform_output(const size_t m, const kp_conv_plan* plan, const 
 
 extern const kp_gemm_ops KP_ISA_NAME(kp_gemm);
 
-KP_INLINE void block(const size_t m, const kp_conv_plan* plan, const kp_conv_args* args, size_t tile, size_t tiles,
-                     size_t first_col, size_t cols, float* scratch) {
+KP_INLINE void block(const size_t m, const kp_conv_plan* plan, const kp_conv_args* args,
+                     size_t tile, size_t tiles, size_t first_col, size_t cols, float* scratch) {
   const kp_gemm_ops* gemm = &KP_ISA_NAME(kp_gemm);
   const size_t in_c = plan->shape.in_c, points = (m + 2) * (m + 2);
   const size_t in_stride = kp_winograd_point_stride(tiles, in_c);
@@ -206,7 +219,8 @@ KP_INLINE void block(const size_t m, const kp_conv_plan* plan, const kp_conv_arg
   for (size_t col = first_col; col < first_col + cols; col += KP_WINOGRAD_COLS) {
     const size_t left = first_col + cols - col;
     const size_t width = left < KP_WINOGRAD_COLS ? left : KP_WINOGRAD_COLS;
-    kp_gemm_tile g = {.rows = tiles, .cols = width, .taps = 1, .depth = in_c, .epilogue = KP_EPILOGUE_NONE};
+    kp_gemm_tile g = {
+        .rows = tiles, .cols = width, .taps = 1, .depth = in_c, .epilogue = KP_EPILOGUE_NONE};
     g.a_stride = in_c;
     g.b_row_stride = gemm->nr;
     g.b_panel_stride = in_c * gemm->nr;
@@ -221,11 +235,11 @@ KP_INLINE void block(const size_t m, const kp_conv_plan* plan, const kp_conv_arg
   }
 }
 
-void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile, size_t tiles, size_t col,
-                              size_t cols, float* scratch);
+void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile,
+                              size_t tiles, size_t col, size_t cols, float* scratch);
 
-void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile, size_t tiles, size_t col,
-                              size_t cols, float* scratch) {
+void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile,
+                              size_t tiles, size_t col, size_t cols, float* scratch) {
   if (plan->algorithm == KP_CONV_WINOGRAD4) {
     block(4, plan, args, tile, tiles, col, cols, scratch);
   } else {

@@ -38,8 +38,8 @@ typedef enum kp_binary_kind {
   KP_BINARY_DIV,
   KP_BINARY_MIN,
   KP_BINARY_MAX,
-  KP_BINARY_POW,      // powf, except that a scalar exponent of 0.5, 1, 2, 3 or -1 is done by arithmetic
-  KP_BINARY_SQDIFF,   // (a - b)^2
+  KP_BINARY_POW,  // powf, except that a scalar exponent of 0.5, 1, 2, 3 or -1 is done by arithmetic
+  KP_BINARY_SQDIFF,  // (a - b)^2
   KP_BINARY_COUNT,
 } kp_binary_kind;
 
@@ -52,13 +52,13 @@ typedef struct kp_operand {
 
 typedef struct kp_eltwise_ops {
   const char* isa;
-  void (*activate)(size_t rows, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride,
-                   const kp_act* act);
-  void (*unary)(kp_unary_kind kind, size_t rows, size_t cols, const float* x, size_t x_stride, float* y,
-                size_t y_stride);
+  void (*activate)(size_t rows, size_t cols, const float* x, size_t x_stride, float* y,
+                   size_t y_stride, const kp_act* act);
+  void (*unary)(kp_unary_kind kind, size_t rows, size_t cols, const float* x, size_t x_stride,
+                float* y, size_t y_stride);
   // y = act(a op b); |act| may be NULL.
-  void (*binary)(kp_binary_kind kind, size_t rows, size_t cols, const kp_operand* a, const kp_operand* b, float* y,
-                 size_t y_stride, const kp_act* act);
+  void (*binary)(kp_binary_kind kind, size_t rows, size_t cols, const kp_operand* a,
+                 const kp_operand* b, float* y, size_t y_stride, const kp_act* act);
 } kp_eltwise_ops;
 
 KP_DECLARE_FAMILY(eltwise);

@@ -29,10 +29,12 @@ static size_t part_size(size_t total, size_t parts, size_t unit) {
   return min_size(round_up(div_up(total, parts), unit), total);
 }
 
-size_t kp_gemm_packed_b_size(const kp_gemm_ops* ops, size_t k, size_t n) { return k * round_up(n, ops->nr); }
+size_t kp_gemm_packed_b_size(const kp_gemm_ops* ops, size_t k, size_t n) {
+  return k * round_up(n, ops->nr);
+}
 
-void kp_gemm_pack_b(const kp_gemm_ops* ops, size_t k, size_t first, size_t cols, const float* b, size_t b_stride,
-                    bool transposed, float* packed) {
+void kp_gemm_pack_b(const kp_gemm_ops* ops, size_t k, size_t first, size_t cols, const float* b,
+                    size_t b_stride, bool transposed, float* packed) {
   assert(first % ops->nr == 0);
   const float* source = transposed ? b + first * b_stride : b + first;
   ops->pack_b(k, cols, source, b_stride, transposed, packed + first * k);
@@ -69,7 +71,8 @@ static void split_for_workers(const kp_gemm_shape* s, size_t workers, kp_gemm_pl
   }
 }
 
-void kp_gemm_plan_init(const kp_gemm_ops* ops, const kp_gemm_shape* shape, size_t workers, kp_gemm_plan* out_plan) {
+void kp_gemm_plan_init(const kp_gemm_ops* ops, const kp_gemm_shape* shape, size_t workers,
+                       kp_gemm_plan* out_plan) {
   kp_gemm_plan plan = {.ops = ops, .shape = *shape};
   const size_t m = shape->m, n = shape->n, k = shape->k;
   if (m == 0 || n == 0 || shape->batch == 0) {
@@ -78,7 +81,9 @@ void kp_gemm_plan_init(const kp_gemm_ops* ops, const kp_gemm_shape* shape, size_
   }
   const bool packs = packs_b(shape);
   size_t cols_max = m > kRowsMax ? kColsMax : n;
-  if (packs) cols_max = max_size(ops->nr, min_size(cols_max, kPackFloatsMax / max_size(k, 1) / ops->nr * ops->nr));
+  if (packs)
+    cols_max =
+        max_size(ops->nr, min_size(cols_max, kPackFloatsMax / max_size(k, 1) / ops->nr * ops->nr));
   plan.row_tasks = packs ? 1 : div_up(m, kRowsMax);
   plan.task_rows = part_size(m, plan.row_tasks, ops->mr);
   plan.row_tasks = div_up(m, plan.task_rows);
@@ -89,8 +94,10 @@ void kp_gemm_plan_init(const kp_gemm_ops* ops, const kp_gemm_shape* shape, size_
   // Copying pays when many panels pass over the rows.
   plan.copy_a = m > kPackRows && plan.task_cols >= 8 * ops->nr;
   size_t floats = plan.copy_a ? min_size(plan.task_rows, kRowsMax) * ops->depth_max : 0;
-  if (packs) floats += k * round_up(plan.task_cols, ops->nr);
-  else if (shape->b == KP_GEMM_B_PLAIN && n % ops->nr != 0) floats += k * ops->nr;
+  if (packs)
+    floats += k * round_up(plan.task_cols, ops->nr);
+  else if (shape->b == KP_GEMM_B_PLAIN && n % ops->nr != 0)
+    floats += k * ops->nr;
   plan.scratch_bytes = floats * sizeof(float);
   *out_plan = plan;
 }
@@ -116,9 +123,11 @@ static size_t offset_of(const size_t* offsets, size_t stride, size_t product) {
 }
 
 // A and C and the epilogue of the task's rectangle; B is left to the caller.
-static kp_gemm_tile make_tile(const kp_gemm_plan* plan, const kp_gemm_args* args, const task_range* r) {
+static kp_gemm_tile make_tile(const kp_gemm_plan* plan, const kp_gemm_args* args,
+                              const task_range* r) {
   kp_gemm_tile tile = {.rows = r->rows, .cols = r->cols, .taps = 1, .depth = plan->shape.k};
-  tile.a = args->a + offset_of(args->a_offsets, args->a_batch_stride, r->product) + r->row * args->a_stride;
+  tile.a = args->a + offset_of(args->a_offsets, args->a_batch_stride, r->product) +
+           r->row * args->a_stride;
   tile.a_stride = args->a_stride;
   tile.c = args->c + args->c_batch_stride * r->product + r->row * args->c_stride + r->col;
   tile.c_stride = args->c_stride;
@@ -134,8 +143,9 @@ static kp_gemm_tile make_tile(const kp_gemm_plan* plan, const kp_gemm_args* args
 }
 
 // Multiplies the tile by columns [first, first + cols) of itself; the panels of B begin at |b|.
-static void multiply_columns(const kp_gemm_ops* ops, const kp_gemm_tile* tile, size_t first, size_t cols,
-                             const float* b, size_t b_row_stride, size_t b_panel_stride) {
+static void multiply_columns(const kp_gemm_ops* ops, const kp_gemm_tile* tile, size_t first,
+                             size_t cols, const float* b, size_t b_row_stride,
+                             size_t b_panel_stride) {
   kp_gemm_tile part = *tile;
   part.cols = cols;
   part.c += first;
@@ -148,8 +158,8 @@ static void multiply_columns(const kp_gemm_ops* ops, const kp_gemm_tile* tile, s
 }
 
 // A block of rows over all columns of the task.
-static void multiply_rows(const kp_gemm_plan* plan, const kp_gemm_tile* tile, const float* b, bool packed,
-                          size_t b_stride, float* tail) {
+static void multiply_rows(const kp_gemm_plan* plan, const kp_gemm_tile* tile, const float* b,
+                          bool packed, size_t b_stride, float* tail) {
   const kp_gemm_ops* ops = plan->ops;
   const size_t k = plan->shape.k;
   if (packed) {
@@ -164,7 +174,8 @@ static void multiply_rows(const kp_gemm_plan* plan, const kp_gemm_tile* tile, co
   multiply_columns(ops, tile, whole, tile->cols - whole, tail, ops->nr, 0);
 }
 
-void kp_gemm_run_task(const kp_gemm_plan* plan, const kp_gemm_args* args, size_t index, void* scratch) {
+void kp_gemm_run_task(const kp_gemm_plan* plan, const kp_gemm_args* args, size_t index,
+                      void* scratch) {
   assert(index < plan->task_count);
   const kp_gemm_ops* ops = plan->ops;
   const size_t k = plan->shape.k;
@@ -195,7 +206,8 @@ void kp_gemm_run_task(const kp_gemm_plan* plan, const kp_gemm_args* args, size_t
     tile.a = whole.a + row * whole.a_stride;
     tile.c = whole.c + row * whole.c_stride;
     if (whole.epilogue.bias_m) tile.epilogue.bias_m = whole.epilogue.bias_m + row;
-    if (whole.epilogue.residual) tile.epilogue.residual = whole.epilogue.residual + row * whole.epilogue.residual_stride;
+    if (whole.epilogue.residual)
+      tile.epilogue.residual = whole.epilogue.residual + row * whole.epilogue.residual_stride;
     multiply_rows(plan, &tile, b, packed, args->b_stride, free_floats);
   }
 }

@@ -45,7 +45,8 @@ typedef struct kp_gemm_tile {
   float* c;  // rows x cols; may be the epilogue's residual itself, overlaps nothing else
   size_t c_stride;
   kp_epilogue epilogue;
-  float* a_copy;  // rows * kp_gemm_ops::depth_max floats to copy A into block by block, or NULL: read A in place
+  float*
+      a_copy;  // rows * kp_gemm_ops::depth_max floats to copy A into block by block, or NULL: read A in place
 } kp_gemm_tile;
 
 // One variant. Obtain with kp_gemm_select.
@@ -59,7 +60,8 @@ typedef struct kp_gemm_ops {
   void (*multiply)(const kp_gemm_tile* tile);
   // Packs |cols| columns of B, k rows, into ceil(cols/nr) panels [k][nr], the last one filled with zeros.
   // B is [k][n] with |b_stride| from row to row; when |transposed|, [n][k] with |b_stride| from column to column.
-  void (*pack_b)(size_t k, size_t cols, const float* b, size_t b_stride, bool transposed, float* packed);
+  void (*pack_b)(size_t k, size_t cols, const float* b, size_t b_stride, bool transposed,
+                 float* packed);
   // Applies |act| in place to rows x cols floats.
   void (*activate)(size_t rows, size_t cols, float* c, size_t c_stride, const kp_act* act);
 } kp_gemm_ops;
@@ -74,7 +76,7 @@ typedef enum kp_gemm_b {
 } kp_gemm_b;
 
 typedef struct kp_gemm_shape {
-  size_t batch;  // independent products; 1 for one
+  size_t batch;    // independent products; 1 for one
   size_t m, n, k;  // all may be 0 (then nothing, or only the epilogue, is computed)
   kp_gemm_b b;
 } kp_gemm_shape;
@@ -94,9 +96,9 @@ typedef struct kp_gemm_plan {
 typedef struct kp_gemm_args {
   const float* a;  // [m][k]
   size_t a_stride;
-  const float* b;  // as kp_gemm_shape.b says; packed: panels of all n columns
+  const float* b;   // as kp_gemm_shape.b says; packed: panels of all n columns
   size_t b_stride;  // unused when packed
-  float* c;        // [m][n]
+  float* c;         // [m][n]
   size_t c_stride;
   kp_epilogue epilogue;
   // Product i of the batch starts a_batch_stride * i further, and so on; or, where the table of |batch| offsets is not
@@ -112,13 +114,15 @@ size_t kp_gemm_packed_b_size(const kp_gemm_ops* ops, size_t k, size_t n);
 
 // Packs a constant B. Splittable: columns [first, first + cols) are written, |first| a multiple of ops->nr.
 // Alignment: none needed; 64 bytes is best for |packed|.
-void kp_gemm_pack_b(const kp_gemm_ops* ops, size_t k, size_t first, size_t cols, const float* b, size_t b_stride,
-                    bool transposed, float* packed);
+void kp_gemm_pack_b(const kp_gemm_ops* ops, size_t k, size_t first, size_t cols, const float* b,
+                    size_t b_stride, bool transposed, float* packed);
 
 // Cuts |shape| for |workers| threads (>= 1). Costs well under a microsecond; no memory is touched but |out_plan|.
-void kp_gemm_plan_init(const kp_gemm_ops* ops, const kp_gemm_shape* shape, size_t workers, kp_gemm_plan* out_plan);
+void kp_gemm_plan_init(const kp_gemm_ops* ops, const kp_gemm_shape* shape, size_t workers,
+                       kp_gemm_plan* out_plan);
 
 // Runs task |index| < plan->task_count. |scratch| has plan->scratch_bytes, may be NULL when that is 0.
-void kp_gemm_run_task(const kp_gemm_plan* plan, const kp_gemm_args* args, size_t index, void* scratch);
+void kp_gemm_run_task(const kp_gemm_plan* plan, const kp_gemm_args* args, size_t index,
+                      void* scratch);
 
 #endif  // KP_PROVIDER_CPU_KERNEL_GEMM_GEMM_H_

@@ -48,7 +48,8 @@ static double reference(const fixture* f, size_t i, size_t r, size_t c, double* 
   const float* b = f->b + i * g->b_batch_stride;
   double sum = 0, magnitude = 0;
   for (size_t k = 0; k < f->shape.k; ++k) {
-    const double bv = f->shape.b == KP_GEMM_B_TRANSPOSED ? b[c * g->b_stride + k] : b[k * g->b_stride + c];
+    const double bv =
+        f->shape.b == KP_GEMM_B_TRANSPOSED ? b[c * g->b_stride + k] : b[k * g->b_stride + c];
     sum += a[k] * bv;
     magnitude += fabs(a[k] * bv);
   }
@@ -56,7 +57,8 @@ static double reference(const fixture* f, size_t i, size_t r, size_t c, double* 
   magnitude *= fabs(e->alpha);
   if (e->bias_n) sum += e->bias_n[c];
   if (e->bias_m) sum += e->bias_m[r];
-  if (e->residual) sum += (double)e->beta * f->residual[i * g->residual_batch_stride + r * e->residual_stride + c];
+  if (e->residual)
+    sum += (double)e->beta * f->residual[i * g->residual_batch_stride + r * e->residual_stride + c];
   *out_magnitude = magnitude + 4;
   return kt_act(&e->act, sum);
 }
@@ -105,7 +107,8 @@ static void test_sizes_around_the_blocks(void** state) {
       for (size_t j = 0; j < 8; ++j) {
         for (int b = KP_GEMM_B_PACKED; b <= KP_GEMM_B_TRANSPOSED; ++b) {
           fixture f;
-          const kp_gemm_shape s = {1, rows[i] ? rows[i] : 1, cols[j] ? cols[j] : 1, depths[(i + j) % 4], (kp_gemm_b)b};
+          const kp_gemm_shape s = {1, rows[i] ? rows[i] : 1, cols[j] ? cols[j] : 1,
+                                   depths[(i + j) % 4], (kp_gemm_b)b};
           fixture_open(&f, ops, s, (i + j) % 2 * 3);
           run_all(ops, &f, 1);
           fixture_check_and_close(&f);
@@ -117,7 +120,8 @@ static void test_sizes_around_the_blocks(void** state) {
 
 static void test_deep_and_wide_in_many_tasks(void** state) {
   (void)state;
-  static const size_t shapes[][3] = {{13, 40, 1500}, {197, 33, 385}, {30, 300, 129}, {1, 517, 800}, {5, 67, 769}, {390, 50, 20}};
+  static const size_t shapes[][3] = {{13, 40, 1500}, {197, 33, 385}, {30, 300, 129},
+                                     {1, 517, 800},  {5, 67, 769},   {390, 50, 20}};
   KT_FOR_EACH_VARIANT(gemm, ops) {
     for (size_t i = 0; i < 6; ++i) {
       for (size_t workers = 1; workers <= 7; workers += 3) {
@@ -140,7 +144,8 @@ static void test_epilogues(void** state) {
     for (int kind = KP_ACT_NONE; kind <= KP_ACT_SOFTPLUS; ++kind) {
       for (int parts = 0; parts < 16; ++parts) {
         fixture f;
-        const kp_gemm_shape s = {1, 2 * ops->mr + 1, 2 * ops->nr + 3, parts & 8 ? 900 : 5, KP_GEMM_B_PACKED};
+        const kp_gemm_shape s = {1, 2 * ops->mr + 1, 2 * ops->nr + 3, parts & 8 ? 900 : 5,
+                                 KP_GEMM_B_PACKED};
         fixture_open(&f, ops, s, 1);
         kp_epilogue* e = &f.args.epilogue;
         e->act = (kp_act){(kp_act_kind)kind, kind == KP_ACT_CLIP ? -0.5f : 0.25f, 0.75f};
@@ -217,9 +222,12 @@ static void test_nan_passes_relu(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_sizes_around_the_blocks), cmocka_unit_test(test_deep_and_wide_in_many_tasks),
-      cmocka_unit_test(test_epilogues),               cmocka_unit_test(test_residual_in_place),
-      cmocka_unit_test(test_batches),                 cmocka_unit_test(test_empty_products),
+      cmocka_unit_test(test_sizes_around_the_blocks),
+      cmocka_unit_test(test_deep_and_wide_in_many_tasks),
+      cmocka_unit_test(test_epilogues),
+      cmocka_unit_test(test_residual_in_place),
+      cmocka_unit_test(test_batches),
+      cmocka_unit_test(test_empty_products),
       cmocka_unit_test(test_nan_passes_relu),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,8 +144,8 @@ KP_INLINE void store_sums(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX
 }
 
 // One step of the inner dimension.
-KP_INLINE void micro_step(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX_VECS], const float* const* a, size_t k,
-                          const float* b, size_t b_panel_stride) {
+KP_INLINE void micro_step(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX_VECS],
+                          const float* const* a, size_t k, const float* b, size_t b_panel_stride) {
   kp_vf bv[MAX_VECS];
   KP_UNROLL for (size_t v = 0; v < vecs; ++v) {
     bv[v] = kp_vf_load(b + (v / VECS) * b_panel_stride + (v % VECS) * KP_VF_LANES);
@@ -158,7 +158,8 @@ KP_INLINE void micro_step(const size_t rows, const size_t vecs, kp_vf (*acc)[MAX
 
 // The product of |rows| rows and |vecs| vectors of columns over one block; both are constants after inlining. More than
 // VECS vectors means neighbouring panels, so that few rows still have enough independent sums to fill the pipeline.
-KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* block, const store_spec* out) {
+KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* block,
+                     const store_spec* out) {
   kp_vf acc[ROWS][MAX_VECS];
   KP_UNROLL for (size_t r = 0; r < rows; ++r) {
     KP_UNROLL for (size_t v = 0; v < vecs; ++v) acc[r][v] = kp_vf_zero();
@@ -188,14 +189,15 @@ KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* blo
   store_sums(rows, vecs, acc, out);
 }
 
-#define MICRO(rows, vecs)                                                         \
+#define MICRO(rows, vecs)                                                             \
   static void micro_##rows##x##vecs(const block_spec* block, const store_spec* out) { \
-    micro(rows, vecs, block, out);                                                \
+    micro(rows, vecs, block, out);                                                    \
   }
 
 // micro_table[rows - 1][vecs - 1] for one panel; wide_table[rows - 1] for several at once.
 #if VECS == 2
-#define FEW_ROWS(M) M(1, 1) M(1, 2) M(2, 1) M(2, 2) M(3, 1) M(3, 2) M(4, 1) M(4, 2) M(5, 1) M(5, 2) M(6, 1) M(6, 2)
+#define FEW_ROWS(M) \
+  M(1, 1) M(1, 2) M(2, 1) M(2, 2) M(3, 1) M(3, 2) M(4, 1) M(4, 2) M(5, 1) M(5, 2) M(6, 1) M(6, 2)
 #define WIDE_ROWS 3
 #define WIDE_VECS_1 8
 #define WIDE_VECS_2 4
@@ -219,11 +221,13 @@ FEW_ROWS(MICRO)
 #endif
 MORE_ROWS(MICRO)
 MOST_ROWS(MICRO)
-static const micro_kernel micro_table[ROWS][VECS] = {FEW_ROWS(ENTRY) MORE_ROWS(ENTRY) MOST_ROWS(ENTRY)};
+static const micro_kernel micro_table[ROWS][VECS] = {FEW_ROWS(ENTRY) MORE_ROWS(ENTRY)
+                                                         MOST_ROWS(ENTRY)};
 #else
-#define ALL_ROWS(M)                                                                                \
-  M(1, 1) M(1, 2) M(1, 3) M(1, 4) M(2, 1) M(2, 2) M(2, 3) M(2, 4) M(3, 1) M(3, 2) M(3, 3) M(3, 4) \
-  M(4, 1) M(4, 2) M(4, 3) M(4, 4)
+#define ALL_ROWS(M)                                                                               \
+  M(1, 1)                                                                                         \
+  M(1, 2) M(1, 3) M(1, 4) M(2, 1) M(2, 2) M(2, 3) M(2, 4) M(3, 1) M(3, 2) M(3, 3) M(3, 4) M(4, 1) \
+      M(4, 2) M(4, 3) M(4, 4)
 #define ENTRY(rows, vecs) [rows - 1][vecs - 1] = micro_##rows##x##vecs,
 #define WIDE_ROWS 1
 ALL_ROWS(MICRO)
@@ -238,8 +242,8 @@ typedef struct walk {
   const kp_gemm_tile* tile;
   block_spec block;
   store_spec out;
-  size_t groups;  // of at most ROWS rows
-  bool last;      // this is the last block of the inner dimension
+  size_t groups;        // of at most ROWS rows
+  bool last;            // this is the last block of the inner dimension
   const float* a_base;  // of this block when rows are plain, NULL when they come by table
   size_t a_base_stride;
   const float* const* a_table;  // of this block's first tap
@@ -313,11 +317,13 @@ static void walk_columns(const walk* w, const float* b) {
 }
 
 // Copies the block's part of every row next to each other: many panels will pass over it.
-static void copy_rows(const kp_gemm_tile* tile, size_t tap, size_t taps, size_t offset, size_t depth) {
+static void copy_rows(const kp_gemm_tile* tile, size_t tap, size_t taps, size_t offset,
+                      size_t depth) {
   float* out = tile->a_copy;
   for (size_t r = 0; r < tile->rows; ++r) {
     for (size_t t = tap; t < tap + taps; ++t, out += depth) {
-      const float* row = tile->a_rows ? tile->a_rows[t * tile->a_tap_stride + r] : tile->a + r * tile->a_stride;
+      const float* row =
+          tile->a_rows ? tile->a_rows[t * tile->a_tap_stride + r] : tile->a + r * tile->a_stride;
       memcpy(out, row + offset, depth * sizeof(float));
     }
   }
@@ -397,7 +403,8 @@ static void pack_panel_plain(size_t k, size_t cols, const float* b, size_t b_str
   }
 }
 
-static void pack_panel_transposed(size_t k, size_t cols, const float* b, size_t b_stride, float* out) {
+static void pack_panel_transposed(size_t k, size_t cols, const float* b, size_t b_stride,
+                                  float* out) {
   size_t j = 0;
   for (; j + KP_TRANSPOSE <= cols; j += KP_TRANSPOSE) {
     const float* rows = b + j * b_stride;
@@ -414,7 +421,8 @@ static void pack_panel_transposed(size_t k, size_t cols, const float* b, size_t 
   }
 }
 
-static void gemm_pack_b(size_t k, size_t cols, const float* b, size_t b_stride, bool transposed, float* packed) {
+static void gemm_pack_b(size_t k, size_t cols, const float* b, size_t b_stride, bool transposed,
+                        float* packed) {
   for (size_t j = 0; j < cols; j += PANEL) {
     const size_t width = cols - j < PANEL ? cols - j : PANEL;
     if (transposed) {

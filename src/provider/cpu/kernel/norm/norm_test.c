@@ -20,9 +20,17 @@ static void check_rows(const kp_norm_ops* ops, size_t cols, bool rms, int parts,
   const size_t stride = cols + 2;
   float* x = kt_input(kRows * stride);
   for (size_t i = 0; i < kRows * stride; ++i) x[i] += offset;
-  float *skip = kt_input(kRows * stride), *bias = kt_input(cols), *gamma = kt_input(cols), *beta = kt_input(cols);
-  float *y = kt_output(kRows * stride), *sum = kt_output(kRows * stride), mean[kRows], deviation[kRows];
-  kp_row_norm n = {.rows = kRows, .cols = cols, .x = x, .x_stride = stride, .y = y, .y_stride = stride, .epsilon = 1e-5f};
+  float *skip = kt_input(kRows * stride), *bias = kt_input(cols), *gamma = kt_input(cols),
+        *beta = kt_input(cols);
+  float *y = kt_output(kRows * stride), *sum = kt_output(kRows * stride), mean[kRows],
+        deviation[kRows];
+  kp_row_norm n = {.rows = kRows,
+                   .cols = cols,
+                   .x = x,
+                   .x_stride = stride,
+                   .y = y,
+                   .y_stride = stride,
+                   .epsilon = 1e-5f};
   n.skip_stride = n.sum_stride = stride;
   n.mean = mean;
   n.inverse_deviation = deviation;
@@ -84,10 +92,12 @@ static void test_scale_shift(void** state) {
       for (int kind = KP_ACT_NONE; kind <= KP_ACT_SIGMOID; ++kind) {
         const size_t cols = kSizes[i], stride = cols + i % 3;
         const kp_act act = {(kp_act_kind)kind, -0.25f, 0.5f};
-        float *x = kt_input(kRows * stride), *scale = kt_input(cols + kRows), *shift = kt_input(cols + kRows);
+        float *x = kt_input(kRows * stride), *scale = kt_input(cols + kRows),
+              *shift = kt_input(cols + kRows);
         for (int by_row = 0; by_row < 2; ++by_row) {
           float* y = kt_output(kRows * stride);
-          (by_row ? ops->scale_shift_rows : ops->scale_shift)(kRows, cols, x, stride, scale, shift, y, stride, &act);
+          (by_row ? ops->scale_shift_rows : ops->scale_shift)(kRows, cols, x, stride, scale, shift,
+                                                              y, stride, &act);
           for (size_t r = 0; r < kRows; ++r) {
             for (size_t c = 0; c < cols; ++c) {
               const size_t p = by_row ? r : c;
@@ -137,7 +147,8 @@ static void test_moments(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_scale_shift),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
+                                     cmocka_unit_test(test_scale_shift),
                                      cmocka_unit_test(test_moments)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

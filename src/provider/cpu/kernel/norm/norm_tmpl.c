@@ -90,8 +90,9 @@ static void norm_rms(const kp_row_norm* n) {
   }
 }
 
-static void norm_scale_shift(size_t rows, size_t cols, const float* x, size_t x_stride, const float* scale,
-                             const float* shift, float* y, size_t y_stride, const kp_act* act) {
+static void norm_scale_shift(size_t rows, size_t cols, const float* x, size_t x_stride,
+                             const float* scale, const float* shift, float* y, size_t y_stride,
+                             const kp_act* act) {
   const bool clip = act && (act->kind == KP_ACT_RELU || act->kind == KP_ACT_CLIP);
   const kp_vf low = kp_vf_set1(clip && act->kind == KP_ACT_CLIP ? act->a : clip ? 0.0f : -INFINITY);
   const kp_vf high = kp_vf_set1(clip && act->kind == KP_ACT_CLIP ? act->b : INFINITY);
@@ -108,18 +109,21 @@ static void norm_scale_shift(size_t rows, size_t cols, const float* x, size_t x_
   }
 }
 
-static void norm_scale_shift_rows(size_t rows, size_t cols, const float* x, size_t x_stride, const float* scale,
-                                  const float* shift, float* y, size_t y_stride, const kp_act* act) {
+static void norm_scale_shift_rows(size_t rows, size_t cols, const float* x, size_t x_stride,
+                                  const float* scale, const float* shift, float* y, size_t y_stride,
+                                  const kp_act* act) {
   for (size_t r = 0; r < rows; ++r, x += x_stride, y += y_stride) {
     const kp_vf s = kp_vf_set1(scale ? scale[r] : 1.0f), b = kp_vf_set1(shift ? shift[r] : 0.0f);
     for (size_t c = 0; c < cols; c += LANES) {
-      kp_vf_store_upto(y + c, kp_vf_add(kp_vf_mul(kp_vf_load_upto(x + c, cols - c), s), b), cols - c);
+      kp_vf_store_upto(y + c, kp_vf_add(kp_vf_mul(kp_vf_load_upto(x + c, cols - c), s), b),
+                       cols - c);
     }
     if (act) kp_activate_rows(1, cols, y, y_stride, act);
   }
 }
 
-static void norm_row_moments(size_t rows, size_t cols, const float* x, size_t x_stride, float* mean, float* variance) {
+static void norm_row_moments(size_t rows, size_t cols, const float* x, size_t x_stride, float* mean,
+                             float* variance) {
   for (size_t r = 0; r < rows; ++r, x += x_stride) {
     mean[r] = row_sum(cols, x) / (float)cols;
     variance[r] = row_squares(cols, x, mean[r]) / (float)cols;
@@ -127,13 +131,15 @@ static void norm_row_moments(size_t rows, size_t cols, const float* x, size_t x_
 }
 
 // Sums down one vector of columns, in blocks of rows so that the error grows with their number only.
-static void column_vector_moments(size_t rows, size_t n, const float* x, size_t x_stride, float* mean, float* variance) {
+static void column_vector_moments(size_t rows, size_t n, const float* x, size_t x_stride,
+                                  float* mean, float* variance) {
   enum { kBlock = 64 };
   const kp_vf count = kp_vf_set1((float)rows);
   kp_vf total = kp_vf_zero();
   for (size_t first = 0; first < rows; first += kBlock) {
     kp_vf sum = kp_vf_zero();
-    for (size_t r = first; r < rows && r < first + kBlock; ++r) sum = kp_vf_add(sum, kp_vf_load_upto(x + r * x_stride, n));
+    for (size_t r = first; r < rows && r < first + kBlock; ++r)
+      sum = kp_vf_add(sum, kp_vf_load_upto(x + r * x_stride, n));
     total = kp_vf_add(total, sum);
   }
   const kp_vf m = kp_vf_div(total, count);
@@ -150,8 +156,8 @@ static void column_vector_moments(size_t rows, size_t n, const float* x, size_t 
   kp_vf_store_upto(variance, kp_vf_div(total, count), n);
 }
 
-static void norm_column_moments(size_t rows, size_t cols, const float* x, size_t x_stride, float* mean,
-                                float* variance) {
+static void norm_column_moments(size_t rows, size_t cols, const float* x, size_t x_stride,
+                                float* mean, float* variance) {
   for (size_t c = 0; c < cols; c += LANES) {
     const size_t n = cols - c < LANES ? cols - c : LANES;
     column_vector_moments(rows, n, x + c, x_stride, mean + c, variance + c);

@@ -3,14 +3,18 @@
 
 #include "provider/cpu/kernel/kernel_test.h"
 
-static void reference(const kp_pool_shape* s, const float* x, size_t pixel, size_t c, double* out_max, double* out_average) {
-  const size_t n = pixel / (s->out_h * s->out_w), oy = pixel / s->out_w % s->out_h, ox = pixel % s->out_w;
+static void reference(const kp_pool_shape* s, const float* x, size_t pixel, size_t c,
+                      double* out_max, double* out_average) {
+  const size_t n = pixel / (s->out_h * s->out_w), oy = pixel / s->out_w % s->out_h,
+               ox = pixel % s->out_w;
   double max = -INFINITY, sum = 0;
   size_t inside = 0, padded = 0;
   for (size_t kh = 0; kh < s->kernel_h; ++kh) {
     for (size_t kw = 0; kw < s->kernel_w; ++kw) {
-      const ptrdiff_t h = (ptrdiff_t)(oy * s->stride_h + kh * s->dilation_h) - (ptrdiff_t)s->pad_top;
-      const ptrdiff_t w = (ptrdiff_t)(ox * s->stride_w + kw * s->dilation_w) - (ptrdiff_t)s->pad_left;
+      const ptrdiff_t h =
+          (ptrdiff_t)(oy * s->stride_h + kh * s->dilation_h) - (ptrdiff_t)s->pad_top;
+      const ptrdiff_t w =
+          (ptrdiff_t)(ox * s->stride_w + kw * s->dilation_w) - (ptrdiff_t)s->pad_left;
       padded += h < (ptrdiff_t)(s->in_h + s->pad_bottom) && w < (ptrdiff_t)(s->in_w + s->pad_right);
       if (h < 0 || w < 0 || h >= (ptrdiff_t)s->in_h || w >= (ptrdiff_t)s->in_w) continue;
       const double v = x[((n * s->in_h + (size_t)h) * s->in_w + (size_t)w) * s->in_pixel + c];

@@ -52,14 +52,17 @@ KP_INLINE kp_vf window_sum(const window* w, size_t c, size_t n) {
 static size_t divisor(const kp_pool_shape* s, const window* w, ptrdiff_t top, ptrdiff_t left) {
   if (!s->count_padding) return (w->h.last - w->h.first) * (w->w.last - w->w.first);
   // Also with padding counted, what lies past it (a last window with ceil_mode) does not.
-  const span h = valid_taps(top + (ptrdiff_t)s->pad_top, s->kernel_h, s->dilation_h, s->in_h + s->pad_top + s->pad_bottom);
-  const span v = valid_taps(left + (ptrdiff_t)s->pad_left, s->kernel_w, s->dilation_w, s->in_w + s->pad_left + s->pad_right);
+  const span h = valid_taps(top + (ptrdiff_t)s->pad_top, s->kernel_h, s->dilation_h,
+                            s->in_h + s->pad_top + s->pad_bottom);
+  const span v = valid_taps(left + (ptrdiff_t)s->pad_left, s->kernel_w, s->dilation_w,
+                            s->in_w + s->pad_left + s->pad_right);
   return (h.last - h.first) * (v.last - v.first);
 }
 
 static void max_pixel(const window* w, size_t channels, float* y) {
   size_t c = 0;
-  for (; c + KP_VF_LANES <= channels; c += KP_VF_LANES) kp_vf_store(y + c, window_max(w, c, KP_VF_LANES));
+  for (; c + KP_VF_LANES <= channels; c += KP_VF_LANES)
+    kp_vf_store(y + c, window_max(w, c, KP_VF_LANES));
   if (c < channels) kp_vf_storen(y + c, window_max(w, c, channels - c), channels - c);
 }
 
@@ -73,8 +76,10 @@ static void average_pixel(const window* w, size_t channels, size_t count, float*
   if (c < channels) kp_vf_storen(y + c, kp_vf_div(window_sum(w, c, channels - c), d), channels - c);
 }
 
-KP_INLINE void pool_rows(const kp_pool_shape* s, size_t row, size_t rows, const float* x, float* y, const bool is_max) {
-  window w = {.h_step = s->dilation_h * s->in_w * s->in_pixel, .w_step = s->dilation_w * s->in_pixel};
+KP_INLINE void pool_rows(const kp_pool_shape* s, size_t row, size_t rows, const float* x, float* y,
+                         const bool is_max) {
+  window w = {.h_step = s->dilation_h * s->in_w * s->in_pixel,
+              .w_step = s->dilation_w * s->in_pixel};
   float* out = y + row * s->out_w * s->out_pixel;
   for (size_t i = row; i < row + rows; ++i) {
     const float* picture = x + i / s->out_h * s->in_h * s->in_w * s->in_pixel;
@@ -97,8 +102,10 @@ static void pool_max(const kp_pool_shape* s, size_t row, size_t rows, const floa
   pool_rows(s, row, rows, x, y, true);
 }
 
-static void pool_average(const kp_pool_shape* s, size_t row, size_t rows, const float* x, float* y) {
+static void pool_average(const kp_pool_shape* s, size_t row, size_t rows, const float* x,
+                         float* y) {
   pool_rows(s, row, rows, x, y, false);
 }
 
-const kp_pool_ops KP_ISA_NAME(kp_pool) = {.isa = KP_ISA_STRING, .max = pool_max, .average = pool_average};
+const kp_pool_ops KP_ISA_NAME(kp_pool) = {
+    .isa = KP_ISA_STRING, .max = pool_max, .average = pool_average};

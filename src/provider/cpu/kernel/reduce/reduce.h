@@ -24,9 +24,11 @@ typedef enum kp_reduce_kind {
 typedef struct kp_reduce_ops {
   const char* isa;
   // y[r] over the |cols| floats of row r.
-  void (*rows)(kp_reduce_kind kind, size_t rows, size_t cols, const float* x, size_t x_stride, float* y);
+  void (*rows)(kp_reduce_kind kind, size_t rows, size_t cols, const float* x, size_t x_stride,
+               float* y);
   // y[c] over the |rows| rows of column c.
-  void (*columns)(kp_reduce_kind kind, size_t rows, size_t cols, const float* x, size_t x_stride, float* y);
+  void (*columns)(kp_reduce_kind kind, size_t rows, size_t cols, const float* x, size_t x_stride,
+                  float* y);
 } kp_reduce_ops;
 
 KP_DECLARE_FAMILY(reduce);

@@ -3,19 +3,35 @@
 
 #include "provider/cpu/kernel/kernel_test.h"
 
-static double reference(kp_reduce_kind kind, const float* x, size_t n, size_t step, double* out_magnitude) {
-  double y = kind == KP_REDUCE_PROD ? 1 : kind == KP_REDUCE_MAX ? -INFINITY : kind == KP_REDUCE_MIN ? INFINITY : 0;
+static double reference(kp_reduce_kind kind, const float* x, size_t n, size_t step,
+                        double* out_magnitude) {
+  double y = kind == KP_REDUCE_PROD  ? 1
+             : kind == KP_REDUCE_MAX ? -INFINITY
+             : kind == KP_REDUCE_MIN ? INFINITY
+                                     : 0;
   double magnitude = 0;
   for (size_t i = 0; i < n; ++i) {
     const double v = x[i * step];
     magnitude += fabs(v);
     switch (kind) {
-      case KP_REDUCE_SUM_SQUARE: y += v * v; break;
-      case KP_REDUCE_SUM_ABS: y += fabs(v); break;
-      case KP_REDUCE_MAX: y = isnan(y) || isnan(v) ? NAN : fmax(y, v); break;
-      case KP_REDUCE_MIN: y = isnan(y) || isnan(v) ? NAN : fmin(y, v); break;
-      case KP_REDUCE_PROD: y *= v; break;
-      default: y += v; break;
+      case KP_REDUCE_SUM_SQUARE:
+        y += v * v;
+        break;
+      case KP_REDUCE_SUM_ABS:
+        y += fabs(v);
+        break;
+      case KP_REDUCE_MAX:
+        y = isnan(y) || isnan(v) ? NAN : fmax(y, v);
+        break;
+      case KP_REDUCE_MIN:
+        y = isnan(y) || isnan(v) ? NAN : fmin(y, v);
+        break;
+      case KP_REDUCE_PROD:
+        y *= v;
+        break;
+      default:
+        y += v;
+        break;
     }
   }
   *out_magnitude = kind == KP_REDUCE_PROD ? fabs(y) * (double)n : magnitude;
@@ -30,7 +46,8 @@ static void test_rows_and_columns(void** state) {
   KT_FOR_EACH_VARIANT(reduce, ops) {
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); ++i) {
       for (int kind = 0; kind < KP_REDUCE_COUNT; ++kind) {
-        const size_t cols = sizes[i], rows = sizes[(i * 5 + (size_t)kind) % 13], stride = cols + i % 2;
+        const size_t cols = sizes[i], rows = sizes[(i * 5 + (size_t)kind) % 13],
+                     stride = cols + i % 2;
         float* x = kt_input(rows * stride);
         if (kind >= KP_REDUCE_MAX && i % 3 == 0) x[kt_below(rows * stride)] = NAN;
         float *by_row = kt_output(rows), *by_column = kt_output(cols);
@@ -44,7 +61,8 @@ static void test_rows_and_columns(void** state) {
         }
         for (size_t c = 0; c < cols; ++c) {
           const double want = reference((kp_reduce_kind)kind, x + c, rows, stride, &magnitude);
-          KT_NEAR(by_column[c], want, magnitude * (2 + sqrt((double)rows) / 4) * FLT_EPSILON + 1e-44);
+          KT_NEAR(by_column[c], want,
+                  magnitude * (2 + sqrt((double)rows) / 4) * FLT_EPSILON + 1e-44);
         }
         kt_check_guards(by_row, rows, 0, 0, 0);
         kt_check_guards(by_column, cols, 0, 0, 0);
@@ -84,6 +102,7 @@ static void test_empty(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_and_columns),
-                                     cmocka_unit_test(test_long_sum_stays_accurate), cmocka_unit_test(test_empty)};
+                                     cmocka_unit_test(test_long_sum_stays_accurate),
+                                     cmocka_unit_test(test_empty)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,9 +14,11 @@
 typedef struct kp_softmax_ops {
   const char* isa;
   // Along the last axis: each of |rows| rows of |cols| >= 1 floats; strides in floats.
-  void (*rows)(size_t rows, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride, bool log);
+  void (*rows)(size_t rows, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride,
+               bool log);
   // Along the first axis of [count][cols]: each of |cols| columns over |count| >= 1 rows. To split, pass a slice of columns.
-  void (*columns)(size_t count, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride, bool log);
+  void (*columns)(size_t count, size_t cols, const float* x, size_t x_stride, float* y,
+                  size_t y_stride, bool log);
 } kp_softmax_ops;
 
 KP_DECLARE_FAMILY(softmax);

@@ -22,8 +22,8 @@ static double bound(double want, size_t count, double range, bool log_form) {
   return (log_form ? fabs(want) + 1 : want) * ulps * (FLT_EPSILON / 2) + (log_form ? 0 : 1e-45);
 }
 
-static void check(const kp_softmax_ops* ops, size_t count, size_t other, bool along_rows, bool log_form, float scale,
-                  bool in_place) {
+static void check(const kp_softmax_ops* ops, size_t count, size_t other, bool along_rows,
+                  bool log_form, float scale, bool in_place) {
   const size_t rows = along_rows ? other : count, cols = along_rows ? count : other;
   const size_t stride = cols + (in_place ? 3 : 0);
   float* x = kt_input(rows * stride);
@@ -32,7 +32,8 @@ static void check(const kp_softmax_ops* ops, size_t count, size_t other, bool al
   if (in_place) {
     for (size_t r = 0; r < rows; ++r) memcpy(y + r * stride, x + r * stride, cols * sizeof(float));
   }
-  (along_rows ? ops->rows : ops->columns)(rows, cols, in_place ? y : x, stride, y, stride, log_form);
+  (along_rows ? ops->rows : ops->columns)(rows, cols, in_place ? y : x, stride, y, stride,
+                                          log_form);
   for (size_t i = 0; i < count; ++i) {
     for (size_t j = 0; j < other; ++j) {
       const float* start = along_rows ? x + j * stride : x + j;
@@ -79,6 +80,7 @@ static void test_special_values(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_special_values)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes),
+                                     cmocka_unit_test(test_special_values)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,8 +61,8 @@ static void row_shift(size_t cols, const float* x, float max, float log_sum, flo
   }
 }
 
-static void softmax_rows(size_t rows, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride,
-                         bool log) {
+static void softmax_rows(size_t rows, size_t cols, const float* x, size_t x_stride, float* y,
+                         size_t y_stride, bool log) {
   for (size_t r = 0; r < rows; ++r, x += x_stride, y += y_stride) {
     const float max = row_max(cols, x);
     const float sum = row_exp_sum(cols, x, max, log ? NULL : y);
@@ -75,7 +75,8 @@ static void softmax_rows(size_t rows, size_t cols, const float* x, size_t x_stri
 }
 
 // One vector of columns.
-static void column_vector(size_t count, size_t n, const float* x, size_t x_stride, float* y, size_t y_stride, bool log) {
+static void column_vector(size_t count, size_t n, const float* x, size_t x_stride, float* y,
+                          size_t y_stride, bool log) {
   kp_vf max = kp_vf_set1(-INFINITY);
   for (size_t i = 0; i < count; ++i) max = kp_vf_max_nan(max, kp_vf_load_upto(x + i * x_stride, n));
   kp_vf sum = kp_vf_zero();
@@ -98,8 +99,8 @@ static void column_vector(size_t count, size_t n, const float* x, size_t x_strid
   }
 }
 
-static void softmax_columns(size_t count, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride,
-                            bool log) {
+static void softmax_columns(size_t count, size_t cols, const float* x, size_t x_stride, float* y,
+                            size_t y_stride, bool log) {
   for (size_t c = 0; c < cols; c += LANES) {
     const size_t n = cols - c < LANES ? cols - c : LANES;
     column_vector(count, n, x + c, x_stride, y + c, y_stride, log);

@@ -5,7 +5,8 @@
 
 static void check(const kp_transpose_ops* ops, size_t bytes, size_t rows, size_t cols) {
   enum { kBatch = 2 };
-  const size_t x_stride = cols + 1, y_stride = rows + 2, x_batch = rows * x_stride, y_batch = cols * y_stride + 3;
+  const size_t x_stride = cols + 1, y_stride = rows + 2, x_batch = rows * x_stride,
+               y_batch = cols * y_stride + 3;
   unsigned char* x = malloc(kBatch * x_batch * bytes);
   unsigned char* y = malloc(kBatch * y_batch * bytes);
   for (size_t i = 0; i < kBatch * x_batch * bytes; ++i) x[i] = (unsigned char)kt_random();

@@ -6,15 +6,17 @@
 
 #include "provider/cpu/simd/transpose.h"
 
-static void edge(size_t rows, size_t cols, const float* x, size_t x_stride, float* y, size_t y_stride) {
+static void edge(size_t rows, size_t cols, const float* x, size_t x_stride, float* y,
+                 size_t y_stride) {
   for (size_t r = 0; r < rows; ++r) {
     // Copied as bits: a signalling NaN or an integer must come through unchanged.
-    for (size_t c = 0; c < cols; ++c) memcpy(y + c * y_stride + r, x + r * x_stride + c, sizeof(float));
+    for (size_t c = 0; c < cols; ++c)
+      memcpy(y + c * y_stride + r, x + r * x_stride + c, sizeof(float));
   }
 }
 
-static void transpose_x32(size_t rows, size_t cols, const uint32_t* x_bits, size_t x_stride, uint32_t* y_bits,
-                          size_t y_stride) {
+static void transpose_x32(size_t rows, size_t cols, const uint32_t* x_bits, size_t x_stride,
+                          uint32_t* y_bits, size_t y_stride) {
   const float* x = (const float*)(const void*)x_bits;
   float* y = (float*)(void*)y_bits;
   const size_t square = KP_TRANSPOSE;
@@ -23,7 +25,8 @@ static void transpose_x32(size_t rows, size_t cols, const uint32_t* x_bits, size
   for (; c + 2 * square <= whole_cols; c += 2 * square) {
     for (size_t r = 0; r < whole_rows; r += square) {
       kp_transpose_square(x + r * x_stride + c, x_stride, y + c * y_stride + r, y_stride);
-      kp_transpose_square(x + r * x_stride + c + square, x_stride, y + (c + square) * y_stride + r, y_stride);
+      kp_transpose_square(x + r * x_stride + c + square, x_stride, y + (c + square) * y_stride + r,
+                          y_stride);
     }
   }
   for (; c < whole_cols; c += square) {
@@ -31,7 +34,8 @@ static void transpose_x32(size_t rows, size_t cols, const uint32_t* x_bits, size
       kp_transpose_square(x + r * x_stride + c, x_stride, y + c * y_stride + r, y_stride);
     }
   }
-  edge(whole_rows, cols - whole_cols, x + whole_cols, x_stride, y + whole_cols * y_stride, y_stride);
+  edge(whole_rows, cols - whole_cols, x + whole_cols, x_stride, y + whole_cols * y_stride,
+       y_stride);
   edge(rows - whole_rows, cols, x + whole_rows * x_stride, x_stride, y + whole_rows, y_stride);
 }
 
