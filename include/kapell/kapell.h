@@ -1,7 +1,7 @@
 // Kapell: runs ONNX models on whatever hardware a machine has.
 //
 // The order of this file is the order in which a program uses it: version, status, log, options, session, values, run,
-// reports. A first program is examples/hello.c.
+// reports. A first program is examples/digits/digits.c.
 //
 // Ownership, everywhere: *_create/*_open gives one reference and *_release/*_close ends it (NULL is fine). Arguments are
 // borrowed for the call unless a comment says otherwise. Outputs are named out_x, set to NULL first and written last.
