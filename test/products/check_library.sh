@@ -22,7 +22,7 @@ stack=$(readelf -lW "$library" | awk '/GNU_STACK/ {print $7}')
 [ "$stack" = RW ] || complain "its stack is executable ($stack)"
 
 exported=$(nm -D --defined-only --format=posix "$library" | awk '{print $1}' | sort -u)
-declared=$(cat "$headers"/*.h | sed 's|//.*||' | tr '\n' ' ' | grep -oE 'KAPELL_API [^;(]*\(' |  # a declaration may take two lines
+declared=$(cat "$headers"/*.h | sed 's|//.*||; /^#define/d' | tr '\n' ' ' | grep -oE 'KAPELL_API [^;(]*\(' |  # a declaration may take two lines
   sed 's/.*[ *]\(kapell_[a-z0-9_]*\) *($/\1/' | sort -u)
 [ -n "$declared" ] || complain "found no declaration in $headers"
 for name in $declared; do
