@@ -247,6 +247,7 @@ typedef struct kapell_provider_counters {
   uint64_t nodes;        // nodes it ran (of the user's file)
   uint64_t time_ns;
   uint64_t failures;
+  uint64_t bytes;  // of the values that its partitions read and wrote
 } kapell_provider_counters;
 
 typedef struct kapell_counters {
@@ -274,7 +275,7 @@ typedef struct kapell_run_options {
   int threads;            // 0 (default): the session's; at most that
   kapell_counters*
       counters;  // filled with what this run did; default NULL. |providers| points into memory that stays valid
-      // until this thread's next run of the session
+                 // until this thread's next run of the session
 } kapell_run_options;
 #ifdef __cplusplus
 #define KAPELL_RUN_OPTIONS_INIT \

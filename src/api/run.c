@@ -306,7 +306,8 @@ static void fill_user_counters(const call* c, uint64_t time_ns, uint64_t failove
     thread_counters[e] = (kapell_provider_counters){.provider = c->session->entries[e].provider,
                                                     .runs = c->entries[e].units > 0,
                                                     .nodes = c->entries[e].nodes,
-                                                    .time_ns = c->entries[e].time_ns};
+                                                    .time_ns = c->entries[e].time_ns,
+                                                    .bytes = c->entries[e].bytes};
   memcpy(out, &all, kp_min_size(out->struct_size, sizeof(all)));
 }
 
@@ -329,6 +330,7 @@ static void add_totals(const call* c, const kp_status* status, uint64_t time_ns,
     s->entries[e].runs += c->entries[e].units > 0;
     s->entries[e].nodes += c->entries[e].nodes;
     s->entries[e].time_ns += c->entries[e].time_ns;
+    s->entries[e].bytes += c->entries[e].bytes;
     s->entries[e].failures += failed_entry == e;
   }
   pthread_mutex_unlock(&s->lock);

@@ -14,6 +14,7 @@ typedef struct kp_executor kp_executor;
 // What one provider did in a run.
 typedef struct kp_entry_counters {
   uint64_t units, nodes, time_ns;
+  uint64_t bytes;  // of the values that its units read and wrote
 } kp_entry_counters;
 
 typedef struct kp_run_counters {

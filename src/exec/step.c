@@ -101,12 +101,20 @@ static kp_status* take_outputs(kp_frame* frame, const kp_unit* unit, kp_fence fe
   return NULL;
 }
 
+static uint64_t bytes_of(kapell_value* const* values, uint32_t count) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < count; ++i)
+    if (values[i] && values[i]->kind == KAPELL_KIND_TENSOR) bytes += values[i]->byte_count;
+  return bytes;
+}
+
 static void count_unit(kp_frame* frame, const kp_unit* unit, uint64_t start) {
   kp_entry_counters* counters = &frame->run->args->counters->entries[unit->entry];
   const uint64_t end = kp_clock_ns();
   ++counters->units;
   counters->nodes += unit->origin_count;
   counters->time_ns += end - start;
+  counters->bytes += bytes_of(frame->io, unit->input_count + unit->output_count);
   kp_profile* profile = frame->run->args->profile;
   if (!profile) return;
   const kp_profile_event event = {

@@ -60,7 +60,7 @@ class _RunOptions(C.Structure):
 
 class _ProviderCounters(C.Structure):
     _fields_ = [("provider", C.c_char_p), ("runs", C.c_uint64), ("nodes", C.c_uint64), ("time_ns", C.c_uint64),
-                ("failures", C.c_uint64)]
+                ("failures", C.c_uint64), ("bytes", C.c_uint64)]
 
 
 class _Counters(C.Structure):
@@ -342,6 +342,6 @@ class Session:
         c = _Counters(struct_size=C.sizeof(_Counters))
         _lib.kapell_session_counters(self.handle, C.byref(c))
         result = {name: getattr(c, name) for name, _ in _Counters._fields_ if name not in ("struct_size", "providers")}
-        result["providers"] = {c.providers[i].provider.decode(): {f: getattr(c.providers[i], f) for f in ("runs", "nodes", "time_ns", "failures")}
+        result["providers"] = {c.providers[i].provider.decode(): {f: getattr(c.providers[i], f) for f in ("runs", "nodes", "time_ns", "failures", "bytes")}
                                for i in range(c.provider_count)}
         return result

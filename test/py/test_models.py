@@ -1,5 +1,7 @@
 """Whole architectures, small, against ONNX Runtime: the shapes that a symbolic dimension takes in turn in one session."""
 
+import json
+
 import kapell_c
 import models
 import numpy as np
@@ -73,3 +75,19 @@ def test_a_picture_does_not_depend_on_its_neighbours(architecture):
     for i in range(len(batch)):
         alone = session.run({key: value[i : i + 1] for key, value in feeds.items()})[0]
         assert_agree([alone], [batch[i : i + 1]])
+
+
+def test_counters_tell_bytes_by_provider():
+    session = kapell_c.Session(models.SMALL["resnet"][0]().SerializeToString(), threads=1)
+    for _ in range(3):
+        session.run(models.image_inputs(64))
+    counters = session.counters()
+    cpu = counters["providers"]["CPUExecutionProvider"]
+    assert counters["runs"] == cpu["runs"] == 3
+    assert cpu["nodes"] == 3 * session_nodes(session)
+    assert cpu["bytes"] == 3 * 4 * (3 * 64 * 64 + 10)  # one partition: the picture in, ten classes out
+    assert cpu["time_ns"] > 0
+
+
+def session_nodes(session):
+    return sum(node["how"] == "run" for node in json.loads(session.placement_json())["nodes"])
