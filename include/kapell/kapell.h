@@ -273,9 +273,9 @@ typedef struct kapell_run_options {
   kapell_cancel* cancel;  // default NULL
   uint64_t timeout_ns;    // 0 (default): the session's
   int threads;            // 0 (default): the session's; at most that
-  kapell_counters*
-      counters;  // filled with what this run did; default NULL. |providers| points into memory that stays valid
-                 // until this thread's next run of the session
+  // Filled with what this run did; default NULL. |providers| points into memory that stays valid until this thread's next run
+  // of the session.
+  kapell_counters* counters;
 } kapell_run_options;
 #ifdef __cplusplus
 #define KAPELL_RUN_OPTIONS_INIT \

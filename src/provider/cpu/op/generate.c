@@ -179,11 +179,11 @@ static kp_status* cumulate_run(const kp_op_run* run) {
   case KAPELL_##type:                                                     \
     cumulate_##type(product, exclusive, reverse, count, inner, from, to); \
     break;
-      CASE(FLOAT)
-      CASE(DOUBLE)
-      CASE(INT32) CASE(INT64) CASE(UINT32) CASE(UINT64)
+      // clang-format off
+      CASE(FLOAT) CASE(DOUBLE) CASE(INT32) CASE(INT64) CASE(UINT32) CASE(UINT64)
+      default: break;
+      // clang-format on
 #undef CASE
-          default : break;
     }
   }
   return NULL;

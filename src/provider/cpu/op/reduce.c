@@ -194,13 +194,13 @@ static void reduce_task(void* arg, size_t task, int worker) {
   case KAPELL_##type:                                                \
     ((c_type*)y)[i] = fold_##type(r, (const c_type*)x->data + from); \
     break;
+      // clang-format off
       KP_EACH_REAL(CASE)
-      CASE(INT8, int8_t)
-      CASE(UINT8, uint8_t)
-      CASE(BOOL, uint8_t) CASE(INT32, int32_t) CASE(INT64, int64_t) CASE(UINT32, uint32_t)
-          CASE(UINT64, uint64_t)
+      CASE(INT8, int8_t) CASE(UINT8, uint8_t) CASE(BOOL, uint8_t) CASE(INT32, int32_t) CASE(INT64, int64_t)
+      CASE(UINT32, uint32_t) CASE(UINT64, uint64_t)
+      default: break;
+      // clang-format on
 #undef CASE
-              default : break;
     }
   }
 }

@@ -224,10 +224,13 @@ MOST_ROWS(MICRO)
 static const micro_kernel micro_table[ROWS][VECS] = {FEW_ROWS(ENTRY) MORE_ROWS(ENTRY)
                                                          MOST_ROWS(ENTRY)};
 #else
-#define ALL_ROWS(M)                                                                               \
-  M(1, 1)                                                                                         \
-  M(1, 2) M(1, 3) M(1, 4) M(2, 1) M(2, 2) M(2, 3) M(2, 4) M(3, 1) M(3, 2) M(3, 3) M(3, 4) M(4, 1) \
-      M(4, 2) M(4, 3) M(4, 4)
+// clang-format off
+#define ALL_ROWS(M)                 \
+  M(1, 1) M(1, 2) M(1, 3) M(1, 4)   \
+  M(2, 1) M(2, 2) M(2, 3) M(2, 4)   \
+  M(3, 1) M(3, 2) M(3, 3) M(3, 4)   \
+  M(4, 1) M(4, 2) M(4, 3) M(4, 4)
+// clang-format on
 #define ENTRY(rows, vecs) [rows - 1][vecs - 1] = micro_##rows##x##vecs,
 #define WIDE_ROWS 1
 ALL_ROWS(MICRO)
