@@ -187,7 +187,7 @@ static kp_status* root_give(kp_sink* sink, uint32_t index, kapell_value* value) 
   root_sink* s = (root_sink*)sink;
   if (!wanted(s, index)) return NULL;
   if (value->kind == KAPELL_KIND_TENSOR) {
-    kapell_value* to;
+    kapell_value* to = NULL;
     KP_PASS(root_place(sink, index, value->type, value->dims, value->rank, &to));
     return kp_copy_value(NULL, value, to);
   }

@@ -27,8 +27,7 @@ typedef struct kp_plan_builder {
 // slots.c: makes plan->slots and plan->steps from the parts. Control flow's bodies are planned already.
 KP_MUST_USE kp_status* kp_plan_make_slots(kp_plan_builder* builder);
 
-// Memory in which |node| (of the builder's graph) wants to read |value|.
-const kp_memory* kp_plan_reader_memory(const kp_plan_builder* builder, kp_node_id node,
-                                       kp_value_id value);
+// Memory in which node |id| (of the builder's graph) wants to read |value|.
+const kp_memory* kp_plan_reader_memory(const kp_plan_builder* b, kp_node_id id, kp_value_id value);
 
 #endif  // KP_PLAN_INTERNAL_H_

@@ -74,7 +74,7 @@ static kp_status* add_slot(kp_plan_builder* b, kp_slot slot, uint32_t* out_slot)
   return NULL;
 }
 
-static kp_status* add_step(kp_plan_builder* b, kp_step** out_step) {
+static kp_status* add_step(kp_plan_builder* b, const kp_step* step) {
   kp_plan* plan = b->plan;
   if (plan->step_count == b->step_capacity) {
     const uint32_t capacity = b->step_capacity ? b->step_capacity * 2 : 16;
@@ -84,8 +84,7 @@ static kp_status* add_step(kp_plan_builder* b, kp_step** out_step) {
     plan->steps = grown;
     b->step_capacity = capacity;
   }
-  *out_step = &plan->steps[plan->step_count++];
-  **out_step = (kp_step){.node = KP_NONE};
+  plan->steps[plan->step_count++] = *step;
   return NULL;
 }
 
@@ -129,11 +128,8 @@ static kp_status* want_slot(kp_plan_builder* b, kp_value_id value, const kp_memo
                              .last = at,
                              .output = KP_NONE},
                    out_slot));
-  kp_step* step;
+  const kp_step step = {.kind = KP_STEP_COPY, .from = from, .to = *out_slot, .node = KP_NONE};
   KP_PASS(add_step(b, &step));
-  step->kind = KP_STEP_COPY;
-  step->from = from;
-  step->to = *out_slot;
   read_at(b, from, at);
   return NULL;
 }
@@ -190,11 +186,8 @@ static kp_status* unit_step(kp_plan_builder* b, uint32_t p, bool* in_part) {
                       &unit.outputs[i]));
   }
   for (uint32_t i = 0; i < part->count; ++i) in_part[part->nodes[i]] = false;
-  kp_step* step;
-  KP_PASS(add_step(b, &step));
-  step->kind = KP_STEP_UNIT;
-  step->unit = unit;
-  return NULL;
+  const kp_step step = {.kind = KP_STEP_UNIT, .unit = unit, .node = KP_NONE};
+  return add_step(b, &step);
 }
 
 // Branches that disagree about a capture get it on the host; who wants it elsewhere copies it on entry (exec's kp_settle_captures).
@@ -245,10 +238,7 @@ static kp_status* control_step(kp_plan_builder* b, uint32_t p) {
     const kp_memory* memory = carried ? control_input_memory(node, bodies[0], i + 2) : NULL;
     KP_PASS(made_slot(b, node->outputs[i], memory, at, &made.outputs[i]));
   }
-  kp_step* step;
-  KP_PASS(add_step(b, &step));
-  *step = made;
-  return NULL;
+  return add_step(b, &made);
 }
 
 // Does the producer of body output |k| leave it in |memory|?

@@ -104,8 +104,8 @@ static kp_status* want_twin(layout* l, kp_value_id value, kp_node_id reader,
   return kp_graph_rewrite(l->graph, &rewrite);
 }
 
-// Replaces |id| by |spec|, whose outputs are twins, and Transposes back to the old outputs. spec->outputs is set here.
-static kp_status* convert(layout* l, kp_node_id id, kp_node_spec* spec) {
+// Replaces |id| by |spec|, whose outputs are twins, and Transposes back to the old outputs; |spec| has no name and no outputs.
+static kp_status* convert(layout* l, kp_node_id id, const kp_node_spec* spec) {
   enum { MOST = 64 };
   const kp_node* node = &l->graph->nodes[id];
   const uint32_t count = node->output_count;
@@ -119,10 +119,10 @@ static kp_status* convert(layout* l, kp_node_id id, kp_node_spec* spec) {
     KP_PASS(transpose_spec(l, l->graph->values[old[i]].type.rank, true, &twins[i], &old[i],
                            &attrs[i], &fresh[i + 1]));
   }
-  spec->name = l->graph->nodes[id].name;
-  spec->outputs = twins;
-  spec->output_count = count;
   fresh[0] = *spec;
+  fresh[0].name = l->graph->nodes[id].name;
+  fresh[0].outputs = twins;
+  fresh[0].output_count = count;
   const kp_rewrite rewrite = {.name = kName,
                               .old_nodes = &id,
                               .old_count = 1,
