@@ -111,6 +111,7 @@ static void test_red_zones(void** state) {
   assert_int_equal(__asan_address_is_poisoned(first), 1);
   kp_arena_free(&arena);
 #else
+  print_message("skipped: red zones exist under AddressSanitizer only\n");
   skip();
 #endif
 }

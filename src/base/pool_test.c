@@ -226,7 +226,11 @@ static int child_runs(void) {
 
 static void test_fork(void** state) {
   (void)state;
-  if (KP_TSAN) skip();  // it refuses threads in the child of a program with threads
+  if (KP_TSAN) {
+    print_message(
+        "skipped: ThreadSanitizer refuses threads in the child of a program with threads\n");
+    skip();
+  }
   record* r = malloc(sizeof *r);
   acquire(4);
   check_run(r, false, 4, 100, 0);
