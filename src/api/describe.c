@@ -50,7 +50,6 @@ static kp_status* describe_value(kapell_session* session, kp_value_id id, bool o
 
 // Initializers that the file lists as inputs are constants of the graph by now: their names are in the source.
 static kp_status* describe_overridable(kapell_session* session, const kp_onnx_graph* source) {
-  const kp_graph* graph = session->core->model->graph;
   for (size_t i = 0; i < source->initializer_count; ++i) {
     const kp_str name = source->initializers[i].name;
     bool listed = false;
@@ -70,7 +69,6 @@ static kp_status* describe_overridable(kapell_session* session, const kp_onnx_gr
     session->inputs[session->input_count + session->overridable_count++] =
         (kapell_io_info){.name = text, .type = info, .optional = true};
   }
-  (void)graph;
   return NULL;
 }
 

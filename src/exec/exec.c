@@ -202,9 +202,8 @@ static kp_status* root_give(kp_sink* sink, uint32_t index, kapell_value* value) 
 }
 
 // --- a run -------------------------------------------------------------------------------------------------------------------------------
-static void need_slot(const kp_plan* plan, uint32_t slot, bool* needed_slot) {
+static void need_slot(uint32_t slot, bool* needed_slot) {
   if (slot != KP_NONE) needed_slot[slot] = true;
-  (void)plan;
 }
 
 // Which steps the wanted outputs need. All of them in the ordinary case.
@@ -217,7 +216,7 @@ static kp_status* mark_needed(kp_frame* root, const kp_exec_args* args) {
   bool* slots = kp_alloc_zero((size_t)plan->slot_count + 1, sizeof(*slots));
   if (!slots) return KP_ERROR(OUT_OF_MEMORY, "a run");
   for (uint32_t k = 0; k < plan->output_count; ++k)
-    if (args->wanted[k]) need_slot(plan, plan->outputs[k], slots);
+    if (args->wanted[k]) need_slot(plan->outputs[k], slots);
   for (uint32_t i = plan->step_count; i-- > 0;) {
     const kp_step* step = &plan->steps[i];
     const bool unit = step->kind == KP_STEP_UNIT;
@@ -230,9 +229,9 @@ static kp_status* mark_needed(kp_frame* root, const kp_exec_args* args) {
       need = need || (outputs[o] != KP_NONE && slots[outputs[o]]);
     root->needed[i] = need;
     if (!need) continue;
-    if (step->kind == KP_STEP_COPY) need_slot(plan, step->from, slots);
-    for (uint32_t k = 0; k < input_count; ++k) need_slot(plan, inputs[k], slots);
-    for (uint32_t k = 0; k < step->implicit_count; ++k) need_slot(plan, step->implicit[k], slots);
+    if (step->kind == KP_STEP_COPY) need_slot(step->from, slots);
+    for (uint32_t k = 0; k < input_count; ++k) need_slot(inputs[k], slots);
+    for (uint32_t k = 0; k < step->implicit_count; ++k) need_slot(step->implicit[k], slots);
   }
   kp_free(slots);
   return NULL;

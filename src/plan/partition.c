@@ -239,8 +239,7 @@ typedef struct levels {
   uint32_t* part;     // node: its part + 1, 0 = none yet
 } levels;
 
-static bool makes_unknown_shape(const kp_node* node, const kp_infer_rule* rule) {
-  (void)node;
+static bool makes_unknown_shape(const kp_infer_rule* rule) {
   return !rule || (rule->flags & KP_INFER_DYNAMIC);
 }
 
@@ -258,7 +257,7 @@ static uint32_t node_level(const levels* l, kp_node_id id, uint32_t part) {
     const bool by_value =
         rule && i < 32 && (rule->value_inputs >> i & 1) && !l->known[node->inputs[i]];
     const uint32_t after =
-        l->level[from] + (makes_unknown_shape(producer, kp_infer_find(producer)) || by_value);
+        l->level[from] + (makes_unknown_shape(kp_infer_find(producer)) || by_value);
     if (after > level) level = after;
   }
   return level;
