@@ -170,6 +170,8 @@ def agree_value(got, wanted, rtol, atol):
         if not isinstance(got, list) or not isinstance(wanted, list) or len(got) != len(wanted):
             return "sequences of different lengths, or one is none"
         return next((w for a, b in zip(got, wanted) if (w := agree_value(a, b, rtol, atol))), None)
+    if isinstance(wanted, dict) or isinstance(got, dict):
+        return agree_map(got, wanted, rtol, atol)
     wanted = np.asarray(wanted)
     if got.shape != wanted.shape:
         return f"shape {got.shape}, not {wanted.shape}"
@@ -192,3 +194,10 @@ def agree_value(got, wanted, rtol, atol):
         return None
     bad = np.argwhere(~same)[0] if same.ndim else ()
     return f"{int((~same).sum())} of {same.size} differ, first {got[tuple(bad)]}, not {wanted[tuple(bad)]} at {list(map(int, bad))}"
+
+
+def agree_map(got, wanted, rtol, atol):
+    """The same for maps."""
+    if not isinstance(got, dict) or not isinstance(wanted, dict) or set(got) != set(wanted):
+        return f"map {got}, not {wanted}"
+    return next((f"key {key}: {w}" for key in wanted if (w := agree_value(np.asarray(got[key]), np.asarray(wanted[key]), rtol, atol))), None)
