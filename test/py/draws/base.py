@@ -23,7 +23,8 @@ class Spec:
     draw: Callable
     since: int
     until: int
-    tolerance: Optional[tuple]  # (relative, absolute); None: by the coarsest type among the inputs
+    tolerance: Optional[tuple]  # (relative, absolute); None: by the coarsest type among the inputs. Integers: absolute where >= 1
+    constants: tuple  # inputs that are constants of the model in every other draw, as weights are
 
 
 @dataclass
@@ -38,11 +39,11 @@ SPECS = {}  # (domain, name) -> [Spec]
 ORACLES = {}  # (domain, name) -> [Oracle]
 
 
-def spec(*names, domain="", since=1, until=NEVER, tolerance=None):
+def spec(*names, domain="", since=1, until=NEVER, tolerance=None, constants=()):
     """Registers draw(rng, version, name) for the operators |names| at opsets |since| to |until| of |domain|."""
     def register(draw):
         for name in names:
-            SPECS.setdefault((domain, name), []).append(Spec(draw, since, until, tolerance))
+            SPECS.setdefault((domain, name), []).append(Spec(draw, since, until, tolerance, constants))
         return draw
     return register
 
