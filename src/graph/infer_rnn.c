@@ -76,9 +76,32 @@ static kp_status* out_state(kp_infer* infer, uint32_t o, const recurrent* r) {
   return NULL;
 }
 
+// Input |i|, where it is known: [directions, columns].
+static kp_status* check_vectors(kp_infer* infer, uint32_t i, const recurrent* r, int64_t times) {
+  if (kp_in_rank(infer, i) != 2) return NULL;
+  KP_PASS(kp_in_check_dim(infer, i, 0, r->directions, "the number of directions"));
+  const kp_expr columns = kp_dim_mul(infer, r->hidden, times);
+  return kp_in_check_dim(infer, i, 1, columns, "what each gate has, times the hidden size");
+}
+
+// B, P; scales and zero points of 8-bit weights: one for each direction, or for each of its columns.
+static kp_status* check_extras(kp_infer* infer, const recurrent* r, int64_t gates) {
+  KP_PASS(check_vectors(infer, 3, r, 2 * gates));
+  if (gates == 4) KP_PASS(kp_in_check_rank(infer, 7, 2, 2));
+  if (gates == 4) KP_PASS(check_vectors(infer, 7, r, 3));
+  for (uint32_t i = 8; i < infer->node->input_count; ++i) {
+    KP_PASS(kp_in_check_rank(infer, i, 1, 2));
+    KP_PASS(check_vectors(infer, i, r, gates));
+    if (kp_in_rank(infer, i) == 1)
+      KP_PASS(kp_in_check_dim(infer, i, 0, r->directions, "the number of directions"));
+  }
+  return NULL;
+}
+
 static kp_status* recurrent_op(kp_infer* infer, int64_t gates, uint32_t states) {
   recurrent r = {0};
   KP_PASS(read_recurrent(infer, gates, &r));
+  KP_PASS(check_extras(infer, &r, gates));
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), 4, &dims));
   dims[0] = r.batch_first ? r.batch : r.length;
