@@ -28,11 +28,15 @@ static kp_expr channels(kp_infer* infer) {
 
 static kp_status* batch_normalization(kp_infer* infer) {
   // Opsets before 9 may have statistics that are not spatial (attribute "spatial" 0): then of any shape.
-  if (kp_node_attr_i(infer->node, "spatial", 1) != 0) KP_PASS(check_channels(infer, 1, 4));
+  const bool spatial = kp_node_attr_i(infer->node, "spatial", 1) != 0;
+  if (spatial) KP_PASS(check_channels(infer, 1, 4));
   KP_PASS(kp_infer_same(infer));
   for (uint32_t o = 1; o < infer->node->output_count; ++o) {
-    const kapell_type element = kp_in_element(infer, o % 2 ? 3 : 4);
-    KP_PASS(kp_out_vector(infer, o, element, channels(infer)));
+    const uint32_t like = o % 2 ? 3 : 4;
+    if (spatial)
+      KP_PASS(kp_out_vector(infer, o, kp_in_element(infer, like), channels(infer)));
+    else
+      kp_out_shape_of(infer, o, kp_in_element(infer, like), like);
   }
   return NULL;
 }

@@ -117,6 +117,8 @@ def read_value(data, at):
         kind, dims = int(words[1]), [int(w) for w in words[3:]]
         tensor = TensorProto(data_type=kind, dims=dims)
         size = byte_count(kind, int(np.prod(dims, dtype=np.int64)))
+        if kind in (27, 28):  # 6-bit floats: a byte each in memory, packed in files
+            return np.frombuffer(data[at:at + size], helper.tensor_dtype_to_np_dtype(kind)).reshape(dims), at + size
         tensor.raw_data = data[at:at + size]
         return numpy_helper.to_array(tensor), at + size
     raise RuntimeError(data[:at].decode(errors="replace").strip())

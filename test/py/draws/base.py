@@ -89,6 +89,15 @@ def cases():
     return found
 
 
+def dtypes(name, version, variable="T", domain=""):
+    """The numpy types that the schema lets |variable| stand for at that version; texts are numpy's objects."""
+    schema = onnx.defs.get_schema(name, version, domain)
+    allowed = next(c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == variable)
+    found = [t[len("tensor("):-1] for t in allowed if t.startswith("tensor(")]
+    return [np.dtype(object) if t == "string" else onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(t.upper()))
+            for t in sorted(found)]
+
+
 # --- numbers -----------------------------------------------------------------------------------------------------------------
 def pick(rng, items):
     return items[rng.integers(len(items))]
@@ -107,7 +116,14 @@ def array(rng, shape, dtype=np.float32, special=False):
     """Random numbers; |special|: some are infinite, NaN, zeros of both signs or large."""
     dtype = np.dtype(dtype)
     if dtype == np.bool_:
-        return rng.random(shape) < 0.5
+        return np.asarray(rng.random(shape) < 0.5)
+    if dtype.kind == "O":
+        return np.array(["", "a", "b", "ab", "é", "long enough to lie on the heap"], object)[rng.integers(0, 6, int(np.prod(shape)))].reshape(shape)
+    if dtype.name in ("uint4", "int4", "uint2", "int2"):
+        low, high = {"uint4": (0, 16), "int4": (-8, 8), "uint2": (0, 4), "int2": (-2, 2)}[dtype.name]
+        return np.asarray(rng.integers(low, high, shape)).astype(dtype)
+    if dtype.name.startswith("float8_e8m0"):
+        return np.asarray(2.0 ** rng.integers(-3, 4, shape)).astype(dtype)
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
         values = np.asarray(rng.integers(max(info.min, -9), 10, shape))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .base import FLOATS, array, axis, broadcast_pair, dims, pick, prefer_runtime, spec
+from .base import array, axis, broadcast_pair, dims, dtypes, oracle, pick, spec
 
 
 @spec("MatMul", since=7)
@@ -11,7 +11,7 @@ def matmul(rng, version, name):
     batch_a, batch_b = broadcast_pair(rng)
     a = [k] if rng.random() < 0.1 else batch_a + [m, k]
     b = [k] if rng.random() < 0.1 else batch_b + [k, n]
-    dtype = pick(rng, FLOATS[:3] + ([np.int32, np.int64, np.uint32] if version >= 9 else []))
+    dtype = pick(rng, dtypes(name, version))
     return {}, [array(rng, a, dtype), array(rng, b, dtype)]
 
 
@@ -19,10 +19,11 @@ def matmul(rng, version, name):
 def gemm(rng, version, name):
     m, k, n = (int(rng.integers(1, 20)) for _ in range(3))
     ta, tb = int(rng.integers(2)), int(rng.integers(2))
-    dtype = pick(rng, FLOATS[:2])
+    dtype = pick(rng, dtypes(name, version))
     c = pick(rng, [None, [], [1], [n], [m, 1], [1, n], [m, n]])
     c = [n] if c is None and version < 11 else c
-    attrs = {"transA": ta, "transB": tb, "alpha": float(rng.integers(1, 4)) / 2, "beta": float(rng.integers(0, 4)) / 2}
+    unit = 2 if np.dtype(dtype).kind in "iu" else 1  # a half of a whole number is cut or rounded by everybody as they like
+    attrs = {"transA": ta, "transB": tb, "alpha": float(rng.integers(1, 4)) * unit / 2, "beta": float(rng.integers(0, 4)) * unit / 2}
     return attrs, [array(rng, [k, m] if ta else [m, k], dtype), array(rng, [n, k] if tb else [k, n], dtype),
                    None if c is None else array(rng, c, dtype)]
 
@@ -31,14 +32,15 @@ def gemm(rng, version, name):
 def softmax(rng, version, name):
     shape = dims(rng, rank=int(rng.integers(1, 5)), low=1)
     return {"axis": axis(rng, len(shape)) if version >= 11 else int(rng.integers(len(shape)))}, [
-        array(rng, shape, pick(rng, FLOATS[:3]) if version >= 13 else np.float32)]
+        array(rng, shape, pick(rng, dtypes(name, version)))]
 
 
 @spec("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum",
       "ReduceLogSumExp", since=7)
 def reduce(rng, version, name):
     shape = dims(rng, low=1)
-    dtype = pick(rng, FLOATS[:2] + ([np.int32, np.int64] if name in ("ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd") else []))
+    # Logarithms of whole numbers are whole numbers by a hair, or not.
+    dtype = pick(rng, [t for t in dtypes(name, version) if "Log" not in name or t.kind not in "iu"])
     chosen = [int(a) - (len(shape) if rng.random() < 0.3 and version >= 11 else 0) for a in range(len(shape)) if rng.random() < 0.5]
     attrs = {"keepdims": int(rng.integers(2))}
     x = array(rng, shape, dtype)
@@ -59,7 +61,7 @@ def arg(rng, version, name):
     attrs = {"axis": axis(rng, len(shape)) if version >= 11 else int(rng.integers(len(shape))), "keepdims": int(rng.integers(2))}
     if version >= 12:
         attrs["select_last_index"] = int(rng.integers(2))
-    return attrs, [array(rng, shape, pick(rng, [np.float32, np.float64, np.int32, np.int8]))]
+    return attrs, [array(rng, shape, pick(rng, dtypes(name, version)))]
 
 
 @spec("TopK", since=7)
@@ -68,7 +70,7 @@ def top_k(rng, version, name):
     at = axis(rng, len(shape)) if version >= 11 else int(rng.integers(len(shape)))
     k = int(rng.integers(1, shape[at] + 1))
     count = int(np.prod(shape))
-    x = rng.permutation(count).reshape(shape).astype(np.float32)
+    x = rng.permutation(count).reshape(shape).astype(pick(rng, dtypes(name, version)))
     attrs = {"axis": at}
     if version >= 11:
         attrs["largest"] = int(rng.integers(2))
@@ -77,4 +79,39 @@ def top_k(rng, version, name):
     return attrs, [x, np.asarray([k], np.int64)]
 
 
-prefer_runtime("Hardmax", "LogSoftmax", "Softmax", until=12, why="it takes one axis where the old operator took all from the axis on")
+def flat_rows(attrs, x):
+    """Softmax before opset 13 takes all dims from the axis on as one."""
+    at = attrs.get("axis", 1)
+    return x.reshape(int(np.prod(x.shape[:at if at >= 0 else x.ndim + at])), -1)
+
+
+FLAT = "the reference takes one axis where the old operator took all dims from the axis on"
+
+
+@oracle("Softmax", until=12, why=FLAT)
+def old_softmax(version, attrs, inputs):
+    x = flat_rows(attrs, inputs[0].astype(np.float64))
+    y = np.exp(x - x.max(axis=1, keepdims=True))
+    return [(y / y.sum(axis=1, keepdims=True)).reshape(inputs[0].shape).astype(inputs[0].dtype)]
+
+
+@oracle("LogSoftmax", until=12, why=FLAT)
+def old_log_softmax(version, attrs, inputs):
+    x = flat_rows(attrs, inputs[0].astype(np.float64))
+    x = x - x.max(axis=1, keepdims=True)
+    return [(x - np.log(np.exp(x).sum(axis=1, keepdims=True))).reshape(inputs[0].shape).astype(inputs[0].dtype)]
+
+
+@oracle("Hardmax", until=12, why=FLAT)
+def old_hardmax(version, attrs, inputs):
+    x = flat_rows(attrs, inputs[0])
+    return [np.eye(x.shape[1])[x.argmax(axis=1)].reshape(inputs[0].shape).astype(inputs[0].dtype)]
+
+
+@oracle("ReduceSumSquare", why="the reference gives the type that numpy's sum has")
+def sum_square(version, attrs, inputs):
+    x, axes = inputs[0], attrs.get("axes", inputs[1].tolist() if len(inputs) > 1 and inputs[1] is not None else None)
+    if not axes and attrs.get("noop_with_empty_axes"):
+        return [x * x]
+    wide = x.astype(np.float64) if x.dtype.kind in "fV" else x
+    return [np.sum(wide * wide, axis=tuple(axes) if axes else None, keepdims=attrs.get("keepdims", 1) == 1).astype(x.dtype)]

@@ -11,9 +11,18 @@ typedef struct kp_batch_job {
   const double *scale, *shift;  // by channel: y = x * scale + shift
 } kp_batch_job;
 
+// Statistics are kept for each channel, or with spatial=0 (until opset 9) for each element of an item of the batch.
+static void set_shape(const kp_node* node, const kapell_value* x, kp_batch_job* job) {
+  const bool spatial = node->version >= 9 || kp_node_attr_i(node, "spatial", 1);
+  job->batch = x->rank ? (size_t)x->dims[0] : 1;
+  job->channels = !spatial ? kp_span(x, 1, x->rank) : x->rank > 1 ? (size_t)x->dims[1] : 1;
+  job->pixels = spatial && x->rank > 2 ? kp_span(x, 2, x->rank) : 1;
+}
+
 static kp_status* batch_plan(kp_op_plan* plan) {
-  const kapell_value* x = plan->inputs[0];
-  const size_t channels = x->rank > 1 ? (size_t)x->dims[1] : 1;
+  kp_batch_job job;
+  set_shape(plan->node, plan->inputs[0], &job);
+  const size_t channels = job.channels;
   for (uint32_t i = 1; i < 5; ++i)
     if (kp_value_count(plan->inputs[i]) < channels)
       return KP_ERROR(RUN_FAILED, "input %u has %zu elements for %zu channels", i,
@@ -80,30 +89,38 @@ static void store(kapell_value* value, size_t index, double number) {
     ((float*)value->data)[index] = (float)number;
 }
 
-// Running statistics, outputs 1 and 2 of training_mode=1.
+// Until opset 14 whoever wants the statistics trains, unless is_test (until opset 7) denies it.
+static bool trains(const kp_op_run* run) {
+  const kp_node* node = run->node;
+  if (node->version >= 14) return kp_node_attr_i(node, "training_mode", 0) != 0;
+  if (node->version < 7 && kp_node_attr_i(node, "is_test", 0)) return false;
+  for (uint32_t i = 1; i < node->output_count; ++i)
+    if (kp_run_result(run, i)) return true;
+  return false;
+}
+
+// Running statistics, outputs 1 and 2; until opset 14 also those of this batch, outputs 3 and 4.
 static void blend(const kp_op_run* run, size_t channel, double mean, double variance) {
   const double momentum = (double)kp_node_attr_f(run->node, "momentum", 0.9f);
   store(kp_run_result(run, 1), channel,
         kp_double_at(run->inputs[3], channel) * momentum + mean * (1 - momentum));
   store(kp_run_result(run, 2), channel,
         kp_double_at(run->inputs[4], channel) * momentum + variance * (1 - momentum));
+  store(kp_run_result(run, 3), channel, mean);
+  store(kp_run_result(run, 4), channel, variance);
 }
 
 static kp_status* batch_run(const kp_op_run* run) {
   const kapell_value* x = run->inputs[0];
-  kp_batch_job job = {.run = run,
-                      .batch = x->rank ? (size_t)x->dims[0] : 1,
-                      .channels = x->rank > 1 ? (size_t)x->dims[1] : 1};
-  job.pixels = x->rank > 2 ? kp_span(x, 2, x->rank) : 1;
-  const bool training = run->node->version >= 14 && kp_node_attr_i(run->node, "training_mode", 0);
+  kp_batch_job job = {.run = run};
+  set_shape(run->node, x, &job);
+  const bool training = trains(run);
   const double epsilon = (double)kp_node_attr_f(run->node, "epsilon", 1e-5f);
   double *scale = run->scratch, *shift = scale + job.channels;
   for (size_t c = 0; c < job.channels; ++c) {
     double mean = kp_double_at(run->inputs[3], c), variance = kp_double_at(run->inputs[4], c);
-    if (training) {
-      moments(&job, c, &mean, &variance);
-      blend(run, c, mean, variance);
-    }
+    if (training) moments(&job, c, &mean, &variance);
+    blend(run, c, mean, variance);
     scale[c] = kp_double_at(run->inputs[1], c) / sqrt(variance + epsilon);
     shift[c] = kp_double_at(run->inputs[2], c) - mean * scale[c];
   }
@@ -112,18 +129,6 @@ static kp_status* batch_run(const kp_op_run* run) {
   kp_parallel_for(kp_op_width(run->width, kp_value_count(x)), job.batch * job.channels, batch_task,
                   &job);
   return NULL;
-}
-
-static kp_reason batch_supports(const kp_op_query* query) {
-  const kp_node* node = query->node;
-  KP_REQUIRE(query, node->version >= 9 || kp_node_attr_i(node, "spatial", 1),
-             "spatial=0 (statistics for each element)");
-  if (node->version < 14) {
-    const bool more = node->output_count > 1 && node->outputs[1] != KP_NONE;
-    KP_REQUIRE(query, !more || (node->version < 7 && kp_node_attr_i(node, "is_test", 0)),
-               "BatchNormalization-%d that trains", (int)node->version);
-  }
-  return KP_SUPPORTED;
 }
 
 // --- LRN ---------------------------------------------------------------------------------------------------------------------
@@ -173,7 +178,7 @@ static kp_status* lrn_run(const kp_op_run* run) {
 
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operators BatchNormalization-1..15, LRN-1..13
-    {.name = "BatchNormalization", .since = 1, .types = KP_M_REALS, .supports = batch_supports, .prepare = batch_prepare, .plan = batch_plan, .run = batch_run,
+    {.name = "BatchNormalization", .since = 1, .types = KP_M_REALS, .prepare = batch_prepare, .plan = batch_plan, .run = batch_run,
      .flags = KP_OP_INPLACE | KP_OP_WIDEN},
     {.name = "LRN", .since = 1, .types = KP_M_REALS, .run = lrn_run, .flags = KP_OP_WIDEN},
 };

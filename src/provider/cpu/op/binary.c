@@ -109,6 +109,16 @@ KP_EACH_INT(BITS)
   ROWS(right_##type, c_type, c_type, v < sizeof(c_type) * 8 ? u >> v : 0)
 KP_EACH_UNSIGNED(SHIFT)
 #undef SHIFT
+// Signed (since opset 28): the sign moves in from the left; an amount below 0 or beyond the type moves everything out.
+#define SIGNED_SHIFT(type, c_type)                                      \
+  ROWS(left_##type, c_type, c_type,                                     \
+       v >= 0 && (size_t)v < sizeof(c_type) * 8 ? (uint64_t)u << v : 0) \
+  ROWS(right_##type, c_type, c_type,                                    \
+       v >= 0 && (size_t)v < sizeof(c_type) * 8 ? u >> v                \
+       : u < 0                                  ? -1                    \
+                                                : 0)
+KP_EACH_SIGNED(SIGNED_SHIFT)
+#undef SIGNED_SHIFT
 ROWS(both, uint8_t, uint8_t, u&& v)
 ROWS(either, uint8_t, uint8_t, u || v)
 ROWS(one_of, uint8_t, uint8_t, !u != !v)
@@ -130,9 +140,6 @@ ROWS(equal_STRING, kp_str, uint8_t, same_text(u, v))
   [KAPELL_INT64] = name##_INT64, [KAPELL_UINT8] = name##_UINT8, [KAPELL_UINT16] = name##_UINT16, \
   [KAPELL_UINT32] = name##_UINT32, [KAPELL_UINT64] = name##_UINT64
 #define FOR_REAL(name) [KAPELL_FLOAT] = name##_FLOAT, [KAPELL_DOUBLE] = name##_DOUBLE
-#define FOR_UNSIGNED(name)                                                                         \
-  [KAPELL_UINT8] = name##_UINT8, [KAPELL_UINT16] = name##_UINT16, [KAPELL_UINT32] = name##_UINT32, \
-  [KAPELL_UINT64] = name##_UINT64
 static const struct {
   const char* name;
   kp_binary_op op;
@@ -152,7 +159,7 @@ static const struct {
     {"BitwiseAnd", {{FOR_INT(and)}}},
     {"BitwiseOr", {{FOR_INT(or)}}},
     {"BitwiseXor", {{FOR_INT(xor)}}},
-    {"BitShift", {{FOR_UNSIGNED(right)}}},
+    {"BitShift", {{FOR_INT(right)}}},
     {"And", {{[KAPELL_BOOL] = both}}},
     {"Or", {{[KAPELL_BOOL] = either}}},
     {"Xor", {{[KAPELL_BOOL] = one_of}}},
@@ -165,7 +172,7 @@ static const struct {
     {"GreaterOrEqual", {{FOR_REAL(greater_equal), FOR_INT(greater_equal)}}},
 };
 static const kp_binary_op fmod_op = {{FOR_REAL(fmod), FOR_INT(fmod)}};
-static const kp_binary_op left_op = {{FOR_UNSIGNED(left)}};
+static const kp_binary_op left_op = {{FOR_INT(left)}};
 
 static const kp_binary_op* functions_of(const kp_node* node) {
   if (strcmp(node->op, "Mod") == 0 && kp_node_attr_i(node, "fmod", 0)) return &fmod_op;
@@ -399,7 +406,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators Add-1..14 and so on; r
     {.name = "Mean", .since = 1, .types = KP_M_REALS, .prepare = binary_prepare, .plan = binary_plan, .run = mean_run,
      .flags = KP_OP_INPLACE | KP_OP_WIDEN},
     BINARY("BitwiseAnd", 18, KP_M_INTS), BINARY("BitwiseOr", 18, KP_M_INTS), BINARY("BitwiseXor", 18, KP_M_INTS),
-    BINARY("BitShift", 11, KP_M(UINT8) | KP_M(UINT16) | KP_M(UINT32) | KP_M(UINT64)),
+    BINARY("BitShift", 11, KP_M_INTS),
     BINARY("And", 1, KP_M(BOOL)), BINARY("Or", 1, KP_M(BOOL)), BINARY("Xor", 1, KP_M(BOOL)),
     BINARY("Equal", 1, KP_M_NUMBERS | KP_M(BOOL) | KP_M(STRING)),
     BINARY("Less", 1, KP_M_NUMBERS), BINARY("LessOrEqual", 12, KP_M_NUMBERS),

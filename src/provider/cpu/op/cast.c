@@ -10,15 +10,27 @@
 #define BLOCK 512  // elements converted at a time; a multiple of what packed types need
 
 // --- texts -------------------------------------------------------------------------------------------------------------------
+// True if |text| is read as |x| where it becomes an element of |type|.
+static bool reads_as(const char* text, double x, kapell_type type) {
+  if (type == KAPELL_DOUBLE) return strtod(text, NULL) == x;
+  if (type == KAPELL_FLOAT) return strtof(text, NULL) == (float)x;
+  const kp_rounding rounding = {.saturate = true};
+  uint32_t cell = 0;
+  double read = strtod(text, NULL);
+  kp_store_real(type, &cell, 0, 1, &read, &rounding);
+  kp_load_real(type, &cell, 0, 1, &read);
+  return read == x;
+}
+
 // As numpy writes a number: the fewest digits that read back the same, in positional form from 1e-4 to 1e16.
-static size_t write_real(char* text, size_t capacity, double x, bool single) {
+static size_t write_real(char* text, size_t capacity, double x, kapell_type type) {
   if (isnan(x)) return (size_t)snprintf(text, capacity, "nan");
   if (isinf(x)) return (size_t)snprintf(text, capacity, x < 0 ? "-inf" : "inf");
   int digits = 1;
   char shortest[40];
   for (; digits < 18; ++digits) {
     snprintf(shortest, sizeof shortest, "%.*e", digits - 1, x);
-    if (single ? strtof(shortest, NULL) == (float)x : strtod(shortest, NULL) == x) break;
+    if (reads_as(shortest, x, type)) break;
   }
   const int exponent = atoi(strchr(shortest, 'e') + 1);
   if (x != 0 && (exponent < -4 || exponent >= 16))
@@ -29,8 +41,7 @@ static size_t write_real(char* text, size_t capacity, double x, bool single) {
 
 static kp_status* write_texts(const kapell_value* x, kapell_value* y) {
   const size_t count = kp_value_count(x);
-  const bool whole = kp_element_class_of(x->type) == KP_ELEMENT_WHOLE,
-             single = x->type != KAPELL_DOUBLE;
+  const bool whole = kp_element_class_of(x->type) == KP_ELEMENT_WHOLE;
   for (size_t i = 0; i < count; ++i) {
     char text[64];
     size_t length;
@@ -45,7 +56,7 @@ static kp_status* write_texts(const kapell_value* x, kapell_value* y) {
     } else {
       double number;
       kp_load_real(x->type, x->data, i, 1, &number);
-      length = write_real(text, sizeof text, number, single);
+      length = write_real(text, sizeof text, number, x->type);
     }
     KP_PASS(kp_value_set_string(y, i, (kp_str){text, length}));
   }

@@ -144,9 +144,9 @@ kp_status* kp_copy_elements(kapell_value* to, size_t to_offset, const kapell_val
       KP_PASS(kp_value_set_string(to, to_offset + i, kp_value_string(from, from_offset + i)));
     return NULL;
   }
-  const size_t size = kp_type_bits(from->type) / 8;
+  const size_t bits = kp_type_bits(from->type);
   if (count)
-    memcpy((char*)to->data + to_offset * size, (const char*)from->data + from_offset * size,
-           count * size);
+    memcpy((char*)to->data + to_offset * bits / 8, (const char*)from->data + from_offset * bits / 8,
+           (count * bits + 7) / 8);
   return NULL;
 }

@@ -20,7 +20,7 @@ void kp_copy_init(kp_copy* copy, int32_t rank, const int64_t* dims, const int64_
 // Errors: OUT_OF_MEMORY (strings). The sides must not overlap.
 KP_MUST_USE kp_status* kp_copy_run(const kp_copy* copy, kapell_value* to, int64_t to_offset,
                                    const kapell_value* from, int64_t from_offset, int width);
-// |count| elements in a row.
+// |count| elements in a row; of 4- and 2-bit types from whole bytes on, to the end of both.
 KP_MUST_USE kp_status* kp_copy_elements(kapell_value* to, size_t to_offset,
                                         const kapell_value* from, size_t from_offset, size_t count);
 

@@ -98,6 +98,10 @@ static kp_status* trilu_run(const kp_op_run* run) {
       const int64_t edge = diagonal < 0 ? 0 : diagonal > columns ? columns : diagonal;
       const size_t base = (m * (size_t)rows + (size_t)row) * (size_t)columns;
       const size_t first = upper ? (size_t)edge : 0, last = upper ? (size_t)columns : (size_t)edge;
+      if (x->type == KAPELL_STRING) {
+        if (last > first) KP_PASS(kp_copy_elements(y, base + first, x, base + first, last - first));
+        continue;  // the rest is empty from the start
+      }
       char* out = (char*)y->data + base * size;
       if (y->data != x->data && last > first)
         memcpy(out + first * size, (const char*)x->data + (base + first) * size,
@@ -112,6 +116,11 @@ static kp_status* trilu_run(const kp_op_run* run) {
 // --- NonZero -----------------------------------------------------------------------------------------------------------------
 static bool is_set(const kapell_value* x, size_t index) {
   if (x->type == KAPELL_STRING) return kp_value_string(x, index).length != 0;
+  if (kp_type_is_complex(x->type)) {
+    const kapell_value parts = {.type = x->type == KAPELL_COMPLEX64 ? KAPELL_FLOAT : KAPELL_DOUBLE,
+                                .data = x->data};
+    return is_set(&parts, 2 * index) || is_set(&parts, 2 * index + 1);
+  }
   return kp_type_is_float(x->type) ? kp_double_at(x, index) != 0 : kp_int_at(x, index) != 0;
 }
 

@@ -17,6 +17,8 @@
 
 #define KP_M_REALS (KP_M(FLOAT) | KP_M(DOUBLE) | KP_M(FLOAT16) | KP_M(BFLOAT16))
 #define KP_M_NUMBERS (KP_M_REALS | KP_M_INTS)
+#define KP_M_EIGHTS \
+  (KP_M(FLOAT8E4M3FN) | KP_M(FLOAT8E4M3FNUZ) | KP_M(FLOAT8E5M2) | KP_M(FLOAT8E5M2FNUZ))
 
 // --- shapes ---
 // |axis| counted from the end where negative; false outside [-rank, rank).

@@ -1,6 +1,7 @@
 // Operators that compare elements along an axis: ArgMax, ArgMin, TopK; and Unique.
 #include <stdlib.h>
 
+#include "base/small_float.h"
 #include "provider/cpu/op/copy.h"
 
 static kp_status* axis_of(const kp_node* node, int64_t fallback, int32_t rank, int32_t* out_axis) {
@@ -18,6 +19,21 @@ static kp_status* axis_of(const kp_node* node, int64_t fallback, int32_t rank, i
   }
 KP_EACH_NUMBER(BEFORE)
 BEFORE(BOOL, uint8_t)
+// 16-bit floats by their value, complex numbers by their real parts first.
+#define BEFORE_AS(type, c_type, value)                                              \
+  static bool before_##type(const void* x, size_t i, size_t j) {                    \
+    const float a = value(((const c_type*)x)[i]), b = value(((const c_type*)x)[j]); \
+    return a > b || (a != a && b == b);                                             \
+  }
+BEFORE_AS(FLOAT16, uint16_t, kp_f16_to_f32)
+BEFORE_AS(BFLOAT16, uint16_t, kp_bf16_to_f32)
+#define BEFORE_COMPLEX(type, part)                                                    \
+  static bool before_##type(const void* x, size_t i, size_t j) {                      \
+    if (before_##part(x, 2 * i, 2 * j)) return true;                                  \
+    return !before_##part(x, 2 * j, 2 * i) && before_##part(x, 2 * i + 1, 2 * j + 1); \
+  }
+BEFORE_COMPLEX(COMPLEX64, FLOAT)
+BEFORE_COMPLEX(COMPLEX128, DOUBLE)
 typedef bool (*kp_before_fn)(const void* x, size_t i, size_t j);
 
 static kp_before_fn before_for(kapell_type type) {
@@ -27,6 +43,10 @@ static kp_before_fn before_for(kapell_type type) {
     return before_##type;
     KP_EACH_NUMBER(CASE)
     CASE(BOOL, uint8_t)
+    CASE(FLOAT16, uint16_t)
+    CASE(BFLOAT16, uint16_t)
+    CASE(COMPLEX64, float)
+    CASE(COMPLEX128, double)
 #undef CASE
     default:
       return NULL;
@@ -293,7 +313,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators ArgMax-1..13, ArgMin-1
     {.name = "ArgMax", .since = 1, .types = KP_M_ORDER, .run = arg_run, .flags = KP_OP_WIDEN},
     {.name = "ArgMin", .since = 1, .types = KP_M_ORDER, .run = arg_run, .flags = KP_OP_WIDEN},
     {.name = "TopK", .since = 1, .types = KP_M_ORDER, .plan = top_plan, .run = top_run, .flags = KP_OP_WIDEN},
-    {.name = "Unique", .since = 11, .types = KP_M(FLOAT) | KP_M(DOUBLE) | KP_M_INTS | KP_M(BOOL) | KP_M(STRING), .run = unique_run},
+    {.name = "Unique", .since = 11, .types = KP_M_ORDER | KP_M(COMPLEX64) | KP_M(COMPLEX128) | KP_M(BOOL) | KP_M(STRING), .run = unique_run},
 };
 // clang-format on
 KP_OP_TABLE(order);

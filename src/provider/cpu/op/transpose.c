@@ -160,17 +160,12 @@ static kp_status* space_to_depth_plan(kp_op_plan* plan) {
   return shuffle_plan(plan, split, (const int32_t[]){0, 3, 5, 1, 2, 4});
 }
 
-static kp_reason tile_supports(const kp_op_query* query) {
-  KP_REQUIRE(query, query->node->version >= 6, "Tile-1 with a tile count and an axis");
-  return KP_SUPPORTED;
-}
-
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operators Transpose-1..25, Expand-8..13, Tile-6..13, DepthToSpace-1..13, SpaceToDepth-1..13
     {.name = "Transpose", .since = 1, .prepare = transpose_prepare, .plan = transpose_plan, .run = transpose_run,
      .flags = KP_OP_UNPACK, .kernels = "matrices: transpose"},
     {.name = "Expand", .since = 8, .plan = expand_plan, .run = move_run, .flags = KP_OP_UNPACK},
-    {.name = "Tile", .since = 1, .supports = tile_supports, .plan = tile_plan, .run = move_run, .flags = KP_OP_UNPACK},
+    {.name = "Tile", .since = 1, .plan = tile_plan, .run = move_run, .flags = KP_OP_UNPACK},
     {.name = "DepthToSpace", .since = 1, .plan = depth_to_space_plan, .run = move_run, .flags = KP_OP_UNPACK},
     {.name = "SpaceToDepth", .since = 1, .plan = space_to_depth_plan, .run = move_run, .flags = KP_OP_UNPACK},
 };

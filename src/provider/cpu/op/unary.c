@@ -93,14 +93,16 @@ REAL(parametric_softplus, (double)c->a* softplus((double)c->b*(double)u))
   WHOLE(negative, type, c_type, 0 - (uint64_t)u)                       \
   WHOLE(relu, type, c_type, u < 0 ? 0 : u)                             \
   WHOLE(sign, type, c_type, (u > 0) - (u < 0))                         \
+  WHOLE(erf_of, type, c_type, (float)erf((double)u))                   \
   WHOLE(inverted, type, c_type, ~u)                                    \
   WHOLE(shrink, type, c_type,                                          \
         u<-(double)c->b ? u + (double)c->a : u>(double) c->b ? u - (double)c->a : 0)
 KP_EACH_SIGNED(SIGNED)
-#define UNSIGNED(type, c_type)      \
-  WHOLE(absolute, type, c_type, u)  \
-  WHOLE(sign, type, c_type, u > 0)  \
-  WHOLE(inverted, type, c_type, ~u) \
+#define UNSIGNED(type, c_type)                       \
+  WHOLE(absolute, type, c_type, u)                   \
+  WHOLE(sign, type, c_type, u > 0)                   \
+  WHOLE(erf_of, type, c_type, (float)erf((double)u)) \
+  WHOLE(inverted, type, c_type, ~u)                  \
   WHOLE(shrink, type, c_type, (double)u > (double)c->b ? (double)u - (double)c->a : 0)
 KP_EACH_UNSIGNED(UNSIGNED)
 WHOLE(not, BOOL, uint8_t, !u)
@@ -122,6 +124,24 @@ WHOLE(not, BOOL, uint8_t, !u)
   }
 TEST(is_nan, u != u)
 TEST(is_inf, isinf(u) && (u > 0 ? c->a != 0 : c->b != 0))
+// 8-bit floats, by their bits: the kinds without infinity have one or two codes for NaN.
+#define TEST8(name, type, expression)                                                          \
+  static void name##_##type(const kp_unary_context* c, size_t count, const void* x, void* y) { \
+    (void)c;                                                                                   \
+    for (size_t i = 0; i < count; ++i) {                                                       \
+      const uint8_t u = ((const uint8_t*)x)[i];                                                \
+      (void)u;                                                                                 \
+      ((uint8_t*)y)[i] = (expression);                                                         \
+    }                                                                                          \
+  }
+TEST8(is_nan, FLOAT8E4M3FN, (u & 0x7f) == 0x7f)
+TEST8(is_nan, FLOAT8E4M3FNUZ, u == 0x80)
+TEST8(is_nan, FLOAT8E5M2, (u & 0x7f) > 0x7c)
+TEST8(is_nan, FLOAT8E5M2FNUZ, u == 0x80)
+TEST8(is_inf, FLOAT8E4M3FN, 0)
+TEST8(is_inf, FLOAT8E4M3FNUZ, 0)
+TEST8(is_inf, FLOAT8E5M2, (u & 0x7f) == 0x7c && (u >> 7 ? c->b != 0 : c->a != 0))
+TEST8(is_inf, FLOAT8E5M2FNUZ, 0)
 
 // --- tables ------------------------------------------------------------------------------------------------------------------
 typedef struct kp_unary_row {
@@ -133,6 +153,9 @@ typedef struct kp_unary_row {
 } kp_unary_row;
 
 #define REALS(name) [KAPELL_FLOAT] = name##_f32, [KAPELL_DOUBLE] = name##_f64
+#define EIGHTS(name)                                                                            \
+  [KAPELL_FLOAT8E4M3FN] = name##_FLOAT8E4M3FN, [KAPELL_FLOAT8E4M3FNUZ] = name##_FLOAT8E4M3FNUZ, \
+  [KAPELL_FLOAT8E5M2] = name##_FLOAT8E5M2, [KAPELL_FLOAT8E5M2FNUZ] = name##_FLOAT8E5M2FNUZ
 #define SIGNEDS(name)                                                                        \
   [KAPELL_INT8] = name##_INT8, [KAPELL_INT16] = name##_INT16, [KAPELL_INT32] = name##_INT32, \
   [KAPELL_INT64] = name##_INT64
@@ -148,7 +171,7 @@ static const kp_unary_row rows[] = {
     {"Atan", NULL, NULL, 0, 0, 8, {REALS(atan_of)}}, {"Atanh", NULL, NULL, 0, 0, 12, {REALS(atanh_of)}},
     {"BitwiseNot", NULL, NULL, 0, 0, 1, {SIGNEDS(inverted), UNSIGNEDS(inverted)}},
     {"Ceil", NULL, NULL, 0, 0, 1, {REALS(ceiling)}}, {"Cos", NULL, NULL, 0, 0, 8, {REALS(cosine)}},
-    {"Cosh", NULL, NULL, 0, 0, 8, {REALS(cosh_of)}}, {"Erf", NULL, NULL, 0, 0, 6, {REALS(erf_of)}},
+    {"Cosh", NULL, NULL, 0, 0, 8, {REALS(cosh_of)}}, {"Erf", NULL, NULL, 0, 0, 6, {REALS(erf_of), SIGNEDS(erf_of), UNSIGNEDS(erf_of)}},
     {"Exp", NULL, NULL, 0, 0, 4, {REALS(exponential)}}, {"Floor", NULL, NULL, 0, 0, 1, {REALS(floor_of)}},
     {"Log", NULL, NULL, 0, 0, 4, {REALS(logarithm)}}, {"Neg", NULL, NULL, 0, 0, 1, {REALS(negative), SIGNEDS(negative)}},
     {"Not", NULL, NULL, 0, 0, 1, {[KAPELL_BOOL] = not_BOOL}}, {"Reciprocal", NULL, NULL, 0, 0, 1, {REALS(reciprocal)}},
@@ -164,8 +187,8 @@ static const kp_unary_row rows[] = {
     {"Softplus", NULL, NULL, 0, 0, 12, {REALS(softplus_of)}}, {"Softsign", NULL, NULL, 0, 0, 1, {REALS(softsign)}},
     {"ThresholdedRelu", "alpha", NULL, 1, 0, 1, {REALS(thresholded_relu)}},
     {"Shrink", "bias", "lambd", 0, 0.5f, 1, {REALS(shrink), SIGNEDS(shrink), UNSIGNEDS(shrink)}},
-    {"Gelu", NULL, NULL, 0, 0, 8, {REALS(gelu)}}, {"IsNaN", NULL, NULL, 0, 0, 1, {REALS(is_nan)}},
-    {"IsInf", "detect_positive", "detect_negative", 1, 1, 1, {REALS(is_inf)}},
+    {"Gelu", NULL, NULL, 0, 0, 8, {REALS(gelu)}}, {"IsNaN", NULL, NULL, 0, 0, 1, {REALS(is_nan), EIGHTS(is_nan)}},
+    {"IsInf", "detect_positive", "detect_negative", 1, 1, 1, {REALS(is_inf), EIGHTS(is_inf)}},
     {"ScaledTanh", "alpha", "beta", 1, 1, 8, {REALS(scaled_tanh)}}, {"Affine", "alpha", "beta", 1, 0, 1, {REALS(affine)}},
     {"ParametricSoftplus", "alpha", "beta", 1, 1, 12, {REALS(parametric_softplus)}},
 };
@@ -303,7 +326,7 @@ static kp_status* unary_run(const kp_op_run* run) {
 static const kp_op_def ops[] = {  // spec: ONNX operators Abs-1..13 and so on; rows stand for all versions from .since on
     UNARY("Abs", 1, KP_M_NUMBERS), UNARY("Acos", 7, KP_M_REALS), UNARY("Acosh", 9, KP_M_REALS), UNARY("Asin", 7, KP_M_REALS),
     UNARY("Asinh", 9, KP_M_REALS), UNARY("Atan", 7, KP_M_REALS), UNARY("Atanh", 9, KP_M_REALS), UNARY("BitwiseNot", 18, KP_M_INTS),
-    UNARY("Ceil", 1, KP_M_REALS), UNARY("Cos", 7, KP_M_REALS), UNARY("Cosh", 9, KP_M_REALS), UNARY("Erf", 9, KP_M_REALS),
+    UNARY("Ceil", 1, KP_M_REALS), UNARY("Cos", 7, KP_M_REALS), UNARY("Cosh", 9, KP_M_REALS), UNARY("Erf", 9, KP_M_NUMBERS),
     UNARY("Exp", 1, KP_M_REALS), UNARY("Floor", 1, KP_M_REALS), UNARY("Log", 1, KP_M_REALS),
     UNARY("Neg", 1, KP_M_REALS | KP_M_SIGNED), UNARY("Not", 1, KP_M(BOOL)), UNARY("Reciprocal", 1, KP_M_REALS),
     UNARY("Round", 11, KP_M_REALS), UNARY("Sign", 9, KP_M_NUMBERS), UNARY("Sin", 7, KP_M_REALS), UNARY("Sinh", 9, KP_M_REALS),
@@ -313,7 +336,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators Abs-1..13 and so on; r
     UNARY("HardSigmoid", 1, KP_M_REALS), UNARY("HardSwish", 14, KP_M_REALS), UNARY("Swish", 24, KP_M_REALS),
     UNARY("Mish", 18, KP_M_REALS), UNARY("Softplus", 1, KP_M_REALS), UNARY("Softsign", 1, KP_M_REALS),
     UNARY("ThresholdedRelu", 1, KP_M_REALS), UNARY("Shrink", 9, KP_M_NUMBERS), UNARY("Gelu", 20, KP_M_REALS),
-    UNARY("IsNaN", 9, KP_M_REALS), UNARY("IsInf", 10, KP_M_REALS), UNARY("ScaledTanh", 1, KP_M_REALS),
+    UNARY("IsNaN", 9, KP_M_REALS | KP_M_EIGHTS), UNARY("IsInf", 10, KP_M_REALS | KP_M_EIGHTS), UNARY("ScaledTanh", 1, KP_M_REALS),
     UNARY("Affine", 1, KP_M_REALS), UNARY("ParametricSoftplus", 1, KP_M_REALS),
 };
 // clang-format on
