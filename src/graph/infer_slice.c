@@ -394,11 +394,8 @@ static kp_status* read_split(kp_infer* infer, kp_expr size, kp_expr* parts) {
   if (infer->node->version < 13) {
     list = kp_node_attr_ints(infer->node, "split", &count);
     listed = list != NULL && count != 0;
-    // Opset 1 could take it as an input.
-    if (!listed && kp_in_given(infer, 1))
-      listed = kp_in_ints(infer, 1, &ints), list = listed ? ints.v : NULL,
-      count = listed ? ints.n : 0;
-  } else if (kp_in_given(infer, 1)) {
+  }
+  if (!listed && kp_in_given(infer, 1)) {  // opset 1 could take it as an input, too
     if (!kp_in_ints(infer, 1, &ints)) {
       for (uint32_t o = 0; o < outputs; ++o) parts[o] = kp_dim_fresh(infer);
       return NULL;

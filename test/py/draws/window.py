@@ -19,7 +19,7 @@ def instance_norm(rng, version, name):
     return {"epsilon": 1e-3}, [array(rng, shape), array(rng, [shape[1]]), array(rng, [shape[1]])]
 
 
-@spec("BatchNormalization", since=7)
+@spec("BatchNormalization", since=14)
 def batch_norm(rng, version, name):
     shape = dims(rng, rank=int(rng.integers(2, 5)), low=1)
     channels = [shape[1]]
@@ -67,5 +67,4 @@ def global_pool(rng, version, name):
 
 
 prefer_runtime("AveragePool", "MaxPool", until=22, why="windows of ceil_mode past the padding, and padding with dilations")
-prefer_runtime("BatchNormalization", until=13, why="it updates the statistics although a single output is wanted")
 prefer_runtime("GlobalMaxPool", until=22, why="it reduces the wrong axes of tensors that are not of rank 4")
