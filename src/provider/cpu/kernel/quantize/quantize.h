@@ -1,0 +1,34 @@
+// f32 to small integers and back.
+//
+// Scales and zero points come as one for a run (step 0) or one an element (step 1). Zero points are within the integers' range.
+//   quantize    y = clip(round(x / scale) + zero, low, high): ties to even, NaN becomes |low|
+//   dequantize  y = (x - zero) * scale; int32 of 24 bits and more are rounded to f32 first
+//   range       the smallest and largest of |n| floats and 0; NaN are passed over
+// Aliasing:  none.   Alignment: of the element.   Threads: pure functions.
+#ifndef KP_PROVIDER_CPU_KERNEL_QUANTIZE_QUANTIZE_H_
+#define KP_PROVIDER_CPU_KERNEL_QUANTIZE_QUANTIZE_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "provider/cpu/kernel/variant.h"
+
+// A kind of integer: bytes of one, and its range.
+typedef struct kp_quant_type {
+  size_t width;  // 1 or 2; dequantize: also 4
+  int32_t low, high;
+} kp_quant_type;
+
+typedef struct kp_quantize_ops {
+  const char* isa;
+  void (*quantize)(size_t n, const float* x, const float* scale, const int32_t* zero, size_t step,
+                   kp_quant_type type, void* y);
+  void (*dequantize)(size_t n, const void* x, kp_quant_type type, const float* scale,
+                     const int32_t* zero, size_t step, float* y);
+  void (*range)(size_t n, const float* x, float* low, float* high);
+} kp_quantize_ops;
+
+KP_DECLARE_FAMILY(quantize);
+
+#endif  // KP_PROVIDER_CPU_KERNEL_QUANTIZE_QUANTIZE_H_

@@ -1,0 +1,98 @@
+// Every variant of quantization against its formula, number by number.
+#include "provider/cpu/kernel/quantize/quantize.h"
+
+#include "provider/cpu/kernel/kernel_test.h"
+
+static const kp_quant_type types[] = {
+    {1, 0, 255}, {1, -128, 127}, {2, 0, 65535}, {2, -32768, 32767}, {4, INT32_MIN, INT32_MAX}};
+
+static int32_t read_at(const void* p, kp_quant_type type, size_t i) {
+  if (type.width == 4) return ((const int32_t*)p)[i];
+  if (type.width == 2) return type.low ? ((const int16_t*)p)[i] : ((const uint16_t*)p)[i];
+  return type.low ? ((const int8_t*)p)[i] : ((const uint8_t*)p)[i];
+}
+
+static int32_t* zeros(size_t n, kp_quant_type type) {
+  int32_t* zero = malloc(n * sizeof(int32_t));
+  for (size_t i = 0; i < n; ++i)
+    zero[i] =
+        type.width == 4 ? 0 : type.low + (int32_t)kt_below((size_t)(type.high - type.low) + 1);
+  return zero;
+}
+
+static float* scales(size_t n) {
+  float* scale = kt_input(n);
+  for (size_t i = 0; i < n; ++i) scale[i] = fabsf(scale[i]) + 0.125f;
+  return scale;
+}
+
+static int32_t quantized(float x, float scale, int32_t zero, kp_quant_type type) {
+  const float v = x / scale;
+  if (!(v > (float)(type.low - zero))) return type.low;
+  if (!(v < (float)(type.high - zero))) return type.high;
+  return (int32_t)nearbyintf(v) + zero;
+}
+
+static void test_quantize(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(quantize, ops) {
+    for (size_t n = 1; n < 70; ++n)
+      for (size_t t = 0; t < 4; ++t)
+        for (size_t step = 0; step < 2; ++step) {
+          float *x = kt_shaped(n), *scale = scales(n);
+          int32_t* zero = zeros(n, types[t]);
+          void* y = malloc(n * types[t].width);
+          ops->quantize(n, x, scale, zero, step, types[t], y);
+          for (size_t i = 0; i < n; ++i)
+            assert_int_equal(read_at(y, types[t], i),
+                             quantized(x[i], scale[i * step], zero[i * step], types[t]));
+          free(x), free(scale), free(zero), free(y);
+        }
+  }
+}
+
+static void test_dequantize(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(quantize, ops) {
+    for (size_t n = 1; n < 70; ++n)
+      for (size_t t = 0; t < 5; ++t)
+        for (size_t step = 0; step < 2; ++step) {
+          float *scale = scales(n), *y = kt_input(n);
+          int32_t* zero = zeros(n, types[t]);
+          unsigned char* x = malloc(n * types[t].width);
+          for (size_t i = 0; i < n * types[t].width; ++i) x[i] = (unsigned char)kt_random();
+          ops->dequantize(n, x, types[t], scale, zero, step, y);
+          for (size_t i = 0; i < n; ++i) {
+            const float want = (float)(read_at(x, types[t], i) - zero[i * step]) * scale[i * step];
+            assert_true(y[i] == want);
+          }
+          free(x), free(scale), free(zero), free(y);
+        }
+  }
+}
+
+static void test_range(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(quantize, ops) {
+    for (size_t n = 0; n < 70; ++n) {
+      float* x = kt_shaped(n);
+      float low, high, least = 0, most = 0;
+      for (size_t i = 0; i < n; ++i) {
+        if (x[i] < least) least = x[i];
+        if (x[i] > most) most = x[i];
+      }
+      ops->range(n, x, &low, &high);
+      assert_true(low == least && high == most);
+      free(x);
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_quantize),
+      cmocka_unit_test(test_dequantize),
+      cmocka_unit_test(test_range),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
