@@ -275,14 +275,21 @@ static void bench_attention(const line* l) {
   const size_t heads = l->n[0], q_len = l->n[1], kv_len = l->n[2], d = l->n[3];
   FOR_EACH_VARIANT(attention, ops) {
     attention_context a = {.args = {.scale = 0.125f}};
-    a.args.q = floats(q_len * heads * d);
-    a.args.k = floats(kv_len * heads * d);
-    a.args.v = floats(kv_len * heads * d);
-    a.args.out = floats(q_len * heads * d);
-    a.args.q_row = a.args.k_row = a.args.v_row = a.args.out_row = heads * d;
-    a.args.q_head = a.args.k_head = a.args.v_head = a.args.out_head = d;
-    kp_attention_plan_init(ops, &(kp_attention_shape){1, heads, heads, q_len, kv_len, d, d}, 1,
-                           &a.plan);
+    a.args.q = (kp_attention_tensor){floats(q_len * heads * d), 0, heads * d, d};
+    a.args.k = (kp_attention_tensor){floats(kv_len * heads * d), 0, heads * d, d};
+    a.args.v = (kp_attention_tensor){floats(kv_len * heads * d), 0, heads * d, d};
+    a.args.out = (kp_attention_tensor){floats(q_len * heads * d), 0, heads * d, d};
+    a.args.left = a.args.right = -1;
+    a.args.span.keys = kv_len;
+    kp_attention_plan_init(ops,
+                           &(kp_attention_shape){.batch = 1,
+                                                 .heads = heads,
+                                                 .kv_heads = heads,
+                                                 .q_len = q_len,
+                                                 .kv_len = kv_len,
+                                                 .head_dim = d,
+                                                 .v_dim = d},
+                           1, &a.plan);
     a.scratch = floats(a.plan.scratch_bytes / sizeof(float));
     const bool best = ops == kp_attention_select(kp_cpu_features());
     measure(l->layer, ops->isa, best, 4.0 * (double)(heads * q_len * kv_len * d), 0, attention_body,
