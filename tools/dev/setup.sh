@@ -87,6 +87,6 @@ make_venv() {
   "$python" -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3
   rm -rf "$venv" &&
     "$python" -m venv "$venv" &&
-    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: -r test/requirements.txt &&
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: --no-deps -r test/requirements.txt &&
     cp test/requirements.txt "$venv/installed.txt"
 }
