@@ -240,3 +240,98 @@ def qlinear_reduce_mean_oracle(version, attrs, inputs):
     x, scale, zero, y_scale, y_zero = inputs
     mean = real(x, scale, zero).mean(axis=tuple(attrs["axes"]), keepdims=bool(attrs["keepdims"]))
     return [steps(mean, y_scale, y_zero, x.dtype)]
+
+
+# --- tables and matrices in blocks -------------------------------------------------------------------------------------------
+SMALL_FLOATS = [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e4m3fnuz, ml_dtypes.float8_e5m2, ml_dtypes.float8_e5m2fnuz, ml_dtypes.float4_e2m1fn]
+
+
+def finite(rng, shape, kind):
+    return np.asarray(rng.normal(0, 1, shape), np.float32).astype(kind)
+
+
+@spec("GatherBlockQuantized", domain=MS, constants=(0, 2, 3))
+def gather_block_quantized(rng, version, name):
+    rank = int(rng.integers(2, 4))
+    shape = [int(rng.integers(1, 40)) for _ in range(rank)]
+    block = pick(rng, [16, 32, 128])
+    family = pick(rng, ["bytes", "bytes", "nibbles", "floats"])
+    if family == "bytes":
+        bits = pick(rng, [2, 4, 8])
+        attrs = {"bits": bits, "gather_axis": pick(rng, [0, -rank]), "quantize_axis": pick(rng, [rank - 1, -1])}
+        shape[-1] = -(-shape[-1] * bits // 8) * 8 // bits
+        data = rng.integers(0, 256, [*shape[:-1], shape[-1] * bits // 8]).astype(np.uint8)
+    else:
+        attrs = {"gather_axis": axis(rng, rank), "quantize_axis": axis(rng, rank)}
+        kind = pick(rng, [ml_dtypes.int4, ml_dtypes.uint4] if family == "nibbles" else SMALL_FLOATS)
+        data = rng.integers(0, 8, shape).astype(kind) if family == "nibbles" else finite(rng, shape, kind)
+        block = 0 if family == "floats" and rng.random() < 0.3 else block
+    attrs["block_size"] = block
+    quantize, gather = attrs["quantize_axis"] % rank, attrs["gather_axis"] % rank
+    scale_shape = list(shape)
+    scale_shape[quantize] = -(-shape[quantize] // (block or shape[quantize]))
+    if family == "floats" and rng.random() < 0.3:
+        scale_shape = [d if i == quantize else 1 for i, d in enumerate(scale_shape)]
+    scales = (rng.random(scale_shape) + 0.1).astype(pick(rng, HALVES))
+    zeros = None
+    if family != "floats" and rng.random() < 0.5:
+        zeros = rng.integers(0, 8, scale_shape).astype(data.dtype)
+        if family == "bytes":
+            zeros = rng.integers(0, 256, [*scale_shape[:-1], -(-scale_shape[-1] * bits // 8)]).astype(np.uint8)
+    dim = shape[gather]
+    out = 2 if rng.random() < 0.2 else 0
+    indices = rng.integers(-dim - out, dim + out, dims(rng, rank=int(rng.integers(0, 3)))).astype(pick(rng, [np.int32, np.int64]))
+    return attrs, [data, np.asarray(indices), scales, zeros]
+
+
+@oracle("GatherBlockQuantized", domain=MS, why="ONNX Runtime has no bfloat16, and takes some types through initializers only")
+def gather_block_quantized_oracle(version, attrs, inputs):
+    data, indices, scales, zeros = inputs
+    bits, default = attrs.get("bits", 4), 0
+    if data.dtype == np.uint8:
+        default = 2**(bits - 1)
+        data = unpack(data, bits, data.shape[-1] * 8 // bits)
+        zeros = None if zeros is None else unpack(zeros, bits, scales.shape[-1])
+    rank = data.ndim
+    quantize, gather = attrs["quantize_axis"] % rank, attrs["gather_axis"] % rank
+    block = attrs["block_size"] or data.shape[quantize]
+    spread = lambda x: np.broadcast_to(np.take(x, np.arange(data.shape[quantize]) // block, axis=quantize), data.shape)
+    full = data.astype(np.float32) - (default if zeros is None else spread(zeros.astype(np.float32)))
+    full = full * spread(scales.astype(np.float32))
+    dim = data.shape[gather]
+    there = (indices >= -dim) & (indices < dim)
+    y = np.take(full, np.where(there, indices, 0), axis=gather)
+    shape = [1] * gather + list(indices.shape) + [1] * (rank - gather - 1)
+    return [np.where(there.reshape(shape), y, 0).astype(scales.dtype)]
+
+
+NF4 = [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0,
+       0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+       0.7229568362236023, 1.0]
+FP4 = [0, 1 / 192, 2 / 3, 1, 1 / 3, 1 / 2, 1 / 6, 1 / 4]
+
+
+@spec("MatMulBnb4", domain=MS, constants=(1, 2))
+def matmul_bnb4(rng, version, name):
+    k, n, block = int(rng.integers(1, 60)), int(rng.integers(1, 60)), pick(rng, [16, 32, 64])
+    attrs = {"K": k, "N": n, "block_size": block, "quant_type": int(rng.integers(2))}
+    kind = pick(rng, HALVES)
+    b = rng.integers(0, 256, [(n * k + 1) // 2]).astype(np.uint8)
+    scales = rng.random([-(-n * k // block)]).astype(kind)
+    inner = k
+    if rng.random() < 0.5:
+        attrs["transB"] = int(rng.integers(2))
+        inner = k if attrs["transB"] else n
+    return attrs, [array(rng, [*pick(rng, [[], [1], [7], [2, 3], [0]]), inner], kind), b, scales]
+
+
+@oracle("MatMulBnb4", domain=MS, why="ONNX Runtime's CPU provider has float32 alone, and transB = 1")
+def matmul_bnb4_oracle(version, attrs, inputs):
+    a, b, scales = inputs
+    if a.dtype == np.float32 and attrs.get("transB", 1) and a.size:
+        raise NotImplementedError
+    k, n = attrs["K"], attrs["N"]
+    codes = np.stack([b >> 4, b & 15], axis=-1).reshape(-1)[:n * k]
+    table = np.array(NF4 if attrs["quant_type"] else FP4 + [-x for x in FP4])
+    w = (table[codes] * scales.astype(np.float64)[np.arange(n * k) // attrs["block_size"]]).reshape(n, k)
+    return [(a.astype(np.float64) @ (w.T if attrs.get("transB", 1) else w)).astype(a.dtype)]

@@ -1,5 +1,6 @@
 // com.microsoft MatMulNBits: products with matrices of 2, 4 or 8 bits a weight, scaled block by block. Constant weights are packed
 // once, others in every run. accuracy_level names the least accuracy that is wanted: all levels compute in f32.
+#include "provider/cpu/op/dense.h"
 #include "provider/cpu/op/nbits.h"
 
 enum { IN_A, IN_B, IN_SCALES, IN_ZERO_POINTS, IN_GROUPS, IN_BIAS };
@@ -105,19 +106,11 @@ static kp_status* nbits_prepare(kp_op_prepare* prepare) {
   return NULL;
 }
 
-static kp_status* plan_groups(kp_op_plan* plan, nbits_params* params) {
-  const kp_nbits_layout* l = &params->layout;
-  const kp_gemm_shape shape = {1, params->rows, l->n, l->k, KP_GEMM_B_TRANSPOSED};
-  kp_gemm_plan_init(l->gemm, &shape, (size_t)plan->width, &params->plan);
-  size_t floats;
-  if (!kp_align_size(params->plan.scratch_bytes, KP_ALIGNMENT, &params->thread_bytes) ||
-      !kp_mul_size(l->n, l->k, &floats) ||
-      !kp_mul_size(floats, sizeof(float), &params->matrix_bytes) ||
-      !kp_align_size(params->matrix_bytes, KP_ALIGNMENT, &params->matrix_bytes) ||
-      !kp_add_size(params->matrix_bytes, params->thread_bytes * (size_t)plan->width,
-                   &plan->scratch_bytes))
-    return KP_ERROR(LIMIT, "scratch memory exceeds the address space");
-  return NULL;
+static kp_status* add_matrix(nbits_params* params, size_t byte_count, size_t* scratch_bytes) {
+  if (kp_align_size(byte_count, KP_ALIGNMENT, &params->matrix_bytes) &&
+      kp_add_size(params->matrix_bytes, *scratch_bytes, scratch_bytes))
+    return NULL;
+  return KP_ERROR(LIMIT, "scratch memory exceeds the address space");
 }
 
 static kp_status* nbits_plan(kp_op_plan* plan) {
@@ -132,13 +125,15 @@ static kp_status* nbits_plan(kp_op_plan* plan) {
   params->rows = kp_span(a, 0, a->rank - 1);
   params->omitted = !state->packed && !kp_value_count(plan->inputs[IN_B]);
   if (params->omitted) return NULL;
-  if (kp_plan_input(plan, IN_GROUPS)) return plan_groups(plan, params);
+  if (kp_plan_input(plan, IN_GROUPS)) {
+    size_t bytes;
+    if (!kp_mul_size(l->n, l->k, &bytes) || !kp_mul_size(bytes, sizeof(float), &bytes))
+      return KP_ERROR(LIMIT, "a matrix of %zu x %zu exceeds the address space", l->k, l->n);
+    KP_PASS(kp_dense_scratch(l->gemm, l->k, plan->width, &plan->scratch_bytes));
+    return add_matrix(params, bytes, &plan->scratch_bytes);
+  }
   KP_PASS(kp_nbits_scratch(l, params->rows, plan->width, &plan->scratch_bytes));
-  if (state->packed) return NULL;
-  if (!kp_align_size(l->byte_count, KP_ALIGNMENT, &params->matrix_bytes) ||
-      !kp_add_size(params->matrix_bytes, plan->scratch_bytes, &plan->scratch_bytes))
-    return KP_ERROR(LIMIT, "scratch memory exceeds the address space");
-  return NULL;
+  return state->packed ? NULL : add_matrix(params, l->byte_count, &plan->scratch_bytes);
 }
 
 // --- g_idx: every row of the matrix names its block ---------------------------------------------------------------------------
@@ -147,8 +142,6 @@ typedef struct groups_job {
   const kp_nbits_source* source;
   const kapell_value* groups;
   float* matrix;  // [n][k]
-  kp_gemm_args args;
-  char* scratch;
 } groups_job;
 
 static void unpack_task(void* arg, size_t column, int worker) {
@@ -170,12 +163,6 @@ static void unpack_task(void* arg, size_t column, int worker) {
   }
 }
 
-static void groups_task(void* arg, size_t task, int worker) {
-  const groups_job* job = arg;
-  kp_gemm_run_task(&job->params->plan, &job->args, task,
-                   job->scratch + (size_t)worker * job->params->thread_bytes);
-}
-
 static kp_status* run_groups(const kp_op_run* run, const kp_nbits_source* source,
                              const float* bias) {
   const nbits_params* params = run->params;
@@ -187,22 +174,18 @@ static kp_status* run_groups(const kp_op_run* run, const kp_nbits_source* source
     if (kp_int_at(groups, k) < 0 || kp_int_at(groups, k) >= (int64_t)l->blocks)
       return KP_ERROR(RUN_FAILED, "g_idx[%zu] is %lld; there are %zu blocks", k,
                       (long long)kp_int_at(groups, k), l->blocks);
-  groups_job job = {.params = params,
-                    .source = source,
-                    .groups = groups,
-                    .matrix = run->scratch,
-                    .scratch = (char*)run->scratch + params->matrix_bytes};
-  job.args = (kp_gemm_args){.a = run->inputs[IN_A]->data,
-                            .a_stride = l->k,
-                            .b = job.matrix,
-                            .b_stride = l->k,
-                            .c = run->outputs[0]->data,
-                            .c_stride = l->n,
-                            .epilogue = KP_EPILOGUE_NONE};
-  job.args.epilogue.bias_n = bias;
+  groups_job job = {.params = params, .source = source, .groups = groups, .matrix = run->scratch};
   kp_parallel_for_dynamic(kp_op_width(run->width, l->n * l->k), l->n, unpack_task, &job);
-  if (kp_cancelled(run)) return NULL;
-  kp_parallel_for_dynamic(run->width, params->plan.task_count, groups_task, &job);
+  const kp_dense product = {.gemm = l->gemm,
+                            .rows = params->rows,
+                            .k = l->k,
+                            .n = l->n,
+                            .a = run->inputs[IN_A]->data,
+                            .b = job.matrix,
+                            .form = KP_GEMM_B_TRANSPOSED,
+                            .bias = bias,
+                            .y = run->outputs[0]->data};
+  kp_dense_multiply(&product, run->width, (char*)run->scratch + params->matrix_bytes, run->cancel);
   return NULL;
 }
 
