@@ -105,6 +105,10 @@ def read_value(data, at):
             item, at = read_value(data, at)
             items.append(item)
         return items, at
+    if words[0] == "map":
+        keys, at = read_value(data, at)
+        values, at = read_value(data, at)
+        return dict(zip(keys.tolist(), values.tolist())), at
     if words[0] == "strings":
         dims, texts = [int(w) for w in words[2:]], []
         for _ in range(int(np.prod(dims, dtype=np.int64))):

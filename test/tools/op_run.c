@@ -4,7 +4,8 @@
 // A model's inputs carry their data as initializers of the same name (IR >= 4). Each model is run twice: node by node
 // (kp_cpu_eval_node), and as one partition that is compiled, specialised and run; --eval leaves the second out. MODEL.out receives the
 // outputs of the first, then of the second (none where an output's shape is known only in the run). One line of text a value, then bytes:
-//   tensor TYPE RANK DIM... | strings RANK DIM... (then a line LENGTH and the bytes for each) | sequence COUNT | none | error TEXT
+//   tensor TYPE RANK DIM... | strings RANK DIM... (then a line LENGTH and the bytes for each) | sequence COUNT | map (then keys, values) | none |
+//   error TEXT
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,6 +31,9 @@ static void write_value(FILE* file, const kapell_value* value) {
     fprintf(file, "none\n");
   } else if (value->kind == KAPELL_KIND_SEQUENCE) {
     fprintf(file, "sequence %zu\n", value->item_count);
+    for (size_t i = 0; i < value->item_count; ++i) write_value(file, value->items[i]);
+  } else if (value->kind == KAPELL_KIND_MAP) {
+    fprintf(file, "map\n");
     for (size_t i = 0; i < value->item_count; ++i) write_value(file, value->items[i]);
   } else if (value->kind == KAPELL_KIND_OPTIONAL) {
     write_value(file, value->item_count ? value->items[0] : NULL);
