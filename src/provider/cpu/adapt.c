@@ -1,8 +1,9 @@
 // 16-bit floats around operators that compute in float32 (KP_OP_WIDEN), and 4- and 2-bit elements around operators that move
 // bytes (KP_OP_UNPACK): the operator is planned and run on shadows of its tensors, which live in the step's scratch.
 #include "base/alloc.h"
-#include "base/small_float.h"
+#include "base/cpu.h"
 #include "provider/cpu/cpu.h"
+#include "provider/cpu/kernel/convert/convert.h"
 
 // The type in which |op| wants a tensor of |type|; |type| itself where it takes it as it is.
 static kapell_type wanted_type(const kp_op_def* op, kapell_type type) {
@@ -44,28 +45,24 @@ static void pack(unsigned bits, size_t count, const uint8_t* from, uint8_t* to) 
 }
 
 static void to_shadow(kapell_type type, size_t count, const void* from, void* to) {
-  const uint16_t* halves = from;
-  float* floats = to;
-  if (type == KAPELL_FLOAT16) {
-    for (size_t i = 0; i < count; ++i) floats[i] = kp_f16_to_f32(halves[i]);
-  } else if (type == KAPELL_BFLOAT16) {
-    for (size_t i = 0; i < count; ++i) floats[i] = kp_bf16_to_f32(halves[i]);
-  } else {
+  const kp_convert_ops* ops = kp_convert_select(kp_cpu_features());
+  if (type == KAPELL_FLOAT16)
+    ops->f16_to_f32(count, from, to);
+  else if (type == KAPELL_BFLOAT16)
+    ops->bf16_to_f32(count, from, to);
+  else
     unpack(kp_type_bits(type), kp_type_is_integer(type) && kp_type_is_signed(type), count, from,
            to);
-  }
 }
 
 static void from_shadow(kapell_type type, size_t count, const void* from, void* to) {
-  const float* floats = from;
-  uint16_t* halves = to;
-  if (type == KAPELL_FLOAT16) {
-    for (size_t i = 0; i < count; ++i) halves[i] = kp_f16_from_f32(floats[i]);
-  } else if (type == KAPELL_BFLOAT16) {
-    for (size_t i = 0; i < count; ++i) halves[i] = kp_bf16_from_f32(floats[i]);
-  } else {
+  const kp_convert_ops* ops = kp_convert_select(kp_cpu_features());
+  if (type == KAPELL_FLOAT16)
+    ops->f32_to_f16(count, from, to);
+  else if (type == KAPELL_BFLOAT16)
+    ops->f32_to_bf16(count, from, to);
+  else
     pack(kp_type_bits(type), count, from, to);
-  }
 }
 
 kp_status* kp_cpu_adapt_constant(const kp_op_def* op, const kapell_value* value,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/cpu.h"
+#include "provider/cpu/kernel/convert/convert.h"
 #include "provider/cpu/op/copy.h"
 #include "provider/cpu/op/element.h"
 
@@ -112,11 +114,30 @@ typedef struct kp_cast_job {
   size_t count;
 } kp_cast_job;
 
+// Between f32 and its 16-bit kin, which all variants of the kernels do alike; false for other types.
+static bool convert_halves(const kapell_value* x, kapell_value* y, size_t first, size_t count) {
+  const kp_convert_ops* ops = kp_convert_select(kp_cpu_features());
+  const uint16_t* halves = (const uint16_t*)x->data + first;
+  const float* floats = (const float*)x->data + first;
+  if (x->type == KAPELL_FLOAT16 && y->type == KAPELL_FLOAT)
+    ops->f16_to_f32(count, halves, (float*)y->data + first);
+  else if (x->type == KAPELL_BFLOAT16 && y->type == KAPELL_FLOAT)
+    ops->bf16_to_f32(count, halves, (float*)y->data + first);
+  else if (x->type == KAPELL_FLOAT && y->type == KAPELL_FLOAT16)
+    ops->f32_to_f16(count, floats, (uint16_t*)y->data + first);
+  else if (x->type == KAPELL_FLOAT && y->type == KAPELL_BFLOAT16)
+    ops->f32_to_bf16(count, floats, (uint16_t*)y->data + first);
+  else
+    return false;
+  return true;
+}
+
 static void cast_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_cast_job* job = arg;
   const kapell_type from = job->x->type, to = job->y->type;
   const size_t first = task * BLOCK, count = kp_min_size(BLOCK, job->count - first);
+  if (convert_halves(job->x, job->y, first, count)) return;
   if (kp_element_class_of(from) == KP_ELEMENT_WHOLE) {
     int64_t numbers[BLOCK];
     kp_load_whole(from, job->x->data, first, count, numbers);
@@ -167,7 +188,8 @@ static kp_status* bit_cast_run(const kp_op_run* run) {
 
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operators Cast-1..25, CastLike-15..25, BitCast-26
-    {.name = "Cast", .since = 1, .supports = cast_supports, .run = cast_run},
+    {.name = "Cast", .since = 1, .supports = cast_supports, .run = cast_run,
+     .kernels = "f32 to and from 16-bit floats: convert"},
     {.name = "CastLike", .since = 15, .supports = cast_supports, .run = cast_run},
     {.name = "BitCast", .since = 26, .run = bit_cast_run, .flags = KP_OP_VIEW},
 };
