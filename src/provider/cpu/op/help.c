@@ -1,7 +1,7 @@
 // Shared by operators of all families; see help.h.
 #include "provider/cpu/op/help.h"
 
-#include "base/small_float.h"
+#include "base/element.h"
 
 double kp_double_at(const kapell_value* value, size_t index) {
   switch (value->type) {
@@ -11,12 +11,8 @@ double kp_double_at(const kapell_value* value, size_t index) {
     KP_EACH_NUMBER(CASE)
     CASE(BOOL, uint8_t)
 #undef CASE
-    case KAPELL_FLOAT16:
-      return kp_f16_to_f32(((const uint16_t*)value->data)[index]);
-    case KAPELL_BFLOAT16:
-      return kp_bf16_to_f32(((const uint16_t*)value->data)[index]);
     default:
-      return 0;
+      return kp_element_get(value->type, value->data, index);
   }
 }
 

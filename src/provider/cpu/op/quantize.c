@@ -138,25 +138,14 @@ static bool fast_type(kapell_type type, kp_quant_type* out) {
   return true;
 }
 
-static double number_at(const kapell_value* value, size_t index) {
-  double real;
-  int64_t whole;
-  if (kp_element_class_of(value->type) == KP_ELEMENT_REAL) {
-    kp_load_real(value->type, value->data, index, 1, &real);
-    return real;
-  }
-  kp_load_whole(value->type, value->data, index, 1, &whole);
-  return (double)whole;
-}
-
 // Scales and zero points in scratch, f32 and int32.
 static void convert_scales(const kp_op_run* run, kp_quant_job* job) {
   const size_t count = job->scaling->count;
   float* scales = run->scratch;
   int32_t* zeros = (int32_t*)(void*)(scales + count);
   for (size_t i = 0; i < count; ++i) {
-    scales[i] = (float)number_at(job->scale, i);
-    zeros[i] = job->zero ? (int32_t)number_at(job->zero, i) : 0;
+    scales[i] = (float)kp_double_at(job->scale, i);
+    zeros[i] = job->zero ? (int32_t)kp_double_at(job->zero, i) : 0;
   }
   job->scales = scales;
   job->zeros = zeros;
@@ -219,7 +208,7 @@ static void load_numbers(const kapell_value* value, size_t first, size_t count, 
 }
 
 static double quotient(const kp_quant_job* job, double x, size_t scale) {
-  const double by = number_at(job->scale, scale);
+  const double by = kp_double_at(job->scale, scale);
   return round_to(job->precision, round_to(job->precision, x) / round_to(job->precision, by));
 }
 
@@ -242,7 +231,7 @@ static void quantize_block(const kp_quant_job* job, size_t first, size_t count) 
       const size_t at = run.at + j * run.step;
       double q = quotient(job, numbers[i + j], at);
       if (whole) q = nearbyint(q);
-      numbers[i + j] = job->zero ? q + number_at(job->zero, at) : q;
+      numbers[i + j] = job->zero ? q + kp_double_at(job->zero, at) : q;
     }
     i += run.length;
   }
@@ -305,8 +294,8 @@ static void dequantize_block(const kp_quant_job* job, size_t first, size_t count
     const kp_scaled_run run = run_at(job->scaling, first + i, first + count);
     for (size_t j = 0; j < run.length; ++j) {
       const size_t at = run.at + j * run.step;
-      const double less = job->zero ? number_at(job->zero, at) : 0;
-      numbers[i + j] = (numbers[i + j] - less) * number_at(job->scale, at);
+      const double less = job->zero ? kp_double_at(job->zero, at) : 0;
+      numbers[i + j] = (numbers[i + j] - less) * kp_double_at(job->scale, at);
     }
     i += run.length;
   }
