@@ -179,9 +179,8 @@ static void product_task(void* arg, size_t task, int worker) {
                              type* y) {                                                            \
     const int32_t last = w->rank - 1;                                                              \
     const int64_t shift = tap * w->dilation[last] - w->begin[last], stride = w->stride[last];      \
-    int64_t first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;                               \
-    const int64_t room = w->in[last] - 1 - shift;                                                  \
-    const int64_t end = room < 0 ? 0 : kp_min_i64(w->out[last], room / stride + 1);                \
+    int64_t first, end;                                                                            \
+    kp_window_reach(w, last, tap, &first, &end);                                                   \
     if (stride == 1) {                                                                             \
       for (; first < end; ++first) y[first] += weight * x[first + shift];                          \
     } else {                                                                                       \

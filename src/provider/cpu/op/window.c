@@ -36,8 +36,9 @@ static kp_status* read_pads(kp_window* window, const kp_node* node) {
   return NULL;
 }
 
-kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_value* x,
-                          const kapell_value* y, const int64_t* kernel) {
+// All but the padding.
+static kp_status* read_window(kp_window* window, const kp_node* node, const kapell_value* x,
+                              const kapell_value* y, const int64_t* kernel) {
   window->rank = x->rank - 2;
   if (window->rank < 1 || window->rank > KP_MAX_WINDOW)
     return KP_ERROR(RUN_FAILED, "windows over a tensor of rank %d", (int)x->rank);
@@ -54,6 +55,40 @@ kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_v
     window->in_count *= (size_t)window->in[d];
     window->out_count *= (size_t)window->out[d];
     window->kernel_count *= (size_t)window->kernel[d];
+  }
+  return NULL;
+}
+
+kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_value* x,
+                          const kapell_value* y, const int64_t* kernel) {
+  KP_PASS(read_window(window, node, x, y, kernel));
+  return read_pads(window, node);
+}
+
+// Padding that makes the output as large as it is, where it is not given itself.
+static void pad_transposed(kp_window* window, const int64_t* extra, bool upper) {
+  for (int32_t d = 0; d < window->rank; ++d) {
+    const int64_t whole = (window->out[d] - 1) * window->stride[d] + extra[d] +
+                          (window->kernel[d] - 1) * window->dilation[d] + 1;
+    const int64_t total = kp_max_i64(0, whole - window->in[d]);
+    window->begin[d] = upper ? total / 2 : total - total / 2;
+    window->end[d] = total - window->begin[d];
+  }
+}
+
+kp_status* kp_window_init_transposed(kp_window* window, const kp_node* node, const kapell_value* x,
+                                     const kapell_value* y, const int64_t* kernel) {
+  const kp_str mode = kp_node_attr_s(node, "auto_pad", "NOTSET");
+  const bool upper = kp_str_is(mode, "SAME_UPPER"), lower = kp_str_is(mode, "SAME_LOWER");
+  int64_t extra[KP_MAX_WINDOW];
+  size_t sizes, pads;
+  KP_PASS(read_window(window, node, y, x, kernel));
+  KP_PASS(read_ints(node, "output_padding", window->rank, 0, extra));
+  kp_node_attr_ints(node, "output_shape", &sizes);
+  kp_node_attr_ints(node, "pads", &pads);
+  if (upper || lower || (sizes && !pads)) {
+    pad_transposed(window, extra, upper);
+    return NULL;
   }
   return read_pads(window, node);
 }

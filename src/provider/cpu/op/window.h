@@ -19,7 +19,21 @@ typedef struct kp_window {
 // Errors: RUN_FAILED for attributes of the wrong length.
 KP_MUST_USE kp_status* kp_window_init(kp_window* window, const kp_node* node, const kapell_value* x,
                                       const kapell_value* y, const int64_t* kernel);
+// The same for an operator that spreads each element of |x| over a window of |y| (ConvTranspose): |in| is then the picture |y| and |out|
+// the places |x|. Reads output_shape and output_padding too; what the output has more than the padding explains is cut behind.
+KP_MUST_USE kp_status* kp_window_init_transposed(kp_window* window, const kp_node* node,
+                                                 const kapell_value* x, const kapell_value* y,
+                                                 const int64_t* kernel);
 kp_reason kp_window_supports(const kp_op_query* query);  // rank within KP_MAX_WINDOW
+
+// The positions [*first, *last) along dim |d| whose tap |tap| lies inside the picture.
+static inline void kp_window_reach(const kp_window* w, int32_t d, int64_t tap, int64_t* first,
+                                   int64_t* last) {
+  const int64_t shift = tap * w->dilation[d] - w->begin[d], stride = w->stride[d];
+  const int64_t room = w->in[d] - 1 - shift;
+  *first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+  *last = room < 0 ? 0 : kp_min_i64(w->out[d], room / stride + 1);
+}
 
 // Position of flat index |index| in |dims|.
 static inline void kp_unflatten(size_t index, int32_t rank, const int64_t* dims,
