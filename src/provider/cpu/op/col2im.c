@@ -141,7 +141,7 @@ static kp_status* col2im_run(const kp_op_run* run) {
   if ((uint64_t)y->dims[1] * window.kernel_count != (uint64_t)run->inputs[0]->dims[1])
     return KP_ERROR(RUN_FAILED, "%lld rows are not %lld channels of %zu",
                     (long long)run->inputs[0]->dims[1], (long long)y->dims[1], window.kernel_count);
-  memset(y->data, 0, y->byte_count);
+  KP_PASS(kp_zero_tensor(y));
   col2im_job job = {run, &window, kp_col2im_of(y->type), kp_type_bits(y->type) / 8};
   kp_parallel_for(kp_op_width(run->width, kp_value_count(run->inputs[0])),
                   (size_t)(y->dims[0] * y->dims[1]), col2im_task, &job);

@@ -1,6 +1,8 @@
 // Elements of every type; see element.h.
 #include "provider/cpu/op/element.h"
 
+#include <math.h>
+
 kp_element_class kp_element_class_of(kapell_type type) {
   if (type == KAPELL_STRING) return KP_ELEMENT_TEXT;
   if (type == KAPELL_BOOL || kp_type_is_integer(type)) return KP_ELEMENT_WHOLE;
@@ -146,3 +148,43 @@ void kp_store_real(kapell_type type, void* data, size_t first, size_t count, con
   }
 }
 #undef EACH
+
+void kp_load_numbers(const kapell_value* x, double* to) {
+  const size_t count = kp_value_count(x);
+  if (x->type == KAPELL_UINT64) {  // kp_load_whole gives its bits
+    for (size_t i = 0; i < count; ++i) to[i] = (double)((const uint64_t*)x->data)[i];
+    return;
+  }
+  enum { BLOCK = 256 };
+  int64_t whole[BLOCK];
+  for (size_t i = 0; i < count; i += BLOCK) {
+    const size_t n = kp_min_size(BLOCK, count - i);
+    kp_load_whole(x->type, x->data, i, n, whole);
+    for (size_t k = 0; k < n; ++k) to[i + k] = (double)whole[k];
+  }
+}
+
+void kp_store_rounded(const double* from, size_t count, kapell_value* y) {
+  switch (y->type) {
+#define STORE(type, c_type)                                                           \
+  case KAPELL_##type: {                                                               \
+    const bool is_signed = (c_type)-1 < (c_type)1;                                    \
+    const double high = ldexp(1, (int)sizeof(c_type) * 8 - is_signed);                \
+    const double low = is_signed ? -high : 0;                                         \
+    const c_type top =                                                                \
+        (c_type) ~(is_signed ? (uint64_t)INT64_MIN >> (64 - sizeof(c_type) * 8) : 0); \
+    for (size_t i = 0; i < count; ++i) {                                              \
+      const double v = rint(from[i]);                                                 \
+      ((c_type*)y->data)[i] = !(v > low) ? (c_type)low : v >= high ? top : (c_type)v; \
+    }                                                                                 \
+    break;                                                                            \
+  }
+    KP_EACH_INT(STORE)
+#undef STORE
+    case KAPELL_BOOL:
+      for (size_t i = 0; i < count; ++i) ((uint8_t*)y->data)[i] = rint(from[i]) != 0;
+      break;
+    default:
+      break;
+  }
+}

@@ -32,4 +32,9 @@ void kp_store_whole(kapell_type type, void* data, size_t first, size_t count, co
 void kp_store_real(kapell_type type, void* data, size_t first, size_t count, const double* in,
                    const kp_rounding* rounding);
 
+// All elements of a tensor of whole numbers or bool in f64, and back: rounded to the nearest (even where two are) and cut to the type's
+// range. |count| elements are written from the tensor's first on.
+void kp_load_numbers(const kapell_value* x, double* to);
+void kp_store_rounded(const double* from, size_t count, kapell_value* y);
+
 #endif  // KP_PROVIDER_CPU_OP_ELEMENT_H_

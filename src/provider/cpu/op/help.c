@@ -58,3 +58,13 @@ kp_status* kp_axes_mask(const kp_node* node, const char* name, const kapell_valu
   *out_given = count > 0;
   return NULL;
 }
+
+kp_status* kp_zero_tensor(kapell_value* value) {
+  if (value->type != KAPELL_STRING) {
+    memset(value->data, 0, value->byte_count);
+    return NULL;
+  }
+  for (size_t i = 0; i < kp_value_count(value); ++i)
+    KP_PASS(kp_value_set_string(value, i, (kp_str){"", 0}));
+  return NULL;
+}

@@ -72,6 +72,9 @@ KP_MUST_USE kp_status* kp_axes_mask(const kp_node* node, const char* name,
                                     const kapell_value* input, int32_t rank, uint32_t* out_mask,
                                     bool* out_given);
 
+// Zeros, or empty texts, in all of a tensor. Errors: OUT_OF_MEMORY (texts).
+KP_MUST_USE kp_status* kp_zero_tensor(kapell_value* value);
+
 // --- threads ---
 // Threads worth using for |work| elementary operations (about a nanosecond each).
 static inline int kp_op_width(int width, size_t work) {

@@ -402,41 +402,16 @@ static kp_status* nearest_strings(const nearest_job* n) {
   const resize_taps* t = &n->job->taps[n->last];
   const size_t inner = kp_span(y, n->last + 1, y->rank), in = (size_t)x->dims[n->last],
                out = (size_t)y->dims[n->last];
+  KP_PASS(kp_zero_tensor(y));
   for (size_t r = 0; r < n->job->rows; ++r) {
     const size_t source = nearest_row(n, r);
     for (size_t i = 0; i < out; ++i) {
-      if (source == NO_ROW || t->outside[i]) continue;  // stays empty
+      if (source == NO_ROW || t->outside[i]) continue;
       KP_PASS(kp_copy_elements(y, (r * out + i) * inner, x, (source * in + t->index[i]) * inner,
                                inner));
     }
   }
   return NULL;
-}
-
-// Numbers of another type than the pass computes in, rounded to the nearest (even where two are) and cut to the type's range.
-static void store_rounded(const double* from, size_t count, kapell_value* y) {
-  switch (y->type) {
-#define STORE(type, c_type)                                                           \
-  case KAPELL_##type: {                                                               \
-    const bool is_signed = (c_type)-1 < (c_type)1;                                    \
-    const double high = ldexp(1, (int)sizeof(c_type) * 8 - is_signed);                \
-    const double low = is_signed ? -high : 0;                                         \
-    const c_type top =                                                                \
-        (c_type) ~(is_signed ? (uint64_t)INT64_MIN >> (64 - sizeof(c_type) * 8) : 0); \
-    for (size_t i = 0; i < count; ++i) {                                              \
-      const double v = rint(from[i]);                                                 \
-      ((c_type*)y->data)[i] = !(v > low) ? (c_type)low : v >= high ? top : (c_type)v; \
-    }                                                                                 \
-    break;                                                                            \
-  }
-    KP_EACH_INT(STORE)
-#undef STORE
-    case KAPELL_BOOL:
-      for (size_t i = 0; i < count; ++i) ((uint8_t*)y->data)[i] = rint(from[i]) != 0;
-      break;
-    default:
-      break;
-  }
 }
 
 // The extrapolation value as an element of the output.
@@ -448,7 +423,7 @@ static void make_element(double value, kapell_type type, char* element) {
   else if (type == KAPELL_DOUBLE || type == KAPELL_COMPLEX128)
     memcpy(element, &value, sizeof(value));
   else
-    store_rounded(&value, 1, &one);
+    kp_store_rounded(&value, 1, &one);
 }
 
 static kp_status* nearest_run(resize_job* job) {
@@ -535,21 +510,6 @@ static void pass_task(void* arg, size_t task, int worker) {
   }
 }
 
-static void load_numbers(const kapell_value* x, double* to) {
-  const size_t count = kp_value_count(x);
-  if (x->type == KAPELL_UINT64) {  // kp_load_whole gives its bits
-    for (size_t i = 0; i < count; ++i) to[i] = (double)((const uint64_t*)x->data)[i];
-    return;
-  }
-  enum { BLOCK = 256 };
-  int64_t whole[BLOCK];
-  for (size_t i = 0; i < count; i += BLOCK) {
-    const size_t n = kp_min_size(BLOCK, count - i);
-    kp_load_whole(x->type, x->data, i, n, whole);
-    for (size_t k = 0; k < n; ++k) to[i + k] = (double)whole[k];
-  }
-}
-
 static kp_status* filter_run(resize_job* job) {
   const resize_params* params = job->params;
   const kapell_value* x = job->run->inputs[0];
@@ -558,7 +518,7 @@ static kp_status* filter_run(resize_job* job) {
   if (!params->active) return kp_copy_elements(y, 0, x, 0, kp_value_count(y));
   job->from = x->data;
   if (params->copied) {
-    load_numbers(x, (double*)(void*)(scratch + params->in_copy));
+    kp_load_numbers(x, (double*)(void*)(scratch + params->in_copy));
     job->from = scratch + params->in_copy;
   }
   void* end = params->copied ? scratch + params->out_copy : y->data;
@@ -572,7 +532,7 @@ static kp_status* filter_run(resize_job* job) {
     kp_parallel_for(width, job->tasks, pass_task, job);
     job->from = job->to;
   }
-  if (params->copied) store_rounded(end, kp_value_count(y), y);
+  if (params->copied) kp_store_rounded(end, kp_value_count(y), y);
   return NULL;
 }
 
