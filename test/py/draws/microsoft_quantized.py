@@ -335,3 +335,149 @@ def matmul_bnb4_oracle(version, attrs, inputs):
     table = np.array(NF4 if attrs["quant_type"] else FP4 + [-x for x in FP4])
     w = (table[codes] * scales.astype(np.float64)[np.arange(n * k) // attrs["block_size"]]).reshape(n, k)
     return [(a.astype(np.float64) @ (w.T if attrs.get("transB", 1) else w)).astype(a.dtype)]
+
+
+# --- mixtures of experts -------------------------------------------------------------------------------------------------------
+def moe_attributes(rng, experts):
+    attrs = {"k": int(rng.integers(1, min(experts, 4) + 1)), "activation_type": pick(rng, ["relu", "gelu", "silu", "identity", "swiglu", "swiglu"])}
+    if rng.random() < 0.5:
+        attrs["normalize_routing_weights"] = int(rng.integers(2))
+    if attrs["k"] == 2 and rng.random() < 0.2:
+        attrs["use_sparse_mixer"] = 1
+    if attrs["activation_type"] == "swiglu":
+        attrs["swiglu_fusion"] = pick(rng, [0, 1, 1, 2])
+        attrs["activation_alpha"], attrs["activation_beta"] = pick(rng, [(1.0, 0.0), (1.702, 1.0)])
+        if rng.random() < 0.5:
+            attrs["swiglu_limit"] = float(rng.uniform(0.5, 3))
+    return attrs
+
+
+def moe_shapes(rng, attrs, hidden, inner):
+    """Rows and columns of the three products; None for one that is absent."""
+    fused = attrs["activation_type"] == "swiglu" and attrs["swiglu_fusion"]
+    third = not fused and (attrs["activation_type"] == "swiglu" or rng.random() < 0.3)
+    return [(inner * (2 if fused else 1), hidden), (hidden, inner), (inner, hidden) if third else None]
+
+
+def moe_tokens(rng, experts, hidden, kind):
+    lead = pick(rng, [[1], [5], [2, 3], [1, 1], [9]])
+    return (rng.normal(0, 0.3, [*lead, hidden])).astype(kind), array(rng, [int(np.prod(lead)), experts], kind)
+
+
+@spec("MoE", domain=MS, constants=(2, 3, 4, 5, 6, 7))
+def moe(rng, version, name):
+    experts, hidden, inner = int(rng.integers(1, 6)), int(rng.integers(1, 40)), int(rng.integers(1, 40))
+    attrs, kind = moe_attributes(rng, experts), pick(rng, HALVES)
+    inputs = list(moe_tokens(rng, experts, hidden, kind))
+    for shape in moe_shapes(rng, attrs, hidden, inner):
+        if shape is None:
+            inputs += [None, None]
+            continue
+        inputs += [(rng.normal(0, 0.2, [experts, *shape])).astype(kind), maybe(rng, array(rng, [experts, shape[0]], kind))]
+    return attrs, inputs
+
+
+@spec("QMoE", domain=MS, constants=(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13))
+def qmoe(rng, version, name):
+    experts, block = int(rng.integers(1, 6)), pick(rng, [0, 0, 16, 32])
+    unit = block or 8
+    hidden, inner = int(rng.integers(1, 4)) * unit, int(rng.integers(1, 4)) * unit
+    attrs, kind = moe_attributes(rng, experts), pick(rng, HALVES)
+    attrs["expert_weight_bits"] = pick(rng, [2, 3, 4, 4, 8])
+    own = [attrs["expert_weight_bits"]] * 3
+    if rng.random() < 0.2:
+        attrs["fc2_expert_weight_bits"] = own[1] = pick(rng, [2, 4, 8])
+    if block:
+        attrs["block_size"] = block
+    inputs, zeros = list(moe_tokens(rng, experts, hidden, kind)), []
+    given = rng.random() < 0.4
+    for shape, bits in zip(moe_shapes(rng, attrs, hidden, inner), own):
+        if shape is None:
+            inputs, zeros = inputs + [None, None, None], zeros + [None]
+            continue
+        n, k = shape
+        blocks = k // block if block else 1
+        scales = (rng.random([experts, n, blocks]) / 2**bits).astype(kind)
+        inputs += [rng.integers(0, 256, [experts, n, k * bits // 8]).astype(np.uint8), scales if block else scales[..., 0]]
+        inputs.append(maybe(rng, array(rng, [experts, n], kind)))
+        zero_shape = [experts, n, -(-blocks * bits // 8)] if block else [experts, -(-n * bits // 8)]
+        zeros.append(rng.integers(0, 256, zero_shape).astype(np.uint8) if given else None)
+    weights = rng.random(inputs[1].shape).astype(kind) if rng.random() < 0.2 else None
+    return attrs, [*inputs, *zeros, weights]
+
+
+def bit_stream(data, bits, count):
+    """|count| numbers of |bits| bits along the last axis, lowest bits first, across bytes."""
+    stream = np.unpackbits(data, axis=-1, bitorder="little")[..., :count * bits].reshape(*data.shape[:-1], count, bits)
+    return (stream.astype(np.int64) << np.arange(bits)).sum(-1)
+
+
+def mixer_weights(logits):
+    """The two experts of a sparse mixer and their weights."""
+    chosen, weights, left = [], [], logits.copy()
+    for _ in range(2):
+        best = int(np.argmax(left))
+        there = (left[best] - logits) / np.maximum(np.abs(logits), np.abs(left[best])) <= 0.02
+        there &= np.isfinite(left)
+        chosen.append(best)
+        weights.append(1 / np.exp(logits[there] - left[best]).sum())
+        left[best] = -np.inf
+    return chosen, np.array(weights)
+
+
+def gated(attrs, up, value):
+    kind, limit = attrs["activation_type"], attrs.get("swiglu_limit", np.inf)
+    if kind != "swiglu":
+        act = {"relu": lambda x: np.maximum(x, 0), "identity": lambda x: x, "silu": lambda x: x / (1 + np.exp(-x)),
+               "gelu": lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))}[kind](up)
+        return act if value is None else act * value
+    if attrs["swiglu_fusion"] == 1:
+        up, value = up[0::2], up[1::2]
+    elif attrs["swiglu_fusion"] == 2:
+        up, value = np.split(up, 2)
+    g, l = np.minimum(up, limit), np.clip(value, -limit, limit)
+    return g / (1 + np.exp(-attrs["activation_alpha"] * g)) * (l + attrs["activation_beta"])
+
+
+def mixture(attrs, x, router, matrices, biases, mixing=None):
+    y = np.zeros([router.shape[0], x.shape[-1]])
+    rows = x.reshape(-1, x.shape[-1]).astype(np.float64)
+    for t, logits in enumerate(router.astype(np.float64)):
+        if attrs.get("use_sparse_mixer") and mixing is None:
+            chosen, weights = mixer_weights(logits)
+        else:
+            chosen = np.argsort(-logits, kind="stable")[:attrs["k"]]
+            p = np.exp(logits - logits.max())
+            weights = (p / p.sum())[chosen] if mixing is None else mixing[t].astype(np.float64)[chosen]
+            if attrs.get("normalize_routing_weights"):
+                weights = weights / weights.sum()
+        for e, w in zip(chosen, weights):
+            product = lambda p, v: matrices[p][e] @ v + (0 if biases[p] is None else biases[p][e].astype(np.float64))
+            value = None if matrices[2] is None else product(2, rows[t])
+            y[t] += w * product(1, gated(attrs, product(0, rows[t]), value))
+    return [y.reshape(x.shape).astype(x.dtype)]
+
+
+@oracle("MoE", domain=MS, why="ONNX Runtime's CPU provider has neither fc3, nor other fusions of SwiGLU, nor bfloat16")
+def moe_oracle(version, attrs, inputs):
+    matrices = [None if m is None else m.astype(np.float64) for m in inputs[2::2]]
+    return mixture(attrs, inputs[0], inputs[1], matrices, inputs[3::2])
+
+
+@oracle("QMoE", domain=MS, why="the same; and it computes some widths with A in int8")
+def qmoe_oracle(version, attrs, inputs):
+    matrices, block = [], attrs.get("block_size", 0)
+    for p in range(3):
+        data, scales, zeros = inputs[2 + 3 * p], inputs[3 + 3 * p], inputs[11 + p]
+        if data is None:
+            matrices.append(None)
+            continue
+        bits = attrs.get(f"fc{p + 1}_expert_weight_bits", attrs["expert_weight_bits"])
+        n, k = data.shape[1], data.shape[2] * 8 // bits
+        scales = scales.reshape(len(data), n, -1).astype(np.float64)
+        z = np.full(scales.shape, 2**(bits - 1))
+        if zeros is not None:
+            z = bit_stream(zeros, bits, k // block) if block else bit_stream(zeros, bits, n)[..., None]
+        spread = lambda v: np.repeat(v, block or k, axis=-1)
+        matrices.append((bit_stream(data, bits, k) - spread(z)) * spread(scales))
+    return mixture(attrs, inputs[0], inputs[1], matrices, inputs[4:11:3], inputs[14])

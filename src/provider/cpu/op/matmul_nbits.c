@@ -71,7 +71,7 @@ static kp_nbits_source source_of(const kp_node* node, const kp_nbits_layout* l,
                            .row_bytes = row_bytes(node, l),
                            .scales = in[IN_SCALES]->data,
                            .zero_points = packed ? zero->data : NULL,
-                           .zero_row_bytes = (l->blocks * l->bits + 7) / 8,
+                           .zero_column_bits = (l->blocks * l->bits + 7) / 8 * 8,
                            .zero_floats = zero && !packed ? zero->data : NULL};
 }
 
@@ -150,7 +150,8 @@ static void unpack_task(void* arg, size_t column, int worker) {
   const kp_nbits_layout* l = &job->params->layout;
   const kp_nbits_source* s = job->source;
   const uint8_t *row = s->data + column * s->row_bytes,
-                *zeros = s->zero_points ? s->zero_points + column * s->zero_row_bytes : NULL;
+                *zeros =
+                    s->zero_points ? s->zero_points + column * (s->zero_column_bits / 8) : NULL;
   const size_t each = 8 / l->bits;
   const unsigned mask = (1u << l->bits) - 1;
   for (size_t k = 0; k < l->k; ++k) {

@@ -60,9 +60,8 @@ static uint32_t word_at(const uint8_t* row, size_t row_bytes, size_t word) {
 static float zero_at(const kp_nbits_layout* l, const kp_nbits_source* source, size_t column,
                      size_t block) {
   if (source->zero_floats) return source->zero_floats[column * l->blocks + block];
-  const uint8_t* row = source->zero_points + column * source->zero_row_bytes;
-  const unsigned each = 8 / l->bits;
-  return (float)(row[block / each] >> (block % each * l->bits) & ((1u << l->bits) - 1));
+  const size_t bit = column * source->zero_column_bits + block * l->bits;
+  return (float)(source->zero_points[bit / 8] >> (bit % 8) & ((1u << l->bits) - 1));
 }
 
 static void pack_column(const pack_job* job, size_t column, uint32_t* data, float* scales,

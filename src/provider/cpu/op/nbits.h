@@ -23,9 +23,9 @@ typedef struct kp_nbits_source {
   const uint8_t* data;  // [n] rows of |row_bytes|: k weights, lowest bits first
   size_t row_bytes;
   const float* scales;         // [n][blocks]
-  const uint8_t* zero_points;  // [n] rows of |zero_row_bytes| packed like the weights, or NULL
-  size_t zero_row_bytes;
-  const float* zero_floats;  // [n][blocks], or NULL
+  const uint8_t* zero_points;  // a column's next to each other, packed like the weights; or NULL
+  size_t zero_column_bits;     // from one column's zero points to the next
+  const float* zero_floats;    // [n][blocks], or NULL
 } kp_nbits_source;
 
 // |block| is the number of successive k that share a scale: a multiple of 32 / bits, or anything >= k. Error LIMIT.
