@@ -219,11 +219,11 @@ def qlinear_matmul_oracle(version, attrs, inputs):
         left, right = a.astype(np.float64), b.astype(np.float64)
         sums = np.matmul(left, right)
         scale = np.asarray(spread(a_scale, a.shape, True).astype(np.float64) * spread(b_scale, b.shape, False).astype(np.float64))
-        return [(squeeze(sums, scale) / y_scale.astype(np.float64)).astype(np.float32).astype(y_zero.dtype)]
+        return [(sums * fit(scale, sums, a, b) / y_scale.astype(np.float64)).astype(np.float32).astype(y_zero.dtype)]
     sums = exact_product(a, b, a_zero, b_zero)
     rows = spread(a_scale, a.shape, True).astype(np.float32)
     columns = spread(b_scale, b.shape, False).astype(np.float32)
-    if rows.size > 1:
+    if rows.size != 1:
         columns = (columns / y_scale.astype(np.float32))
     else:
         rows, columns = np.float32(1), rows.reshape(()) * columns / y_scale.astype(np.float32)
@@ -240,10 +240,6 @@ def fit(scale, sums, a, b):
     if b.ndim == 1:
         scale = scale[..., 0]
     return scale
-
-
-def squeeze(sums, scale):
-    return sums * scale
 
 
 @spec("ConvInteger")
