@@ -1,5 +1,6 @@
 // ONNX's own functions: a node whose operator the specification defines by others is replaced by these. The bodies are compiled
 // in as one serialised model (function_bodies.inl), read when the first is wanted.
+#include "graph/expand.h"
 #include "graph/build_internal.h"
 #include "onnx/reader.h"
 
@@ -111,6 +112,11 @@ kp_status* kp_graph_expand_function(kp_graph* graph, kp_node_id id, bool* out_ex
   const kp_op_schema* schema = graph->nodes[id].schema;
   if (graph->nodes[id].removed || !schema || !schema->has_function) return NULL;
   kp_model* model = graph->model;
+  if (kp_node_is(&graph->nodes[id], "", "SequenceMap")) {
+    KP_PASS(kp_expand_sequence_map(graph, id));
+    *out_expanded = true;
+    return NULL;
+  }
   KP_PASS(read_library(model));
   const kp_onnx_function* function = find_body(model->library, schema);
   if (!function) return NULL;
