@@ -1,10 +1,9 @@
 // Control flow: If, Loop and Scan run the plans of their bodies in frames of their own.
 //
-// Loop: each carried value has two buffers that the iterations write in turn, so that an iteration's result never lies where its
-// input does; a value that a body passes through unchanged is not copied. Results of all iterations (scan outputs) are
-// stacked in one growing buffer. After the loop the parent's slots take the buffers over as they are; only outputs of
+// Loop: carried values lie in two buffers each (carried.c); results of all iterations (scan outputs) are stacked in one growing
+// buffer (stack.c). After the loop the parent's slots take the buffers over as they are; only outputs of
 // the graph are copied. The buffers stay with the loop for the next run.
-// Source: ONNX operators If-1..25, Loop-1..25, Scan-9..25; Scan-8 (a batch of sequences) in scan.c.
+// Source: ONNX operators If-1..25, Loop-1..25, Scan-8..25 in scan.c.
 #include "exec/control.h"
 
 #include "base/alloc.h"
@@ -111,42 +110,28 @@ kp_status* kp_step_if(kp_frame* frame, uint32_t index) {
 }
 
 // --- Loop ----------------------------------------------------------------------------------------------------------------------
-typedef struct carried {
-  kapell_value* current;  // what the next iteration reads
-  kapell_value* shells[2];
-  kp_grown buffers[2];
-  kapell_value* owned;  // current, where a provider or body handed it over (sequences...)
-  kapell_value*
-      next_owned;  // likewise, made by the iteration under way: others may still read the old one
-} carried;
-
-struct kp_loop_state {
+typedef struct loop_state {
+  kp_step_state base;
   uint32_t carried_count, stack_count;
-  carried* carried;
+  kp_carried* carried;
   kp_stack* stacks;
   kapell_value *iteration, *condition;  // inputs 0 and 1 of the body
   int64_t iteration_number;
   uint8_t condition_bit, next_condition;
-};
+} loop_state;
 
 typedef struct loop_sink {
   kp_sink sink;
   kp_frame* frame;
-  kp_loop_state* state;
+  loop_state* state;
   const kp_plan* body;
   kapell_value* condition_out;  // shell over next_condition
 } loop_sink;
 
-void kp_loop_state_free(kp_loop_state* state) {
-  if (!state) return;
-  for (uint32_t i = 0; state->carried && i < state->carried_count; ++i) {
-    for (int k = 0; k < 2; ++k) {
-      kp_value_release(state->carried[i].shells[k]);
-      kp_grown_free(&state->carried[i].buffers[k]);
-    }
-    kp_value_release(state->carried[i].owned);
-    kp_value_release(state->carried[i].next_owned);
-  }
+static void free_state(kp_step_state* base) {
+  loop_state* state = (loop_state*)base;
+  for (uint32_t i = 0; state->carried && i < state->carried_count; ++i)
+    kp_carried_free(&state->carried[i]);
   for (uint32_t i = 0; state->stacks && i < state->stack_count; ++i)
     kp_stack_free(&state->stacks[i]);
   kp_value_release(state->iteration);
@@ -156,60 +141,46 @@ void kp_loop_state_free(kp_loop_state* state) {
   kp_free(state);
 }
 
-static kp_status* create_shells(kp_loop_state* state, const kp_plan* body) {
+static kp_status* create_shells(loop_state* state, const kp_plan* body) {
   state->carried = kp_alloc_zero((size_t)state->carried_count + 1, sizeof(*state->carried));
   state->stacks = kp_alloc_zero((size_t)state->stack_count + 1, sizeof(*state->stacks));
   if (!state->carried || !state->stacks) return KP_ERROR(OUT_OF_MEMORY, "a loop");
   KP_PASS(kp_value_create_shell(&state->iteration));
   KP_PASS(kp_value_create_shell(&state->condition));
   for (uint32_t i = 0; i < state->stack_count; ++i) KP_PASS(kp_stack_init(&state->stacks[i]));
-  for (uint32_t i = 0; i < state->carried_count; ++i) {
-    const kp_memory* memory = body->slots[body->inputs[i + 2]].memory;
-    for (int k = 0; k < 2; ++k) {
-      state->carried[i].buffers[k].memory = memory;
-      KP_PASS(kp_value_create_shell(&state->carried[i].shells[k]));
-    }
-  }
+  for (uint32_t i = 0; i < state->carried_count; ++i)
+    KP_PASS(kp_carried_init(&state->carried[i], body->slots[body->inputs[i + 2]].memory));
   return NULL;
 }
 
-static kp_status* loop_state(kp_frame* frame, uint32_t index, kp_loop_state** out_state) {
-  if (!frame->loops[index]) {
+static kp_status* state_of(kp_frame* frame, uint32_t index, loop_state** out_state) {
+  if (!frame->states[index]) {
     const kp_step* step = &frame->plan->steps[index];
-    kp_loop_state* state = kp_alloc_zero(1, sizeof(*state));
+    loop_state* state = kp_alloc_zero(1, sizeof(*state));
     if (!state) return KP_ERROR(OUT_OF_MEMORY, "a loop");
-    frame->loops[index] = state;
+    state->base.free = free_state;
     state->carried_count = step->input_count > 2 ? step->input_count - 2 : 0;
     const uint32_t outputs = step->bodies[0]->output_count;
     state->stack_count =
         outputs > 1 + state->carried_count ? outputs - 1 - state->carried_count : 0;
     kp_status* status = create_shells(state, step->bodies[0]);
     if (status) {
-      kp_loop_state_free(state);
-      frame->loops[index] = NULL;
+      free_state(&state->base);
       return status;
     }
+    frame->states[index] = &state->base;
   }
-  *out_state = frame->loops[index];
+  *out_state = (loop_state*)frame->states[index];
   return NULL;
 }
 
 static kp_status* loop_place(kp_sink* sink, uint32_t index, kapell_type type, const int64_t* dims,
                              int32_t rank, kapell_value** out_value) {
   loop_sink* s = (loop_sink*)sink;
-  size_t count, bytes;
-  KP_PASS(kp_value_check_dims(type, dims, rank, &count, &bytes));
   if (index == 0) return NULL;  // read from the frame by give
-  if (index <= s->state->carried_count) {
-    if (type == KAPELL_STRING) return NULL;
-    carried* c = &s->state->carried[index - 1];
-    const int k = c->current == c->shells[0] ? 1 : 0;
-    KP_PASS(kp_grow(s->frame->run, &c->buffers[k], bytes, false));
-    KP_PASS(kp_value_reset_tensor(c->shells[k], type, dims, rank, c->buffers[k].data));
-    c->shells[k]->memory = c->buffers[k].memory;
-    *out_value = c->shells[k];
-    return NULL;
-  }
+  if (index <= s->state->carried_count)
+    return kp_carried_place(&s->state->carried[index - 1], s->frame->run, type, dims, rank,
+                            out_value);
   kp_stack* stack = &s->state->stacks[index - 1 - s->state->carried_count];
   return type == KAPELL_STRING ? NULL
                                : kp_stack_next(stack, s->frame->run, type, dims, rank, out_value);
@@ -223,44 +194,10 @@ static kp_status* loop_give(kp_sink* sink, uint32_t index, kapell_value* value) 
     s->state->next_condition = condition;
     return NULL;
   }
-  if (index <= s->state->carried_count) {
-    carried* c = &s->state->carried[index - 1];
-    if (value == c->current) return NULL;  // passed through
-    if (value->kind == KAPELL_KIND_TENSOR && value->type != KAPELL_STRING) {
-      kapell_value* to = NULL;
-      KP_PASS(loop_place(sink, index, value->type, value->dims, value->rank, &to));
-      return kp_copy_value(s->frame->run, value, to);
-    }
-    kapell_value* kept = kp_value_retain(value);
-    kp_value_release(c->next_owned);
-    c->next_owned = kept;
-    return NULL;
-  }
-  kp_stack* stack = &s->state->stacks[index - 1 - s->state->carried_count];
-  if (value->kind != KAPELL_KIND_TENSOR)
-    return KP_ERROR(INVALID_MODEL, "a loop can stack tensors only");
-  if (value->type == KAPELL_STRING) return kp_stack_strings(stack, value);
-  kapell_value* to;
-  KP_PASS(kp_stack_next(stack, s->frame->run, value->type, value->dims, value->rank, &to));
-  return kp_copy_value(s->frame->run, value, to);
-}
-
-// After an iteration: what was written becomes current.
-static void turn_over(kp_loop_state* state, kapell_value* const* before, const kp_frame* body) {
-  for (uint32_t i = 0; i < state->carried_count; ++i) {
-    carried* c = &state->carried[i];
-    const uint32_t slot = body->plan->outputs[i + 1];
-    kapell_value* made = body->slots[slot].value;
-    if (made == before[i] && body->plan->slots[slot].kind != KP_SLOT_COMPUTED)
-      continue;  // passed through
-    if (c->next_owned) {
-      kp_value_release(c->owned);
-      c->current = c->owned = c->next_owned;
-      c->next_owned = NULL;
-    } else {
-      c->current = c->current == c->shells[0] ? c->shells[1] : c->shells[0];
-    }
-  }
+  if (index <= s->state->carried_count)
+    return kp_carried_give(&s->state->carried[index - 1], s->frame->run, value);
+  return kp_stack_push(&s->state->stacks[index - 1 - s->state->carried_count], s->frame->run,
+                       value);
 }
 
 static kp_status* read_trip_count(const kapell_value* value, int64_t* out_count) {
@@ -273,11 +210,11 @@ static kp_status* read_trip_count(const kapell_value* value, int64_t* out_count)
   return NULL;
 }
 
-static kp_status* start_loop(kp_frame* frame, const kp_step* step, kp_loop_state* state) {
+static kp_status* start_loop(kp_frame* frame, const kp_step* step, loop_state* state) {
   for (uint32_t i = 0; i < state->carried_count; ++i) {
-    state->carried[i].current = kp_control_input(frame, step, i + 2);
-    if (!state->carried[i].current)
-      return KP_ERROR(INVALID_MODEL, "loop-carried value %u is absent", i);
+    kapell_value* value = kp_control_input(frame, step, i + 2);
+    if (!value) return KP_ERROR(INVALID_MODEL, "loop-carried value %u is absent", i);
+    kp_carried_start(&state->carried[i], value);
   }
   for (uint32_t i = 0; i < state->stack_count; ++i) kp_stack_begin(&state->stacks[i]);
   state->next_condition = 1;
@@ -290,8 +227,8 @@ static kp_status* start_loop(kp_frame* frame, const kp_step* step, kp_loop_state
   return NULL;
 }
 
-static kp_status* iterate(kp_frame* frame, const kp_step* step, kp_loop_state* state,
-                          kp_frame* body, kp_sink* sink) {
+static kp_status* iterate(kp_frame* frame, const kp_step* step, loop_state* state, kp_frame* body,
+                          kp_sink* sink) {
   kapell_value** inputs = frame->given;
   state->condition_bit = state->next_condition;
   KP_PASS(kp_value_reset_tensor(state->iteration, KAPELL_INT64, NULL, 0, &state->iteration_number));
@@ -305,11 +242,11 @@ static kp_status* iterate(kp_frame* frame, const kp_step* step, kp_loop_state* s
   bool bit = false;
   KP_PASS(kp_read_bool(condition, "the body's condition", &bit));
   state->next_condition = bit;
-  turn_over(state, inputs + 2, body);
+  for (uint32_t i = 0; i < state->carried_count; ++i) kp_carried_turn(&state->carried[i]);
   return NULL;
 }
 
-static kp_status* finish_loop(kp_frame* frame, const kp_step* step, kp_loop_state* state) {
+static kp_status* finish_loop(kp_frame* frame, const kp_step* step, loop_state* state) {
   for (uint32_t i = 0; i < step->output_count; ++i) {
     if (step->outputs[i] == KP_NONE) continue;
     if (i < state->carried_count) {
@@ -329,10 +266,10 @@ static kp_status* finish_loop(kp_frame* frame, const kp_step* step, kp_loop_stat
 kp_status* kp_step_loop(kp_frame* frame, uint32_t index) {
   const kp_step* step = &frame->plan->steps[index];
   const kp_node* node = &frame->plan->graph->nodes[step->node];
-  kp_loop_state* state = NULL;
+  loop_state* state = NULL;
   kp_frame* body;
   int64_t trips;
-  KP_PASS(loop_state(frame, index, &state));
+  KP_PASS(state_of(frame, index, &state));
   KP_PASS(kp_control_ready(frame, step));
   KP_PASS(kp_body_frame(frame, index, 0, &body));
   kp_status* status = read_trip_count(kp_control_input(frame, step, 0), &trips);

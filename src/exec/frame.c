@@ -73,10 +73,10 @@ static kp_status* fill_frame(kp_frame* frame) {
   frame->blocks = kp_alloc_zero((size_t)plan->memory_count + 1, sizeof(*frame->blocks));
   frame->io = kp_alloc_zero((size_t)widest_step(plan) + 1, sizeof(*frame->io));
   frame->bodies = kp_alloc_zero((size_t)plan->step_count + 1, sizeof(*frame->bodies));
-  frame->loops = kp_alloc_zero((size_t)plan->step_count + 1, sizeof(*frame->loops));
+  frame->states = kp_alloc_zero((size_t)plan->step_count + 1, sizeof(*frame->states));
   frame->given = kp_alloc_zero((size_t)most_given(plan) + 1, sizeof(*frame->given));
   frame->needed = kp_alloc_zero((size_t)plan->step_count + 1, sizeof(*frame->needed));
-  if (!frame->slots || !frame->blocks || !frame->io || !frame->bodies || !frame->loops ||
+  if (!frame->slots || !frame->blocks || !frame->io || !frame->bodies || !frame->states ||
       !frame->given || !frame->needed)
     return KP_ERROR(OUT_OF_MEMORY, "a run's frame");
   for (uint32_t m = 0; m < plan->memory_count; ++m) frame->blocks[m].memory = plan->memories[m];
@@ -112,7 +112,7 @@ void kp_frame_free(kp_frame* frame) {
   }
   for (uint32_t i = 0; i < frame->plan->step_count; ++i) {
     if (frame->bodies) kp_frame_free(frame->bodies[i][0]), kp_frame_free(frame->bodies[i][1]);
-    if (frame->loops) kp_loop_state_free(frame->loops[i]);
+    if (frame->states && frame->states[i]) frame->states[i]->free(frame->states[i]);
   }
   for (uint32_t m = 0; frame->blocks && m < frame->plan->memory_count; ++m)
     kp_grown_free(&frame->blocks[m]);
@@ -122,7 +122,7 @@ void kp_frame_free(kp_frame* frame) {
   kp_free(frame->blocks);
   kp_free(frame->io);
   kp_free(frame->bodies);
-  kp_free(frame->loops);
+  kp_free(frame->states);
   kp_free(frame->given);
   kp_free(frame->needed);
   kp_free(frame->key);

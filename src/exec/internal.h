@@ -65,7 +65,10 @@ typedef struct kp_run_state {
   kp_frame* root;
 } kp_run_state;
 
-typedef struct kp_loop_state kp_loop_state;
+// What a Loop or Scan keeps from one run to the next: the first field of its state.
+typedef struct kp_step_state {
+  void (*free)(struct kp_step_state* state);
+} kp_step_state;
 
 struct kp_frame {
   kp_run_state* run;
@@ -78,7 +81,7 @@ struct kp_frame {
   kp_grown scratch;
   kapell_value** io;       // room for the widest step's inputs and outputs
   kp_frame* (*bodies)[2];  // parallel to steps; made at first use
-  kp_loop_state** loops;   // parallel to steps; made at first use
+  kp_step_state** states;  // likewise
   uint8_t* key;            // the signature being looked up
   size_t key_size, key_capacity;
   kp_sink* sink;
@@ -133,7 +136,6 @@ KP_MUST_USE kp_status* kp_step_loop(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_scan(kp_frame* frame, uint32_t step);
 // Waits for all work under way on |memory|'s stream: it may still use what is to be overwritten by the host, or freed.
 KP_MUST_USE kp_status* kp_drain_streams(kp_run_state* run, const kp_memory* memory);
-void kp_loop_state_free(kp_loop_state* state);
 // Copies tensor bytes between values of equal size, over memories. Sources on devices are ready.
 KP_MUST_USE kp_status* kp_copy_value(kp_run_state* run, const kapell_value* from, kapell_value* to);
 

@@ -3,6 +3,29 @@
 #include "base/size.h"
 #include "exec/control.h"
 
+size_t kp_element_bits(kapell_type type) {
+  return type == KAPELL_STRING ? sizeof(kp_str) * 8 : kp_type_bits(type);
+}
+
+void kp_copy_elements_at(size_t bits, void* to, size_t to_place, const void* from,
+                         size_t from_place, size_t count) {
+  if (!count) return;
+  if (bits % 8 == 0) {
+    const size_t size = bits / 8;
+    memmove((char*)to + to_place * size, (const char*)from + from_place * size, count * size);
+    return;
+  }
+  const size_t each = 8 / bits;
+  const unsigned mask = (1u << bits) - 1;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t source = from_place + i, target = to_place + i;
+    const unsigned shift = (unsigned)(target % each * bits);
+    const unsigned raw = ((const uint8_t*)from)[source / each] >> (source % each * bits) & mask;
+    uint8_t* cell = (uint8_t*)to + target / each;
+    *cell = (uint8_t)((*cell & ~(mask << shift)) | raw << shift);
+  }
+}
+
 kp_status* kp_stack_init(kp_stack* stack) {
   *stack = (kp_stack){0};
   return kp_value_create_shell(&stack->shell);
@@ -47,9 +70,6 @@ kp_status* kp_stack_next(kp_stack* stack, kp_run_state* run, kapell_type type, c
   size_t count, offset, end;
   KP_PASS(check_slice(stack, type, dims, rank));
   KP_PASS(kp_value_check_dims(type, dims, rank, &count, &stack->slice_bytes));
-  if (stack->count > 0 && kp_type_bits(type) < 8)
-    return KP_ERROR(UNSUPPORTED, "results of type %s cannot be stacked: elements share bytes",
-                    kp_type_name(type));
   if (!kp_mul_size(stack->slice_bytes, (size_t)stack->count, &offset) ||
       !kp_add_size(offset, stack->slice_bytes, &end))
     return KP_ERROR(OUT_OF_MEMORY, "stacked results");
@@ -61,7 +81,7 @@ kp_status* kp_stack_next(kp_stack* stack, kp_run_state* run, kapell_type type, c
   return NULL;
 }
 
-kp_status* kp_stack_strings(kp_stack* stack, kapell_value* slice) {
+static kp_status* push_strings(kp_stack* stack, kapell_value* slice) {
   KP_PASS(check_slice(stack, slice->type, slice->dims, slice->rank));
   if ((size_t)stack->count == stack->string_capacity) {
     const size_t capacity = stack->string_capacity ? stack->string_capacity * 2 : 8;
@@ -70,8 +90,22 @@ kp_status* kp_stack_strings(kp_stack* stack, kapell_value* slice) {
     stack->strings = grown;
     stack->string_capacity = capacity;
   }
-  stack->strings[stack->count++] = kp_value_retain(slice);
+  kapell_value* kept = NULL;
+  if (slice->buffer)
+    kept = kp_value_retain(slice);
+  else
+    KP_PASS(kp_value_clone(slice, &kept));  // a view that its owner patches again
+  stack->strings[stack->count++] = kept;
   return NULL;
+}
+
+kp_status* kp_stack_push(kp_stack* stack, kp_run_state* run, kapell_value* slice) {
+  if (slice->kind != KAPELL_KIND_TENSOR)
+    return KP_ERROR(INVALID_MODEL, "results of iterations that are stacked must be tensors");
+  if (slice->type == KAPELL_STRING) return push_strings(stack, slice);
+  kapell_value* to;
+  KP_PASS(kp_stack_next(stack, run, slice->type, slice->dims, slice->rank, &to));
+  return kp_copy_value(run, slice, to);
 }
 
 static kp_status* join_strings(kp_stack* stack, const int64_t* dims) {
@@ -83,6 +117,17 @@ static kp_status* join_strings(kp_stack* stack, const int64_t* dims) {
       KP_PASS(kp_value_set_string(stack->joined, at++, kp_value_string(stack->strings[i], k)));
   }
   return NULL;
+}
+
+// Slices of 4- and 2-bit types begin at whole bytes; in the whole they do not.
+static void close_gaps(const kp_stack* stack) {
+  const size_t bits = kp_element_bits(stack->type);
+  size_t each = 1;
+  for (int32_t d = 0; d < stack->rank; ++d) each *= (size_t)stack->dims[d];
+  if (each * bits % 8 == 0) return;
+  for (int64_t i = 1; i < stack->count; ++i)
+    kp_copy_elements_at(bits, stack->buffer.data, (size_t)i * each, stack->buffer.data,
+                        (size_t)i * stack->slice_bytes * 8 / bits, each);
 }
 
 kp_status* kp_stack_end(kp_stack* stack, const kp_type* element, kapell_value** out_value) {
@@ -100,6 +145,7 @@ kp_status* kp_stack_end(kp_stack* stack, const kp_type* element, kapell_value** 
     *out_value = stack->joined;
     return NULL;
   }
+  close_gaps(stack);
   KP_PASS(
       kp_value_reset_tensor(stack->shell, stack->type, dims, stack->rank + 1, stack->buffer.data));
   *out_value = stack->shell;

@@ -89,6 +89,7 @@ typedef struct carried {
   uint64_t* widened;  // parallel: bits of dims made fresh
   uint32_t total, first, count;
   uint32_t first_output;  // of the body, where the carried ones come out
+  const kp_graph* body;   // after settle
 } carried;
 
 static kp_status* carried_make(kp_infer* infer, uint32_t total, uint32_t first, uint32_t count,
@@ -107,10 +108,15 @@ static bool has_shape(const kp_type* type) {
   return type->kind == KAPELL_KIND_TENSOR && type->rank >= 0;
 }
 
+static bool is_optional(const kp_type* type) { return type->kind == KAPELL_KIND_OPTIONAL; }
+
 // Makes |type| cover |found| as well. *out_changed where it did not. |give_up|: a tensor that changes loses its rank.
 static kp_status* widen(kp_infer* infer, kp_type* type, uint64_t* widened, const kp_type* found,
                         bool give_up, bool* out_changed) {
   if (found->kind == KAPELL_KIND_NONE || kp_type_equal(type, found)) return NULL;
+  // An optional may go on as its element; what becomes an optional is one from the start.
+  if (is_optional(type) && !is_optional(found)) return NULL;
+  if (!is_optional(type) && is_optional(found)) type->kind = KAPELL_KIND_NONE;
   if (type->kind == KAPELL_KIND_NONE) {
     *type = *found;
     *out_changed = true;
@@ -143,6 +149,7 @@ static kp_status* widen(kp_infer* infer, kp_type* type, uint64_t* widened, const
 // Infers the body until the carried types hold still.
 static kp_status* settle(kp_infer* infer, kp_graph* body, carried* c) {
   bool give_up = kp_infer_body_spent(infer, body);
+  c->body = body;
   for (uint32_t k = 0; give_up && k < c->count; ++k) {
     kp_type* type = &c->types[c->first + k];
     if (type->kind == KAPELL_KIND_TENSOR)
@@ -162,8 +169,9 @@ static kp_status* settle(kp_infer* infer, kp_graph* body, carried* c) {
 
 // Output |o| of the node: a carried value after the last round. What was widened is another unknown than inside the body.
 static kp_status* out_carried(kp_infer* infer, uint32_t o, const carried* c, uint32_t k) {
-  const kp_type* type = &c->types[c->first + k];
+  const kp_type *type = &c->types[c->first + k], *made = body_output(c->body, c->first_output + k);
   const uint64_t widened = c->widened[c->first + k];
+  if (is_optional(type) && made->kind != KAPELL_KIND_NONE) type = made;
   if (!has_shape(type) || !widened) {
     kp_out_type(infer, o, type);
     return NULL;

@@ -72,6 +72,23 @@ static void control_flow(void** state) {
   kapell_session_close(session);
 }
 
+static void scans(void** state) {
+  (void)state;
+  kapell_session* session = open_width(
+      "in x float[4,N]\n in s float[4]\n"
+      "last, all = Scan(s, x) num_scan_inputs=1 scan_input_axes=[1] scan_output_axes=[1] "
+      "scan_output_directions=[1] body={\n"
+      "  in v float[4]\n in e float[4]\n vo = Add(v, e)\n eo = Mul(vo, e)\n out vo float[4]\n out "
+      "eo float[4]\n}\n"
+      "out last float[4]\n out all float[4,N]\n",
+      1, 0);
+  kapell_value* inputs[2] = {kp_test_value("float[4,7] random 5"),
+                             kp_test_value("float[4] random 6")};
+  second_run_is_free(session, inputs);
+  for (int i = 0; i < 2; ++i) kapell_value_release(inputs[i]);
+  kapell_session_close(session);
+}
+
 // --- decoding ----------------------------------------------------------------------------------------------------------------
 enum { HEADS = 2, HEAD = 8, STEPS = 320, WARM = 40, SIGNATURES = 8 };
 
@@ -172,9 +189,8 @@ static void growing_cache(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(digits),
-      cmocka_unit_test(two_signatures_in_turn),
-      cmocka_unit_test(control_flow),
+      cmocka_unit_test(digits),        cmocka_unit_test(two_signatures_in_turn),
+      cmocka_unit_test(control_flow),  cmocka_unit_test(scans),
       cmocka_unit_test(growing_cache),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
