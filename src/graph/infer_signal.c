@@ -1,4 +1,4 @@
-// Inference of spectral operators: DFT, STFT.
+// Inference of spectral operators: DFT, STFT, com.microsoft's Rfft and Irfft.
 #include "graph/infer_rule.h"
 
 // The scalar in input |i|: its expression where known, else fresh.
@@ -103,11 +103,51 @@ static kp_status* stft(kp_infer* infer) {
   return NULL;
 }
 
+static kp_status* rfft(kp_infer* infer) {
+  const int64_t axes = kp_node_attr_i(infer->node, "signal_ndim", 1);
+  const int32_t rank = kp_in_rank(infer, 0);
+  if (axes < 1 || axes > KP_MAX_RANK)
+    return kp_node_error(infer, "attribute 'signal_ndim' is %lld", (long long)axes);
+  KP_PASS(kp_in_check_rank(infer, 0, (int32_t)axes, KP_MAX_RANK - 1));
+  if (rank < 0) {
+    kp_out_any_rank(infer, 0, kp_in_element(infer, 0));
+    return NULL;
+  }
+  kp_expr* dims;
+  KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), rank + 1, &dims));
+  for (int32_t d = 0; d < rank - 1; ++d) dims[d] = kp_in_dim(infer, 0, d);
+  dims[rank - 1] = half_plus_one(infer, kp_in_dim(infer, 0, rank - 1));
+  dims[rank] = 2;
+  return NULL;
+}
+
+static kp_status* irfft(kp_infer* infer) {
+  const int64_t axes = kp_node_attr_i(infer->node, "signal_ndim", 1);
+  const int32_t rank = kp_in_rank(infer, 0);
+  if (axes < 1 || axes >= KP_MAX_RANK)
+    return kp_node_error(infer, "attribute 'signal_ndim' is %lld", (long long)axes);
+  KP_PASS(kp_in_check_rank(infer, 0, (int32_t)axes + 1, KP_MAX_RANK));
+  if (rank < 0) {
+    kp_out_any_rank(infer, 0, kp_in_element(infer, 0));
+    return NULL;
+  }
+  KP_PASS(kp_in_check_dim(infer, 0, rank - 1, 2, "real and imaginary parts"));
+  const kp_expr bins = kp_in_dim(infer, 0, rank - 2);
+  if (bins == 0) return kp_in_error(infer, 0, "a spectrum without bins");
+  kp_expr* dims;
+  KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), rank - 1, &dims));
+  for (int32_t d = 0; d < rank - 2; ++d) dims[d] = kp_in_dim(infer, 0, d);
+  dims[rank - 2] = kp_dim_mul(infer, 2, kp_dim_sub(infer, bins, 1));
+  return NULL;
+}
+
 // clang-format off
 const kp_infer_rule kp_infer_rules_signal[] = {
     {"", "DFT", 17, dft, 1u << 1, 0},
     {"", "DFT", 20, dft, 1u << 1 | 1u << 2, 0},
     {"", "STFT", 17, stft, 1u << 1 | 1u << 3, 0},
+    {"com.microsoft", "Rfft", 1, rfft, 0, 0},
+    {"com.microsoft", "Irfft", 1, irfft, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},
 };
 // clang-format on
