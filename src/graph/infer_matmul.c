@@ -236,15 +236,18 @@ static kp_status* einsum(kp_infer* infer) {
     if (operand >= infer->node->input_count)
       return kp_node_error(infer, "attribute 'equation' has more terms than the %u inputs",
                            infer->node->input_count);
-    KP_PASS(read_term(infer, &state, operand++, (kp_str){equation.data + start, k - start}));
+    KP_TRY(read_term(infer, &state, operand++, (kp_str){equation.data + start, k - start}),
+           "reading the equation '%.*s'", KP_STR_ARG(equation));
     start = k + 1;
   }
   if (operand != infer->node->input_count)
     return kp_node_error(infer, "attribute 'equation' has %u terms for %u inputs", operand,
                          infer->node->input_count);
   if (left == equation.length) return write_implicit(infer, &state, element);
-  return write_explicit(infer, &state,
-                        (kp_str){equation.data + left + 2, equation.length - left - 2}, element);
+  const kp_str right = {equation.data + left + 2, equation.length - left - 2};
+  KP_TRY(write_explicit(infer, &state, right, element), "reading the equation '%.*s'",
+         KP_STR_ARG(equation));
+  return NULL;
 }
 
 static kp_status* det(kp_infer* infer) {
