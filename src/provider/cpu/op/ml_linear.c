@@ -130,7 +130,7 @@ static void plain_task(void* arg, size_t task, int worker) {
       for (size_t at = 0; at < params->features; at += BLOCK) {
         const float* w = job->state->coefficients + s * params->features + at;
         const size_t count = kp_min_size(BLOCK, params->features - at);
-        kp_load_numbers(x, r * params->features + at, count, block);
+        kp_sample_numbers(x, r * params->features + at, count, block);
         for (size_t i = 0; i < count; ++i) sum += block[i] * (double)w[i];
       }
       job->scores[r * params->scores + s] = (float)sum;

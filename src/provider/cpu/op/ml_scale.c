@@ -47,7 +47,7 @@ static void scale_row(const row_job* job, size_t r) {
   double block[BLOCK];
   for (size_t first = 0; first < job->columns; first += BLOCK) {
     const size_t count = kp_min_size(BLOCK, job->columns - first);
-    kp_load_numbers(x, r * job->columns + first, count, block);
+    kp_sample_numbers(x, r * job->columns + first, count, block);
     for (size_t i = 0; i < count; ++i) {
       const double offset = s->offset ? (double)s->offset[(first + i) * s->offset_step] : 0,
                    scale = s->scale ? (double)s->scale[(first + i) * s->scale_step] : 1;
@@ -111,7 +111,7 @@ static void normalize_row(const row_job* job, size_t r) {
   for (int writing = 0; writing < 2; ++writing) {
     for (size_t first = 0; first < job->columns; first += BLOCK) {
       const size_t count = kp_min_size(BLOCK, job->columns - first);
-      kp_load_numbers(x, r * job->columns + first, count, block);
+      kp_sample_numbers(x, r * job->columns + first, count, block);
       for (size_t i = 0; !writing && i < count; ++i) norm = add(norm, block[i]);
       for (size_t i = 0; writing && i < count; ++i) y[first + i] = (float)(block[i] / norm);
     }
@@ -136,7 +136,7 @@ static void binarize_row(const row_job* job, size_t r) {
   int64_t whole[BLOCK];
   for (size_t first = 0; first < job->columns; first += BLOCK) {
     const size_t count = kp_min_size(BLOCK, job->columns - first), at = r * job->columns + first;
-    kp_load_numbers(x, at, count, block);
+    kp_sample_numbers(x, at, count, block);
     for (size_t i = 0; i < count; ++i) block[i] = whole[i] = block[i] > threshold;
     if (real)
       kp_store_real(y->type, y->data, at, count, block, &plain);
@@ -209,7 +209,7 @@ static void put_features(const kapell_value* x, size_t width, kapell_value* y, s
     float* to = (float*)y->data + r * stride + at;
     for (size_t first = 0; first < used; first += BLOCK) {
       const size_t count = kp_min_size(BLOCK, used - first);
-      kp_load_numbers(x, r * own + first, count, block);
+      kp_sample_numbers(x, r * own + first, count, block);
       kp_store_real(KAPELL_FLOAT, to, first, count, block, &plain);
     }
     for (size_t i = used; i < width; ++i) to[i] = 0;

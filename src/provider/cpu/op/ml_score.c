@@ -5,7 +5,7 @@
 
 #include "provider/cpu/op/element.h"
 
-void kp_load_numbers(const kapell_value* x, size_t first, size_t count, double* out) {
+void kp_sample_numbers(const kapell_value* x, size_t first, size_t count, double* out) {
   if (kp_element_class_of(x->type) == KP_ELEMENT_REAL)
     kp_load_real(x->type, x->data, first, count, out);
   else

@@ -30,7 +30,7 @@ static inline size_t kp_features(const kapell_value* x) {
 }
 
 // |count| elements of a tensor of floats or integers from |first| on.
-void kp_load_numbers(const kapell_value* x, size_t first, size_t count, double* out);
+void kp_sample_numbers(const kapell_value* x, size_t first, size_t count, double* out);
 
 // Class labels: strings, or integers; none: the classes' numbers.
 typedef struct kp_labels {
