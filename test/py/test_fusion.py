@@ -447,3 +447,59 @@ def test_a_gemm_with_factors_is_right(attributes):
     y = b.op("Relu", b.op("Gemm", "x", b.const(normal(12, 20, seed=1)), b.const(normal(20, seed=2)), **attributes))
     shape = (12, 5) if "transA" in attributes else (5, 12)
     run(b, [("x", F, list(shape))], [(y, F, None)], {"x": normal(*shape)})
+
+
+# --- 16-bit floats ----------------------------------------------------------------------------------------------------------
+H, B = TensorProto.FLOAT16, TensorProto.BFLOAT16
+
+
+def halves(b, x, rows=16):
+    """Two layers in float16, a move of elements between them."""
+    def const(*shape):
+        return b.const((b.rng.standard_normal(shape) * 0.3).astype(np.float16))
+    y = b.op("Relu", b.op("Add", b.op("MatMul", x, const(rows, 24)), const(24)))
+    y = b.op("Reshape", b.op("Transpose", y, perm=[1, 0]), b.i64([-1, 24]))
+    return b.op("Softmax", b.op("MatMul", y, const(24, 8)), axis=-1)
+
+
+def run_halves(b, y, infos, feeds):
+    model = serialized(b, *infos)
+    session = kapell_c.Session(model, profile_path="/dev/null", threads=1)
+    got = session.run(feeds)[0]
+    want = ort.InferenceSession(model).run(None, feeds)[0]
+    np.testing.assert_allclose(got.astype(np.float32), want.astype(np.float32), atol=2e-3)
+    events = json.loads(session.profile_json())["traceEvents"]
+    return [e["args"]["op"] for e in events if e["cat"] != "partition"]
+
+
+@pytest.mark.asan_slice
+def test_halves_are_widened_once_with_inputs_in_float16():
+    b = models.Builder("halves")
+    y = halves(b, "x")
+    kinds = run_halves(b, y, ([("x", H, [24, 16])], [(y, H, None)]), {"x": normal(24, 16).astype(np.float16)})
+    assert kinds.count("Cast") == 2 and kinds.count("MatMul") == 2 and "Add" not in kinds
+
+
+def test_halves_are_widened_once_with_inputs_in_float32():
+    b = models.Builder("halves")
+    y = b.op("Cast", halves(b, b.op("Cast", "x", to=H)), to=F)
+    kinds = run_halves(b, y, ([("x", F, [24, 16])], [(y, F, None)]), {"x": normal(24, 16)})
+    assert kinds.count("MatMul") == 2 and "Add" not in kinds
+    assert kinds.count("Cast") == 2  # to float16, which rounds, and back: the model's own rounding stays
+
+
+def test_a_rounding_that_the_model_writes_stays():
+    """Cast to float16 in the middle of float32: 1 + 2^-12 becomes 1 there."""
+    b = models.Builder("rounding")
+    y = b.op("Mul", b.op("Cast", b.op("Cast", b.op("Add", "x", b.const(f32(1))), to=H), to=F), b.const(f32(2)))
+    session = kapell_c.Session(serialized(b, [("x", F, [3])], [(y, F, None)]))
+    np.testing.assert_array_equal(session.run({"x": np.array([2.0**-12, 2.0**-9, 0.5], np.float32)})[0], f32([2, 2 + 2.0**-8, 3]))
+
+
+def test_bfloat16_between_layers_is_not_rounded():
+    """Differences that bfloat16 cannot hold survive from one node to the next, as the pass promises."""
+    b = models.Builder("wide")
+    y = b.op("Cast", b.op("Sub", b.op("Add", b.op("Cast", "x", to=B), b.op("Cast", b.const(f32(256)), to=B)), b.op("Cast", b.const(f32(256)), to=B)), to=F)
+    b.opset = 18
+    session = kapell_c.Session(serialized(b, [("x", F, [2])], [(y, F, None)]))
+    np.testing.assert_array_equal(session.run({"x": f32([0.5, 0.25])})[0], f32([0.5, 0.25]))

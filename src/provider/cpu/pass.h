@@ -14,7 +14,7 @@ typedef struct kp_pass {
   uint32_t changes;   // out: rewrites made; more than 0 orders the graph again
 } kp_pass;
 
-// Changes the graph through kp_graph_rewrite only, gives new values their types, and leaves what it does not understand alone.
+// Changes the graph through kp_graph_rewrite and by giving nodes other inputs and outputs, gives new values their types, and leaves what it does not understand alone.
 // O(nodes) at best, O(n log n) at worst. Errors: OUT_OF_MEMORY; anything else is a mistake of ours.
 typedef kp_status* (*kp_pass_fn)(kp_pass* pass);
 

@@ -25,19 +25,42 @@ static bool is_nop(const kp_graph* graph, const kp_node* node) {
   return kp_node_is(node, "", "Identity");
 }
 
+// Where the result is an output, whose name must stay, the node before gives it directly. False if there is none that could.
+static kp_status* give_directly(kp_graph* graph, kp_node_id id, bool* out_done) {
+  const kp_value_id from = graph->nodes[id].inputs[0], to = graph->nodes[id].outputs[0];
+  const kp_node_id producer = graph->values[from].producer;
+  *out_done = producer != KP_NONE && !graph->values[from].output_refs;
+  if (!*out_done) return NULL;
+  kp_value_id unused;
+  KP_PASS(kp_graph_add_value(graph, NULL, &unused));
+  const uint32_t index = graph->values[from].producer_output;
+  KP_PASS(kp_graph_set_output(graph, id, 0, unused));
+  KP_PASS(kp_graph_set_output(graph, producer, index, to));
+  KP_PASS(kp_graph_replace_uses(graph, from, to));
+  return kp_graph_add_origins(graph, producer, id);
+}
+
+static kp_status* drop(kp_pass* pass, kp_node_id id) {
+  kp_graph* graph = pass->graph;
+  const kp_value_id from = graph->nodes[id].inputs[0], to = graph->nodes[id].outputs[0];
+  bool dropped = to != KP_NONE && !graph->values[to].output_refs;
+  if (dropped)
+    KP_PASS(kp_graph_replace_uses(graph, to, from));
+  else if (to != KP_NONE)
+    KP_PASS(give_directly(graph, id, &dropped));
+  if (!dropped) return NULL;
+  const kp_rewrite rewrite = {
+      .name = "drop nop", .old_nodes = &id, .old_count = 1, .origin_of = KP_NONE};
+  ++pass->changes;
+  return kp_graph_rewrite(graph, &rewrite);
+}
+
 kp_status* kp_pass_nops(kp_pass* pass) {
   kp_graph* graph = pass->graph;
-  for (uint32_t i = 0; i < graph->order_count; ++i) {
+  const uint32_t count = graph->order_count;
+  for (uint32_t i = 0; i < count; ++i) {
     const kp_node_id id = graph->order[i];
-    const kp_node* node = &graph->nodes[id];
-    if (node->removed || !is_nop(graph, node)) continue;
-    const kp_value_id from = node->inputs[0], to = node->outputs[0];
-    if (to == KP_NONE || graph->values[to].output_refs) continue;  // the output's name must stay
-    KP_PASS(kp_graph_replace_uses(graph, to, from));
-    const kp_rewrite rewrite = {
-        .name = "drop nop", .old_nodes = &id, .old_count = 1, .origin_of = KP_NONE};
-    KP_PASS(kp_graph_rewrite(graph, &rewrite));
-    ++pass->changes;
+    if (!graph->nodes[id].removed && is_nop(graph, &graph->nodes[id])) KP_PASS(drop(pass, id));
   }
   return NULL;
 }

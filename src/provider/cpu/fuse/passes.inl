@@ -1,5 +1,6 @@
 // Every pass over a partition's graph, in the order in which they run: KP_GRAPH_PASS(function, what it does).
 // A new pass is a file of its own here and a line below; say what it needs to come after.
+KP_GRAPH_PASS(kp_pass_widen, "keep 16-bit floats in f32 between operators that compute in f32")
 KP_GRAPH_PASS(kp_pass_nops, "drop nodes that change nothing")
 KP_GRAPH_PASS(kp_pass_activations, "find activations written as several nodes")
 KP_GRAPH_PASS(kp_pass_attention, "fuse attention")
