@@ -60,6 +60,7 @@ typedef struct kp_attend {
   kp_attend_scores scores;
   kapell_type scores_type;
   size_t scores_keys;  // keys of a row of that output
+  bool scores_zero;    // what a query's range hides is 0 there, not -infinity
   // engine's
   kp_attention_plan kernel;
   bool plain;
@@ -107,6 +108,7 @@ typedef struct kp_rows {
   void* target;
   // Position |s| of batch entry |b| goes to position s + starts[b] of the target; NULL: s.
   const int64_t* starts;
+  const int64_t* counts;  // positions of each batch entry that are taken; NULL: all
   kapell_type bias_type;
   const void* bias;   // [heads * width], or NULL
   const float* norm;  // RMS normalization's weight [width], or NULL
@@ -121,6 +123,10 @@ void kp_rows_run(const kp_rows* rows, int width);
 // Copies |from| (batch, heads, length, width) to the first positions of |to|, types the same; nothing where both are the same memory.
 void kp_rows_copy(const kp_heads* from, const void* source, const kp_heads* to, void* target,
                   int width);
+// The first starts[b] positions of each batch entry from |source|, which has at least as many (or NULL: none are asked for); the others
+// of |to| are zeroed. Nothing where both are the same memory.
+void kp_rows_begin(const kp_heads* from, const void* source, const int64_t* starts,
+                   const kp_heads* to, void* target, int width);
 // One row of |width| floats in place.
 void kp_rotate(const kp_rotary* rotary, size_t position, float* row);
 

@@ -106,8 +106,11 @@ static void keep_scores(const plain_row* r, kp_attend_scores stage) {
   if (a->scores != stage) return;
   const size_t row = (r->batch * a->q.heads + r->head) * a->q.length + r->query;
   const kp_rounding rounding = {0};
-  kp_store_real(a->scores_type, r->d->scores, row * a->scores_keys, a->scores_keys, r->scores,
-                &rounding);
+  for (size_t t = 0; t < a->scores_keys; ++t) {
+    const double zero = 0, *score = &r->scores[t];
+    if (a->scores_zero && !in_range(r, t)) score = &zero;
+    kp_store_real(a->scores_type, r->d->scores, row * a->scores_keys + t, 1, score, &rounding);
+  }
 }
 
 static void combine(plain_row* r) {

@@ -86,6 +86,7 @@ static void run_row(const kp_rows* r, size_t b, size_t s, size_t h, float* spare
 static void rows_task(void* arg, size_t task, int worker) {
   const kp_rows* r = arg;
   const size_t s = task % r->from.length, b = task / r->from.length;
+  if (r->counts && (int64_t)s >= r->counts[b]) return;
   for (size_t h = 0; h < r->from.heads; ++h)
     run_row(r, b, s, h, r->spare ? r->spare + (size_t)worker * r->from.width : NULL);
 }
@@ -102,6 +103,7 @@ typedef struct copy_job {
   const kp_heads *from, *to;
   const char* source;
   char* target;
+  const int64_t* starts;
 } copy_job;
 
 static void copy_task(void* arg, size_t task, int worker) {
@@ -122,8 +124,28 @@ static void copy_task(void* arg, size_t task, int worker) {
 
 void kp_rows_copy(const kp_heads* from, const void* source, const kp_heads* to, void* target,
                   int width) {
-  copy_job job = {from, to, source, target};
+  copy_job job = {from, to, source, target, NULL};
   const size_t count = kp_heads_count(from);
   if (!count || source == target) return;
   kp_parallel_for(kp_op_width(width, count / 8), from->batch * from->heads, copy_task, &job);
+}
+
+static void begin_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const copy_job* job = arg;
+  const kp_heads *from = job->from, *to = job->to;
+  const size_t bytes = kp_type_bits(to->type) / 8, h = task % to->heads, b = task / to->heads;
+  const size_t kept = (size_t)job->starts[b] * to->width * bytes;
+  char* target = job->target + (b * to->batch_stride + h * to->head_stride) * bytes;
+  if (kept)
+    memcpy(target, job->source + (b * from->batch_stride + h * from->head_stride) * bytes, kept);
+  memset(target + kept, 0, to->length * to->width * bytes - kept);
+}
+
+void kp_rows_begin(const kp_heads* from, const void* source, const int64_t* starts,
+                   const kp_heads* to, void* target, int width) {
+  copy_job job = {from, to, source, target, starts};
+  const size_t count = kp_heads_count(to);
+  if (!count || source == target) return;
+  kp_parallel_for(kp_op_width(width, count / 8), to->batch * to->heads, begin_task, &job);
 }

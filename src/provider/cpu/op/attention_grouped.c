@@ -1,0 +1,375 @@
+// GroupQueryAttention of com.microsoft: a decoder's attention with rotation and cache in one node.
+//
+//   inputs   query (or query, key and value packed side by side), key, value, past_key, past_value, seqlens_k (keys after this step,
+//            less one), total_sequence_length, cos_cache, sin_cache, position_ids, attention_bias, head_sink, k_scale, v_scale,
+//            q_norm_weight, k_norm_weight, query_seqlens
+//   outputs  output, present_key, present_value, output_qk
+// The cache is [batch, kv_num_heads, room, head size]; past and present may be the same memory, then only the new rows are written.
+#include <math.h>
+
+#include "provider/cpu/op/attend.h"
+
+enum {
+  kQuery,
+  kKey,
+  kValue,
+  kPastKey,
+  kPastValue,
+  kLengths,
+  kTotal,
+  kCos,
+  kSin,
+  kPositions,
+  kBias,
+  kSink,
+  kKeyScale,
+  kValueScale,
+  kQueryNorm,
+  kKeyNorm,
+  kQueryLengths
+};
+
+typedef struct grouped_state {
+  const kp_attention_ops* ops;
+  int64_t heads, kv_heads, window;
+  float scale, softcap, q_epsilon, k_epsilon;
+  bool causal, rotary, interleaved, smooth;
+  int64_t qk_output;
+} grouped_state;
+
+typedef struct grouped_params {
+  kp_attend attend;
+  kp_heads q, k, v, past;  // as they come
+  bool packed, moved;      // query is worked on before the attention
+  size_t starts, counts, positions, spans, sinks, norms, query, spare;  // offsets in the scratch
+  size_t keys, values;  // of caches that are no output
+  size_t engine;
+  size_t table, angles;  // positions and angles of the cosines
+} grouped_params;
+
+static kp_reason grouped_supports(const kp_op_query* query) {
+  const kp_node* node = query->node;
+  const int64_t qk = kp_node_attr_i(node, "qk_output", 0);
+  const bool scaled = (node->input_count > kKeyScale && node->inputs[kKeyScale] != KP_NONE) ||
+                      (node->input_count > kValueScale && node->inputs[kValueScale] != KP_NONE);
+  const kapell_type cache = kp_query_type(query, kPastKey), own = kp_query_type(query, kQuery);
+  KP_REQUIRE(query, !scaled && (cache == KAPELL_UNDEFINED || cache == own), "a quantized cache");
+  KP_REQUIRE(query, kp_node_attr_i(node, "sliding_window_cache", 0) == 0,
+             "a cache that holds the last window only");
+  KP_REQUIRE(query, qk >= 0 && qk <= 2, "qk_output %lld; expected 0 to 2", (long long)qk);
+  return KP_SUPPORTED;
+}
+
+static kp_status* grouped_prepare(kp_op_prepare* prepare) {
+  const kp_node* node = prepare->node;
+  grouped_state* s = kp_arena_new(prepare->arena, grouped_state);
+  if (!s) return KP_ERROR(OUT_OF_MEMORY, "preparing a node");
+  prepare->state = s;
+  prepare->kernel = "attention_f32";
+  s->ops = kp_attention_select(prepare->features);
+  s->heads = kp_node_attr_i(node, "num_heads", 0);
+  s->kv_heads = kp_node_attr_i(node, "kv_num_heads", 0);
+  s->window = kp_node_attr_i(node, "local_window_size", -1);
+  s->scale = kp_node_attr_f(node, "scale", 0);
+  s->softcap = kp_node_attr_f(node, "softcap", 0);
+  const float epsilon = kp_node_attr_f(node, "qk_norm_epsilon", 1e-6f);
+  s->q_epsilon = kp_node_attr_f(node, "q_norm_epsilon", epsilon);
+  s->k_epsilon = kp_node_attr_f(node, "k_norm_epsilon", epsilon);
+  s->causal = kp_node_attr_i(node, "causal", 1) != 0;
+  s->rotary = kp_node_attr_i(node, "do_rotary", 0) != 0;
+  s->interleaved = kp_node_attr_i(node, "rotary_interleaved", 0) != 0;
+  s->smooth = kp_node_attr_i(node, "smooth_softmax", 0) == 1;
+  s->qk_output = kp_node_attr_i(node, "qk_output", 0);
+  return NULL;
+}
+
+// --- plan ---------------------------------------------------------------------------------------------------------------------
+// Query, key and value as heads; packed, they are side by side in each row of the query.
+static kp_status* read_heads(const kp_op_plan* plan, grouped_params* p) {
+  const grouped_state* s = plan->state;
+  const kapell_value *q = plan->inputs[kQuery], *k = kp_plan_input(plan, kKey),
+                     *v = kp_plan_input(plan, kValue);
+  p->packed = k == NULL;
+  const int64_t parts = p->packed ? s->heads + 2 * s->kv_heads : s->heads;
+  if (s->heads < 1 || s->kv_heads < 1 || s->heads % s->kv_heads || q->dims[2] % parts ||
+      (k && (!v || k->dims[2] % s->kv_heads || v->dims[2] % s->kv_heads)))
+    return KP_ERROR(INVALID_INPUT,
+                    "query, key and value cannot be divided among %lld and %lld heads",
+                    (long long)s->heads, (long long)s->kv_heads);
+  p->q = kp_heads_packed(q->type, q->dims, (size_t)parts);
+  if (p->packed) {
+    p->k = p->v = p->q;
+    p->q.heads = (size_t)s->heads;
+    p->k.heads = p->v.heads = (size_t)s->kv_heads;
+  } else {
+    p->k = kp_heads_packed(k->type, k->dims, (size_t)s->kv_heads);
+    p->v = kp_heads_packed(v->type, v->dims, (size_t)s->kv_heads);
+  }
+  if (p->q.width == p->k.width && p->q.length == p->k.length && p->q.batch == p->k.batch &&
+      p->v.length == p->k.length && p->v.batch == p->k.batch)
+    return NULL;
+  return KP_ERROR(INVALID_INPUT, "query, key and value differ in batch, length or head size");
+}
+
+// The cache: that of the outputs, which may be the past's memory.
+static kp_status* read_cache(const kp_op_plan* plan, grouped_params* p, size_t* total) {
+  kp_attend* a = &p->attend;
+  const kapell_value *past_k = kp_plan_input(plan, kPastKey),
+                     *past_v = kp_plan_input(plan, kPastValue);
+  const bool keep_k = plan->node->output_count > 1 && kp_present(plan->outputs[1]),
+             keep_v = plan->node->output_count > 2 && kp_present(plan->outputs[2]);
+  int64_t room = kp_plan_input(plan, kTotal) && plan->inputs[kTotal]->data
+                     ? kp_int_at(plan->inputs[kTotal], 0)
+                     : (int64_t)p->k.length;
+  if (past_k) room = kp_max_i64(room, past_k->dims[2]);
+  if (keep_k) room = plan->outputs[1]->dims[2];
+  room = kp_max_i64(room, 0);
+  a->k = kp_heads_dense(p->k.type, p->k.batch, p->k.heads, (size_t)room, p->k.width);
+  a->v = kp_heads_dense(p->v.type, p->v.batch, p->v.heads, (size_t)room, p->v.width);
+  if (past_k) p->past = kp_heads_4d(past_k->type, past_k->dims, false);
+  if ((past_k == NULL) != (past_v == NULL) ||
+      (past_k &&
+       (past_k->dims[0] != (int64_t)p->k.batch || past_k->dims[1] != (int64_t)p->k.heads ||
+        past_k->dims[3] != (int64_t)p->k.width || past_v->dims[2] != past_k->dims[2] ||
+        kp_value_count(past_v) != kp_value_count(past_k))))
+    return KP_ERROR(INVALID_INPUT, "past_key and past_value do not fit key and value");
+  const size_t each = kp_type_bits(p->k.type) / 8;
+  KP_PASS(kp_attend_room(total, keep_k ? 0 : kp_heads_count(&a->k), each, &p->keys));
+  return kp_attend_room(total, keep_v ? 0 : kp_heads_count(&a->v), each, &p->values);
+}
+
+static kp_status* read_tables(const kp_op_plan* plan, grouped_params* p) {
+  const grouped_state* s = plan->state;
+  const kapell_value *cos = kp_plan_input(plan, kCos), *sin = kp_plan_input(plan, kSin),
+                     *ids = kp_plan_input(plan, kPositions),
+                     *q_norm = kp_plan_input(plan, kQueryNorm),
+                     *k_norm = kp_plan_input(plan, kKeyNorm), *sink = kp_plan_input(plan, kSink),
+                     *counts = kp_plan_input(plan, kQueryLengths);
+  p->moved = s->rotary || q_norm;
+  if ((q_norm == NULL) != (k_norm == NULL) ||
+      (q_norm && (kp_value_count(q_norm) != p->q.width || kp_value_count(k_norm) != p->q.width)))
+    return KP_ERROR(INVALID_INPUT, "q_norm_weight and k_norm_weight need %zu numbers each",
+                    p->q.width);
+  if (sink && kp_value_count(sink) != p->q.heads)
+    return KP_ERROR(INVALID_INPUT, "head_sink needs %zu numbers", p->q.heads);
+  if (kp_value_count(plan->inputs[kLengths]) != p->q.batch ||
+      (counts && kp_value_count(counts) != p->q.batch))
+    return KP_ERROR(INVALID_INPUT, "seqlens_k and query_seqlens need a number for each of %zu",
+                    p->q.batch);
+  if (!s->rotary) return NULL;
+  if (!cos || !sin || cos->rank != 2 || sin->rank != 2 || cos->dims[1] != sin->dims[1] ||
+      cos->dims[0] != sin->dims[0] || (size_t)cos->dims[1] * 2 > p->q.width)
+    return KP_ERROR(INVALID_INPUT, "do_rotary needs cos_cache and sin_cache of at most %zu angles",
+                    p->q.width / 2);
+  p->table = (size_t)cos->dims[0];
+  p->angles = (size_t)cos->dims[1];
+  if (ids && kp_value_count(ids) != p->q.batch * p->q.length)
+    return KP_ERROR(INVALID_INPUT, "position_ids needs a number for each token");
+  return NULL;
+}
+
+static void set_options(const kp_op_plan* plan, grouped_params* p) {
+  const grouped_state* s = plan->state;
+  kp_attend* a = &p->attend;
+  a->scale = s->scale != 0 ? s->scale : 1.0f / sqrtf((float)p->q.width);
+  a->softcap = s->softcap;
+  a->left = s->window > 0 ? (ptrdiff_t)(s->window - 1) : -1;
+  a->right = s->causal ? 0 : -1;
+  a->zero_hidden = true;
+  a->scores = KP_SCORES_NONE;
+  if (s->qk_output && plan->node->output_count > 3 && kp_present(plan->outputs[3])) {
+    a->scores = s->qk_output == 1 ? KP_SCORES_MASKED : KP_SCORES_WEIGHTS;
+    a->scores_zero = true;
+    a->scores_type = plan->outputs[3]->type;
+    a->scores_keys = kp_min_size((size_t)plan->outputs[3]->dims[3], a->k.length);
+  }
+}
+
+static kp_status* plan_scratch(const kp_op_plan* plan, grouped_params* p, size_t* total) {
+  const size_t batch = p->q.batch, tokens = batch * p->q.length;
+  KP_PASS(kp_attend_room(total, batch, sizeof(int64_t), &p->starts));
+  KP_PASS(kp_attend_room(total, batch, sizeof(int64_t), &p->counts));
+  KP_PASS(kp_attend_room(total, tokens, sizeof(int64_t), &p->positions));
+  KP_PASS(kp_attend_room(total, batch, sizeof(kp_attention_span), &p->spans));
+  KP_PASS(kp_attend_room(total, p->q.heads, sizeof(float), &p->sinks));
+  KP_PASS(kp_attend_room(total, 2 * p->q.width, sizeof(float), &p->norms));
+  KP_PASS(kp_attend_room(total, p->moved ? kp_heads_count(&p->q) : 0, sizeof(float), &p->query));
+  return kp_attend_room(total, p->q.width * (size_t)plan->width, sizeof(float), &p->spare);
+}
+
+static kp_status* grouped_plan(kp_op_plan* plan) {
+  const grouped_state* s = plan->state;
+  grouped_params* p = kp_arena_new(plan->arena, grouped_params);
+  size_t total = 0;
+  if (!p) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
+  plan->params = p;
+  kp_attend* a = &p->attend;
+  KP_PASS(read_heads(plan, p));
+  KP_PASS(read_cache(plan, p, &total));
+  KP_PASS(read_tables(plan, p));
+  KP_PASS(plan_scratch(plan, p, &total));
+  a->q = p->q;
+  if (p->moved)
+    a->q = kp_heads_dense(KAPELL_FLOAT, p->q.batch, p->q.heads, p->q.length, p->q.width);
+  a->y = kp_heads_packed(plan->outputs[0]->type, plan->outputs[0]->dims, p->q.heads);
+  set_options(plan, p);
+  const kapell_value* bias = kp_plan_input(plan, kBias);
+  const size_t full[4] = {p->q.batch, p->q.heads, p->q.length, a->k.length};
+  if (bias) KP_PASS(kp_attend_mask_of(bias, full, &a->masks[0]));
+  KP_PASS(kp_attend_plan(a, s->ops, plan->width));
+  KP_PASS(kp_attend_room(&total, a->scratch_bytes, 1, &p->engine));
+  plan->scratch_bytes = total;
+  return NULL;
+}
+
+// --- run ----------------------------------------------------------------------------------------------------------------------
+static void* scratch_at(const kp_op_run* run, size_t offset) {
+  return (char*)run->scratch + offset;
+}
+
+// Where the new tokens of each batch entry begin, and how many keys it has then.
+static kp_status* read_lengths(const kp_op_run* run) {
+  const grouped_params* p = run->params;
+  const int64_t length = (int64_t)p->q.length, room = (int64_t)p->attend.k.length;
+  int64_t *starts = scratch_at(run, p->starts), *counts = scratch_at(run, p->counts);
+  kp_attention_span* spans = scratch_at(run, p->spans);
+  const kapell_value* valid = kp_run_input(run, kQueryLengths);
+  const bool first = !valid && kp_int_at(run->inputs[kTotal], 0) == length;
+  for (size_t b = 0; b < p->q.batch; ++b) {
+    const int64_t keys = kp_int_at(run->inputs[kLengths], b) + 1;
+    counts[b] = valid ? kp_int_at(valid, b) : length;
+    starts[b] = first ? 0 : keys - counts[b];
+    if (keys < 0 || keys > room || counts[b] < 0 || counts[b] > length || starts[b] < 0 ||
+        starts[b] > room - counts[b] || (starts[b] > 0 && starts[b] > (int64_t)p->past.length))
+      return KP_ERROR(RUN_FAILED,
+                      "%lld keys, %lld of them new, in a cache of %lld whose past has %zu",
+                      (long long)keys, (long long)counts[b], (long long)room, p->past.length);
+    spans[b] = (kp_attention_span){(size_t)keys, (ptrdiff_t)starts[b]};
+  }
+  return NULL;
+}
+
+static kp_status* read_positions(const kp_op_run* run) {
+  const grouped_params* p = run->params;
+  const int64_t *starts = scratch_at(run, p->starts), *counts = scratch_at(run, p->counts);
+  int64_t* positions = scratch_at(run, p->positions);
+  const kapell_value* ids = kp_run_input(run, kPositions);
+  for (size_t i = 0; p->angles && i < p->q.batch * p->q.length; ++i) {
+    const size_t b = i / p->q.length, s = i % p->q.length;
+    if ((int64_t)s >= counts[b]) continue;
+    positions[i] = ids ? kp_int_at(ids, i) : starts[b] + (int64_t)s;
+    if (positions[i] < 0 || positions[i] >= (int64_t)p->table)
+      return KP_ERROR(RUN_FAILED, "position %lld; cos_cache has %zu", (long long)positions[i],
+                      p->table);
+  }
+  return NULL;
+}
+
+static const float* read_floats(const kp_op_run* run, uint32_t input, size_t offset) {
+  const kapell_value* value = kp_run_input(run, input);
+  float* floats = scratch_at(run, offset);
+  if (!value) return NULL;
+  for (size_t i = 0; i < kp_value_count(value); ++i) floats[i] = (float)kp_double_at(value, i);
+  return floats;
+}
+
+static const float* read_sinks(const kp_op_run* run) {
+  const grouped_params* p = run->params;
+  const grouped_state* s = run->state;
+  float* zeros = scratch_at(run, p->sinks);
+  if (kp_run_input(run, kSink)) return read_floats(run, kSink, p->sinks);
+  if (!s->smooth) return NULL;
+  memset(zeros, 0, p->q.heads * sizeof(float));
+  return zeros;
+}
+
+// Head |first| of the packed query, or input |input|.
+static const void* part_of(const kp_op_run* run, uint32_t input, size_t first) {
+  const grouped_params* p = run->params;
+  return p->packed ? kp_heads_at(&p->q, run->inputs[kQuery]->data, first)
+                   : run->inputs[input]->data;
+}
+
+static kp_rows rows_of(const kp_op_run* run, const float* norm, float epsilon) {
+  const grouped_params* p = run->params;
+  const grouped_state* s = run->state;
+  kp_rows rows = {.norm = norm, .epsilon = epsilon, .counts = scratch_at(run, p->counts)};
+  rows.spare = scratch_at(run, p->spare);
+  rows.positions = scratch_at(run, p->positions);
+  if (!s->rotary) return rows;
+  const kapell_value* cos = run->inputs[kCos];
+  rows.rotary = (kp_rotary){cos->type, cos->data, run->inputs[kSin]->data,
+                            p->angles, p->angles, s->interleaved};
+  return rows;
+}
+
+// New keys and values behind the past; where the query is to be read.
+static const void* place_rows(const kp_op_run* run, void* keys, void* values) {
+  const grouped_params* p = run->params;
+  const grouped_state* s = run->state;
+  const kapell_value *past_k = kp_run_input(run, kPastKey), *past_v = kp_run_input(run, kPastValue);
+  const int64_t* starts = scratch_at(run, p->starts);
+  const float *q_norm = read_floats(run, kQueryNorm, p->norms),
+              *k_norm = read_floats(run, kKeyNorm, p->norms + p->q.width * sizeof(float));
+  kp_rows_begin(&p->past, past_k ? past_k->data : NULL, starts, &p->attend.k, keys, run->width);
+  kp_rows_begin(&p->past, past_v ? past_v->data : NULL, starts, &p->attend.v, values, run->width);
+  kp_rows k = rows_of(run, k_norm, s->k_epsilon), v = {.counts = k.counts, .spare = k.spare};
+  k.from = p->k;
+  v.from = p->v;
+  k.to = p->attend.k;
+  v.to = p->attend.v;
+  k.source = part_of(run, kKey, p->q.heads);
+  v.source = part_of(run, kValue, p->q.heads + p->k.heads);
+  k.target = keys;
+  v.target = values;
+  k.starts = v.starts = starts;
+  kp_rows_run(&k, run->width);
+  kp_rows_run(&v, run->width);
+  if (!p->moved) return run->inputs[kQuery]->data;
+  kp_rows q = rows_of(run, q_norm, s->q_epsilon);
+  q.from = p->q;
+  q.to = p->attend.q;
+  q.source = run->inputs[kQuery]->data;
+  q.target = scratch_at(run, p->query);
+  if (kp_run_input(run,
+                   kQueryLengths))  // what pads a sequence gives no matter what, but not chance
+    memset(q.target, 0, kp_heads_count(&q.to) * sizeof(float));
+  kp_rows_run(&q, run->width);
+  return q.target;
+}
+
+static kp_status* grouped_run(const kp_op_run* run) {
+  const grouped_params* p = run->params;
+  kapell_value *present_k = kp_run_result(run, 1), *present_v = kp_run_result(run, 2);
+  const kapell_value *bias = kp_run_input(run, kBias), *scores = kp_run_result(run, 3);
+  void *keys = present_k ? present_k->data : scratch_at(run, p->keys),
+       *values = present_v ? present_v->data : scratch_at(run, p->values);
+  KP_PASS(read_lengths(run));
+  KP_PASS(read_positions(run));
+  const void* query = place_rows(run, keys, values);
+  const kp_attend_data data = {.q = query,
+                               .k = keys,
+                               .v = values,
+                               .y = run->outputs[0]->data,
+                               .masks = {bias ? bias->data : NULL},
+                               .spans = scratch_at(run, p->spans),
+                               .span = {.keys = p->attend.k.length},
+                               .sinks = read_sinks(run),
+                               .scores = scores ? scores->data : NULL};
+  kp_attend_run(&p->attend, &data, run, scratch_at(run, p->engine));
+  return NULL;
+}
+
+static const kp_op_def ops[] = {
+    // spec: ONNX Runtime, ContribOperators.md
+    {.domain = "com.microsoft",
+     .name = "GroupQueryAttention",
+     .since = 1,
+     .types = KP_M_REALS & ~KP_M(DOUBLE),
+     .supports = grouped_supports,
+     .prepare = grouped_prepare,
+     .plan = grouped_plan,
+     .run = grouped_run,
+     .kernels = "f32, f16, bf16: attention"},
+};
+KP_OP_TABLE(attention_grouped);
