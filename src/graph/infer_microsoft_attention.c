@@ -118,7 +118,7 @@ typedef struct sizes {
   kp_expr batch, length, keys, head, v_head, v_hidden;
 } sizes;
 
-static kp_status* read_sizes(kp_infer* infer, int64_t count, sizes* out) {
+static kp_status* read_sizes(kp_infer* infer, int64_t count, uint32_t past, sizes* out) {
   KP_PASS(kp_in_check_rank(infer, 0, 3, 5));
   KP_PASS(kp_in_check_rank(infer, 1, 3, 5));
   KP_PASS(kp_in_check_rank(infer, 2, 3, 4));
@@ -131,6 +131,15 @@ static kp_status* read_sizes(kp_infer* infer, int64_t count, sizes* out) {
   out->v_head = v == 4   ? kp_in_dim(infer, 2, 3)
                 : v == 3 ? kp_dim_div(infer, kp_in_dim(infer, 2, 2), count)
                          : out->head;
+  // Query, key and value side by side in each row.
+  if (q == 3 && !kp_in_given(infer, 1)) {
+    const kp_expr whole = kp_in_dim(infer, 0, 2);
+    out->head = kp_in_rank(infer, past) == 4 ? kp_in_dim(infer, past, 3)
+                                             : kp_dim_div(infer, whole, 3 * count);
+    out->v_hidden = kp_dim_sub(infer, whole, kp_dim_mul(infer, out->head, 2 * count));
+    out->v_head = kp_dim_div(infer, out->v_hidden, count);
+    return NULL;
+  }
   out->v_hidden = v == 3             ? kp_in_dim(infer, 2, 2)
                   : v != 4 && q == 3 ? kp_in_dim(infer, 0, 2)
                                      : kp_dim_mul(infer, out->v_head, count);
@@ -154,7 +163,7 @@ static kp_status* multi_head(kp_infer* infer, uint32_t past, bool shared) {
   sizes s;
   KP_PASS(head_count(infer, "num_heads", &count));
   KP_PASS(kp_in_check_rank(infer, past, 4, 4));
-  KP_PASS(read_sizes(infer, count, &s));
+  KP_PASS(read_sizes(infer, count, past, &s));
   KP_PASS(out_3d(infer, 0, s.batch, s.length, s.v_hidden));
   kp_expr total = s.keys;
   if (kp_in_given(infer, past))
@@ -251,6 +260,51 @@ static kp_status* experts(kp_infer* infer) {
   return kp_infer_same(infer);
 }
 
+// --- recurrent states -------------------------------------------------------------------------------------------------------
+// A state: the past's shape, or the window (where there is one) and |dims|.
+static kp_status* out_state(kp_infer* infer, uint32_t past, kapell_type element, int32_t rank,
+                            const kp_expr* dims) {
+  const int64_t window = kp_node_attr_i(infer->node, "state_window", 0);
+  const kp_type* held = kp_in_tensor(infer, past);
+  if (held && held->rank >= 0) {
+    kp_out_shape_of(infer, 1, element, past);
+    return NULL;
+  }
+  kp_expr all[8] = {window};
+  if (window < 1) return out_dims(infer, 1, element, rank, dims);
+  memcpy(all + 1, dims, sizeof(kp_expr) * (size_t)rank);
+  return out_dims(infer, 1, element, rank + 1, all);
+}
+
+static kp_status* linear_attention(kp_infer* infer) {
+  int64_t q_heads, kv_heads;
+  KP_PASS(head_count(infer, "q_num_heads", &q_heads));
+  KP_PASS(head_count(infer, "kv_num_heads", &kv_heads));
+  for (uint32_t i = 0; i < 3; ++i) KP_PASS(kp_in_check_rank(infer, i, 3, 3));
+  const kp_expr batch = dim_or_fresh(infer, 0, 0), length = dim_or_fresh(infer, 0, 1),
+                size = kp_dim_div(infer, dim_or_fresh(infer, 1, 2), kv_heads),
+                v_size = kp_dim_div(infer, dim_or_fresh(infer, 2, 2), kv_heads);
+  const kapell_type state = kp_in_element(infer, kp_in_given(infer, 3) ? 3 : 0);
+  KP_PASS(out_3d(infer, 0, batch, length,
+                 kp_dim_mul(infer, v_size, q_heads > kv_heads ? q_heads : kv_heads)));
+  return out_state(infer, 3, state, 4, (const kp_expr[]){batch, kv_heads, size, v_size});
+}
+
+static kp_status* causal_conv_with_state(kp_infer* infer) {
+  const int32_t rank = kp_in_rank(infer, 0);
+  const bool last = kp_node_attr_i(infer->node, "channels_last", 0) != 0;
+  const int64_t dilation = kp_node_attr_i(infer->node, "dilation", 1);
+  KP_PASS(kp_in_check_rank(infer, 0, 3, 7));
+  KP_PASS(kp_in_check_rank(infer, 1, 3, 5));
+  KP_PASS(kp_infer_same(infer));
+  if (rank < 0) return NULL;
+  kp_expr dims[8];
+  memcpy(dims, kp_in_tensor(infer, 0)->dims, sizeof(kp_expr) * (size_t)rank);
+  const kp_expr taps = kp_in_rank(infer, 1) >= 3 ? kp_in_dim(infer, 1, -1) : kp_dim_fresh(infer);
+  dims[last ? 1 : rank - 1] = kp_dim_mul(infer, kp_dim_sub(infer, taps, 1), dilation);
+  return out_state(infer, 3, kp_in_element(infer, 0), rank, dims);
+}
+
 #define MS "com.microsoft"
 // clang-format off
 const kp_infer_rule kp_infer_rules_microsoft_attention[] = {
@@ -267,6 +321,8 @@ const kp_infer_rule kp_infer_rules_microsoft_attention[] = {
     {MS, "GroupQueryAttention", 1, group_query_attention, 1u << 6, 0},
     {MS, "SparseAttention", 1, sparse_attention, 0, 0},
     {MS, "RotaryEmbedding", 1, rotary_embedding, 0, 0},
+    {MS, "LinearAttention", 1, linear_attention, 0, 0},
+    {MS, "CausalConvWithState", 1, causal_conv_with_state, 0, 0},
     {MS, "MoE", 1, experts, 0, 0},
     {MS, "QMoE", 1, experts, 0, 0},
     {NULL, NULL, 0, NULL, 0, 0},

@@ -183,3 +183,126 @@ def multi_head_oracle(version, attrs, inputs):
     y = (e / e.sum(-1, keepdims=True) @ v).transpose(0, 2, 1, 3)
     y = y.reshape(batch, queries, -1).astype(inputs[0].dtype)
     return [y] + (presents if multi_head_presents(inputs) else [])
+
+
+@spec("Attention", domain=MS)
+def packed(rng, version, name):
+    batch, heads, size, features = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 17)), int(rng.integers(1, 20))
+    length, before = int(rng.integers(1, 7)), 0
+    v_size = size
+    attrs, past = {"num_heads": heads}, None
+    if rng.random() < 0.4:
+        before = int(rng.integers(0, 6))
+        past = floats(rng, [2, batch, heads, before, size])
+    elif rng.random() < 0.3:
+        v_size = int(rng.integers(1, 17))
+    hidden = heads * size
+    if v_size != size or rng.random() < 0.2:
+        attrs["qkv_hidden_sizes"] = [hidden, hidden, heads * v_size]
+    whole, total = 2 * hidden + heads * v_size, before + length
+    inputs = [floats(rng, [batch, length, features]), floats(rng, [features, whole])]
+    inputs.append(floats(rng, [whole]) if rng.random() < 0.8 else None)
+    inputs.append(mask_of(rng, batch, length, total, ["ends", "ranges", "cumulated", "keys", "scores"]) if rng.random() < 0.5 else None)
+    inputs.append(past)
+    inputs.append(bias_of(rng, batch, heads, length, total) if rng.random() < 0.3 and past is None else None)
+    if rng.random() < 0.4:
+        attrs["unidirectional"] = 1
+    if rng.random() < 0.3:
+        attrs["scale"] = float(rng.uniform(0.1, 1))
+    if rng.random() < 0.2:
+        attrs["mask_filter_value"] = -5.0
+    return attrs, trimmed(inputs), ["y", "present"] if past is not None or v_size == size and rng.random() < 0.3 else ["y"]
+
+
+@spec("DecoderMaskedMultiHeadAttention", domain=MS)
+def decoder(rng, version, name):
+    beams = int(rng.integers(1, 4))
+    batch, heads, size, keys = beams * int(rng.integers(1, 3)), int(rng.integers(1, 4)), int(rng.integers(1, 20)), int(rng.integers(1, 9))
+    attrs = {"num_heads": heads}
+    if rng.random() < 0.3:
+        attrs["scale"] = float(rng.uniform(0.1, 1))
+    if rng.random() < 0.4:  # a cross attention's cache
+        inputs = [floats(rng, [batch, 1, heads * size])] + [floats(rng, [batch, heads, keys, size]) for _ in range(2)]
+        return attrs, trimmed(inputs + [mask_of(rng, batch, 1, keys, ["keys"]) if rng.random() < 0.4 else None])
+    packed = rng.random() < 0.3
+    inputs = [floats(rng, [batch, 1, (3 if packed else 1) * heads * size])] + [None if packed else floats(rng, [batch, 1, heads * size]) for _ in range(2)]
+    shared = rng.random() < 0.6
+    total, room = keys + 1, keys + int(rng.integers(1, 5)) if shared else keys
+    inputs.append(mask_of(rng, batch, 1, total, ["keys"]) if rng.random() < 0.3 else None)
+    inputs.append(bias_of(rng, batch, heads, 1, total) if rng.random() < 0.3 else None)
+    inputs += [floats(rng, [batch, heads, room, size]) for _ in range(2)]
+    inputs += [np.array([keys], np.int32) if shared else None, None, None]
+    if shared:
+        attrs["past_present_share_buffer"] = 1
+        if rng.random() < 0.5:
+            inputs[8:10] = np.array([beams], np.int32), np.asarray(rng.integers(0, beams, [batch // beams, beams, room])).astype(np.int32)
+    inputs.append(floats(rng, [3 * heads * size]) if rng.random() < 0.4 else None)
+    return attrs, trimmed(inputs), ["y", "present_key", "present_value"]
+
+
+@oracle("DecoderMaskedMultiHeadAttention", domain=MS, why="ONNX Runtime wants past and present in one buffer")
+def decoder_oracle(version, attrs, inputs):
+    inputs = list(inputs) + [None] * (11 - len(inputs))
+    q, k, v, mask, added, past_k, past_v, past, _, beams, bias = inputs
+    if past_k is None:
+        raise NotImplementedError
+    heads = attrs["num_heads"]
+    q, k, v = np.split(q, 3, axis=2) if k is None else (q, k, v)
+    if bias is not None:
+        q, k, v = [x + part for x, part in zip((q, k, v), np.split(bias, 3))]
+    q, k, v = [x.reshape(x.shape[0], heads, 1, -1) for x in (q, k, v)]
+    before = past_k.shape[2] if past is None else int(past[0])
+    caches = []
+    for old, new in ((past_k, k), (past_v, v)):
+        cache = np.zeros_like(old) if past is not None else np.zeros([*old.shape[:2], before + 1, old.shape[3]], old.dtype)
+        cache[:, :, :before] = old[:, :, :before]
+        cache[:, :, before] = new[:, :, 0]
+        caches.append(cache)
+    k, v = [c[:, :, :before + 1] for c in caches]
+    if beams is not None:
+        rows = (np.arange(q.shape[0]) // beams.shape[1] * beams.shape[1]).reshape(-1, 1) + beams.reshape(q.shape[0], -1)[:, :before]
+        rows = np.concatenate([rows, np.arange(q.shape[0]).reshape(-1, 1)], 1)
+        k, v = [c[rows, :, np.arange(before + 1)].transpose(0, 2, 1, 3) for c in (k, v)]
+    scores = q @ k.transpose(0, 1, 3, 2) * np.float32(attrs.get("scale", 1 / np.sqrt(q.shape[3])))
+    if mask is not None:
+        scores = scores + np.where(mask[:, None, None] > 0, np.float32(0), np.float32(-10000))
+    if added is not None:
+        scores = scores + added
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    return [(e / e.sum(-1, keepdims=True) @ v).reshape(q.shape[0], 1, -1)] + caches
+
+
+@spec("LinearAttention", domain=MS)
+def linear_attention(rng, version, name):
+    few, more = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    q_heads, kv_heads = (few * more, few) if rng.random() < 0.7 else (few, few * more)
+    rule = str(pick(rng, ["linear", "gated", "delta", "gated_delta"]))
+    attrs = {"q_num_heads": q_heads, "kv_num_heads": kv_heads, "update_rule": rule}
+    if rng.random() < 0.4:
+        attrs["scale"] = float(rng.uniform(0, 1))
+    batch, length, size, v_size = [int(rng.integers(1, high)) for high in (4, 6, 10, 10)]
+    inputs = [floats(rng, [batch, length, n]) for n in (q_heads * size, kv_heads * size, kv_heads * v_size)]
+    inputs.append(floats(rng, [batch, kv_heads, size, v_size]) if rng.random() < 0.5 else None)
+    inputs.append(-np.abs(floats(rng, [batch, length, kv_heads * pick(rng, [1, size])])) if "gated" in rule else None)
+    inputs.append(rng.uniform(0, 1, [batch, length, pick(rng, [1, kv_heads])]).astype(np.float32) if "delta" in rule else None)
+    return attrs, trimmed(inputs), ["y", "state"]
+
+
+@spec("CausalConvWithState", domain=MS)
+def causal_conv(rng, version, name):
+    batch, length, taps, dilation = [int(rng.integers(1, high)) for high in (4, 8, 6, 4)]
+    last = rng.random() < 0.4
+    shape = [int(rng.integers(1, 4)) for _ in range(rng.integers(1, 3) if last else 1)]
+    channels, state = int(np.prod(shape)), (taps - 1) * dilation
+    attrs = {"activation": str(pick(rng, ["none", "silu", "swish"]))}
+    if dilation != 1:
+        attrs["dilation"] = dilation
+    if last:
+        attrs["channels_last"] = 1
+
+    def lines(length):
+        return floats(rng, [batch, length, *shape] if last else [batch, *shape, length])
+
+    inputs = [lines(length), floats(rng, [channels, 1, taps]), floats(rng, [channels]) if rng.random() < 0.5 else None]
+    inputs.append(lines(state) if rng.random() < 0.5 else None)
+    return attrs, trimmed(inputs), ["y", "state"]
