@@ -464,7 +464,7 @@ def moe_oracle(version, attrs, inputs):
     return mixture(attrs, inputs[0], inputs[1], matrices, inputs[3::2])
 
 
-@oracle("QMoE", domain=MS, why="the same; and it computes some widths with A in int8")
+@oracle("QMoE", domain=MS, why="the same; it computes some widths with A in int8, and always normalizes the weights of the experts")
 def qmoe_oracle(version, attrs, inputs):
     matrices, block = [], attrs.get("block_size", 0)
     for p in range(3):
@@ -481,3 +481,63 @@ def qmoe_oracle(version, attrs, inputs):
         spread = lambda v: np.repeat(v, block or k, axis=-1)
         matrices.append((bit_stream(data, bits, k) - spread(z)) * spread(scales))
     return mixture(attrs, inputs[0], inputs[1], matrices, inputs[4:11:3], inputs[14])
+
+
+# --- QuantizeLinear, DequantizeLinear ------------------------------------------------------------------------------------------
+QUANTIZED = [np.int8, np.uint8, np.int16, np.uint16, ml_dtypes.int4, ml_dtypes.uint4]
+
+
+def parameters(rng, shape, kind, float_kind):
+    """(attributes, scale, zero point) for all of a tensor or along an axis."""
+    attrs, size = {}, []
+    if shape and rng.random() < 0.6:
+        attrs["axis"] = axis(rng, len(shape))
+        size = [shape[attrs["axis"]]]
+    scale = (rng.random(size) + 0.1).astype(float_kind)
+    zero = rng.integers(0 if np.dtype(kind).kind == "u" or "uint" in np.dtype(kind).name else -7, 8, size)
+    return attrs, np.asarray(scale), np.asarray(zero).astype(kind)
+
+
+@spec("QuantizeLinear", domain=MS, tolerance=ONE_STEP)
+def quantize_linear(rng, version, name):
+    shape = dims(rng)
+    kind, float_kind = pick(rng, QUANTIZED), pick(rng, [np.float32, np.float16])
+    attrs, scale, zero = parameters(rng, shape, kind, float_kind)
+    return attrs, [(array(rng, shape, np.float32) * 4).astype(float_kind), scale, zero if kind != np.uint8 or rng.random() < 0.7 else None]
+
+
+@spec("DequantizeLinear", domain=MS)
+def dequantize_linear(rng, version, name):
+    shape = dims(rng)
+    kind, float_kind = pick(rng, [*QUANTIZED, np.int32]), pick(rng, [np.float32, np.float16])
+    attrs, scale, zero = parameters(rng, shape, kind, float_kind)
+    low = -8 if np.asarray(zero).astype(np.int32).min(initial=0) < 0 else 0
+    x = rng.integers(low, 8, shape) if "int4" in np.dtype(kind).name else array(rng, shape, kind, True)
+    x = np.clip(x, 0, 15) if kind == ml_dtypes.uint4 else x
+    return attrs, [np.asarray(x).astype(kind), scale, maybe(rng, zero * 0 if kind == np.int32 else zero)]
+
+
+def spread_along(attrs, x, parameter):
+    shape = [1] * x.ndim
+    if "axis" in attrs:
+        shape[attrs["axis"]] = -1
+    return parameter.reshape(shape)
+
+
+@oracle("QuantizeLinear", domain=MS, why="ONNX Runtime has no absent zero point along an axis, and some types through initializers only")
+def quantize_linear_oracle(version, attrs, inputs):
+    x, scale, zero = inputs
+    kind = np.uint8 if zero is None else zero.dtype
+    bits, low = {"int4": (4, -8), "uint4": (4, 0)}.get(np.dtype(kind).name, (np.dtype(kind).itemsize * 8, 0))
+    if np.dtype(kind).kind == "i":
+        low = -(1 << bits - 1)
+    q = np.rint((x / spread_along(attrs, x, scale)).astype(np.float32))
+    q = q + (0 if zero is None else spread_along(attrs, x, zero.astype(np.int32)))
+    return [np.clip(q, low, low + (1 << bits) - 1).astype(np.int32).astype(kind)]
+
+
+@oracle("DequantizeLinear", domain=MS, why="the same")
+def dequantize_linear_oracle(version, attrs, inputs):
+    x, scale, zero = inputs
+    q = x.astype(np.int64) - (0 if zero is None else spread_along(attrs, x, zero.astype(np.int64)))
+    return [(q * spread_along(attrs, x, scale).astype(np.float64)).astype(scale.dtype)]

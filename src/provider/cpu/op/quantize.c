@@ -387,6 +387,10 @@ static const kp_op_def ops[] = {  // spec: ONNX operators QuantizeLinear-10..28,
      .kernels = "8, 16 and 32 bits to f32: quantize"},
     {.name = "DynamicQuantizeLinear", .since = 11, .types = KP_M(FLOAT), .prepare = quant_prepare, .plan = dynamic_plan,
      .run = dynamic_run, .kernels = "f32: quantize"},
+    {.domain = "com.microsoft", .name = "QuantizeLinear", .since = 1, .prepare = quant_prepare, .plan = quant_plan,
+     .run = quantize_run, .kernels = "f32 to 8 and 16 bits: quantize"},
+    {.domain = "com.microsoft", .name = "DequantizeLinear", .since = 1, .prepare = quant_prepare, .plan = quant_plan,
+     .run = dequantize_run, .kernels = "8, 16 and 32 bits to f32: quantize"},
 };
 // clang-format on
 KP_OP_TABLE(quantize);
