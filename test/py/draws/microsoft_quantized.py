@@ -541,3 +541,99 @@ def dequantize_linear_oracle(version, attrs, inputs):
     x, scale, zero = inputs
     q = x.astype(np.int64) - (0 if zero is None else spread_along(attrs, x, zero.astype(np.int64)))
     return [(q * spread_along(attrs, x, scale).astype(np.float64)).astype(scale.dtype)]
+
+
+# --- products of bytes -------------------------------------------------------------------------------------------------------
+def factors(rng):
+    """Shapes of A and B that multiply."""
+    m, k, n = (int(rng.integers(1, 40)) for _ in range(3))
+    a, b = pick(rng, [([], []), ([2], []), ([2, 3], []), ([2], [2]), ([2, 1], [3]), ([1], [2])])
+    return [*a, m, k], [*b, k, n]
+
+
+def many(rng, value, count):
+    """|value|, or |count| of its kind."""
+    if rng.random() < 0.5:
+        return np.asarray(value)
+    spread = rng.random(count) if value.dtype == np.float32 else rng.integers(0, 20, count)
+    return np.asarray(value + spread).astype(value.dtype) if value.dtype == np.float32 else np.asarray(spread).astype(value.dtype)
+
+
+@spec("MatMulIntegerToFloat", domain=MS, constants=(1, 2, 3, 5))
+def matmul_integer_to_float(rng, version, name):
+    a_shape, b_shape = factors(rng)
+    a, a_scale, a_zero = quantized(rng, a_shape)
+    b, b_scale, b_zero = quantized(rng, b_shape)
+    n, k, kind = b_shape[-1], a_shape[-1], pick(rng, [np.float32, np.float32, np.float16])
+    b_scale = many(rng, b_scale, [n])
+    b_zero = many(rng, b_zero, b_scale.shape) if b_scale.ndim else b_zero
+    if rng.random() < 0.15:
+        a_scale = many(rng, a_scale, [k])
+    bias = array(rng, [n], kind) if rng.random() < 0.5 else None
+    shrink = lambda s: np.asarray(s / 16).astype(kind)
+    return {}, [a, b, shrink(a_scale), shrink(b_scale), maybe(rng, a_zero), maybe(rng, b_zero), bias]
+
+
+def product(a, a_scale, a_zero, b, b_scale, b_zero, bias):
+    wide = lambda x: 0 if x is None else x.astype(np.float64)
+    y = ((a.astype(np.float64) - wide(a_zero)) * wide(a_scale)) @ ((b.astype(np.float64) - wide(b_zero)) * wide(b_scale))
+    return y + wide(bias)
+
+
+SATURATES = "ONNX Runtime saturates sums of uint8 times int8 on AVX2, and reads past one scale a column where B is a batch"
+
+
+@oracle("MatMulIntegerToFloat", domain=MS, why=SATURATES)
+def matmul_integer_to_float_oracle(version, attrs, inputs):
+    a, b, a_scale, b_scale, a_zero, b_zero, bias = inputs
+    return [product(a, a_scale, a_zero, b, b_scale, b_zero, bias).astype(a_scale.dtype)]
+
+
+@spec("DynamicQuantizeMatMul", domain=MS, constants=(1, 2, 3), tolerance=(1e-3, 2e-2))  # a step of A may fall either way
+def dynamic_quantize_matmul(rng, version, name):
+    a_shape, b_shape = factors(rng)
+    b, b_scale, b_zero = quantized(rng, b_shape)
+    n = b_shape[-1]
+    b_scale = many(rng, b_scale, [n])
+    b_zero = many(rng, b_zero, b_scale.shape) if b_scale.ndim else b_zero
+    bias = array(rng, [n]) if rng.random() < 0.5 else None
+    return {}, [array(rng, a_shape) / 8, b, np.asarray(b_scale / 64), maybe(rng, b_zero), bias]
+
+
+@oracle("DynamicQuantizeMatMul", domain=MS, why=SATURATES)
+def dynamic_quantize_matmul_oracle(version, attrs, inputs):
+    a, b, b_scale, b_zero, bias = inputs
+    low, high = min(a.min(initial=0), 0), max(a.max(initial=0), 0)
+    scale = np.float32((high - low) / np.float32(255)) if high > low else np.float32(1 / 255)
+    zero = np.rint(np.clip(-low / scale, 0, 255))
+    q = np.clip(np.rint(a / scale) + zero, 0, 255)
+    return [product(q, scale, zero, b, b_scale, b_zero, bias).astype(np.float32)]
+
+
+@oracle("QGemm", domain=MS, why=SATURATES)
+def qgemm_oracle(version, attrs, inputs):
+    a, a_scale, a_zero, b, b_scale, b_zero, c, y_scale, y_zero = inputs
+    a, b = (a.T if attrs.get("transA") else a), (b.T if attrs.get("transB") else b)
+    if attrs.get("transB") and b_zero.ndim:
+        b_zero = b_zero[None]
+    sums = (a.astype(np.int64) - a_zero.astype(np.int64)) @ (b.astype(np.int64) - b_zero.astype(np.int64))
+    value = (sums + (0 if c is None else c)) * attrs.get("alpha", 1.0) * float(a_scale) * b_scale.astype(np.float64)
+    return [value.astype(np.float32) if y_scale is None else steps(value, y_scale, y_zero, y_zero.dtype)]
+
+
+@spec("QGemm", domain=MS, constants=(3, 4, 5, 6), tolerance=(1e-4, 1))
+def qgemm(rng, version, name):
+    m, k, n = (int(rng.integers(1, 40)) for _ in range(3))
+    attrs = {t: int(rng.integers(2)) for t in ("transA", "transB") if rng.random() < 0.6}
+    if rng.random() < 0.5:
+        attrs["alpha"] = float(rng.uniform(0.25, 2))
+    a, a_scale, a_zero = quantized(rng, [k, m] if attrs.get("transA") else [m, k])
+    b, b_scale, b_zero = quantized(rng, [n, k] if attrs.get("transB") else [k, n])
+    b_scale = many(rng, b_scale, [n])
+    b_zero = many(rng, b_zero, b_scale.shape) if b_scale.ndim else b_zero
+    c = None
+    if rng.random() < 0.6:
+        c = rng.integers(-3000, 3000, pick(rng, [[n], [m, n], [1, n], [m, 1], [1], [], [1, 1]])).astype(np.int32)
+    _, y_scale, y_zero = quantized(rng, [], a.dtype.type)
+    tail = [np.asarray(y_scale * 40), y_zero] if rng.random() < 0.7 else [None, None]
+    return attrs, [a, np.asarray(a_scale), a_zero, b, np.asarray(b_scale), b_zero, None if c is None else np.asarray(c), *tail]

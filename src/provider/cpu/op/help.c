@@ -68,3 +68,22 @@ kp_status* kp_zero_tensor(kapell_value* value) {
     KP_PASS(kp_value_set_string(value, i, (kp_str){"", 0}));
   return NULL;
 }
+
+size_t* kp_batch_matrices(kp_arena* arena, const kapell_value* value, const kapell_value* y,
+                          int32_t batch_rank, size_t batch) {
+  size_t* matrices = kp_arena_new_array(arena, size_t, batch + 1);
+  const int32_t own = value->rank > 2 ? value->rank - 2 : 0;
+  for (size_t i = 0; matrices && i < batch; ++i) {
+    size_t rest = i, stride = 1, at = 0;
+    for (int32_t d = batch_rank; d-- > 0;) {
+      const size_t position = rest % (size_t)y->dims[d];
+      rest /= (size_t)y->dims[d];
+      const int32_t o = d - (batch_rank - own);
+      if (o < 0) continue;
+      if (value->dims[o] != 1) at += position * stride;
+      stride *= (size_t)value->dims[o];
+    }
+    matrices[i] = at;
+  }
+  return matrices;
+}

@@ -61,6 +61,11 @@ static inline kapell_value* kp_prepare_constant(const kp_op_prepare* prepare, ui
   return index < prepare->node->input_count ? prepare->constants[index] : NULL;
 }
 
+// Which of |value|'s matrices (its last two dims) each of |batch| products takes: its other dims broadcast against the first
+// |batch_rank| of |y|. In |arena|; NULL when out of memory.
+size_t* kp_batch_matrices(kp_arena* arena, const kapell_value* value, const kapell_value* y,
+                          int32_t batch_rank, size_t batch);
+
 // --- contents of small tensors ---
 // Element |index| of an integer or bool tensor (any width), or of a real one, cut to an integer.
 int64_t kp_int_at(const kapell_value* value, size_t index);

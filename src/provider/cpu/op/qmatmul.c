@@ -59,26 +59,6 @@ static kp_status* qmatmul_prepare(kp_op_prepare* prepare) {
   return NULL;
 }
 
-// Which of |value|'s matrices each product of the batch takes: its batch dims broadcast against those of |y|.
-static size_t* matrices_of(kp_arena* arena, const kapell_value* value, const kapell_value* y,
-                           int32_t batch_rank, size_t batch) {
-  size_t* matrices = kp_arena_new_array(arena, size_t, batch + 1);
-  const int32_t own = value->rank > 2 ? value->rank - 2 : 0;
-  for (size_t i = 0; matrices && i < batch; ++i) {
-    size_t rest = i, stride = 1, at = 0;
-    for (int32_t d = batch_rank; d-- > 0;) {
-      const size_t position = rest % (size_t)y->dims[d];
-      rest /= (size_t)y->dims[d];
-      const int32_t o = d - (batch_rank - own);
-      if (o < 0) continue;
-      if (value->dims[o] != 1) at += position * stride;
-      stride *= (size_t)value->dims[o];
-    }
-    matrices[i] = at;
-  }
-  return matrices;
-}
-
 // How |many| (zero points or scales; NULL: none) covers |lines| rows or columns of |matrices| matrices.
 static kp_status* cover(const kapell_value* many, size_t lines, size_t matrices, const char* what,
                         kp_qmatmul_many* out) {
@@ -149,8 +129,8 @@ static kp_status* qmatmul_plan(kp_op_plan* plan) {
   params->n = b->rank > 1 ? (size_t)b->dims[b->rank - 1] : 1;
   params->batch = kp_span(y, 0, rank);
   KP_PASS(cover_factors(plan, params, kp_span(a, 0, a_batch), kp_span(b, 0, b_batch)));
-  params->a_matrix = matrices_of(plan->arena, a, y, rank, params->batch);
-  params->b_matrix = matrices_of(plan->arena, b, y, rank, params->batch);
+  params->a_matrix = kp_batch_matrices(plan->arena, a, y, rank, params->batch);
+  params->b_matrix = kp_batch_matrices(plan->arena, b, y, rank, params->batch);
   if (!params->a_matrix || !params->b_matrix) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
   fold_batch(plan, params);
   params->one_by_one = params->batch > 1;

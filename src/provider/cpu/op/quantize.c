@@ -1,9 +1,10 @@
 // QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear: one scale for all, one along an axis, or one a block of an axis. f32 to and
 // from 8 and 16 bits runs on kernel/quantize; every other pair of types goes block by block through f64 (element.h), with the
 // quotient rounded to the type that the schema divides in.
+#include "provider/cpu/op/quantize.h"
+
 #include <math.h>
 
-#include "provider/cpu/kernel/quantize/quantize.h"
 #include "provider/cpu/op/element.h"
 
 #define BLOCK 512    // elements converted at a time; a multiple of what packed types need
@@ -348,20 +349,14 @@ static void dynamic_quantize(void* arg, size_t task, int worker) {
                      &job->zero, 0, (kp_quant_type){1, 0, 255}, job->y + first);
 }
 
-static kp_status* dynamic_plan(kp_op_plan* plan) {
-  const size_t count = kp_value_count(plan->inputs[0]);
-  plan->scratch_bytes = (count / CHUNK + 1) * 2 * sizeof(float);
-  return NULL;
-}
+size_t kp_dynamic_scratch(size_t count) { return (count / CHUNK + 1) * 2 * sizeof(float); }
 
-static kp_status* dynamic_run(const kp_op_run* run) {
-  const kp_quant_state* state = run->state;
-  const kapell_value* x = run->inputs[0];
-  kp_dynamic_job job = {
-      .ops = state->ops, .x = x->data, .ranges = run->scratch, .count = kp_value_count(x)};
-  const size_t tasks = (job.count + CHUNK - 1) / CHUNK;
-  const int width = kp_op_width(run->width, job.count / 8);
-  if (tasks) kp_parallel_for(width, tasks, dynamic_range, &job);
+void kp_dynamic_quantize(const kp_quantize_ops* ops, const float* x, size_t count, int width,
+                         void* scratch, uint8_t* y, float* out_scale, uint8_t* out_zero) {
+  kp_dynamic_job job = {.ops = ops, .x = x, .ranges = scratch, .count = count, .y = y};
+  const size_t tasks = (count + CHUNK - 1) / CHUNK;
+  const int threads = kp_op_width(width, count / 8);
+  if (tasks) kp_parallel_for(threads, tasks, dynamic_range, &job);
   float low = 0, high = 0;
   for (size_t i = 0; i < tasks; ++i) {
     low = fminf(low, job.ranges[i * 2]);
@@ -370,12 +365,25 @@ static kp_status* dynamic_run(const kp_op_run* run) {
   job.scale = (high == low ? 1.0f : high - low) / 255.0f;
   const float zero = nearbyintf(fminf(fmaxf(0.0f - low / job.scale, 0.0f), 255.0f));
   job.zero = (int32_t)zero;
-  if (kp_op_wants(run, 0)) {
-    job.y = run->outputs[0]->data;
-    if (tasks) kp_parallel_for(width, tasks, dynamic_quantize, &job);
-  }
-  if (kp_op_wants(run, 1)) *(float*)run->outputs[1]->data = job.scale;
-  if (kp_op_wants(run, 2)) *(uint8_t*)run->outputs[2]->data = (uint8_t)job.zero;
+  if (y && tasks) kp_parallel_for(threads, tasks, dynamic_quantize, &job);
+  *out_scale = job.scale;
+  *out_zero = (uint8_t)job.zero;
+}
+
+static kp_status* dynamic_plan(kp_op_plan* plan) {
+  plan->scratch_bytes = kp_dynamic_scratch(kp_value_count(plan->inputs[0]));
+  return NULL;
+}
+
+static kp_status* dynamic_run(const kp_op_run* run) {
+  const kp_quant_state* state = run->state;
+  const kapell_value* x = run->inputs[0];
+  float scale;
+  uint8_t zero;
+  kp_dynamic_quantize(state->ops, x->data, kp_value_count(x), run->width, run->scratch,
+                      kp_op_wants(run, 0) ? run->outputs[0]->data : NULL, &scale, &zero);
+  if (kp_op_wants(run, 1)) *(float*)run->outputs[1]->data = scale;
+  if (kp_op_wants(run, 2)) *(uint8_t*)run->outputs[2]->data = zero;
   return NULL;
 }
 
