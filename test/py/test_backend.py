@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import backend_cases
-from backend_exceptions import EXCEPTIONS
+from backend_exceptions import BY_CHANCE, EXCEPTIONS
 
 NAMES = [case.name for case in backend_cases.all_cases()]
 WORKERS = min(os.cpu_count() or 1, 8)
@@ -49,7 +49,7 @@ def results():
 @pytest.mark.parametrize("name", NAMES)
 def test_case(name, results):
     if name in EXCEPTIONS:
-        assert results[name] is not None, "it passes: take it out of backend_exceptions.py"
+        assert results[name] is not None or name in BY_CHANCE, "it passes: take it out of backend_exceptions.py"
     else:
         assert results[name] is None, results[name]
 
