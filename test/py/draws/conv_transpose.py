@@ -1,4 +1,4 @@
-"""Draws of ConvTranspose: one to three spatial dims, groups, dilations, every way to give the output's size."""
+"""Draws of ConvTranspose (one to three spatial dims, groups, dilations, every way to give the output's size) and fused convolutions."""
 
 import itertools
 
@@ -82,3 +82,24 @@ def by_sums(version, attrs, inputs):
     if bias is not None:
         y += bias.reshape([1, -1] + [1] * rank)
     return [y.astype(inputs[0].dtype)]
+
+
+@spec("FusedConv", domain="com.microsoft")
+def fused_conv(rng, version, name):
+    rank = int(rng.integers(1, 3))
+    groups, ic, oc = (int(rng.integers(1, 4)) for _ in range(3))
+    kernel = [int(rng.integers(1, 4)) for _ in range(rank)]
+    shape = [int(rng.integers(5, 8)) for _ in range(rank)]
+    activation, params = pick(rng, [("Relu", []), ("Sigmoid", []), ("Tanh", []), ("LeakyRelu", [0.1]), ("Clip", [-1.0, 2.0]),
+                                    ("HardSigmoid", [0.3, 0.4])])
+    attrs = {"group": groups, "kernel_shape": kernel, "activation": activation}
+    if params:
+        attrs["activation_params"] = params
+    batch = int(rng.integers(1, 3))
+    bias = array(rng, [groups * oc])
+    inputs = [array(rng, [batch, groups * ic, *shape]), array(rng, [groups * oc, ic, *kernel]), bias]
+    if rng.random() < 0.5:
+        inputs.append(array(rng, [batch, groups * oc, *[n - k + 1 for n, k in zip(shape, kernel)]]))
+    elif rng.random() < 0.5:
+        inputs[2] = None
+    return attrs, inputs

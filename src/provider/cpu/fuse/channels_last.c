@@ -136,6 +136,10 @@ static kp_status* convert(layout* l, kp_node_id id, const kp_node_spec* spec) {
 // --- convolutions -------------------------------------------------------------------------------------------------------------------
 #define FEW_CHANNELS 4  // the first layer reads so many channels as they come
 
+static kp_value_id input_of(const kp_node* node, uint32_t index) {
+  return index < node->input_count ? node->inputs[index] : KP_NONE;
+}
+
 // Does kernel/conv take the node? Everything that it checks again when preparing.
 static bool conv_fits(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
@@ -151,7 +155,9 @@ static bool conv_fits(const kp_graph* graph, const kp_node* node) {
     return false;
   for (int32_t d = 1; d < rank; ++d)
     if (w->dims[d] < 1) return false;
-  if (node->input_count < 3 || node->inputs[2] == KP_NONE) return true;
+  const kp_value_id z = input_of(node, 3);  // FusedConv
+  if (z != KP_NONE && !kp_same_shape(graph, z, node->outputs[0])) return false;
+  if (input_of(node, 2) == KP_NONE) return true;
   const kapell_value* bias = kp_match_f32(graph, node->inputs[2]);
   return bias && bias->byte_count == (size_t)w->dims[0] * sizeof(float);
 }
@@ -164,24 +170,34 @@ static bool reads_first(const layout* l, const kp_node* node) {
          w->dims[1] <= FEW_CHANNELS && (!count || dilations[count - 1] == 1);
 }
 
+// The node's attributes and |more| free entries behind them; NULL: out of memory.
+static kp_attr* attrs_and(layout* l, const kp_node* node, size_t more) {
+  kp_attr* attrs = kp_arena_new_array(&l->graph->arena, kp_attr, node->attr_count + more);
+  if (attrs && node->attr_count) memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
+  return attrs;
+}
+
+// Conv, and FusedConv, whose addition and activation kapell.Conv does as well.
 static kp_status* convert_conv(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
   const bool first = reads_first(l, node);
-  kp_value_id inputs[3] = {node->inputs[0], node->inputs[1],
-                           node->input_count > 2 ? node->inputs[2] : KP_NONE};
+  kp_act act = {KP_ACT_NONE, 0, 0};
+  if (node->domain[0] && !kp_read_fused_act(node, &act)) return NULL;
+  kp_value_id inputs[4] = {node->inputs[0], node->inputs[1], input_of(node, 2), input_of(node, 3)};
   if (!first) KP_PASS(want_twin(l, inputs[0], id, &inputs[0]));
+  if (inputs[3] != KP_NONE) KP_PASS(want_twin(l, inputs[3], id, &inputs[3]));
   node = &l->graph->nodes[id];
-  kp_attr* attrs = kp_arena_new_array(&l->graph->arena, kp_attr, (size_t)node->attr_count + 1);
+  kp_attr* attrs = attrs_and(l, node, 4);
   if (!attrs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
-  if (node->attr_count) memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
   attrs[node->attr_count] = kp_make_int(l->graph, "first", first);
+  kp_make_act(l->graph, &act, attrs + node->attr_count + 1);
   kp_node_spec spec = {.op = "Conv",
                        .domain = "kapell",
                        .version = 1,
                        .inputs = inputs,
-                       .input_count = 3,
+                       .input_count = inputs[3] != KP_NONE ? 4 : 3,
                        .attrs = attrs,
-                       .attr_count = node->attr_count + 1};
+                       .attr_count = node->attr_count + (act.kind == KP_ACT_NONE ? 1 : 4)};
   return convert(l, id, &spec);
 }
 
@@ -381,8 +397,10 @@ static kp_status* convert_concat(layout* l, kp_node_id id) {
 // --- the pass ------------------------------------------------------------------------------------------------------------------------------
 static kp_status* visit(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
-  if (node->removed || node->domain[0] || node->input_count == 0) return NULL;
-  if (strcmp(node->op, "Conv") == 0) return conv_fits(l->graph, node) ? convert_conv(l, id) : NULL;
+  if (node->removed || node->input_count == 0) return NULL;
+  if (kp_node_is(node, "", "Conv") || kp_node_is(node, "com.microsoft", "FusedConv"))
+    return conv_fits(l->graph, node) ? convert_conv(l, id) : NULL;
+  if (node->domain[0]) return NULL;
   if (!any_twin(l, node)) return NULL;
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_pool(l->graph, node)) return convert_pool(l, id);
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_norm(l->graph, node)) return convert_norm(l, id);

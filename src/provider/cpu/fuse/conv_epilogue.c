@@ -7,6 +7,7 @@
 static kp_status* fuse(kp_pass* pass, const kp_positions* positions, kp_node_id id) {
   kp_graph* graph = pass->graph;
   const kp_node* conv = &graph->nodes[id];
+  if (conv->input_count > 3 || kp_node_attr(conv, "act")) return NULL;  // was fused in the file
   kp_tail t = {.old = {id}, .count = 1, .residual = KP_NONE, .output = conv->outputs[0]};
   kp_tail_take_add(graph, positions, id, &t);
   kp_tail_take_act(graph, &t);

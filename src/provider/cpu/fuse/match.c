@@ -166,3 +166,26 @@ kp_status* kp_make_f32(kp_graph* graph, const int64_t* dims, int32_t rank, float
   *out_data = constant->data;
   return kp_graph_add_constant(graph, NULL, constant, out_value);
 }
+
+bool kp_read_fused_act(const kp_node* node, kp_act* out_act) {
+  static const struct {
+    const char* name;
+    kp_act_kind kind;
+    size_t params;
+  } kActs[] = {{"Relu", KP_ACT_RELU, 0},           {"Sigmoid", KP_ACT_SIGMOID, 0},
+               {"Tanh", KP_ACT_TANH, 0},           {"LeakyRelu", KP_ACT_LEAKY_RELU, 1},
+               {"Clip", KP_ACT_CLIP, 2},           {"HardSigmoid", KP_ACT_HARD_SIGMOID, 2},
+               {"HardSwish", KP_ACT_HARD_SWISH, 0}};
+  const kp_str name = kp_node_attr_s(node, "activation", "");
+  size_t count;
+  const float* params = kp_node_attr_floats(node, "activation_params", &count);
+  *out_act = (kp_act){KP_ACT_NONE, 0, 0};
+  if (kp_str_is(name, "")) return true;
+  for (size_t i = 0; i < sizeof(kActs) / sizeof(kActs[0]); ++i) {
+    if (!kp_str_is(name, kActs[i].name)) continue;
+    if (count < kActs[i].params) return false;
+    *out_act = (kp_act){kActs[i].kind, count > 0 ? params[0] : 0, count > 1 ? params[1] : 0};
+    return true;
+  }
+  return false;
+}

@@ -34,6 +34,10 @@ kp_attr kp_make_ints(kp_graph* graph, const char* name, const int64_t* ints, siz
 void kp_make_act(kp_graph* graph, const kp_act* act, kp_attr* out_attrs);
 kp_act kp_read_act(const kp_node* node);
 
+// The activation of com.microsoft's fused operators, from attributes activation and activation_params; none where there is no such
+// attribute. False: a name, or a number of parameters, that those operators do not have.
+bool kp_read_fused_act(const kp_node* node, kp_act* out_act);
+
 // A fresh value of type tensor(|element|) with |dims| (copied).
 KP_MUST_USE kp_status* kp_make_value(kp_graph* graph, kapell_type element, const kp_expr* dims,
                                      int32_t rank, kp_value_id* out_value);

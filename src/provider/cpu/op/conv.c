@@ -1,6 +1,9 @@
-// Conv on channels-first tensors of any rank. f32: the pixels' windows are copied side by side, a chunk of output pixels at a
+// Conv and com.microsoft.FusedConv on channels-first tensors of any rank. f32: the pixels' windows are copied side by side, a chunk of output pixels at a
 // time, and multiplied by the filters on kernel/gemm; few channels in a group (depthwise above all) are summed directly. f64:
 // summed directly. Partitions of pictures seldom come here: a pass of fuse/ moves them to channels-last layout and kernel/conv.
+#include <math.h>
+
+#include "provider/cpu/fuse/match.h"
 #include "provider/cpu/kernel/gemm/gemm.h"
 #include "provider/cpu/op/window.h"
 
@@ -9,6 +12,7 @@
 
 typedef struct kp_conv_state {
   const kp_gemm_ops* gemm;
+  kp_act act;  // FusedConv
 } kp_conv_state;
 
 typedef struct kp_conv_params {
@@ -27,7 +31,8 @@ static kp_status* conv_prepare(kp_op_prepare* prepare) {
   if (!state) return KP_ERROR(OUT_OF_MEMORY, "preparing a node");
   state->gemm = kp_gemm_select(prepare->features);
   prepare->state = state;
-  return NULL;
+  if (!prepare->node->domain[0] || kp_read_fused_act(prepare->node, &state->act)) return NULL;
+  return KP_ERROR(INVALID_MODEL, "attribute 'activation' or 'activation_params' is out of range");
 }
 
 static size_t up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -165,6 +170,12 @@ static void product_task(void* arg, size_t task, int worker) {
   args.c_stride = p->window.out_count;
   args.epilogue = (kp_epilogue)KP_EPILOGUE_NONE;
   args.epilogue.bias_m = bias ? (const float*)bias->data + filter : NULL;
+  const kapell_value* residual = kp_run_input(job->run, 3);
+  args.epilogue.residual =
+      residual ? (const float*)residual->data + (args.c - (float*)job->run->outputs[0]->data)
+               : NULL;
+  args.epilogue.residual_stride = args.c_stride;
+  args.epilogue.act = state->act;
   kp_gemm_plan plan = p->product;
   const kp_gemm_shape shape = shape_of(p, rows, count);
   if (count != p->chunk || rows != plan.shape.m) kp_gemm_plan_init(state->gemm, &shape, 1, &plan);
@@ -224,6 +235,47 @@ static void product_task(void* arg, size_t task, int worker) {
 ADD_ROW(float)
 ADD_ROW(double)
 
+// What FusedConv can apply, in f64.
+static double activate(const kp_act* act, double x) {
+  const double a = (double)act->a, b = (double)act->b;
+  switch (act->kind) {
+    case KP_ACT_RELU:
+      return x < 0 ? 0 : x;
+    case KP_ACT_CLIP:
+      return x < a ? a : x > b ? b : x;
+    case KP_ACT_LEAKY_RELU:
+      return x < 0 ? a * x : x;
+    case KP_ACT_SIGMOID:
+      return 1 / (1 + exp(-x));
+    case KP_ACT_HARD_SIGMOID:
+      return x != x ? x : fmax(0, fmin(1, a * x + b));
+    case KP_ACT_HARD_SWISH:
+      return x * fmax(0, fmin(1, x / 6 + 0.5));
+    case KP_ACT_TANH:
+      return tanh(x);
+    default:
+      return x;
+  }
+}
+
+// Addition and activation of FusedConv, on plane |plane| of the output.
+static void finish_plane(const kp_op_run* run, size_t plane) {
+  const kp_conv_state* state = run->state;
+  const size_t count = ((const kp_conv_params*)run->params)->window.out_count,
+               first = plane * count;
+  const kapell_value* residual = kp_run_input(run, 3);
+  if (run->outputs[0]->type == KAPELL_DOUBLE) {
+    double* y = (double*)run->outputs[0]->data + first;
+    const double* z = residual ? (const double*)residual->data + first : NULL;
+    for (size_t i = 0; i < count; ++i) y[i] = activate(&state->act, z ? y[i] + z[i] : y[i]);
+  } else {
+    float* y = (float*)run->outputs[0]->data + first;
+    const float* z = residual ? (const float*)residual->data + first : NULL;
+    for (size_t i = 0; z && i < count; ++i) y[i] += z[i];
+    state->gemm->activate(1, count, y, count, &state->act);
+  }
+}
+
 static void direct_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_conv_job* job = arg;
@@ -232,12 +284,16 @@ static void direct_task(void* arg, size_t task, int worker) {
     direct_double(job->run, task);
   else
     direct_float(job->run, task);
+  if (job->run->node->domain[0]) finish_plane(job->run, task);
 }
 
 static kp_status* conv_run(const kp_op_run* run) {
   const kp_conv_params* params = run->params;
   if (!kp_value_count(run->outputs[0])) return NULL;
   kp_conv_job job = {run, params};
+  const kapell_value* residual = kp_run_input(run, 3);
+  if (residual && kp_value_count(residual) != kp_value_count(run->outputs[0]))
+    return KP_ERROR(RUN_FAILED, "input Z is not of the output's shape");
   const size_t groups = params->batch * params->groups;
   const size_t work =
       kp_value_count(run->outputs[0]) * params->in_channels * params->window.kernel_count;
@@ -251,9 +307,11 @@ static kp_status* conv_run(const kp_op_run* run) {
 }
 
 // clang-format off
-static const kp_op_def ops[] = {  // spec: ONNX operator Conv-1..22
+static const kp_op_def ops[] = {  // spec: ONNX operator Conv-1..22, com.microsoft.FusedConv-1
     {.name = "Conv", .since = 1, .types = KP_M_REALS, .supports = kp_window_supports, .prepare = conv_prepare, .plan = conv_plan,
      .run = conv_run, .flags = KP_OP_WIDEN, .kernels = "f32: gemm"},
+    {.domain = "com.microsoft", .name = "FusedConv", .since = 1, .types = KP_M_REALS, .supports = kp_window_supports,
+     .prepare = conv_prepare, .plan = conv_plan, .run = conv_run, .flags = KP_OP_WIDEN, .kernels = "f32: gemm"},
 };
 // clang-format on
 KP_OP_TABLE(conv);
