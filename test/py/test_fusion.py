@@ -19,7 +19,8 @@ def serialized(builder, inputs, outputs):
     """As Builder.model, but outputs need no shape: what a form gives is part of what is tested."""
     info = [[helper.make_tensor_value_info(*i) for i in side] for side in (inputs, outputs)]
     graph = helper.make_graph(builder.nodes, builder.name, *info, builder.initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", builder.opset)], ir_version=9).SerializeToString()
+    opsets = [helper.make_opsetid("", builder.opset), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
 
 
 def run(builder, inputs, outputs, feeds):

@@ -1,8 +1,8 @@
 // Moves convolution networks to channels-last layout inside of a partition: kernel/conv wants [N, spatial..., C].
 //
-// Nodes are visited in order. A value may have a *twin*: the same value channels-last. Convolutions (f32, constant filters, one or
-// two spatial dims) always give a twin; pools, elementwise operators, Concat, Split and the like do where an input has
-// one already. What reads a value whose twin alone is computed gets it through a Transpose back. Both Transposes exist only where
+// Nodes are visited in order. A value may have a *twin*: the same value channels-last. Convolutions and transposed ones (f32, constant
+// filters, one or two spatial dims) always give a twin; pools, Resize, elementwise operators and Concat do where an input has one
+// already. What reads a value whose twin alone is computed gets it through a Transpose back. Both Transposes exist only where
 // somebody needs them: unused ones are pruned, so between two convolutions nothing is moved.
 // The first convolution on few channels reads the picture as it comes (attribute first).
 #include "base/size.h"
@@ -201,6 +201,44 @@ static kp_status* convert_conv(layout* l, kp_node_id id) {
   return convert(l, id, &spec);
 }
 
+// Does kapell.ConvTranspose take the node? Groups of a few channels are left to the operator as it is: the panels that filters are
+// packed into would be mostly empty.
+#define GROUP_CHANNELS_MIN 8
+
+static bool transpose_fits(const kp_graph* graph, const kp_node* node) {
+  int32_t rank;
+  const kapell_value* w = node->input_count > 1 ? kp_match_f32(graph, node->inputs[1]) : NULL;
+  if (!w || node->output_count != 1 || !kp_match_is_f32(graph, node->inputs[0]) ||
+      !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank ||
+      !picture_rank(graph, node->outputs[0], &rank) || kp_value_count(w) == 0)
+    return false;
+  const int64_t groups = kp_node_attr_i(node, "group", 1);
+  size_t sizes;  // old files repeat batch and channels in output_shape
+  kp_node_attr_ints(node, "output_shape", &sizes);
+  if (groups < 1 || w->dims[0] % groups ||
+      graph->values[node->inputs[0]].type.dims[1] != w->dims[0] ||
+      (groups > 1 && w->dims[1] < GROUP_CHANNELS_MIN) || sizes > (size_t)rank - 2)
+    return false;
+  if (input_of(node, 2) == KP_NONE) return true;
+  const kapell_value* bias = kp_match_f32(graph, node->inputs[2]);
+  return bias && bias->byte_count == (size_t)(w->dims[1] * groups) * sizeof(float);
+}
+
+static kp_status* convert_transpose(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  kp_value_id inputs[3] = {node->inputs[0], node->inputs[1], input_of(node, 2)};
+  KP_PASS(want_twin(l, inputs[0], id, &inputs[0]));
+  node = &l->graph->nodes[id];
+  kp_node_spec spec = {.op = "ConvTranspose",
+                       .domain = "kapell",
+                       .version = 1,
+                       .inputs = inputs,
+                       .input_count = 3,
+                       .attrs = node->attrs,
+                       .attr_count = node->attr_count};
+  return convert(l, id, &spec);
+}
+
 // --- pools and batch normalization ----------------------------------------------------------------------------------------------------
 static bool is_pool(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
@@ -394,16 +432,55 @@ static kp_status* convert_concat(layout* l, kp_node_id id) {
   return convert_same(l, id, axis, 1);
 }
 
+// Resize, and Upsample since it has scales as an input, which is the same as Resize-10. The operator works on any layout; axes say
+// where the dims that scales, sizes and regions speak of have gone, in their order.
+static bool resize_fits(const layout* l, const kp_node* node) {
+  int32_t rank;
+  const bool upsample = kp_node_is(node, "", "Upsample") && node->version >= 9;
+  return (upsample || kp_node_is(node, "", "Resize")) && node->output_count == 1 &&
+         twin_of(l, node->inputs[0]) != KP_NONE && picture_rank(l->graph, node->outputs[0], &rank);
+}
+
+static kp_status* convert_resize(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  const int32_t rank = l->graph->values[node->outputs[0]].type.rank;
+  size_t given, kept = 0;
+  const int64_t* list = kp_node_attr_ints(node, "axes", &given);
+  int64_t axes[KP_MAX_RANK];
+  const size_t count = given ? kp_min_size(given, KP_MAX_RANK) : (size_t)rank;
+  for (size_t i = 0; i < count; ++i) axes[i] = moved_axis(given ? list[i] : (int64_t)i, rank);
+  kp_attr* attrs = kp_arena_new_array(&l->graph->arena, kp_attr, (size_t)node->attr_count + 1);
+  kp_value_id* inputs =
+      kp_arena_memdup(l->pass->scratch, node->inputs, node->input_count * sizeof(*inputs));
+  if (!attrs || !inputs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
+  for (uint32_t i = 0; i < node->attr_count; ++i)
+    if (strcmp(node->attrs[i].name, "axes") != 0) attrs[kept++] = node->attrs[i];
+  attrs[kept] = kp_make_ints(l->graph, "axes", axes, count);
+  if (!attrs[kept].name) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
+  inputs[0] = twin_of(l, node->inputs[0]);
+  kp_node_spec spec = {.op = "Resize",
+                       .domain = "",
+                       .version = kp_node_is(node, "", "Upsample") ? 10 : node->version,
+                       .inputs = inputs,
+                       .input_count = node->input_count,
+                       .attrs = attrs,
+                       .attr_count = (uint32_t)kept + 1};
+  return convert(l, id, &spec);
+}
+
 // --- the pass ------------------------------------------------------------------------------------------------------------------------------
 static kp_status* visit(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
   if (node->removed || node->input_count == 0) return NULL;
   if (kp_node_is(node, "", "Conv") || kp_node_is(node, "com.microsoft", "FusedConv"))
     return conv_fits(l->graph, node) ? convert_conv(l, id) : NULL;
+  if (kp_node_is(node, "", "ConvTranspose"))
+    return transpose_fits(l->graph, node) ? convert_transpose(l, id) : NULL;
   if (node->domain[0]) return NULL;
   if (!any_twin(l, node)) return NULL;
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_pool(l->graph, node)) return convert_pool(l, id);
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_norm(l->graph, node)) return convert_norm(l, id);
+  if (resize_fits(l, node)) return convert_resize(l, id);
   if (concat_fits(l, node)) return convert_concat(l, id);
   if (elementwise_fits(l, node)) return convert_same(l, id, node->attrs, node->attr_count);
   return NULL;

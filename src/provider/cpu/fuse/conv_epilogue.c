@@ -14,8 +14,8 @@ static kp_status* fuse(kp_pass* pass, const kp_positions* positions, kp_node_id 
   if (t.count == 1) return NULL;
   const bool added = t.residual != KP_NONE;
   const kp_value_id inputs[4] = {conv->inputs[0], conv->inputs[1], conv->inputs[2], t.residual};
-  return kp_tail_replace(pass, added ? "fuse Conv+Add" : "fuse Conv+activation", &t, "Conv", inputs,
-                         added ? 4 : 3, conv->attrs, conv->attr_count);
+  return kp_tail_replace(pass, added ? "fuse Conv+Add" : "fuse Conv+activation", &t, conv->op,
+                         inputs, added ? 4 : 3, conv->attrs, conv->attr_count);
 }
 
 kp_status* kp_pass_conv_epilogue(kp_pass* pass) {
@@ -24,7 +24,9 @@ kp_status* kp_pass_conv_epilogue(kp_pass* pass) {
   for (uint32_t i = pass->graph->order_count; i-- > 0;) {
     const kp_node_id id = pass->graph->order[i];
     const kp_node* node = &pass->graph->nodes[id];
-    if (!node->removed && kp_node_is(node, "kapell", "Conv")) KP_PASS(fuse(pass, &positions, id));
+    if (!node->removed &&
+        (kp_node_is(node, "kapell", "Conv") || kp_node_is(node, "kapell", "ConvTranspose")))
+      KP_PASS(fuse(pass, &positions, id));
   }
   return NULL;
 }

@@ -1,0 +1,106 @@
+"""Channels-last layout: operators between convolutions follow it, nothing is transposed around them, and the numbers are right.
+
+The draws of test_ops.py have no constant filters and so never come here. Numbers are compared with ONNX Runtime.
+"""
+
+import models
+import numpy as np
+import pytest
+from onnx import TensorProto
+from test_fusion import normal, ops, run
+
+F = TensorProto.FLOAT
+
+
+def builder(opset=17, channels=8):
+    b = models.Builder("layout", opset=opset)
+    b.first = b.op("Conv", "x", b.const(normal(channels, 3, 3, 3, seed=1)), pads=[1, 1, 1, 1])
+    return b
+
+
+def finish(b, y, feeds, channels=8):
+    """A convolution after |y|, so that both sides are channels-last."""
+    y = b.op("Conv", y, b.const(normal(4, channels, 1, 1, seed=2)))
+    return run(b, [("x", F, ["n", 3, 9, 11])], [(y, F, None)], feeds)
+
+
+RESIZES = {
+    "nearest": dict(mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+    "nearest, half pixel": dict(mode="nearest", coordinate_transformation_mode="half_pixel"),
+    "linear": dict(mode="linear", coordinate_transformation_mode="half_pixel"),
+    "linear, aligned": dict(mode="linear", coordinate_transformation_mode="align_corners"),
+    "cubic": dict(mode="cubic", coordinate_transformation_mode="pytorch_half_pixel"),
+}
+
+
+@pytest.mark.parametrize("form", ["scales", "sizes"])
+@pytest.mark.parametrize("name", RESIZES)
+def test_resize_follows(name, form):
+    b = builder()
+    extra = [b.const(np.array([1, 1, 2, 2], np.float32))] if form == "scales" else ["", b.const(np.array([1, 8, 13, 30], np.int64))]
+    y = b.op("Resize", b.first, "", *extra, **RESIZES[name])
+    events = finish(b, y, {"x": normal(1, 3, 9, 11)})
+    assert ops(events) == ["Conv", "Resize", "Conv", "Transpose"]
+
+
+@pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1], [1, 2]])
+def test_resize_with_axes_follows(axes):
+    b = builder(18)
+    y = b.op("Resize", b.first, "", b.const(np.array([2.0, 3.0][:len(axes)], np.float32)), axes=axes, mode="nearest")
+    events = finish(b, y, {"x": normal(2, 3, 9, 11)}, 16 if 1 in axes else 8)
+    assert ops(events) == ["Conv", "Resize", "Conv", "Transpose"]
+
+
+def test_upsample_follows():
+    b = builder(9)
+    y = b.op("Upsample", b.first, b.const(np.array([1, 1, 2, 2], np.float32)), mode="nearest")
+    assert ops(finish(b, y, {"x": normal(1, 3, 9, 11)})) == ["Conv", "Resize", "Conv", "Transpose"]
+
+
+def test_a_decoder_is_not_transposed():
+    b = builder()
+    small = b.op("MaxPool", b.op("Relu", b.first), kernel_shape=[1, 1], strides=[1, 1])
+    up = b.op("Resize", small, "", b.const(np.array([1, 1, 2, 2], np.float32)), mode="nearest")
+    wide = b.op("ConvTranspose", b.first, b.const(normal(8, 8, 2, 2, seed=4)), b.const(normal(8, seed=5)), strides=[2, 2])
+    y = b.op("Concat", up, wide, axis=1)
+    assert ops(finish(b, y, {"x": normal(1, 3, 9, 11)}, 16)).count("Transpose") == 1
+
+
+TRANSPOSED = {
+    "2x2": (dict(strides=[2, 2]), [2, 2]),
+    "4x4": (dict(strides=[2, 2], pads=[1, 1, 1, 1]), [4, 4]),
+    "3x3, output padding": (dict(strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]), [3, 3]),
+    "uneven": (dict(strides=[3, 2], dilations=[2, 3], pads=[1, 0, 2, 1]), [3, 2]),
+    "gaps": (dict(strides=[3, 4]), [2, 1]),
+    "same upper": (dict(strides=[2, 3], auto_pad="SAME_UPPER"), [3, 4]),
+    "same lower": (dict(strides=[2, 3], auto_pad="SAME_LOWER"), [3, 4]),
+    "output shape": (dict(strides=[2, 2], output_shape=[17, 20]), [3, 3]),
+    "stride 1": (dict(pads=[1, 1, 1, 1]), [3, 3]),
+}
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed_convolution(name, groups):
+    attributes, kernel = TRANSPOSED[name]
+    b = builder(channels=16)
+    filters, bias = b.const(normal(16, 24 // groups, *kernel, seed=3)), b.const(normal(24, seed=4))
+    y = b.op("Relu", b.op("ConvTranspose", b.first, filters, bias, group=groups, **attributes))
+    assert ops(finish(b, y, {"x": normal(2, 3, 9, 11)}, 24)) == ["Conv", "ConvTranspose", "Conv", "Transpose"]
+
+
+def test_transposed_convolution_of_a_wide_row():
+    b = models.Builder("layout", opset=17)
+    y = b.op("ConvTranspose", "x", b.const(normal(3, 130, 3, seed=1)), strides=[2], pads=[1, 0])
+    run(b, [("x", F, [1, 3, 500])], [(y, F, None)], {"x": normal(1, 3, 500)})
+
+
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("activation,params", [("Relu", []), ("Clip", [-1.0, 1.0]), ("LeakyRelu", [0.2]), ("HardSigmoid", [0.3, 0.4])])
+def test_fused_convolution(activation, params, added):
+    b = builder()
+    extra = {"activation_params": params} if params else {}
+    inputs = [b.first, b.const(normal(8, 8, 3, 3, seed=3)), b.const(normal(8, seed=4))] + [b.op("Neg", b.first)] * added
+    y = b.op("FusedConv", *inputs, domain="com.microsoft", pads=[1, 1, 1, 1], activation=activation, **extra)
+    events = finish(b, y, {"x": normal(1, 3, 9, 11)})
+    assert ops(events) == ["Conv"] + ["Neg"] * added + ["Conv", "Conv", "Transpose"]
