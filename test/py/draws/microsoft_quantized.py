@@ -637,3 +637,77 @@ def qgemm(rng, version, name):
     _, y_scale, y_zero = quantized(rng, [], a.dtype.type)
     tail = [np.asarray(y_scale * 40), y_zero] if rng.random() < 0.7 else [None, None]
     return attrs, [a, np.asarray(a_scale), a_zero, b, np.asarray(b_scale), b_zero, None if c is None else np.asarray(c), *tail]
+
+
+# --- integers without scales, convolution, embeddings ------------------------------------------------------------------------------
+@spec("MatMulInteger16", domain=MS)
+def matmul_integer16(rng, version, name):
+    a, b = factors(rng)
+    low, kinds = (-300, [np.int16, np.int16]) if rng.random() < 0.7 else (0, [np.uint16, np.uint16])
+    return {}, [rng.integers(low, 300, a).astype(kinds[0]), rng.integers(low, 300, b).astype(kinds[1])]
+
+
+@oracle("MatMulInteger16", domain=MS, why="ONNX Runtime's CPU provider has int16 alone")
+def matmul_integer16_oracle(version, attrs, inputs):
+    a, b = inputs
+    unsigned = a.dtype == np.uint16
+    return [(a.astype(np.int64) @ b.astype(np.int64)).astype(np.uint32 if unsigned else np.int32)]
+
+
+@spec("MulInteger", domain=MS)
+def mul_integer(rng, version, name):
+    a, b = broadcast_pair(rng)
+    x, _, x_zero = quantized(rng, a)
+    y, _, y_zero = quantized(rng, b, x.dtype.type)
+    return {}, [x, maybe(rng, x_zero), y, maybe(rng, y_zero)]
+
+
+@oracle("MulInteger", domain=MS, why="ONNX Runtime has no kernel for it")
+def mul_integer_oracle(version, attrs, inputs):
+    x, x_zero, y, y_zero = (0 if i is None else i.astype(np.int32) for i in inputs)
+    return [np.asarray((x - x_zero) * (y - y_zero), np.int32)]
+
+
+@spec("ReduceSumInteger", domain=MS)
+def reduce_sum_integer(rng, version, name):
+    x = quantized(rng, dims(rng, rank=int(rng.integers(1, 5))))[0]
+    return {"axes": sorted({axis(rng, x.ndim) % x.ndim for _ in range(2)}), "keepdims": int(rng.integers(2))}, [x]
+
+
+@oracle("ReduceSumInteger", domain=MS, why="ONNX Runtime has no kernel for it")
+def reduce_sum_integer_oracle(version, attrs, inputs):
+    kind = np.uint32 if inputs[0].dtype == np.uint8 else np.int32
+    return [inputs[0].sum(axis=tuple(attrs["axes"]), keepdims=bool(attrs["keepdims"]), dtype=kind)]
+
+
+@spec("QLinearConv", domain=MS, tolerance=ONE_STEP, constants=(3, 4, 5, 8))
+def qlinear_conv(rng, version, name):
+    rank, last = int(rng.integers(1, 4)), rng.random() < 0.5
+    group, in_c, out_c = int(rng.integers(1, 4)), int(rng.integers(1, 5)), int(rng.integers(1, 5))
+    kernel = [int(rng.integers(1, 4)) for _ in range(rank)]
+    attrs = {k: v for k, v in pool_attributes(rng, rank, True).items() if k not in ("ceil_mode", "kernel_shape", "pads")}
+    if rng.random() < 0.5 and "auto_pad" not in attrs:
+        attrs["pads"] = [1] * (2 * rank)
+    attrs |= {"group": group, "kernel_shape": kernel, "channels_last": int(last)}
+    pixels = [int(rng.integers(7, 12)) for _ in range(rank)]
+    x, x_scale, x_zero = quantized(rng, [2, *pixels, group * in_c] if last else [2, group * in_c, *pixels], np.uint8)
+    w, w_scale, w_zero = quantized(rng, [group * out_c, in_c, *kernel], np.uint8)
+    w_scale = many(rng, w_scale, [group * out_c])
+    bias = rng.integers(-2000, 2000, [group * out_c]).astype(np.int32) if rng.random() < 0.5 else None
+    return attrs, [x, x_scale, x_zero, w, w_scale, w_zero, np.asarray(scale_of(rng) * 40), np.asarray(rng.integers(256), np.uint8), bias]
+
+
+@spec("QEmbedLayerNormalization", domain=MS)
+def qembed_layer_normalization(rng, version, name):
+    batch, length, hidden = int(rng.integers(1, 4)), int(rng.integers(1, 9)), int(rng.integers(2, 40))
+    words, positions, segments = int(rng.integers(1, 30)), length + int(rng.integers(0, 4)), int(rng.integers(1, 4))
+    kind = pick(rng, [np.int8, np.uint8])
+    tables = [quantized(rng, shape, kind) for shape in ([words, hidden], [positions, hidden], [segments, hidden], [hidden], [hidden])]
+    if rng.random() < 0.4:
+        tables[2] = (None, None, None)
+    ids = rng.integers(0, words, [batch, length]).astype(np.int32)
+    segment_ids = rng.integers(0, segments, [batch, length]).astype(np.int32) if tables[2][0] is not None else None
+    mask = rng.integers(0, 2, [batch, length]).astype(np.int32) if rng.random() < 0.5 else None
+    data, scales, zeros = zip(*tables)
+    attrs = {"epsilon": 1e-5} if rng.random() < 0.5 else {}
+    return attrs, [ids, segment_ids, data[0], data[1], data[2], data[3], data[4], mask, *scales, *zeros], ["y", "index"]

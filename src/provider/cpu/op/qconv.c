@@ -84,8 +84,9 @@ static kp_status* qconv_prepare(kp_op_prepare* prepare) {
   state->ops = kp_qconv_select(prepare->features);
   state->gemm = kp_qgemm_select(prepare->features);
   state->form = form_of(prepare->node);
-  state->in_last = kp_node_attr_i(prepare->node, "in_last", 0) != 0;
-  state->out_last = kp_node_attr_i(prepare->node, "out_last", 0) != 0;
+  const bool last = kp_node_attr_i(prepare->node, "channels_last", 0) != 0;  // com.microsoft
+  state->in_last = last || kp_node_attr_i(prepare->node, "in_last", 0);
+  state->out_last = last || kp_node_attr_i(prepare->node, "out_last", 0);
   const kapell_value* w = kp_prepare_constant(prepare, (uint32_t)state->form->w);
   kp_qconv_shape shape = {0};
   if (!w) return NULL;
@@ -315,6 +316,8 @@ static const kp_op_def ops[] = {  // spec: ONNX operators ConvInteger-10, QLinea
      .plan = qconv_plan, .run = qconv_run, .kernels = "8 bits: qconv"},
     {.name = "QLinearConv", .since = 10, .types = KP_M_BYTES, .supports = kp_window_supports, .prepare = qconv_prepare,
      .plan = qconv_plan, .run = qconv_run, .kernels = "8 bits: qconv"},
+    {.domain = "com.microsoft", .name = "QLinearConv", .since = 1, .types = KP_M_BYTES, .supports = kp_window_supports,
+     .prepare = qconv_prepare, .plan = qconv_plan, .run = qconv_run, .kernels = "8 bits: qconv"},
 };
 // clang-format on
 KP_OP_TABLE(qconv);

@@ -1,5 +1,5 @@
 // com.microsoft pools and means over 8-bit tensors: QLinearAveragePool and QLinearGlobalAveragePool of either layout,
-// QLinearReduceMean, NhwcMaxPool. Sums are exact integers; one f32 scaling and rounding follows.
+// QLinearReduceMean, ReduceSumInteger, NhwcMaxPool. Sums are exact integers; one f32 scaling and rounding follows.
 #include "provider/cpu/kernel/qlinear/qlinear.h"
 #include "provider/cpu/op/qlinear.h"
 #include "provider/cpu/op/window.h"
@@ -308,6 +308,22 @@ static kp_status* mean_run(const kp_op_run* run) {
   return NULL;
 }
 
+// --- ReduceSumInteger ------------------------------------------------------------------------------------------------------------
+// Sums wrap around in 32 bits.
+static kp_status* sum_run(const kp_op_run* run) {
+  const kapell_value* x = run->inputs[0];
+  uint32_t mask;
+  bool given;
+  KP_PASS(kp_axes_mask(run->node, "axes", NULL, x->rank, &mask, &given));
+  const size_t results = kp_value_count(run->outputs[0]);
+  int64_t* sums = run->scratch;
+  memset(sums, 0, results * sizeof *sums);
+  add_up(x, given ? mask : UINT32_MAX, sums);
+  uint32_t* y = run->outputs[0]->data;
+  for (size_t i = 0; i < results; ++i) y[i] = (uint32_t)sums[i];
+  return NULL;
+}
+
 // clang-format off
 #define MS "com.microsoft"
 #define M_BYTES (KP_M(INT8) | KP_M(UINT8))
@@ -319,6 +335,7 @@ static const kp_op_def ops[] = {  // spec: ONNX Runtime, docs/ContribOperators.m
     {.domain = MS, .name = "QLinearGlobalAveragePool", .since = 1, .types = M_BYTES, .prepare = pool_prepare, .run = global_run,
      .kernels = "8-bit: qlinear"},
     {.domain = MS, .name = "QLinearReduceMean", .since = 1, .types = M_BYTES, .plan = mean_plan, .run = mean_run},
+    {.domain = MS, .name = "ReduceSumInteger", .since = 1, .types = M_BYTES, .plan = mean_plan, .run = sum_run},
 };
 // clang-format on
 KP_OP_TABLE(qlinear_pool);
