@@ -711,3 +711,28 @@ def qembed_layer_normalization(rng, version, name):
     data, scales, zeros = zip(*tables)
     attrs = {"epsilon": 1e-5} if rng.random() < 0.5 else {}
     return attrs, [ids, segment_ids, data[0], data[1], data[2], data[3], data[4], mask, *scales, *zeros], ["y", "index"]
+
+
+# --- QAttention ----------------------------------------------------------------------------------------------------------------
+@spec("QAttention", domain=MS, constants=(1, 2, 3, 4, 6, 7), tolerance=(1e-3, 1e-3))
+def qattention(rng, version, name):
+    batch, heads, size, features, length = (int(rng.integers(1, n)) for n in (4, 4, 17, 20, 7))
+    hidden, before, past = heads * size, 0, None
+    x, x_scale, x_zero = quantized(rng, [batch, length, features], pick(rng, [np.uint8, np.uint8, np.uint8, np.int8]))
+    w, w_scale, w_zero = quantized(rng, [features, 3 * hidden])
+    w //= 4  # sums that ONNX Runtime does not saturate
+    w_scale = many(rng, w_scale, [3 * hidden])
+    w_zero = many(rng, w_zero, w_scale.shape) if w_scale.ndim else w_zero
+    if rng.random() < 0.4:
+        before = int(rng.integers(0, 6))
+        past = array(rng, [2, batch, heads, before, size])
+    mask = None
+    if rng.random() < 0.5:
+        mask = pick(rng, [rng.integers(1, before + length + 1, [batch]), rng.integers(0, 2, [batch, before + length])]).astype(np.int32)
+    attrs = {"num_heads": heads}
+    if rng.random() < 0.4:
+        attrs["unidirectional"] = 1
+    if rng.random() < 0.3:
+        attrs["mask_filter_value"] = -50.0
+    outputs = ["y", "present"] if past is not None else ["y"]
+    return attrs, [x, w, array(rng, [3 * hidden]), np.asarray(x_scale / 64), np.asarray(w_scale / 16), mask, x_zero, w_zero, past], outputs
