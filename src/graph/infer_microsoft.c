@@ -191,6 +191,33 @@ static kp_status* is_all_finite(kp_infer* infer) {
   return NULL;
 }
 
+// Windows of |size| elements along a dim, |step| apart; what is in one is a new last dim.
+static kp_status* unfold_tensor(kp_infer* infer) {
+  const int32_t rank = kp_in_rank(infer, 0);
+  const int64_t size = kp_node_attr_i(infer->node, "size", 1),
+                step = kp_node_attr_i(infer->node, "step", 1);
+  if (size < 1 || step < 1)
+    return kp_node_error(infer, "windows of %lld elements, %lld apart", (long long)size,
+                         (long long)step);
+  if (rank < 0) {
+    kp_out_any_rank(infer, 0, kp_in_element(infer, 0));
+    return NULL;
+  }
+  int32_t axis;
+  kp_expr* dims;
+  KP_PASS(
+      kp_infer_axis(infer, "attribute 'dim'", kp_node_attr_i(infer->node, "dim", -1), rank, &axis));
+  KP_PASS(kp_in_check_rank(infer, 0, 1, KP_MAX_RANK - 1));
+  KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), rank + 1, &dims));
+  for (int32_t d = 0; d < rank; ++d) dims[d] = kp_in_dim(infer, 0, d);
+  if (kp_is_number(dims[axis]) && dims[axis] < size)
+    return kp_in_error(infer, 0, "%lld elements for windows of %lld", (long long)dims[axis],
+                       (long long)size);
+  dims[axis] = kp_dim_add(infer, kp_dim_div(infer, kp_dim_sub(infer, dims[axis], size), step), 1);
+  dims[rank] = size;
+  return NULL;
+}
+
 static kp_status* ngram_repeat_block(kp_infer* infer) {
   kp_out_shape_of(infer, 0, kp_in_element(infer, 1), 1);
   return NULL;
@@ -332,6 +359,7 @@ const kp_infer_rule kp_infer_rules_microsoft[] = {
     {MS, "DequantizeLinear", 1, kp_infer_dequantize, 0, 0},
     {MS, "GatherBlockQuantized", 1, gather_block_quantized, 0, 0},
     {MS, "TorchEmbedding", 1, torch_embedding, 0, 0},
+    {MS, "UnfoldTensor", 1, unfold_tensor, 0, 0},
     {MS, "GatherND", 1, kp_infer_gather_nd, 0, 0},
     {MS, "GridSample", 1, kp_infer_grid_sample, 0, 0},
     {MS, "Pad", 1, kp_infer_pad, 1u << 1, 0},

@@ -114,7 +114,9 @@ kp_status* kp_type_merge(const kp_symbols* symbols, kp_arena* arena, const kp_ty
 static uint64_t allowed_elements(const kp_type_constraint* types, const kp_type* type,
                                  kapell_type* out_element) {
   *out_element = type->element;
-  if (type->kind == KAPELL_KIND_TENSOR) return types->tensors;
+  if (type->kind == KAPELL_KIND_TENSOR &&
+      (types->tensors || !strstr(types->others, "sparse_tensor")))
+    return types->tensors;  // sparse initializers have become dense ones
   const kp_type* inner = type->inner;
   uint64_t allowed = 0;
   if (type->kind == KAPELL_KIND_SEQUENCE && inner && inner->kind == KAPELL_KIND_TENSOR)

@@ -6,15 +6,17 @@
 // --- Range -------------------------------------------------------------------------------------------------------------------
 static kp_status* range_run(const kp_op_run* run) {
   kapell_value* y = run->outputs[0];
-  const kapell_value *start = run->inputs[0], *step = run->inputs[2];
+  const kapell_value *start = run->inputs[0], *step = kp_run_input(run, 2);
+  // com.microsoft's has a default.
+  const double by = step ? kp_double_at(step, 0) : 1;
+  const int64_t by_whole = step ? kp_int_at(step, 0) : 1;
   const size_t count = kp_value_count(y);
   for (size_t i = 0; i < count; ++i) {
-    const double real = kp_double_at(start, 0) + (double)i * kp_double_at(step, 0);
-    const uint64_t whole =
-        (uint64_t)kp_int_at(start, 0) + (uint64_t)i * (uint64_t)kp_int_at(step, 0);
+    const double real = kp_double_at(start, 0) + (double)i * by;
+    const uint64_t whole = (uint64_t)kp_int_at(start, 0) + (uint64_t)i * (uint64_t)by_whole;
     switch (y->type) {
       case KAPELL_FLOAT:
-        ((float*)y->data)[i] = *(const float*)start->data + (float)i * *(const float*)step->data;
+        ((float*)y->data)[i] = *(const float*)start->data + (float)i * (float)by;
         break;
       case KAPELL_DOUBLE:
         ((double*)y->data)[i] = real;

@@ -1,7 +1,10 @@
-// Matrix products: MatMul (numpy's rules, any rank) and Gemm. f32 runs on kernel/gemm, with constant matrices packed once;
-// other types on plain loops.
+// Matrix products: MatMul (numpy's rules, any rank) and Gemm; com.microsoft's FusedMatMul, FusedGemm and their kin, which transpose,
+// scale and end with an activation. f32 runs on kernel/gemm, with constant matrices packed once; other types on plain loops.
+//
+// A and B transposed otherwise than the kernel takes them are turned into scratch first (kp_turn).
 #include "provider/cpu/kernel/gemm/gemm.h"
-#include "provider/cpu/op/help.h"
+#include "provider/cpu/op/copy.h"
+#include "provider/cpu/op/unary.h"
 
 // How a product lies in memory once shapes are known.
 typedef struct kp_product {
@@ -10,9 +13,19 @@ typedef struct kp_product {
   const size_t *a_offsets, *b_offsets;  // elements, per product of the batch
 } kp_product;
 
+// An operand on its way into scratch, in the order that numpy's rules want.
+typedef struct kp_turn {
+  bool needed;
+  size_t offset;  // in scratch
+  kp_copy copy;
+} kp_turn;
+
 typedef struct kp_matmul_state {
   const kp_gemm_ops* gemm;
-  const float* packed;  // B, if it was a constant f32 matrix
+  const kp_unary_row* act;     // applied to the result; NULL: none, or the kernel does it
+  kp_act kernel_act;           // KP_ACT_NONE: none
+  const float *act_a, *act_b;  // its attributes, where given
+  const float* packed;         // B, if it was a constant f32 matrix
   size_t packed_k, packed_n;
   const float* bias;  // Gemm: C if it is a constant [n] or [1, n]; not owned
 } kp_matmul_state;
@@ -25,19 +38,52 @@ typedef struct kp_matmul_params {
   size_t c_row, c_step;  // Gemm: strides of C, 0 = repeated
   float alpha, beta;
   size_t thread_bytes;  // scratch of one worker
+  kp_turn turns[2];
+  size_t turn_bytes;
 } kp_matmul_params;
 
 // --- prepare -----------------------------------------------------------------------------------------------------------------
-static bool is_gemm(const kp_node* node) { return strcmp(node->op, "Gemm") == 0; }
+static bool is_gemm(const kp_node* node) {
+  return strcmp(node->op, "Gemm") == 0 || strcmp(node->op, "FusedGemm") == 0;
+}
+
+// Activations are named as operators are; some have attributes, which stand beside those of the product.
+static kp_status* read_activation(const kp_op_prepare* prepare, kp_matmul_state* state) {
+  const kp_node* node = prepare->node;
+  const kp_str name = kp_node_attr_s(node, "activation", "");
+  if (!name.length) return NULL;
+  state->act = kp_unary_named(name);
+  if (!state->act) return KP_ERROR(INTERNAL, "activation '%.*s'", KP_STR_ARG(name));
+  const kp_attr *a = kp_node_attr(node, "activation_alpha"),
+                *b = kp_node_attr(node, "activation_beta");
+  state->act_a = a ? &a->f : NULL;
+  state->act_b = b ? &b->f
+                 : kp_node_attr(node, "activation_gamma")
+                     ? &kp_node_attr(node, "activation_gamma")->f
+                     : NULL;
+  if (!kp_unary_act(state->act, state->act_a, state->act_b, &state->kernel_act))
+    state->kernel_act.kind = KP_ACT_NONE;
+  return NULL;
+}
+
+static kp_reason activation_supports(const kp_op_query* query) {
+  const kp_str name = kp_node_attr_s(query->node, "activation", "");
+  KP_REQUIRE(query, !name.length || kp_unary_named(name),
+             "activation '%.*s' is not computed element by element", KP_STR_ARG(name));
+  return KP_SUPPORTED;
+}
 
 static kp_status* matmul_prepare(kp_op_prepare* prepare) {
   kp_matmul_state* state = kp_arena_new(prepare->arena, kp_matmul_state);
   if (!state) return KP_ERROR(OUT_OF_MEMORY, "preparing a node");
   prepare->state = state;
   state->gemm = kp_gemm_select(prepare->features);
+  KP_PASS(read_activation(prepare, state));
   const kapell_value* b = kp_prepare_constant(prepare, 1);
-  if (!b || b->type != KAPELL_FLOAT || b->rank != 2) return NULL;
-  const bool transposed = is_gemm(prepare->node) && kp_node_attr_i(prepare->node, "transB", 0);
+  if (!b || b->type != KAPELL_FLOAT || b->rank != 2 ||
+      kp_node_attr_i(prepare->node, "transBatchB", 0))
+    return NULL;
+  const bool transposed = kp_node_attr_i(prepare->node, "transB", 0) != 0;
   state->packed_k = (size_t)b->dims[transposed ? 1 : 0];
   state->packed_n = (size_t)b->dims[transposed ? 0 : 1];
   const size_t floats = kp_gemm_packed_b_size(state->gemm, state->packed_k, state->packed_n);
@@ -90,17 +136,61 @@ static kp_status* plan_kernel(kp_op_plan* plan, kp_matmul_params* params) {
   params->thread_bytes =
       (params->plan.scratch_bytes + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
   params->a_copy = product->transpose_a ? (product->m * product->k + 15) / 16 * 16 : 0;
-  plan->scratch_bytes = params->a_copy * sizeof(float) + params->thread_bytes * (size_t)plan->width;
+  plan->scratch_bytes +=
+      params->a_copy * sizeof(float) + params->thread_bytes * (size_t)plan->width;
   return NULL;
+}
+
+// |turned| is |value| with dims in the order in which the product takes them: |batch| moves the first behind the other batch dims,
+// |last| swaps the last two.
+static void turn_operand(const kapell_value* value, bool batch, bool last, kapell_value* turned,
+                         int64_t* dims, size_t* bytes, kp_turn* turn) {
+  const int32_t rank = value->rank;
+  int64_t strides[KP_MAX_RANK], from[KP_MAX_RANK], to[KP_MAX_RANK];
+  int32_t order[KP_MAX_RANK];
+  if (rank < 2 || (!batch && !last)) return;
+  for (int32_t d = 0; d < rank; ++d) order[d] = batch && d < rank - 1 ? (d + 1) % (rank - 1) : d;
+  if (last) {
+    const int32_t swapped = order[rank - 1];
+    order[rank - 1] = order[rank - 2];
+    order[rank - 2] = swapped;
+  }
+  kp_strides(rank, value->dims, strides);
+  for (int32_t d = 0; d < rank; ++d) {
+    dims[d] = value->dims[order[d]];
+    from[d] = strides[order[d]];
+  }
+  kp_strides(rank, dims, to);
+  kp_copy_init(&turn->copy, rank, dims, to, from);
+  turn->needed = true;
+  turn->offset = *bytes;
+  *bytes += (kp_value_count(value) * (kp_type_bits(value->type) / 8) + KP_ALIGNMENT - 1) /
+            KP_ALIGNMENT * KP_ALIGNMENT;
+  turned->dims = dims;
 }
 
 static kp_status* matmul_plan(kp_op_plan* plan) {
   kp_matmul_params* params = kp_arena_new(plan->arena, kp_matmul_params);
   if (!params) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
   plan->params = params;
-  params->alpha = 1;
-  const kapell_value *a = plan->inputs[0], *b = plan->inputs[1], *y = plan->outputs[0];
+  params->alpha = kp_node_attr_f(plan->node, "alpha", 1);
+  int64_t a_dims[KP_MAX_RANK], b_dims[KP_MAX_RANK];
+  kapell_value turned_a = *plan->inputs[0], turned_b = *plan->inputs[1];
+  const kapell_value *a = &turned_a, *b = &turned_b, *y = plan->outputs[0];
   kp_product* product = &params->product;
+  const bool trans_b = kp_node_attr_i(plan->node, "transB", 0) != 0 && b->rank > 1,
+             batch_b = kp_node_attr_i(plan->node, "transBatchB", 0) != 0 && b->rank > 2;
+  turn_operand(plan->inputs[0], kp_node_attr_i(plan->node, "transBatchA", 0) != 0 && a->rank > 2,
+               kp_node_attr_i(plan->node, "transA", 0) != 0, &turned_a, a_dims, &params->turn_bytes,
+               &params->turns[0]);
+  turn_operand(plan->inputs[1], batch_b, batch_b && trans_b, &turned_b, b_dims, &params->turn_bytes,
+               &params->turns[1]);
+  if (trans_b && !batch_b) {  // the kernel reads it as it lies
+    product->transpose_b = true;
+    for (int32_t d = 0; d < b->rank; ++d)
+      b_dims[d] = b->dims[d < b->rank - 2 ? d : 2 * b->rank - 3 - d];
+    turned_b.dims = b_dims;
+  }
   product->m = a->rank > 1 ? (size_t)a->dims[a->rank - 2] : 1;
   product->k = (size_t)a->dims[a->rank - 1];
   product->n = b->rank > 1 ? (size_t)b->dims[b->rank - 1] : 1;
@@ -119,6 +209,7 @@ static kp_status* matmul_plan(kp_op_plan* plan) {
     if (!product->a_offsets || !product->b_offsets)
       return KP_ERROR(OUT_OF_MEMORY, "planning a node");
   }
+  plan->scratch_bytes = params->turn_bytes;
   return plan_kernel(plan, params);
 }
 
@@ -202,6 +293,7 @@ static void run_f32(const kp_op_run* run) {
   args->a_offsets = product->a_offsets;
   args->b_offsets = product->b_offsets;
   args->epilogue = (kp_epilogue)KP_EPILOGUE_NONE;
+  args->epilogue.act = state->kernel_act;
   set_c(run, &job);
   kp_parallel_for_dynamic(run->width, params->plan.task_count, gemm_task, &job);
 }
@@ -267,10 +359,9 @@ static void plain_task(void* arg, size_t task, int worker) {
   for (size_t row = first; row < last && !kp_cancelled(job->run); ++row) fn(job->run, row);
 }
 
-static kp_status* matmul_run(const kp_op_run* run) {
+static kp_status* product_run(const kp_op_run* run) {
   const kp_matmul_params* params = run->params;
   const kp_product* product = &params->product;
-  if (!kp_value_count(run->outputs[0])) return NULL;
   if (params->f32) {
     run_f32(run);
     return NULL;
@@ -282,13 +373,51 @@ static kp_status* matmul_run(const kp_op_run* run) {
   return NULL;
 }
 
+// Operands that have to be turned, as the product sees them: data in scratch, which begins behind them.
+static kp_status* turned_run(const kp_op_run* run) {
+  const kp_matmul_params* params = run->params;
+  kapell_value shells[2], *inputs[3] = {&shells[0], &shells[1], kp_run_input(run, 2)};
+  for (int i = 0; i < 2; ++i) {
+    const kp_turn* turn = &params->turns[i];
+    if (run->inputs[i])
+      shells[i] = *run->inputs[i];
+    else
+      inputs[i] = NULL;  // a matrix that was packed
+    if (!turn->needed) continue;
+    shells[i].data = (char*)run->scratch + turn->offset;
+    KP_PASS(kp_copy_run(&turn->copy, &shells[i], 0, run->inputs[i], 0, run->width));
+  }
+  kp_op_run inner = *run;
+  inner.inputs = inputs;
+  inner.scratch = (char*)run->scratch + params->turn_bytes;
+  return product_run(&inner);
+}
+
+static kp_status* matmul_run(const kp_op_run* run) {
+  const kp_matmul_params* params = run->params;
+  const kp_matmul_state* state = run->state;
+  kapell_value* y = run->outputs[0];
+  if (!kp_value_count(y)) return NULL;
+  KP_PASS(params->turn_bytes ? turned_run(run) : product_run(run));
+  if (state->act && (!params->f32 || state->kernel_act.kind == KP_ACT_NONE))
+    kp_unary_apply(state->act, state->act_a, state->act_b, y->type, kp_value_count(y), y->data,
+                   y->data);
+  return NULL;
+}
+
 // clang-format off
 #define KP_M_PRODUCT (KP_M_REALS | KP_M(INT32) | KP_M(INT64) | KP_M(UINT32) | KP_M(UINT64))
-static const kp_op_def ops[] = {  // spec: ONNX operators MatMul-1..13, Gemm-1..13
+#define MS_MATMUL(op) \
+  {.domain = "com.microsoft", .name = op, .since = 1, .types = KP_M_REALS, .supports = activation_supports, .prepare = matmul_prepare, \
+   .plan = matmul_plan, .run = matmul_run, .flags = KP_OP_WIDEN, .kernels = "f32: gemm"}
+static const kp_op_def ops[] = {  // spec: ONNX operators MatMul-1..13, Gemm-1..13; com.microsoft's of docs/ContribOperators.md
     {.name = "MatMul", .since = 1, .types = KP_M_PRODUCT, .prepare = matmul_prepare, .plan = matmul_plan, .run = matmul_run,
      .flags = KP_OP_WIDEN, .kernels = "f32: gemm"},
     {.name = "Gemm", .since = 1, .types = KP_M_PRODUCT, .prepare = matmul_prepare, .plan = gemm_plan, .run = matmul_run,
      .flags = KP_OP_WIDEN, .kernels = "f32: gemm"},
+    MS_MATMUL("FusedMatMul"), MS_MATMUL("TransposeMatMul"), MS_MATMUL("FusedMatMulActivation"),
+    {.domain = "com.microsoft", .name = "FusedGemm", .since = 1, .types = KP_M_PRODUCT, .supports = activation_supports,
+     .prepare = matmul_prepare, .plan = gemm_plan, .run = matmul_run, .flags = KP_OP_WIDEN, .kernels = "f32: gemm"},
 };
 // clang-format on
 KP_OP_TABLE(matmul);

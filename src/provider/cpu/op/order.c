@@ -275,10 +275,12 @@ static kp_status* give_slices(const kp_op_run* run, const kp_slices* s, const kp
     for (size_t g = 0; g < u->groups; ++g)
       KP_PASS(kp_copy_elements(y, (o * u->groups + g) * s->inner, s->x,
                                (o * s->count + u->first[u->ranked[g]]) * s->inner, s->inner));
-  KP_PASS(give_numbers(run, 1, u->groups, u->first, u->ranked));
+  const uint32_t next =
+      run->node->domain[0] ? 1 : 2;  // com.microsoft's has no positions of the first
+  if (next == 2) KP_PASS(give_numbers(run, 1, u->groups, u->first, u->ranked));
   for (size_t g = 0; g < u->groups; ++g) u->place[u->ranked[g]] = g;
-  KP_PASS(give_numbers(run, 2, s->count, u->place, u->group_of));
-  return give_numbers(run, 3, u->groups, u->times, u->ranked);
+  KP_PASS(give_numbers(run, next, s->count, u->place, u->group_of));
+  return give_numbers(run, next + 1, u->groups, u->times, u->ranked);
 }
 
 static kp_status* unique_run(const kp_op_run* run) {
@@ -300,7 +302,7 @@ static kp_status* unique_run(const kp_op_run* run) {
   kp_unique u = {room, room + n, room + 2 * n, room + 3 * n, room + 4 * n, room + 5 * n, 0};
   find_groups(&slices, &u);
   for (size_t g = 0; g < u.groups; ++g) u.ranked[g] = g;
-  if (!kp_node_attr_i(run->node, "sorted", 1))
+  if (!kp_node_attr_i(run->node, "sorted", 1) || run->node->domain[0])
     qsort_r(u.ranked, u.groups, sizeof(size_t), compare_first, u.first);
   kp_status* status = give_slices(run, &slices, &u, flat, axis);
   kp_free(room);
@@ -314,6 +316,8 @@ static const kp_op_def ops[] = {  // spec: ONNX operators ArgMax-1..13, ArgMin-1
     {.name = "ArgMin", .since = 1, .types = KP_M_ORDER, .run = arg_run, .flags = KP_OP_WIDEN},
     {.name = "TopK", .since = 1, .types = KP_M_ORDER, .plan = top_plan, .run = top_run, .flags = KP_OP_WIDEN},
     {.name = "Unique", .since = 11, .types = KP_M_ORDER | KP_M(COMPLEX64) | KP_M(COMPLEX128) | KP_M(BOOL) | KP_M(STRING), .run = unique_run},
+    {.domain = "com.microsoft", .name = "Unique", .since = 1, .types = KP_M_ORDER | KP_M(COMPLEX64) | KP_M(COMPLEX128) | KP_M(BOOL) | KP_M(STRING),
+     .run = unique_run},
 };
 // clang-format on
 KP_OP_TABLE(order);

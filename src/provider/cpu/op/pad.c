@@ -16,7 +16,7 @@ static kp_status* set_pads(const kp_op_run* run, kp_padding* p) {
             : kp_str_is(mode, "edge")  ? KP_PAD_EDGE
             : kp_str_is(mode, "wrap")  ? KP_PAD_WRAP
                                        : KP_PAD_CONSTANT;
-  if (run->node->version < 11) {
+  if (run->node->version < 11 && !run->node->domain[0]) {
     size_t count;
     const int64_t* pads =
         kp_node_attr_ints(run->node, run->node->version < 2 ? "paddings" : "pads", &count);

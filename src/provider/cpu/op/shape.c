@@ -107,6 +107,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators Reshape-1..25, Flatten
     {.name = "Squeeze", .since = 1, .run = view_run, .flags = KP_OP_VIEW},
     {.name = "Unsqueeze", .since = 1, .run = view_run, .flags = KP_OP_VIEW},
     {.name = "Identity", .since = 1, .run = view_run, .flags = KP_OP_VIEW},
+    {.domain = "com.microsoft", .name = "ExpandDims", .since = 1, .run = view_run, .flags = KP_OP_VIEW},
     {.name = "Dropout", .since = 1, .types = KP_M_REALS | KP_M_EIGHTS, .supports = dropout_supports, .run = dropout_run},
     {.name = "Shape", .since = 1, .run = shape_run},
     {.name = "Size", .since = 1, .run = size_run},

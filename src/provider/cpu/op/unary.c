@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "provider/cpu/kernel/eltwise/eltwise.h"
-#include "provider/cpu/op/help.h"
+#include "provider/cpu/op/unary.h"
 
 typedef struct kp_unary_context {
   float a, b;  // attributes, by operator
@@ -144,13 +144,13 @@ TEST8(is_inf, FLOAT8E5M2, (u & 0x7f) == 0x7c && (u >> 7 ? c->b != 0 : c->a != 0)
 TEST8(is_inf, FLOAT8E5M2FNUZ, 0)
 
 // --- tables ------------------------------------------------------------------------------------------------------------------
-typedef struct kp_unary_row {
+struct kp_unary_row {
   const char* name;
   const char *a, *b;  // attributes that become context.a and .b
   float a_default, b_default;
   size_t cost;  // nanoseconds an element, roughly
   kp_unary_fn fn[KAPELL_TYPE_COUNT];
-} kp_unary_row;
+};
 
 #define REALS(name) [KAPELL_FLOAT] = name##_f32, [KAPELL_DOUBLE] = name##_f64
 #define EIGHTS(name)                                                                            \
@@ -183,7 +183,7 @@ static const kp_unary_row rows[] = {
     {"Selu", "alpha", "gamma", 1.67326319217681884765625f, 1.05070102214813232421875f, 6, {REALS(selu)}},
     {"Celu", "alpha", NULL, 1, 0, 6, {REALS(celu)}}, {"Sigmoid", NULL, NULL, 0, 0, 6, {REALS(sigmoid_of)}},
     {"HardSigmoid", "alpha", "beta", 0.2f, 0.5f, 1, {REALS(hard_sigmoid)}}, {"HardSwish", NULL, NULL, 0, 0, 1, {REALS(hard_swish)}},
-    {"Swish", "alpha", NULL, 1, 0, 6, {REALS(swish)}}, {"Mish", NULL, NULL, 0, 0, 20, {REALS(mish)}},
+    {"Swish", "alpha", NULL, 1, 0, 6, {REALS(swish)}}, {"QuickGelu", "alpha", NULL, 1.702f, 0, 6, {REALS(swish)}}, {"Mish", NULL, NULL, 0, 0, 20, {REALS(mish)}},
     {"Softplus", NULL, NULL, 0, 0, 12, {REALS(softplus_of)}}, {"Softsign", NULL, NULL, 0, 0, 1, {REALS(softsign)}},
     {"ThresholdedRelu", "alpha", NULL, 1, 0, 1, {REALS(thresholded_relu)}},
     {"Shrink", "bias", "lambd", 0, 0.5f, 1, {REALS(shrink), SIGNEDS(shrink), UNSIGNEDS(shrink)}},
@@ -205,21 +205,32 @@ typedef struct kp_unary_state {
   kp_unary_kind kind;
 } kp_unary_state;
 
+static const struct {
+  const char* name;
+  kp_act_kind kind;
+} acts[] = {{"Relu", KP_ACT_RELU},
+            {"LeakyRelu", KP_ACT_LEAKY_RELU},
+            {"Sigmoid", KP_ACT_SIGMOID},
+            {"HardSigmoid", KP_ACT_HARD_SIGMOID},
+            {"HardSwish", KP_ACT_HARD_SWISH},
+            {"Swish", KP_ACT_SILU},
+            {"QuickGelu", KP_ACT_SILU},
+            {"Gelu", KP_ACT_GELU},
+            {"Tanh", KP_ACT_TANH},
+            {"Elu", KP_ACT_ELU},
+            {"Mish", KP_ACT_MISH},
+            {"Softplus", KP_ACT_SOFTPLUS}};
+
+static bool act_of(const kp_unary_row* row, kp_act_kind* out_kind) {
+  for (size_t i = 0; i < KP_COUNT_OF(acts); ++i) {
+    if (strcmp(acts[i].name, row->name) != 0) continue;
+    *out_kind = row == &gelu_tanh_row ? KP_ACT_GELU_TANH : acts[i].kind;
+    return true;
+  }
+  return false;
+}
+
 static void choose_kernel(const kp_op_prepare* prepare, kp_unary_state* state) {
-  static const struct {
-    const char* name;
-    kp_act_kind kind;
-  } acts[] = {{"Relu", KP_ACT_RELU},
-              {"LeakyRelu", KP_ACT_LEAKY_RELU},
-              {"Sigmoid", KP_ACT_SIGMOID},
-              {"HardSigmoid", KP_ACT_HARD_SIGMOID},
-              {"HardSwish", KP_ACT_HARD_SWISH},
-              {"Swish", KP_ACT_SILU},
-              {"Gelu", KP_ACT_GELU},
-              {"Tanh", KP_ACT_TANH},
-              {"Elu", KP_ACT_ELU},
-              {"Mish", KP_ACT_MISH},
-              {"Softplus", KP_ACT_SOFTPLUS}};
   static const struct {
     const char* name;
     kp_unary_kind kind;
@@ -229,24 +240,44 @@ static void choose_kernel(const kp_op_prepare* prepare, kp_unary_state* state) {
                {"Erf", KP_UNARY_ERF},          {"Floor", KP_UNARY_FLOOR},
                {"Ceil", KP_UNARY_CEIL},        {"Round", KP_UNARY_ROUND},
                {"Softsign", KP_UNARY_SOFTSIGN}};
-  for (size_t i = 0; i < KP_COUNT_OF(acts); ++i) {
-    if (strcmp(acts[i].name, state->row->name) != 0) continue;
+  kp_act_kind act;
+  if (act_of(state->row, &act)) {
     state->kernel = kp_eltwise_select(prepare->features);
     state->is_act = true;
-    state->act = (kp_act){acts[i].kind, state->context.a, state->context.b};
+    state->act = (kp_act){act, state->context.a, state->context.b};
   }
   for (size_t i = 0; i < KP_COUNT_OF(kinds); ++i) {
     if (strcmp(kinds[i].name, state->row->name) != 0) continue;
     state->kernel = kp_eltwise_select(prepare->features);
     state->kind = kinds[i].kind;
   }
-  if (state->row == &gelu_tanh_row) state->act.kind = KP_ACT_GELU_TANH;
 }
 
 static float number_attr(const kp_node* node, const char* name, float fallback) {
   const kp_attr* attr = name ? kp_node_attr(node, name) : NULL;
   if (!attr) return fallback;
   return attr->type == KP_ONNX_ATTR_INT ? (float)attr->i : attr->f;
+}
+
+// --- for other operators ------------------------------------------------------------------------------------------------------
+const kp_unary_row* kp_unary_named(kp_str name) {
+  if (kp_str_is(name, "FastGelu")) return &gelu_tanh_row;
+  for (size_t i = 0; i < KP_COUNT_OF(rows); ++i)
+    if (kp_str_is(name, rows[i].name)) return &rows[i];
+  return NULL;
+}
+
+bool kp_unary_act(const kp_unary_row* row, const float* a, const float* b, kp_act* out_act) {
+  kp_act_kind kind;
+  if (!act_of(row, &kind)) return false;
+  *out_act = (kp_act){kind, a ? *a : row->a_default, b ? *b : row->b_default};
+  return true;
+}
+
+void kp_unary_apply(const kp_unary_row* row, const float* a, const float* b, kapell_type type,
+                    size_t count, const void* x, void* y) {
+  const kp_unary_context context = {a ? *a : row->a_default, b ? *b : row->b_default};
+  if (row->fn[type]) row->fn[type](&context, count, x, y);
 }
 
 static kp_status* unary_prepare(kp_op_prepare* prepare) {
@@ -319,8 +350,9 @@ static kp_status* unary_run(const kp_op_run* run) {
 }
 
 // clang-format off
-#define UNARY(op, version, mask) \
-  {.name = op, .since = version, .types = mask, .prepare = unary_prepare, .run = unary_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN, \
+#define UNARY(op, version, mask) UNARY_OF(NULL, op, version, mask)
+#define UNARY_OF(space, op, version, mask) \
+  {.domain = space, .name = op, .since = version, .types = mask, .prepare = unary_prepare, .run = unary_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN, \
    .kernels = "f32: eltwise, where it has the operation"}
 #define KP_M_SIGNED (KP_M(INT8) | KP_M(INT16) | KP_M(INT32) | KP_M(INT64))
 static const kp_op_def ops[] = {  // spec: ONNX operators Abs-1..13 and so on; rows stand for all versions from .since on
@@ -338,6 +370,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators Abs-1..13 and so on; r
     UNARY("ThresholdedRelu", 1, KP_M_REALS), UNARY("Shrink", 9, KP_M_NUMBERS), UNARY("Gelu", 20, KP_M_REALS),
     UNARY("IsNaN", 9, KP_M_REALS | KP_M_EIGHTS), UNARY("IsInf", 10, KP_M_REALS | KP_M_EIGHTS), UNARY("ScaledTanh", 1, KP_M_REALS),
     UNARY("Affine", 1, KP_M_REALS), UNARY("ParametricSoftplus", 1, KP_M_REALS),
+    UNARY_OF("com.microsoft", "Gelu", 1, KP_M_REALS), UNARY_OF("com.microsoft", "QuickGelu", 1, KP_M_REALS),
 };
 // clang-format on
 KP_OP_TABLE(unary);
