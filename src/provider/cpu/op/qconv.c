@@ -2,7 +2,8 @@
 // operators of the file are channels first, so that their pictures are turned on the way in and out; what fuse/ makes is not.
 //
 //   kapell.QLinearConv   inputs of QLinearConv; y_scale and y_zero_point absent: y is f32. Attributes besides: in_last, out_last (x
-//                        or y is [N, spatial..., C]); low, high (bounds of y, from a fused Relu or Clip)
+//                        or y is [N, spatial..., C]); low, high (bounds of y, from a fused Relu or Clip). B may be f32: what is
+//                        added to y, before rounding and in steps of y_scale where there is one
 #include "provider/cpu/kernel/qconv/qconv.h"
 
 #include "provider/cpu/op/window.h"
@@ -254,7 +255,10 @@ static void turn(const kp_op_run* run, const void* from, void* to, size_t pictur
 static void set_epilogue(const kp_op_run* run, float* scale, kp_qgemm_epilogue* e) {
   const kp_qconv_form* form = form_of(run->node);
   const kapell_value* bias = run_at(run, form->bias);
-  e->bias = bias ? bias->data : NULL;
+  if (bias && bias->type == KAPELL_FLOAT)
+    e->bias_f = bias->data;
+  else
+    e->bias = bias ? bias->data : NULL;
   if (form->x_scale < 0) return;
   const kapell_value *w_scale = run->inputs[form->w_scale], *y_scale = run_at(run, form->y_scale),
                      *y_zero = run_at(run, form->y_zero);
@@ -309,6 +313,44 @@ static kp_status* qconv_run(const kp_op_run* run) {
   return NULL;
 }
 
+// --- kapell.QLinearConv --------------------------------------------------------------------------------------------------------
+// [N, C, spatial...] of a channels-last type, or back.
+static kp_status* move_channels(kp_arena* arena, kp_type* type, bool last) {
+  int64_t* dims = kp_arena_new_array(arena, int64_t, (size_t)type->rank + 1);
+  if (!dims) return KP_ERROR(OUT_OF_MEMORY, "shapes");
+  const int32_t rank = type->rank;
+  dims[0] = type->dims[0];
+  for (int32_t d = 1; d < rank; ++d)
+    dims[d] = last ? type->dims[d == rank - 1 ? 1 : d + 1] : type->dims[d == 1 ? rank - 1 : d - 1];
+  type->dims = dims;
+  return NULL;
+}
+
+// By ONNX's own rule, with channels where that expects them.
+static kp_status* last_infer(kp_infer* infer) {
+  const kp_type* inputs[9] = {0};
+  kp_node plain = *infer->node;
+  plain.domain = "";
+  plain.version = 10;
+  if (plain.input_count > 9 || !infer->inputs[0] || infer->inputs[0]->rank < 3)
+    return KP_ERROR(INTERNAL, "a fused convolution of %u inputs", plain.input_count);
+  for (uint32_t i = 0; i < plain.input_count; ++i) inputs[i] = infer->inputs[i];
+  kp_type x = *inputs[0];
+  inputs[0] = &x;
+  if (kp_node_attr_i(infer->node, "in_last", 0)) KP_PASS(move_channels(infer->arena, &x, false));
+  kp_infer inner = *infer;
+  inner.node = &plain;
+  inner.inputs = inputs;
+  const kp_infer_rule* rule = kp_infer_find(&plain);
+  KP_PASS(rule->fn(&inner));
+  infer->overflow |= inner.overflow;
+  kp_type* y = &infer->outputs[0];
+  if (y->rank < 3) return KP_ERROR(INTERNAL, "a fused convolution of unknown shape");
+  y->kind = KAPELL_KIND_TENSOR;
+  y->element = inputs[7] ? inputs[7]->element : KAPELL_FLOAT;
+  return kp_node_attr_i(infer->node, "out_last", 0) ? move_channels(infer->arena, y, true) : NULL;
+}
+
 // clang-format off
 #define KP_M_BYTES (KP_M(INT8) | KP_M(UINT8))
 static const kp_op_def ops[] = {  // spec: ONNX operators ConvInteger-10, QLinearConv-10
@@ -318,6 +360,8 @@ static const kp_op_def ops[] = {  // spec: ONNX operators ConvInteger-10, QLinea
      .plan = qconv_plan, .run = qconv_run, .kernels = "8 bits: qconv"},
     {.domain = "com.microsoft", .name = "QLinearConv", .since = 1, .types = KP_M_BYTES, .supports = kp_window_supports,
      .prepare = qconv_prepare, .plan = qconv_plan, .run = qconv_run, .kernels = "8 bits: qconv"},
+    {.domain = "kapell", .name = "QLinearConv", .since = 1, .types = KP_M_BYTES, .prepare = qconv_prepare, .plan = qconv_plan,
+     .run = qconv_run, .infer = last_infer, .kernels = "8 bits: qconv"},
 };
 // clang-format on
 KP_OP_TABLE(qconv);

@@ -1,11 +1,19 @@
 // MatMulInteger and QLinearMatMul: products of int8 and uint8 on kernel/qgemm, a constant matrix B packed once. 8-bit floats, which
 // QLinearMatMul takes too, on plain loops.
+//
+//   kapell.QLinearMatMul   made by fuse/quantize.c: inputs of QLinearMatMul, then bias of N elements or absent: int32, in steps of the
+//                          sums, or f32, added to y before rounding and in steps of y_scale where there is one. y_scale and
+//                          y_zero_point absent: y is f32. Attributes transB (B is [N, K] and constant), low, high (bounds of y)
 #include "provider/cpu/kernel/qgemm/qgemm.h"
 #include "provider/cpu/op/element.h"
 
+#define KP_M_BYTES (KP_M(INT8) | KP_M(UINT8))
+#define KP_M_FP8 \
+  (KP_M(FLOAT8E4M3FN) | KP_M(FLOAT8E4M3FNUZ) | KP_M(FLOAT8E5M2) | KP_M(FLOAT8E5M2FNUZ))
+
 // Where an operator has its inputs; -1: it has none such.
 typedef struct kp_qmatmul_form {
-  int a_zero, b, b_zero, a_scale, b_scale, y_scale, y_zero;
+  int a_zero, b, b_zero, a_scale, b_scale, y_scale, y_zero, bias;
 } kp_qmatmul_form;
 
 typedef struct kp_qmatmul_state {
@@ -29,8 +37,8 @@ typedef struct kp_qmatmul_params {
   bool one_by_one;  // a product at a time: scales differ from one to the next
 } kp_qmatmul_params;
 
-static const kp_qmatmul_form integer_form = {2, 1, 3, -1, -1, -1, -1};
-static const kp_qmatmul_form linear_form = {2, 3, 5, 1, 4, 6, 7};
+static const kp_qmatmul_form integer_form = {2, 1, 3, -1, -1, -1, -1, -1};
+static const kp_qmatmul_form linear_form = {2, 3, 5, 1, 4, 6, 7, 8};
 
 static const kp_qmatmul_form* form_of(const kp_node* node) {
   return strcmp(node->op, "QLinearMatMul") == 0 ? &linear_form : &integer_form;
@@ -48,11 +56,13 @@ static kp_status* qmatmul_prepare(kp_op_prepare* prepare) {
   const uint32_t at = (uint32_t)state->form->b;
   const kapell_value* b = kp_prepare_constant(prepare, at);
   if (!b || !is_byte(b->type) || b->rank != 2) return NULL;
-  const size_t k = (size_t)b->dims[0], n = (size_t)b->dims[1];
+  const bool transposed = kp_node_attr_i(prepare->node, "transB", 0) != 0;
+  const size_t k = (size_t)b->dims[transposed ? 1 : 0], n = (size_t)b->dims[transposed ? 0 : 1];
   const size_t bytes = kp_qgemm_packed_b_size(state->ops, k, n);
   void* packed = bytes == SIZE_MAX ? NULL : kp_prepare_packed(prepare, kp_max_size(bytes, 1));
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing a matrix of %zu x %zu", k, n);
-  kp_qgemm_pack_b(state->ops, k, n, b->data, n, false, b->type == KAPELL_INT8, packed);
+  kp_qgemm_pack_b(state->ops, k, n, b->data, (size_t)b->dims[1], transposed, b->type == KAPELL_INT8,
+                  packed);
   state->packed = packed;
   prepare->consumed[at] = true;
   prepare->kernel = "qgemm";
@@ -126,7 +136,7 @@ static kp_status* qmatmul_plan(kp_op_plan* plan) {
   const int32_t rank = a_batch > b_batch ? a_batch : b_batch;
   params->m = a->rank > 1 ? (size_t)a->dims[a->rank - 2] : 1;
   params->k = (size_t)a->dims[a->rank - 1];
-  params->n = b->rank > 1 ? (size_t)b->dims[b->rank - 1] : 1;
+  params->n = b->rank > 1 ? (size_t)y->dims[y->rank - 1] : 1;
   params->batch = kp_span(y, 0, rank);
   KP_PASS(cover_factors(plan, params, kp_span(a, 0, a_batch), kp_span(b, 0, b_batch)));
   params->a_matrix = kp_batch_matrices(plan->arena, a, y, rank, params->batch);
@@ -171,15 +181,30 @@ static kp_qgemm_zero zero_of(const kapell_value* value, const kp_qmatmul_many* m
   return (kp_qgemm_zero){(const char*)value->data + (many->each ? matrix * lines : 0), true};
 }
 
+// What becomes of a sum, but for scales.
+static void set_kind(const kp_op_run* run, kp_qgemm_epilogue* e) {
+  const kp_qmatmul_form* form = form_of(run->node);
+  const kapell_type type = run->outputs[0]->type;
+  const kapell_value *zero = run_at(run, form->y_zero), *bias = run_at(run, form->bias);
+  e->kind = type == KAPELL_FLOAT ? KP_QGEMM_F32 : type == KAPELL_INT8 ? KP_QGEMM_I8 : KP_QGEMM_U8;
+  e->zero = zero ? (int32_t)kp_int_at(zero, 0) : 0;
+  e->low = (int32_t)kp_node_attr_i(run->node, "low", KP_QGEMM_LOW(e->kind));
+  e->high = (int32_t)kp_node_attr_i(run->node, "high", KP_QGEMM_HIGH(e->kind));
+  if (bias && bias->type == KAPELL_FLOAT)
+    e->bias_f = bias->data;
+  else
+    e->bias = bias ? bias->data : NULL;
+}
+
 // y = sums * a_scale * b_scale / y_scale + y_zero; scales of rows stay apart.
 static void set_epilogue(const kp_op_run* run, size_t a_matrix, size_t b_matrix,
                          kp_qgemm_epilogue* e) {
   const kp_qmatmul_params* p = run->params;
   const kp_qmatmul_form* form = form_of(run->node);
-  if (form->y_scale < 0) return;
+  if (form->a_scale < 0) return;
   const kapell_value *a = run->inputs[form->a_scale], *b = run->inputs[form->b_scale],
-                     *zero = run->inputs[form->y_zero];
-  const float y_scale = (float)kp_double_at(run->inputs[form->y_scale], 0);
+                     *y = run_at(run, form->y_scale);
+  const float y_scale = y ? (float)kp_double_at(y, 0) : 1.0f;
   float *scale = run->scratch, *rows = scale + p->n;
   const bool by_row = kp_value_count(a) != 1;
   const float all = by_row ? 1.0f : (float)kp_double_at(a, 0);
@@ -190,10 +215,7 @@ static void set_epilogue(const kp_op_run* run, size_t a_matrix, size_t b_matrix,
     rows[i] = (float)kp_double_at(a, many_at(&p->a, a, a_matrix, p->m, i));
   e->scale = scale;
   e->row_scale = by_row ? rows : NULL;
-  e->kind = zero->type == KAPELL_INT8 ? KP_QGEMM_I8 : KP_QGEMM_U8;
-  e->zero = (int32_t)kp_int_at(zero, 0);
-  e->low = KP_QGEMM_LOW(e->kind);
-  e->high = KP_QGEMM_HIGH(e->kind);
+  set_kind(run, e);
 }
 
 static void run_product(const kp_op_run* run, size_t product) {
@@ -213,7 +235,7 @@ static void run_product(const kp_op_run* run, size_t product) {
   args->b_stride = p->n;
   args->b_zero = zero_of(run_at(run, form->b_zero), &p->b, b, p->n);
   set_epilogue(run, a, b, &args->epilogue);
-  const size_t width = args->epilogue.kind == KP_QGEMM_I32 ? sizeof(int32_t) : 1;
+  const size_t width = args->epilogue.kind <= KP_QGEMM_F32 ? sizeof(int32_t) : 1;
   args->c = (char*)run->outputs[0]->data + product * p->m * p->n * width;
   args->c_stride = p->n;
   kp_parallel_for_dynamic(run->width, p->plan.task_count, qgemm_task, &job);
@@ -262,7 +284,7 @@ static kp_status* qmatmul_run(const kp_op_run* run) {
   const kp_qmatmul_form* form = form_of(run->node);
   if (!kp_value_count(run->outputs[0])) return NULL;
   if (!is_byte(run->inputs[0]->type) || !is_byte(run->inputs[form->b]->type) ||
-      (form->y_zero >= 0 && !is_byte(run->outputs[0]->type))) {
+      (kp_type_mask(run->outputs[0]->type) & KP_M_FP8)) {
     kp_parallel_for(run->width, params->batch * params->m, float_task, (void*)(uintptr_t)run);
     return NULL;
   }
@@ -270,9 +292,36 @@ static kp_status* qmatmul_run(const kp_op_run* run) {
   return NULL;
 }
 
+// --- kapell.QLinearMatMul ------------------------------------------------------------------------------------------------------
+// By ONNX's own rule, B turned where it has to be.
+static kp_status* fused_infer(kp_infer* infer) {
+  const kp_type* inputs[9] = {0};
+  kp_node plain = *infer->node;
+  plain.domain = "";
+  plain.version = 10;
+  if (plain.input_count > 9 || !infer->inputs[0] || !infer->inputs[3])
+    return KP_ERROR(INTERNAL, "a fused product of %u inputs", plain.input_count);
+  for (uint32_t i = 0; i < plain.input_count; ++i) inputs[i] = infer->inputs[i];
+  kp_type b = *inputs[3];
+  int64_t turned[2] = {0};
+  if (kp_node_attr_i(infer->node, "transB", 0) && b.rank == 2) {
+    turned[0] = b.dims[1];
+    turned[1] = b.dims[0];
+    b.dims = turned;
+    inputs[3] = &b;
+  }
+  kp_infer inner = *infer;
+  inner.node = &plain;
+  inner.inputs = inputs;
+  KP_PASS(kp_infer_find(&plain)->fn(&inner));
+  infer->overflow |= inner.overflow;
+  kp_type* y = &infer->outputs[0];
+  y->kind = KAPELL_KIND_TENSOR;
+  y->element = inputs[7] ? inputs[7]->element : KAPELL_FLOAT;
+  return NULL;
+}
+
 // clang-format off
-#define KP_M_BYTES (KP_M(INT8) | KP_M(UINT8))
-#define KP_M_FP8 (KP_M(FLOAT8E4M3FN) | KP_M(FLOAT8E4M3FNUZ) | KP_M(FLOAT8E5M2) | KP_M(FLOAT8E5M2FNUZ))
 static const kp_op_def ops[] = {  // spec: ONNX operators MatMulInteger-10, QLinearMatMul-10..21
     {.name = "MatMulInteger", .since = 10, .types = KP_M_BYTES, .prepare = qmatmul_prepare, .plan = qmatmul_plan,
      .run = qmatmul_run, .kernels = "8 bits: qgemm"},
@@ -280,6 +329,8 @@ static const kp_op_def ops[] = {  // spec: ONNX operators MatMulInteger-10, QLin
      .run = qmatmul_run, .kernels = "8 bits: qgemm"},
     {.name = "QLinearMatMul", .since = 21, .types = KP_M_BYTES | KP_M_FP8, .prepare = qmatmul_prepare, .plan = qmatmul_plan,
      .run = qmatmul_run, .kernels = "8 bits: qgemm"},
+    {.domain = "kapell", .name = "QLinearMatMul", .since = 1, .types = KP_M_BYTES, .prepare = qmatmul_prepare, .plan = qmatmul_plan,
+     .run = qmatmul_run, .infer = fused_infer, .kernels = "8 bits: qgemm"},
 };
 // clang-format on
 KP_OP_TABLE(qmatmul);

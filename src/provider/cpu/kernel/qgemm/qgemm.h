@@ -28,7 +28,7 @@
 typedef enum kp_qgemm_kind {
   KP_QGEMM_I32 = 0,  // c = sum + bias
   KP_QGEMM_F32,      // c = (float)(sum + bias) * scale + bias_f
-  KP_QGEMM_U8,       // c = clip(round((float)(sum + bias) * scale) + zero, low, high), ties to even
+  KP_QGEMM_U8,  // c = clip(round((float)(sum + bias) * scale + bias_f) + zero, low, high), ties to even
   KP_QGEMM_I8,
 } kp_qgemm_kind;
 
@@ -40,7 +40,7 @@ typedef struct kp_qgemm_epilogue {
   const float* scale;   // [n] if |scale_n|, else one
   bool scale_n;
   const float* row_scale;  // [m]: multiplies |scale|
-  const float* bias_f;     // [n]; KP_QGEMM_F32 only
+  const float* bias_f;     // [n]; not KP_QGEMM_I32
   int32_t zero;            // U8, I8: zero point of C
   int32_t low, high;       // U8, I8: bounds of C, within the type's
 } kp_qgemm_epilogue;

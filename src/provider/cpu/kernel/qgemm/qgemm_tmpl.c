@@ -153,11 +153,12 @@ typedef void (*micro_kernel)(size_t groups, const char* a, size_t a_stride, cons
     micro(rows, form, groups, a, a_stride, b, acc, first);                                        \
   }
 #if ROWS == 12
-#define EACH_ROWS(X, form)                                                                 \
-  X(1, form)                                                                               \
-  X(2, form)                                                                               \
-  X(3, form) X(4, form) X(5, form) X(6, form) X(7, form) X(8, form) X(9, form) X(10, form) \
-      X(11, form) X(12, form)
+#define EACH_ROWS(X, form)                                                                  \
+  X(1, form)                                                                                \
+  X(2, form)                                                                                \
+  X(3, form)                                                                                \
+  X(4, form) X(5, form) X(6, form) X(7, form) X(8, form) X(9, form) X(10, form) X(11, form) \
+      X(12, form)
 #elif ROWS == 6
 #define EACH_ROWS(X, form) X(1, form) X(2, form) X(3, form) X(4, form) X(5, form) X(6, form)
 #else
@@ -218,7 +219,8 @@ KP_INLINE kp_vi whole_sum(const kp_qgemm_store* s, size_t r, size_t j) {
 KP_INLINE kp_vf scaled(const kp_qgemm_store* s, size_t r, size_t j) {
   kp_vf scale = kp_vf_load(s->scale + j);
   if (s->row_scale) scale = kp_vf_mul(scale, kp_vf_set1(s->row_scale[r]));
-  return kp_vf_mul(kp_vi_to_vf(whole_sum(s, r, j)), scale);
+  const kp_vf v = kp_vf_mul(kp_vi_to_vf(whole_sum(s, r, j)), scale);
+  return s->bias_f ? kp_vf_add(v, kp_vf_load(s->bias_f + j)) : v;
 }
 
 static void store_i32(const kp_qgemm_store* s) {
@@ -238,9 +240,7 @@ static void store_f32(const kp_qgemm_store* s) {
   for (size_t r = 0; r < s->rows; ++r) {
     float* c = (float*)s->c + r * s->c_stride;
     for (size_t j = 0; j < s->cols; j += KP_VF_LANES) {
-      kp_vf v = scaled(s, r, j);
-      if (s->bias_f) v = kp_vf_add(v, kp_vf_load(s->bias_f + j));
-      kp_vf_store_upto(c + j, v, s->cols - j);
+      kp_vf_store_upto(c + j, scaled(s, r, j), s->cols - j);
     }
   }
 }

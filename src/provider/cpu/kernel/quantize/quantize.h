@@ -3,6 +3,7 @@
 // Scales and zero points come as one for a run (step 0) or one an element (step 1). Zero points are within the integers' range.
 //   quantize    y = clip(round(x / scale) + zero, low, high): ties to even, NaN becomes |low|
 //   dequantize  y = (x - zero) * scale; int32 of 24 bits and more are rounded to f32 first
+//   binary      y = quantize(dequantize(a) + dequantize(b)), or their product: bytes in and out
 //   range       the smallest and largest of |n| floats and 0; NaN are passed over
 // Aliasing:  none.   Alignment: of the element.   Threads: pure functions.
 #ifndef KP_PROVIDER_CPU_KERNEL_QUANTIZE_QUANTIZE_H_
@@ -20,12 +21,21 @@ typedef struct kp_quant_type {
   int32_t low, high;
 } kp_quant_type;
 
+// One of binary's three tensors of bytes.
+typedef struct kp_quant_bytes {
+  float scale;
+  int32_t zero;
+  kp_quant_type type;  // for the result its bounds may be narrower
+} kp_quant_bytes;
+
 typedef struct kp_quantize_ops {
   const char* isa;
   void (*quantize)(size_t n, const float* x, const float* scale, const int32_t* zero, size_t step,
                    kp_quant_type type, void* y);
   void (*dequantize)(size_t n, const void* x, kp_quant_type type, const float* scale,
                      const int32_t* zero, size_t step, float* y);
+  void (*binary)(size_t n, bool product, const void* a, const kp_quant_bytes* a_form, const void* b,
+                 const kp_quant_bytes* b_form, void* y, const kp_quant_bytes* y_form);
   void (*range)(size_t n, const float* x, float* low, float* high);
 } kp_quantize_ops;
 

@@ -71,6 +71,31 @@ static void test_dequantize(void** state) {
   }
 }
 
+static float real_of(const void* x, const kp_quant_bytes* form, size_t i) {
+  return (float)(read_at(x, form->type, i) - form->zero) * form->scale;
+}
+
+static void test_binary(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(quantize, ops) {
+    for (size_t n = 1; n < 40; ++n)
+      for (unsigned form = 0; form < 16; ++form) {
+        const kp_quant_bytes a = {0.25f, 7, types[form & 1]}, b = {0.75f, -3, types[form >> 1 & 1]};
+        kp_quant_bytes c = {1.5f, 11, types[form >> 2 & 1]};
+        if (n % 2) c.type.low = 11;
+        unsigned char x[40], z[40], y[40];
+        for (size_t i = 0; i < n; ++i)
+          x[i] = (unsigned char)kt_random(), z[i] = (unsigned char)kt_random();
+        ops->binary(n, form & 8, x, &a, z, &b, y, &c);
+        for (size_t i = 0; i < n; ++i) {
+          const float p = real_of(x, &a, i), q = real_of(z, &b, i);
+          const int32_t want = quantized(form & 8 ? p * q : p + q, c.scale, c.zero, c.type);
+          assert_int_equal(types[form >> 2 & 1].low ? (signed char)y[i] : y[i], want);
+        }
+      }
+  }
+}
+
 static void test_range(void** state) {
   (void)state;
   KT_FOR_EACH_VARIANT(quantize, ops) {
@@ -92,6 +117,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_quantize),
       cmocka_unit_test(test_dequantize),
+      cmocka_unit_test(test_binary),
       cmocka_unit_test(test_range),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,38 @@ static void quantize_dequantize(size_t n, const void* x, kp_quant_type type, con
     dequantize_run(n, x, 1, false, scale, zero, step, y);
 }
 
+KP_INLINE kp_vf real_lanes(const char* x, const kp_quant_bytes* form) {
+  const kp_vi v = kp_vi_sub(kp_vi_load8(x, form->type.low < 0), kp_vi_set1(form->zero));
+  return kp_vf_mul(kp_vi_to_vf(v), kp_vf_set1(form->scale));
+}
+
+KP_INLINE kp_vi binary_lanes(const bool product, const char* a, const kp_quant_bytes* a_form,
+                             const char* b, const kp_quant_bytes* b_form,
+                             const kp_quant_bytes* y_form) {
+  const kp_vf x = real_lanes(a, a_form), z = real_lanes(b, b_form);
+  return quantize_lanes(product ? kp_vf_mul(x, z) : kp_vf_add(x, z), kp_vf_set1(y_form->scale),
+                        kp_vi_set1(y_form->zero), kp_vi_set1(y_form->type.low),
+                        kp_vi_set1(y_form->type.high));
+}
+
+static void quantize_binary(size_t n, bool product, const void* a, const kp_quant_bytes* a_form,
+                            const void* b, const kp_quant_bytes* b_form, void* y,
+                            const kp_quant_bytes* y_form) {
+  const char *left = a, *right = b;
+  char* to = y;
+  size_t i = 0;
+  for (; i + KP_VF_LANES <= n; i += KP_VF_LANES)
+    kp_vi_store8(to + i, product
+                             ? binary_lanes(true, left + i, a_form, right + i, b_form, y_form)
+                             : binary_lanes(false, left + i, a_form, right + i, b_form, y_form));
+  if (i == n) return;
+  char tail[3][KP_VF_LANES] = {{0}};
+  memcpy(tail[0], left + i, n - i);
+  memcpy(tail[1], right + i, n - i);
+  kp_vi_store8(tail[2], binary_lanes(product, tail[0], a_form, tail[1], b_form, y_form));
+  memcpy(to + i, tail[2], n - i);
+}
+
 static void quantize_range(size_t n, const float* x, float* low, float* high) {
   kp_vf least = kp_vf_zero(), most = kp_vf_zero();
   size_t i = 0;
@@ -112,5 +144,6 @@ const kp_quantize_ops KP_ISA_NAME(kp_quantize) = {
     .isa = KP_ISA_STRING,
     .quantize = quantize_quantize,
     .dequantize = quantize_dequantize,
+    .binary = quantize_binary,
     .range = quantize_range,
 };
