@@ -22,10 +22,14 @@ def philox(key, counters):
 
 
 def words(seed, run, count):
+    return key_words((np.float32(seed).view(np.uint32), 0), run, count)
+
+
+def key_words(key, run, count):
     blocks = (count + 3) // 4
     counters = np.zeros((blocks, 4), np.uint64)
     counters[:, 0], counters[:, 2] = np.arange(blocks), run
-    return philox((np.float32(seed).view(np.uint32), 0), counters).reshape(-1)[:count]
+    return philox(key, counters).reshape(-1)[:count]
 
 
 def units(seed, run, count):
@@ -93,3 +97,28 @@ def test_multinomial(tmp_path):
 def test_sessions_without_seed_differ(tmp_path):
     a, b = (first(session(tmp_path, "RandomNormal", shape=[100]).run({})) for _ in range(2))
     assert not (a == b).any()
+
+
+@pytest.mark.parametrize("version,dtype", [(1, np.float32), (6, np.float64), (12, np.float64), (13, np.float16), (22, np.float32)])
+def test_dropout(version, dtype):
+    x = np.random.default_rng(5).normal(0, 2, 5001).astype(dtype)
+    attrs, names = {"ratio": 0.25}, ["x"]
+    if version >= 12:
+        attrs, names = {"seed": 3}, ["x", "r", "t"]
+    feeds = {"x": x, "r": np.asarray(0.25, np.float32), "t": np.asarray(True)}
+    infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(feeds[n].dtype), feeds[n].shape) for n in names]
+    graph = helper.make_graph([helper.make_node("Dropout", names, ["y", "m"], **attrs)], "g", infos,
+                              [helper.make_empty_tensor_value_info(n) for n in "ym"])
+    made = kapell_c.Session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)], ir_version=10).SerializeToString())
+    for run in range(2):
+        y, mask = made.run({n: feeds[n] for n in names})
+        kept = mask.astype(bool)
+        np.testing.assert_allclose(y.astype(np.float64), np.where(kept, x.astype(np.float64) / 0.75, 0), rtol=2e-3 if dtype == np.float16 else 1e-6)
+        assert mask.dtype == (np.bool_ if version >= 10 else dtype) and 0.72 < kept.mean() < 0.78
+        if version >= 12:
+            np.testing.assert_array_equal(kept, key_words((3, 0), run, 5001) * 2.0 ** -32 >= 0.25)
+    if version >= 12:
+        y, mask = made.run({**feeds, "t": np.asarray(False)})
+        assert mask.all() and y.tobytes() == x.tobytes()
+        with pytest.raises(kapell_c.KapellError, match="outside of"):
+            made.run({**feeds, "r": np.asarray(1, np.float32)})

@@ -297,6 +297,16 @@ def batch_norm_of(version, attrs, inputs):
     return [v.astype(inputs[0].dtype) for v in [y] + (kept if by is own else [])]
 
 
+@spec("Dropout", since=12)
+def dropout_by_input(rng, version, name):
+    """What chance has no part in; test_random.py has the rest."""
+    training = bool(rng.integers(2))
+    x = array(rng, dims(rng), pick(rng, dtypes(name, version)))
+    ratio = np.asarray(0 if training else rng.uniform(0, 0.9)).astype(pick(rng, dtypes(name, version, "T1")))
+    inputs = [x, ratio if training or rng.random() < 0.5 else None, np.asarray(training) if training or rng.random() < 0.5 else None]
+    return {"seed": 3}, inputs, ["y", "mask"] if x.dtype == np.float32 else ["y"]
+
+
 @spec("Dropout", until=11)
 def dropout(rng, version, name):
     attrs = {"ratio": float(np.float32(rng.uniform(0, 0.9)))} if rng.random() < 0.7 else {}
@@ -306,7 +316,7 @@ def dropout(rng, version, name):
     return {**attrs, **consumed(rng, version, 1)}, [x], ["y", "mask"] if x.dtype == np.float32 else ["y"]
 
 
-@oracle("Dropout", until=11, why="the mask of a Dropout that does not train is all ones, of the data's type before opset 10")
+@oracle("Dropout", why="the mask of a Dropout that does not train is all ones, of the data's type before opset 10")
 def dropout_of(version, attrs, inputs):
     mask = np.ones(inputs[0].shape, inputs[0].dtype if version < 10 else np.bool_)
     return [inputs[0], mask] if inputs[0].dtype == np.float32 else [inputs[0]]

@@ -1,5 +1,5 @@
-// Operators that leave the elements as they lie: Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout (inference); and those
-// that read shapes alone: Shape, Size. Constant is here for graphs that were not simplified.
+// Operators that leave the elements as they lie: Reshape, Flatten, Squeeze, Unsqueeze, Identity; and those that
+// read shapes alone: Shape, Size. Constant is here for graphs that were not simplified.
 #include "provider/cpu/op/copy.h"
 
 // The runtime lets views lie on their input where it can; otherwise the bytes are copied.
@@ -12,41 +12,6 @@ static kp_status* view_run(const kp_op_run* run) {
   }
   if (!to || to->data == from->data) return NULL;
   return kp_copy_elements(to, 0, from, 0, kp_value_count(to));
-}
-
-// Dropout leaves everything in place unless it trains; the mask says so.
-static kp_status* dropout_run(const kp_op_run* run) {
-  if (kp_run_result(run, 0)) KP_PASS(view_run(run));
-  kapell_value* mask = kp_run_result(run, 1);
-  if (!mask) return NULL;
-  if (mask->type == KAPELL_BOOL) {
-    memset(mask->data, 1, mask->byte_count);
-    return NULL;
-  }
-  const size_t count = kp_value_count(mask);  // opset 1 and 7: of the input's type
-  for (size_t i = 0; i < count; ++i) {
-    if (mask->type == KAPELL_FLOAT)
-      ((float*)mask->data)[i] = 1;
-    else if (mask->type == KAPELL_DOUBLE)
-      ((double*)mask->data)[i] = 1;
-    else
-      ((uint16_t*)mask->data)[i] = mask->type == KAPELL_FLOAT16 ? 0x3c00 : 0x3f80;
-  }
-  return NULL;
-}
-
-static kp_reason dropout_supports(const kp_op_query* query) {
-  if (query->node->version < 7) {
-    KP_REQUIRE(query,
-               kp_node_attr_i(query->node, "is_test", 0) || query->node->output_count < 2 ||
-                   query->node->outputs[1] == KP_NONE,
-               "Dropout-%d that trains", (int)query->node->version);
-  }
-  const kp_value* training = kp_node_input(query->graph, query->node, 2);
-  if (!training) return KP_SUPPORTED;
-  KP_REQUIRE(query, training->constant, "training_mode is not a constant");
-  KP_REQUIRE(query, !kp_int_at(training->constant, 0), "training_mode=1: Kapell only infers");
-  return KP_SUPPORTED;
 }
 
 static int64_t clamp(int64_t x, int64_t low, int64_t high) {
@@ -108,7 +73,6 @@ static const kp_op_def ops[] = {  // spec: ONNX operators Reshape-1..25, Flatten
     {.name = "Unsqueeze", .since = 1, .run = view_run, .flags = KP_OP_VIEW},
     {.name = "Identity", .since = 1, .run = view_run, .flags = KP_OP_VIEW},
     {.domain = "com.microsoft", .name = "ExpandDims", .since = 1, .run = view_run, .flags = KP_OP_VIEW},
-    {.name = "Dropout", .since = 1, .types = KP_M_REALS | KP_M_EIGHTS, .supports = dropout_supports, .run = dropout_run},
     {.name = "Shape", .since = 1, .run = shape_run},
     {.name = "Size", .since = 1, .run = size_run},
     {.name = "Constant", .since = 1, .supports = constant_supports, .run = constant_run},
