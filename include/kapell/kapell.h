@@ -109,6 +109,21 @@ typedef struct kapell_options {
   // Called now and then while a session is opened, on the opening thread: |done| in 0..1. Return true to cancel. Default NULL.
   bool (*progress)(void* user, double done, const char* what);
   void* progress_user;
+
+  // For models that may come from anyone (docs/untrusted.md): gives the limits below, and fold_bytes, fold_ns and run_timeout_ns, the
+  // defaults in brackets; refuses external data with further names (hard links) or behind symbolic links (those only where no
+  // link_folders are given), and providers that come from libraries. Default false.
+  bool untrusted;
+  // Limits, in any mode; 0: the mode's default, UINT64_MAX: none. Past one of them: LIMIT or TIMEOUT, naming it and the node.
+  // Heap bytes that the session may hold at once, its runs and results that the caller keeps included; mapped files are not
+  // counted. Default none [1 GiB].
+  uint64_t max_memory;
+  uint64_t max_nodes;       // after functions are expanded. Default 1 million [100,000]
+  uint64_t max_iterations;  // of all loops in one run. Default none [1 million]
+  uint64_t
+      open_timeout_ns;  // opening the session. Default none [10 s]; fold_bytes [64 MiB], fold_ns [1 s], run_timeout_ns [10 s]
+  // With |untrusted|: providers of the list may come from libraries all the same. Default false.
+  bool allow_libraries;
 } kapell_options;
 
 #ifdef __cplusplus
@@ -295,13 +310,42 @@ typedef struct kapell_run_options {
 // allocates, and of outputs that overlap each other the later one wins).
 //
 // Threads: any, at once. Errors: INVALID_ARGUMENT, INVALID_INPUT (names the input, what was expected and what came), RUN_FAILED,
-// PROVIDER_FAILED, CANCELLED, TIMEOUT, OUT_OF_MEMORY.
+// PROVIDER_FAILED, CANCELLED, TIMEOUT, LIMIT, OUT_OF_MEMORY.
 // Cost: the first run of a new set of input shapes also computes shapes and memory (about a microsecond a node); after that
 // nothing is allocated, outputs that the run makes apart.
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_run(
     kapell_session* session, const kapell_run_options* options, const char* const* input_names,
     kapell_value* const* inputs, size_t input_count, const char* const* output_names,
     kapell_value** outputs, size_t output_count);
+
+// The shape of an input, for kapell_session_estimate_memory.
+typedef struct kapell_shape {
+  const char* name;
+  const int64_t* dims;
+  int32_t rank;
+} kapell_shape;
+
+// Memory of a run, known before it.
+typedef struct kapell_memory_estimate {
+  size_t struct_size;
+  uint64_t
+      mapped_bytes;  // the model's file and its external data: the system may drop these pages at any time
+  uint64_t
+      session_bytes;     // held since opening: the graph, packed weights, plans; idle runs' memory
+  uint64_t arena_bytes;  // values between partitions
+  uint64_t scratch_bytes;  // inside the largest partition: intermediate values and working memory
+  uint64_t output_bytes;
+  uint64_t peak_bytes;  // session, arena, scratch and outputs: what max_memory bounds
+  bool
+      exact;  // false: some shapes are known only while running (or bodies of control flow run), so that more may be needed
+} kapell_memory_estimate;
+
+// What one run on one thread at a time takes for inputs of these shapes; of inputs that |shapes| does not name, dimensions that are
+// no numbers count as 1. |out_estimate|->struct_size must be set. Computes shapes as a first run would, and keeps nothing.
+// Threads: any. Errors: INVALID_ARGUMENT, INVALID_INPUT (a name or shape that does not fit the model), LIMIT, OUT_OF_MEMORY.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_estimate_memory(
+    kapell_session* session, const kapell_shape* shapes, size_t shape_count,
+    kapell_memory_estimate* out_estimate);
 
 // --- reports -----------------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/budget.h"
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/pool.h"
@@ -18,6 +20,7 @@ typedef struct opening {
   const kp_core_options* options;
   kp_core* core;
   int cancel;
+  kp_bounds folding;  // what nodes run in while constants are folded
 } opening;
 
 static void tell(opening* o, double done, const char* what) {
@@ -30,6 +33,7 @@ static void tell_plan(void* user, double done, const char* what) {
 }
 
 static kp_status* check_cancel(const opening* o) {
+  if (kp_deadline_passed()) return KP_ERROR(TIMEOUT, "opening the session took too long");
   return o->cancel ? KP_ERROR(CANCELLED, "opening the session was cancelled") : NULL;
 }
 
@@ -38,7 +42,8 @@ static kp_status* read_model(const opening* o, kp_onnx_model** out_source) {
   const kp_onnx_read_options read = {.borrow_bytes = o->options->borrow_bytes,
                                      .external_folder = user->external_folder,
                                      .more_folders = user->link_folders,
-                                     .more_folder_count = user->link_folder_count};
+                                     .more_folder_count = user->link_folder_count,
+                                     .contain_strictly = user->untrusted};
   if (o->options->path) return kp_onnx_read_file(o->options->path, &read, out_source);
   return kp_onnx_read_bytes(o->options->bytes, o->options->byte_count, &read, out_source);
 }
@@ -55,18 +60,43 @@ static kp_status* fix_overridable(kp_graph* graph) {
   return NULL;
 }
 
+// Runs a node within the budget of folding. What its deadline cut short is no result.
+static kp_status* evaluate(void* user, const kp_graph* graph, const kp_node* node,
+                           kapell_value* const* inputs, kapell_value** outputs) {
+  const opening* o = user;
+  const kp_bounds before = kp_bounds_enter(o->folding);
+  kp_status* status = kp_cpu_eval_node(NULL, graph, node, inputs, outputs);
+  const bool late = kp_deadline_passed();
+  (void)kp_bounds_enter(before);
+  if (status || !late) return status;
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    kp_value_release(outputs[i]);
+    outputs[i] = NULL;
+  }
+  return KP_ERROR(TIMEOUT, "folding '%s'", node->name);
+}
+
+static kp_status* fold(opening* o, kp_graph* graph, uint32_t* out_folded) {
+  const kapell_options* user = o->options->user;
+  const uint64_t now = kp_clock_ns(), end = o->folding.deadline_ns;
+  const kp_fold_options options = {.max_bytes = user->fold_bytes,
+                                   .max_ns = end > now ? end - now : 1,
+                                   .evaluate = evaluate,
+                                   .user = o};
+  bool stopped;
+  KP_TRY(kp_graph_fold(graph, &options, out_folded, &stopped), "folding constants");
+  if (stopped)
+    KP_LOG(INFO, "constant folding stopped at its budget; what is left is computed in every run");
+  return NULL;
+}
+
 static kp_status* optimise(opening* o, kp_model* model) {
   const kapell_options* user = o->options->user;
   uint32_t changes, folded;
-  bool stopped;
   KP_PASS(kp_graph_simplify(model->graph, &changes));
   KP_PASS(kp_graph_infer(model->graph));
   if (user->no_optimize) return NULL;
-  const kp_fold_options fold = {
-      .max_bytes = user->fold_bytes, .max_ns = user->fold_ns, .evaluate = kp_cpu_eval_node};
-  KP_TRY(kp_graph_fold(model->graph, &fold, &folded, &stopped), "folding constants");
-  if (stopped)
-    KP_LOG(INFO, "constant folding stopped at its budget; what is left is computed in every run");
+  KP_PASS(fold(o, model->graph, &folded));
   if (!folded) return NULL;
   KP_PASS(kp_graph_simplify(model->graph, &changes));
   return kp_graph_infer(model->graph);
@@ -89,11 +119,27 @@ static kp_status* expand_functions(kp_graph* graph, bool* out_any) {
   return NULL;
 }
 
+static uint64_t count_nodes(const kp_graph* graph) {
+  uint64_t count = 0;
+  for (uint32_t n = 0; n < graph->node_count; ++n) {
+    if (graph->nodes[n].removed) continue;
+    ++count;
+    for (uint32_t b = 0; b < kp_node_body_count(&graph->nodes[n]); ++b)
+      count += count_nodes(kp_node_body(&graph->nodes[n], b));
+  }
+  return count;
+}
+
 static kp_status* expand_all(opening* o, kp_model* model) {
+  const uint64_t most = o->options->user->max_nodes;
   for (int round = 0; round < 16; ++round) {  // functions may use functions
     bool any = false;
     KP_PASS(expand_functions(model->graph, &any));
     if (!any) return NULL;
+    if (count_nodes(model->graph) > most)
+      return KP_ERROR(LIMIT, "more than %llu nodes after functions are expanded",
+                      (unsigned long long)most);
+    KP_PASS(check_cancel(o));
     KP_PASS(kp_graph_infer(model->graph));
     KP_PASS(optimise(o, model));
   }
@@ -107,7 +153,8 @@ static kp_status* prepare_model(opening* o) {
   KP_PASS(read_model(o, &source));
   KP_PASS(check_cancel(o));
   tell(o, 0.1, "building the graph");
-  KP_PASS(kp_model_build(source, NULL, &core->model));
+  const kp_build_options build = {.max_nodes = o->options->user->max_nodes};
+  KP_PASS(kp_model_build(source, &build, &core->model));
   if (!o->options->keep_overridable) KP_PASS(fix_overridable(core->model->graph));
   tell(o, 0.2, "optimising");
   KP_PASS(optimise(o, core->model));
@@ -133,7 +180,8 @@ static kp_status* load_chain(opening* o) {
   _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option),
                  "the same pair of texts");
   return kp_chain_load(o->core->chain, o->core->model, features,
-                       (const kp_chain_option*)user->provider_options, user->provider_option_count);
+                       (const kp_chain_option*)user->provider_options, user->provider_option_count,
+                       user->untrusted && !user->allow_libraries);
 }
 
 static kp_status* build_variant(opening* o, uint64_t excluded) {
@@ -161,7 +209,13 @@ static kp_status* build_variant(opening* o, uint64_t excluded) {
 static kp_status* open_core(opening* o) {
   const kapell_options* user = o->options->user;
   KP_PASS(kp_pool_acquire(user->threads, &o->core->width));
-  KP_PASS(prepare_model(o));
+  const kp_bounds now = kp_bounds_current();
+  kp_budget* const folding = kp_budget_create(now.budget, user->fold_bytes);
+  if (!folding) return KP_ERROR(OUT_OF_MEMORY, "the session");
+  o->folding = (kp_bounds){folding, kp_deadline_in(user->fold_ns, now.deadline_ns)};
+  kp_status* status = prepare_model(o);
+  kp_budget_release(folding);
+  KP_PASS(status);
   KP_PASS(load_chain(o));
   KP_PASS(build_variant(o, 0));
   tell(o, 1.0, "ready");

@@ -49,27 +49,38 @@ static kp_status* describe_value(kapell_session* session, kp_value_id id, bool o
 }
 
 // Initializers that the file lists as inputs are constants of the graph by now: their names are in the source.
-static kp_status* describe_overridable(kapell_session* session, const kp_onnx_graph* source) {
-  for (size_t i = 0; i < source->initializer_count; ++i) {
-    const kp_str name = source->initializers[i].name;
-    bool listed = false;
-    for (size_t k = 0; k < source->input_count && !listed; ++k)
-      listed = kp_str_equal(source->inputs[k].name, name);
-    if (!listed || session->core->model->source->ir_version < 4) continue;
-    const kp_onnx_tensor* tensor = &source->initializers[i];
-    kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
-    const char* text = kp_arena_strndup(&session->arena, name.data, name.length);
-    if (!info || !text) return no_memory();
-    *info = (kapell_type_info){
-        .kind = KAPELL_KIND_TENSOR,
-        .element = (kapell_type)tensor->type,
-        .rank = (int32_t)tensor->rank,
-        .dims = tensor->dims,
-        .symbols = kp_arena_new_array(&session->arena, const char*, tensor->rank + 1)};
-    session->inputs[session->input_count + session->overridable_count++] =
-        (kapell_io_info){.name = text, .type = info, .optional = true};
-  }
+static kp_status* add_overridable(kapell_session* session, const kp_onnx_tensor* tensor) {
+  kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
+  const char* text = kp_arena_strndup(&session->arena, tensor->name.data, tensor->name.length);
+  if (!info || !text) return no_memory();
+  *info = (kapell_type_info){
+      .kind = KAPELL_KIND_TENSOR,
+      .element = (kapell_type)tensor->type,
+      .rank = (int32_t)tensor->rank,
+      .dims = tensor->dims,
+      .symbols = kp_arena_new_array(&session->arena, const char*, tensor->rank + 1)};
+  session->inputs[session->input_count + session->overridable_count++] =
+      (kapell_io_info){.name = text, .type = info, .optional = true};
+  return info->symbols ? NULL : no_memory();
+}
+
+static kp_status* list_overridable(kapell_session* session, const kp_onnx_graph* source,
+                                   kp_interner* names) {
+  for (size_t k = 0; k < source->input_count; ++k)
+    if (!kp_intern(names, source->inputs[k].name)) return no_memory();
+  for (size_t i = 0; i < source->initializer_count; ++i)
+    if (kp_intern_find(names, source->initializers[i].name))
+      KP_PASS(add_overridable(session, &source->initializers[i]));
   return NULL;
+}
+
+static kp_status* describe_overridable(kapell_session* session, const kp_onnx_graph* source) {
+  if (session->core->model->source->ir_version < 4) return NULL;
+  kp_interner names;
+  kp_interner_init(&names);
+  kp_status* status = list_overridable(session, source, &names);
+  kp_interner_free(&names);
+  return status;
 }
 
 static kp_status* add_metadata(kapell_session* session, const char* key, kp_str value) {

@@ -1,6 +1,7 @@
 // kapell_session_run: names to slots, checks of what the caller gives, failover, counters.
 #include "api/session.h"
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/nearest.h"
@@ -354,6 +355,7 @@ void kapell_session_counters(const kapell_session* session, kapell_counters* cou
 typedef struct run_limits {
   const volatile int* cancel;
   uint64_t deadline_ns;
+  uint64_t max_iterations;
   int width;
 } run_limits;
 
@@ -369,7 +371,8 @@ static kp_status* read_limits(const kapell_session* session, const kapell_run_op
   const uint64_t timeout = o.timeout_ns ? o.timeout_ns : session->options.run_timeout_ns;
   if (o.threads < 0) return KP_ERROR(INVALID_ARGUMENT, "run options: threads is %d", o.threads);
   out->cancel = o.cancel ? &o.cancel->requested : &never;
-  out->deadline_ns = timeout ? kp_clock_ns() + timeout : 0;
+  out->deadline_ns = kp_deadline_in(timeout, 0);
+  out->max_iterations = session->options.max_iterations;
   out->width = o.threads && o.threads < session->core->width ? o.threads : session->core->width;
   return NULL;
 }
@@ -400,6 +403,7 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
                          .width = limits->width,
                          .cancel = limits->cancel,
                          .deadline_ns = limits->deadline_ns,
+                         .max_iterations = limits->max_iterations,
                          .profile = c->session->profile,
                          .counters = &c->counters};
     kp_status* status = kp_exec_run(variant->executor, &args);
@@ -421,6 +425,17 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
   }
 }
 
+// Runs within the session's limits.
+static kp_status* run_within(call* c, const run_limits* limits, uint64_t* failovers,
+                             uint32_t* failed_entry) {
+  const kp_budget* budget = c->session->budget;
+  kp_bounds before;
+  kp_limits_enter(c->session->budget, limits->deadline_ns, &before);
+  kp_status* status = run_with_failover(c, limits, failovers, failed_entry);
+  (void)kp_bounds_enter(before);
+  return kp_limits_explain(status, budget, limits->deadline_ns, kp_flag_is_set(limits->cancel));
+}
+
 static kp_status* run_call(call* c, const kapell_run_options* options,
                            const char* const* input_names, kapell_value* const* inputs,
                            size_t input_count, const char* const* output_names,
@@ -435,7 +450,7 @@ static kp_status* run_call(call* c, const kapell_run_options* options,
   const uint64_t start = kp_clock_ns();
   uint64_t failovers = 0;
   uint32_t failed_entry = KP_NONE;
-  kp_status* status = run_with_failover(c, &limits, &failovers, &failed_entry);
+  kp_status* status = run_within(c, &limits, &failovers, &failed_entry);
   const uint64_t time_ns = kp_clock_ns() - start;
   add_totals(c, status, time_ns, failovers, failed_entry);
   if (!status && options && options->struct_size > offsetof(kapell_run_options, counters) &&

@@ -28,6 +28,7 @@ static kp_status* complete_options(const kapell_options* given, kapell_options* 
   if ((out->provider_option_count && !out->provider_options) ||
       (out->link_folder_count && !out->link_folders))
     return KP_ERROR(INVALID_ARGUMENT, "a count in options is set and its array is NULL");
+  kp_limits_complete(out);
   return NULL;
 }
 
@@ -93,6 +94,19 @@ static kp_status* open_session(kapell_session* session, const void* bytes, size_
                                        : NULL;
 }
 
+// Opens within the session's limits.
+static kp_status* open_within(kapell_session* session, const void* bytes, size_t byte_count) {
+  session->budget = kp_budget_create(NULL, session->options.max_memory);
+  if (!session->budget) return KP_ERROR(OUT_OF_MEMORY, "the session");
+  const uint64_t deadline = kp_deadline_in(session->options.open_timeout_ns, 0);
+  kp_bounds before;
+  kp_limits_enter(session->budget, deadline, &before);
+  kp_status* status = open_session(session, bytes, byte_count);
+  (void)kp_bounds_enter(before);
+  session->opened_bytes = kp_budget_used(session->budget);
+  return kp_limits_explain(status, session->budget, deadline, false);
+}
+
 static kp_status* create_session(const char* path, const void* bytes, size_t byte_count,
                                  const kapell_options* options, kapell_session** out_session) {
   kapell_session* session = kp_alloc_zero(1, sizeof(*session));
@@ -100,7 +114,7 @@ static kp_status* create_session(const char* path, const void* bytes, size_t byt
   pthread_mutex_init(&session->lock, NULL);
   session->path = path;
   kp_status* status = complete_options(options, &session->options);
-  if (!status) status = open_session(session, bytes, byte_count);
+  if (!status) status = open_within(session, bytes, byte_count);
   if (status) {
     session->options.profile_path = NULL;
     kapell_session_close(session);
@@ -150,6 +164,7 @@ void kapell_session_close(kapell_session* session) {
   kp_core_close(session->core);
   pthread_mutex_destroy(&session->lock);
   kp_arena_free(&session->arena);
+  kp_budget_release(session->budget);
   kp_free(session);
 }
 
@@ -163,7 +178,12 @@ kp_status* kp_session_overridable(kapell_session* session, kp_core** out_core) {
                                      .byte_count = session->byte_count,
                                      .borrow_bytes = true,
                                      .keep_overridable = true};
+    const uint64_t deadline = kp_deadline_in(session->options.open_timeout_ns, 0);
+    kp_bounds before;
+    kp_limits_enter(session->budget, deadline, &before);
     status = kp_core_open(&options, &session->overridable);
+    (void)kp_bounds_enter(before);
+    status = kp_limits_explain(status, session->budget, deadline, false);
   }
   *out_core = session->overridable;
   pthread_mutex_unlock(&session->lock);

@@ -3,6 +3,7 @@
 #define KP_API_SESSION_H_
 
 #include "api/core.h"
+#include "api/limits.h"
 
 typedef struct kp_io {
   kapell_io_info info;
@@ -15,7 +16,9 @@ typedef struct kp_metadata {
 
 struct kapell_session {
   kp_arena arena;          // everything that getters lend
-  kapell_options options;  // texts copied to the arena
+  kapell_options options;  // texts copied to the arena; limits made whole
+  kp_budget* budget;
+  uint64_t opened_bytes;  // of the budget, when opening was done
   kp_core* core;
   kp_core* overridable;  // made when a run first replaces an initializer
   pthread_mutex_t lock;  // guards |overridable| and |totals|

@@ -1,12 +1,14 @@
-// Heap memory: malloc with counters and one failure that tests can order. Neighbours: arena.c, everything.
+// Heap memory: malloc with counters, a budget and one failure that tests can order. Neighbours: budget.c; arena.c, everything.
 //
 // The counters are relaxed: they are read by tests while nothing allocates, and cost one uncontended add each.
 #include "base/alloc.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/budget.h"
 #include "base/sanitize.h"
 #include "base/size.h"
 
@@ -33,25 +35,63 @@ static bool must_fail(void) {
   return true;
 }
 
-static void* count_new(void* memory) {
-  if (!memory) return NULL;
-  atomic_fetch_add_explicit(&total_count, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+// Stands right before every piece that is handed out: whom it is charged to, and where it really begins.
+typedef struct header {
+  kp_budget* budget;  // NULL = nobody
+  size_t whole;       // bytes charged
+  size_t offset;      // from the beginning of the allocation to what was handed out
+} header;
+
+#define HEADER_BYTES ((size_t)32)  // keeps what follows at max_align_t
+_Static_assert(sizeof(header) <= HEADER_BYTES && _Alignof(max_align_t) <= HEADER_BYTES,
+               "room for the header");
+
+static header* header_of(void* memory) { return (header*)((char*)memory - HEADER_BYTES); }
+
+static void* begin_of(header* h) {
+  KP_UNPOISON(h, HEADER_BYTES);
+  return (char*)h + HEADER_BYTES - h->offset;
+}
+
+// Writes the header of an allocation at |begin| and gives what follows it.
+static void* hand_out(void* begin, kp_budget* budget, size_t whole, size_t offset) {
+  char* const memory = (char*)begin + offset;
+  *header_of(memory) = (header){budget, whole, offset};
+  KP_POISON(header_of(memory), HEADER_BYTES);
   return memory;
 }
 
-static size_t at_least_one(size_t byte_count) { return byte_count ? byte_count : 1; }
+// Charges |byte_count| and the |offset| before them to the thread's bounds. False: must be refused.
+static bool charge(size_t byte_count, size_t offset, kp_budget** out_budget, size_t* out_whole) {
+  *out_budget = kp_bounds_current().budget;
+  return !must_fail() && byte_count <= MAX_BYTES && kp_add_size(byte_count, offset, out_whole) &&
+         (!*out_budget || kp_budget_charge(*out_budget, *out_whole));
+}
+
+static void* count_new(void* begin, kp_budget* budget, size_t whole, size_t offset) {
+  if (!begin) {
+    if (budget) kp_budget_return(budget, whole);
+    return NULL;
+  }
+  atomic_fetch_add_explicit(&total_count, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+  return hand_out(begin, budget, whole, offset);
+}
 
 void* kp_alloc(size_t byte_count) {
-  if (must_fail() || byte_count > MAX_BYTES) return NULL;
-  return count_new(malloc(at_least_one(byte_count)));
+  kp_budget* budget;
+  size_t whole;
+  if (!charge(byte_count, HEADER_BYTES, &budget, &whole)) return NULL;
+  return count_new(malloc(whole), budget, whole, HEADER_BYTES);
 }
 
 void* kp_alloc_zero(size_t count, size_t element_size) {
-  size_t byte_count;
-  if (must_fail() || !kp_mul_size(count, element_size, &byte_count) || byte_count > MAX_BYTES)
+  kp_budget* budget;
+  size_t byte_count, whole;
+  if (!kp_mul_size(count, element_size, &byte_count) ||
+      !charge(byte_count, HEADER_BYTES, &budget, &whole))
     return NULL;
-  return count_new(calloc(1, at_least_one(byte_count)));
+  return count_new(calloc(1, whole), budget, whole, HEADER_BYTES);
 }
 
 void* kp_alloc_array(size_t count, size_t element_size) {
@@ -60,28 +100,51 @@ void* kp_alloc_array(size_t count, size_t element_size) {
   return kp_alloc(byte_count);
 }
 
+// The piece stays its budget's, whatever the bounds are now.
+static void* resize(void* old, size_t byte_count) {
+  header h;
+  char* const begin = begin_of(header_of(old));
+  memcpy(&h, header_of(old), sizeof h);
+  size_t whole;
+  const bool fits =
+      kp_add_size(byte_count, h.offset, &whole) && (!h.budget || kp_budget_charge(h.budget, whole));
+  void* const moved = fits ? realloc(begin, whole) : NULL;
+  if (!moved) {
+    if (fits && h.budget) kp_budget_return(h.budget, whole);
+    KP_POISON(header_of(old), HEADER_BYTES);
+    return NULL;
+  }
+  if (h.budget) kp_budget_return(h.budget, h.whole);
+  return hand_out(moved, h.budget, whole, h.offset);
+}
+
 void* kp_realloc_array(void* old, size_t count, size_t element_size) {
   size_t byte_count;
   if (!kp_mul_size(count, element_size, &byte_count)) return NULL;
   if (!old) return kp_alloc(byte_count);
   if (must_fail() || byte_count > MAX_BYTES) return NULL;
-  void* memory = realloc(old, at_least_one(byte_count));
+  void* memory = resize(old, byte_count);
   if (memory) atomic_fetch_add_explicit(&total_count, 1, memory_order_relaxed);
   return memory;
 }
 
 void* kp_alloc_aligned(size_t byte_count, size_t alignment) {
-  if (must_fail() || byte_count > MAX_BYTES) return NULL;
+  kp_budget* budget;
+  size_t whole;
+  const size_t offset = kp_max_size(alignment, HEADER_BYTES);
+  if (!charge(byte_count, offset, &budget, &whole)) return NULL;
   void* memory = NULL;
-  const size_t least = kp_max_size(alignment, sizeof(void*));
-  if (posix_memalign(&memory, least, at_least_one(byte_count)) != 0) return NULL;
-  return count_new(memory);
+  if (posix_memalign(&memory, offset, whole) != 0) memory = NULL;
+  return count_new(memory, budget, whole, offset);
 }
 
 void kp_free(void* memory) {
   if (!memory) return;
   atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
-  free(memory);
+  header* const h = header_of(memory);
+  void* const begin = begin_of(h);
+  if (h->budget) kp_budget_return(h->budget, h->whole);
+  free(begin);
 }
 
 char* kp_strdup(const char* text) { return kp_strndup(text, strlen(text)); }

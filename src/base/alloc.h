@@ -1,7 +1,8 @@
-// All heap memory of the library comes through here, so that tests can count allocations and make them fail.
+// All heap memory of the library comes through here, so that a session's budget can bound it (budget.h) and tests can count
+// allocations and make them fail.
 //
 // Threads: callable from any thread. Alignment: kp_alloc* give max_align_t; kp_alloc_aligned what is asked.
-// Errors: NULL (the caller turns it into OUT_OF_MEMORY). Size 0 gives a valid pointer that can be freed.
+// Errors: NULL, also past the budget (the caller turns it into OUT_OF_MEMORY, api/ into the budget's own words). Size 0 gives a valid pointer that can be freed.
 #ifndef KP_BASE_ALLOC_H_
 #define KP_BASE_ALLOC_H_
 

@@ -28,12 +28,12 @@ KP_MUST_USE kp_status* kp_folder_open(const char* path, kp_folder** out_folder);
 void kp_folder_close(kp_folder* folder);              // NULL is fine
 const char* kp_folder_path(const kp_folder* folder);  // as it was given
 // Maps |relative| below |folder|. Regular files only; refused: absolute paths, any "..", empty names, embedded NUL, a
-// symbolic link (in any component) whose target leaves |folder| and every folder in |more| (may be NULL/0), and with
-// |refuse_hard_links| a file of several names. No path is looked up twice: a link exchanged meanwhile cannot lead out.
+// symbolic link (in any component) whose target leaves |folder| and every folder in |more| (may be NULL/0), and if |strict| a
+// file of several names (hard links) and, without |more|, every symbolic link. No path is looked up twice: a link exchanged meanwhile cannot lead out.
 // Errors: EXTERNAL_DATA for what is refused, naming the rule and, for a link, saying that handing over the target's folder
 // allows it; NOT_FOUND; IO; OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_folder_map(const kp_folder* folder, const kp_folder* const* more,
-                                     size_t more_count, kp_str relative, bool refuse_hard_links,
+                                     size_t more_count, kp_str relative, bool strict,
                                      kp_file** out_file);
 
 // Writes a file whole: to a temporary name beside |path|, then renamed, so that a failure leaves the old file. Pipes and devices

@@ -71,6 +71,7 @@ typedef struct request {
   const kp_folder* folder;
   const kp_folder* const* more;
   size_t more_count;
+  bool strict;
   const char* shown;      // the path as asked for, for errors
   const kp_folder* root;  // where the walk is: |folder| or one of |more|
   char rest[PATH_MAX];    // path below |root| still to be walked
@@ -80,6 +81,8 @@ typedef struct request {
 typedef struct link_place {
   size_t start, end;
 } link_place;
+
+static bool forbids_links(const request* r) { return r->strict && r->more_count == 0; }
 
 static kp_status* refuse(const request* r, const char* why) {
   return KP_ERROR(EXTERNAL_DATA, "path '%s' %s", r->shown, why);
@@ -244,6 +247,9 @@ static kp_status* open_by_walking(request* r, int* out_descriptor) {
       case WALK_ERROR:
         return kp_file_error(r->shown, "opening", errno);
       case WALK_LINK:
+        if (forbids_links(r))
+          return refuse(r,
+                        "is or passes a symbolic link, which is not followed for untrusted models");
         KP_PASS(follow_link(r, place, target));
     }
   }
@@ -255,7 +261,8 @@ static int open_beneath(const request* r) {
 #if HAVE_OPENAT2
   if (!atomic_load(&forgo_openat2)) {
     struct open_how how = {.flags = KP_OPEN_READ,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+                           .resolve = RESOLVE_BENEATH | (forbids_links(r) ? RESOLVE_NO_SYMLINKS
+                                                                          : RESOLVE_NO_MAGICLINKS)};
     return (int)syscall(SYS_openat2, r->folder->descriptor, r->rest, &how, sizeof how);
   }
 #endif
@@ -274,13 +281,13 @@ static kp_status* open_contained(request* r, int* out_descriptor) {
 
 // --- mapping -------------------------------------------------------------------------------------------------------
 
-static kp_status* map_contained(request* r, bool refuse_hard_links, kp_file** out_file) {
+static kp_status* map_contained(request* r, kp_file** out_file) {
   int descriptor = -1;
   KP_PASS(open_contained(r, &descriptor));
   kp_status* status = kp_file_map_open(descriptor, r->shown, out_file);
   close(descriptor);
   KP_PASS(status);
-  if (refuse_hard_links && (*out_file)->link_count > 1) {
+  if (r->strict && (*out_file)->link_count > 1) {
     kp_file_release(*out_file);
     *out_file = NULL;
     return refuse(r, "has more names (hard links), so its data may belong elsewhere");
@@ -289,21 +296,25 @@ static kp_status* map_contained(request* r, bool refuse_hard_links, kp_file** ou
 }
 
 kp_status* kp_folder_map(const kp_folder* folder, const kp_folder* const* more, size_t more_count,
-                         kp_str relative, bool refuse_hard_links, kp_file** out_file) {
+                         kp_str relative, bool strict, kp_file** out_file) {
   *out_file = NULL;
   request* r = kp_alloc(sizeof *r);
   char* shown = r ? kp_strndup(relative.data, relative.length) : NULL;
   kp_status* status = NULL;
   if (shown) {
-    *r = (request){
-        .folder = folder, .more = more, .more_count = more_count, .shown = shown, .root = folder};
+    *r = (request){.folder = folder,
+                   .more = more,
+                   .more_count = more_count,
+                   .strict = strict,
+                   .shown = shown,
+                   .root = folder};
     status = check_relative(r, relative);
   } else {
     status = KP_ERROR(OUT_OF_MEMORY, "opening a file in '%s'", folder->path);
   }
   if (!status) {
     memcpy(r->rest, shown, relative.length + 1);
-    status = map_contained(r, refuse_hard_links, out_file);
+    status = map_contained(r, out_file);
   }
   kp_free(shown);
   kp_free(r);

@@ -29,6 +29,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -51,6 +52,7 @@ typedef struct share {
 struct job {
   kp_task_fn fn;
   void* arg;
+  kp_bounds bounds;  // the caller's: workers work in it too
   int share_count;
   _Alignas(LINE) _Atomic uint32_t
       finished;  // workers that are done; SLEEPING while the caller waits in the kernel
@@ -108,6 +110,7 @@ static void run_share(share* s, int number) {
     // The look before the increment keeps finished shares from being written by everybody who comes by.
     size_t task = atomic_load_explicit(&s->next, memory_order_relaxed);
     if (task >= s->end) return;
+    if (kp_deadline_passed()) return;
     task = atomic_fetch_add_explicit(&s->next, s->chunk, memory_order_relaxed);
     const size_t end = kp_min_size(s->end, task + s->chunk);
     for (; task < end; ++task) j->fn(j->arg, task, number);
@@ -123,7 +126,7 @@ static void run_shares(job* j, int number) {
 }
 
 static void run_inline(size_t task_count, kp_task_fn fn, void* arg) {
-  for (size_t task = 0; task < task_count; ++task) fn(arg, task, 0);
+  for (size_t task = 0; task < task_count && !kp_deadline_passed(); ++task) fn(arg, task, 0);
 }
 
 // --- workers -------------------------------------------------------------------------------------------------------
@@ -160,7 +163,9 @@ static uintptr_t await_offer(worker* w, bool spin) {
 
 static void serve(worker* w, share* s) {
   job* const j = s->owner;
+  (void)kp_bounds_enter(j->bounds);
   run_shares(j, s->index);
+  (void)kp_bounds_enter((kp_bounds){0});
   atomic_store(&w->offer, IDLE);
   const uint32_t before = atomic_fetch_add(&j->finished, 1);
   if (before & SLEEPING) futex_wake(&j->finished);
@@ -321,6 +326,7 @@ static void await_workers(job* j, uint32_t taken) {
 
 static void run_job(job* j) {
   offers made;
+  j->bounds = kp_bounds_current();
   inside = true;
   offer_shares(j, &made);
   run_shares(j, 0);

@@ -34,7 +34,8 @@ KP_MUST_USE kp_status* kp_pool_acquire(int width, int* out_width);
 void kp_pool_release(void);
 
 // Static: task i of n belongs to a fixed share, each share to one thread (best locality); a thread that is done helps with
-// what is left of the others. Dynamic: threads take tasks one by one in order (uneven tasks).
+// what is left of the others. Dynamic: threads take tasks one by one in order (uneven tasks). Tasks run in the caller's bounds
+// (budget.h); those not yet begun when its deadline passes are left out.
 // width 1, task_count 1, or a nested call: runs inline. Never allocates and never fails. Takes some 16 KB of stack.
 void kp_parallel_for(int width, size_t task_count, kp_task_fn fn, void* arg);
 void kp_parallel_for_dynamic(int width, size_t task_count, kp_task_fn fn, void* arg);

@@ -7,8 +7,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/budget.h"
 #include "base/size.h"
 #include "base/str.h"
+
+#define LONGEST_TEXT 16384  // names in messages come from models, and may be megabytes
 
 typedef struct frame {
   char* text;        // owned
@@ -43,14 +46,32 @@ static void make_printable(char* text) {
       *text = '?';
 }
 
+// Statuses are charged to nobody: that a budget is used up must still be said.
+static void* resize(void* old, size_t byte_count) {
+  const kp_bounds before = kp_bounds_enter((kp_bounds){0});
+  void* memory = kp_realloc_array(old, byte_count, 1);
+  (void)kp_bounds_enter(before);
+  return memory;
+}
+
+// Marks the end of a text that was cut, at the beginning of a character.
+static void mark_cut(char* text) {
+  static const char mark[] = " [...]";
+  size_t at = LONGEST_TEXT - sizeof mark;
+  while (at > 0 && ((unsigned char)text[at] & 0xC0) == 0x80) --at;
+  memcpy(text + at, mark, sizeof mark);
+}
+
 static char* format_text(const char* format, va_list args) KAPELL_PRINTF(1, 0);
 static char* format_text(const char* format, va_list args) {
   va_list again;
   va_copy(again, args);
   const int length = vsnprintf(NULL, 0, format, args);
-  char* text = length < 0 ? NULL : kp_alloc((size_t)length + 1);
+  const size_t size = kp_min_size((size_t)(length < 0 ? 0 : length) + 1, LONGEST_TEXT);
+  char* text = length < 0 ? NULL : resize(NULL, size);
   if (text) {
-    vsnprintf(text, (size_t)length + 1, format, again);
+    vsnprintf(text, size, format, again);
+    if ((size_t)length >= size) mark_cut(text);
     make_printable(text);
   }
   va_end(again);
@@ -72,16 +93,13 @@ static bool is_fixed(const kp_status* status) { return status == NULL || status 
 
 kp_status* kp_status_make_v(kapell_code code, const char* file, int line, const char* format,
                             va_list args) {
-  kp_status* status = kp_alloc_zero(1, sizeof *status);
+  kp_status* status = resize(NULL, sizeof *status);
   char* message = status ? format_text(format, args) : NULL;
   if (!message) {
     kp_free(status);
     return &no_memory;
   }
-  status->code = code;
-  status->message = message;
-  status->file = short_file(file);
-  status->line = line;
+  *status = (kp_status){.code = code, .message = message, .file = short_file(file), .line = line};
   return status;
 }
 
@@ -97,7 +115,7 @@ kp_status* kp_status_make(kapell_code code, const char* file, int line, const ch
 static frame* add_frame(kp_status* status) {
   if (status->frame_count == status->frame_capacity) {
     const size_t capacity = status->frame_capacity ? status->frame_capacity * 2 : 4;
-    frame* frames = kp_realloc_array(status->frames, capacity, sizeof *frames);
+    frame* frames = resize(status->frames, capacity * sizeof *frames);
     if (!frames) return NULL;
     status->frames = frames;
     status->frame_capacity = capacity;
@@ -132,8 +150,12 @@ kp_status* kp_status_hint(kp_status* status, const char* format, ...) {
 
 static void set_once(char** slot, const char* text) {
   if (*slot || !text) return;
-  *slot = kp_strdup(text);
-  if (*slot) make_printable(*slot);
+  const size_t length = strlen(text), size = kp_min_size(length + 1, LONGEST_TEXT);
+  *slot = resize(NULL, size);
+  if (!*slot) return;
+  memcpy(*slot, text, size);
+  if (length >= size) mark_cut(*slot);
+  make_printable(*slot);
 }
 
 kp_status* kp_status_at(kp_status* status, const char* node, const char* op, const char* value) {
@@ -159,6 +181,25 @@ kp_status* kp_status_join(kp_status* first, kp_status* second) {
     last->joined = second;
   changed(first);
   return first;
+}
+
+kp_status* kp_status_restate(kp_status* status, kapell_code code, const char* format, ...) {
+  va_list args;
+  va_start(args, format);
+  kp_status* again = kp_status_make_v(code, "", 0, format, args);
+  va_end(args);
+  if (is_fixed(again)) {
+    kp_status_free(status);
+    return again;
+  }
+  if (is_fixed(status)) return again;
+  kp_free(status->message);
+  status->message = again->message;
+  status->code = code;
+  again->message = NULL;
+  kp_status_free(again);
+  changed(status);
+  return status;
 }
 
 kapell_code kp_status_code(const kp_status* status) { return status ? status->code : KAPELL_OK; }

@@ -71,6 +71,10 @@ kp_status* kp_status_hint(kp_status* status, const char* format, ...) KAPELL_PRI
 // place that is set stays.
 kp_status* kp_status_at(kp_status* status, const char* node, const char* op, const char* value);
 
+// Gives |status| (taken) another code and message and keeps the rest: where a layer above knows better what it means.
+KP_MUST_USE kp_status* kp_status_restate(kp_status* status, kapell_code code, const char* format,
+                                         ...) KAPELL_PRINTF(3, 4);
+
 // Joins a failed clean-up (|second|, taken) to the first error (taken): the first stays in front. Either may be NULL.
 KP_MUST_USE kp_status* kp_status_join(kp_status* first, kp_status* second);
 

@@ -50,14 +50,23 @@ void cli_help(const cli_command* command, FILE* out);
 extern const cli_command cli_run_command, cli_inspect_command, cli_place_command,
     cli_providers_command;
 
+// --- limits (limits.c) -------------------------------------------------------------------------------------------------------
+// Sets --untrusted and every --limit in |options|. False: printed.
+bool cli_read_limits(const cli_args* args, kapell_options* options);
+
 // --- sessions (session.c) ----------------------------------------------------------------------------------------------------
-// Options that every command with a model has: --providers, --option, --threads, --cpu-mask, --profile.
-#define CLI_SESSION_OPTIONS                                                                 \
-  {"providers", "LIST",                                                                     \
-   "providers in order of priority, as in \"CUDA?,CPU\" (default CPU); docs/providers.md"}, \
-      {"option", "NAME.KEY=VALUE", "an option of a provider; may be repeated"},             \
-      {"threads", "N", "threads of a run (default: what this process may use)"}, {          \
-    "cpu-mask", "LEVEL", "take instruction sets away: avx2, sse, scalar, -avx512f"          \
+// Options that every command with a model has.
+#define CLI_SESSION_OPTIONS                                                                      \
+  {"providers", "LIST",                                                                          \
+   "providers in order of priority, as in \"CUDA?,CPU\" (default CPU); docs/providers.md"},      \
+      {"option", "NAME.KEY=VALUE", "an option of a provider; may be repeated"},                  \
+      {"untrusted", NULL,                                                                        \
+       "the model may come from anyone: limits, and no file but its own (docs/untrusted.md)"},   \
+      {"limit", "NAME=VALUE",                                                                    \
+       "memory, nodes, iterations, open-seconds, run-seconds, fold-bytes, fold-seconds; may be " \
+       "repeated"},                                                                              \
+      {"threads", "N", "threads of a run (default: what this process may use)"}, {               \
+    "cpu-mask", "LEVEL", "take instruction sets away: avx2, sse, scalar, -avx512f"               \
   }
 // Opens the model of |args|, with a progress bar on a terminal when it takes over a second. Gives an exit code:
 // CLI_USAGE or CLI_OPEN, printed, leave *out_session NULL.
@@ -70,6 +79,8 @@ void cli_print_status(kapell_status* status);  // to standard error; frees it
 // NULL: printed.
 kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const char* image,
                              const kapell_session* session, const cli_args* args);
+// The value of --dim NAME=N for a symbolic dimension (may be NULL); 1 where it is not given. False: printed.
+bool cli_symbol_dim(const cli_args* args, const char* symbol, int64_t* out);
 bool cli_read_file(const char* path, char** out_bytes,
                    size_t* out_size);  // false: printed; free() the bytes
 bool cli_write_file(const char* path, const void* bytes, size_t size);  // false: printed

@@ -6,7 +6,11 @@
 #include "cli/cli.h"
 
 static const cli_option kOptions[] = {
-    CLI_SESSION_OPTIONS, {"no-ops", NULL, "leave the list of operators out"}, {0}};
+    CLI_SESSION_OPTIONS,
+    {"dim", "SYMBOL=N", "a symbolic dimension, for the memory of a run (default 1)"},
+    {"shape", "NAME=1,3,224", "the shape of an input, likewise; may be repeated"},
+    {"no-ops", NULL, "leave the list of operators out"},
+    {0}};
 
 static void print_ios(const char* what, const kapell_session* session, size_t count,
                       const kapell_io_info* (*get)(const kapell_session*, size_t)) {
@@ -57,6 +61,78 @@ static void print_ops(const kapell_placement* placement) {
   free(counts);
 }
 
+// --- memory of a run ---------------------------------------------------------------------------------------------------------
+#define MAX_RANK 32
+
+// The dims of "NAME=1,3,224" for input |name|; -1 where no --shape names it, -2 where one is wrong (printed).
+static int32_t given_shape(const cli_args* args, const char* name, int64_t dims[MAX_RANK]) {
+  const size_t length = strlen(name);
+  int32_t rank = -1;
+  int at = 0;
+  for (const char* text; (text = cli_next(args, "shape", &at)) != NULL;) {
+    if (strncmp(text, name, length) != 0 || text[length] != '=') continue;
+    const char* next = text + length + 1;
+    for (rank = 0; *next && rank < MAX_RANK; ++rank) {
+      char* end;
+      dims[rank] = strtoll(next, &end, 10);
+      if (end == next || (*end && *end != ',') || dims[rank] < 0) break;
+      next = *end ? end + 1 : end;
+    }
+    if (!*next) continue;
+    fprintf(stderr, "kapell inspect: --shape '%s' is not NAME=1,3,224\n", text);
+    return -2;
+  }
+  return rank;
+}
+
+// The shape of input |io| for the estimate; rank -1 where nothing is known. False: printed.
+static bool choose_shape(const cli_args* args, const kapell_io_info* io, int64_t dims[MAX_RANK],
+                         int32_t* out_rank) {
+  const kapell_type_info* type = io->type;
+  *out_rank = given_shape(args, io->name, dims);
+  if (*out_rank != -1 || type->rank < 0 || type->rank > MAX_RANK) return *out_rank != -2;
+  *out_rank = type->rank;
+  for (int32_t d = 0; d < type->rank; ++d) {
+    dims[d] = type->dims[d];
+    if (dims[d] < 0 && !cli_symbol_dim(args, type->symbols[d], &dims[d])) return false;
+  }
+  return true;
+}
+
+static void print_estimate(const kapell_memory_estimate* e) {
+  const double mib = 1 << 20;
+  printf(
+      "memory    %s%.1f MiB at the peak of a run: session %.1f, arena %.1f, scratch %.1f, outputs "
+      "%.1f\n",
+      e->exact ? "" : "at least ", (double)e->peak_bytes / mib, (double)e->session_bytes / mib,
+      (double)e->arena_bytes / mib, (double)e->scratch_bytes / mib, (double)e->output_bytes / mib);
+  printf("          and %.1f MiB of mapped files\n", (double)e->mapped_bytes / mib);
+}
+
+// False: a wrong argument, printed. A model that gives no estimate says why and is no failure.
+static bool print_memory(const cli_args* args, kapell_session* session) {
+  const size_t count = kapell_session_input_count(session);
+  kapell_shape* shapes = calloc(count + 1, sizeof(*shapes));
+  int64_t(*dims)[MAX_RANK] = calloc(count + 1, sizeof(*dims));
+  size_t given = 0;
+  bool fine = shapes && dims;
+  for (size_t i = 0; fine && i < count; ++i) {
+    const kapell_io_info* io = kapell_session_input(session, i);
+    int32_t rank;
+    fine = choose_shape(args, io, dims[i], &rank);
+    if (fine && rank >= 0) shapes[given++] = (kapell_shape){io->name, dims[i], rank};
+  }
+  kapell_memory_estimate estimate = {.struct_size = sizeof(estimate)};
+  kapell_status* status =
+      fine ? kapell_session_estimate_memory(session, shapes, given, &estimate) : NULL;
+  if (fine && !status) print_estimate(&estimate);
+  if (status) printf("memory    not known: %s\n", kapell_status_message(status));
+  kapell_status_free(status);
+  free(shapes);
+  free(dims);
+  return fine;
+}
+
 static int run(const cli_command* command, int argc, char** argv) {
   cli_args args;
   int exit_code;
@@ -75,16 +151,19 @@ static int run(const cli_command* command, int argc, char** argv) {
     for (; *value; ++value) putchar(*value == '\n' ? ' ' : *value);
     printf("\n");
   }
-  if (!cli_has(&args, "no-ops")) print_ops(kapell_session_placement(session));
+  const bool fine = print_memory(&args, session);
+  if (fine && !cli_has(&args, "no-ops")) print_ops(kapell_session_placement(session));
   kapell_session_close(session);
-  return CLI_OK;
+  return fine ? CLI_OK : CLI_USAGE;
 }
 
 const cli_command cli_inspect_command = {
     .name = "inspect",
     .arguments = "MODEL",
-    .summary = "inputs, outputs, metadata and operators of a model",
-    .examples = "  kapell inspect examples/digits/digits.onnx\n",
+    .summary = "inputs, outputs, metadata, memory and operators of a model",
+    .examples =
+        "  kapell inspect examples/digits/digits.onnx\n"
+        "  kapell inspect model.onnx --untrusted --dim batch=8\n",
     .options = kOptions,
     .run = run,
 };

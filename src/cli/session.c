@@ -69,7 +69,7 @@ int cli_open(const cli_args* args, const char* profile_path, kapell_session** ou
   const size_t count = count_options(args);
   kapell_provider_option* list = calloc(count + 1, sizeof(*list));
   if (!list) return CLI_OPEN;
-  if (read_options(args, list, count)) {
+  if (read_options(args, list, count) && cli_read_limits(args, &options)) {
     options.providers = cli_get(args, "providers");
     options.provider_options = list;
     options.provider_option_count = count;

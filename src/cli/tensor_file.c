@@ -56,8 +56,7 @@ static uint64_t next_random(uint64_t* state) {
 
 static double uniform(uint64_t* state) { return (double)(next_random(state) >> 11) * 0x1p-53; }
 
-// The value of --dim NAME=N for a symbolic dimension; 1 where it is not given. False: printed.
-static bool symbol_dim(const cli_args* args, const char* symbol, int64_t* out) {
+bool cli_symbol_dim(const cli_args* args, const char* symbol, int64_t* out) {
   int at = 0;
   *out = 1;
   for (const char* text; symbol && (text = cli_next(args, "dim", &at)) != NULL;) {
@@ -75,14 +74,16 @@ static bool symbol_dim(const cli_args* args, const char* symbol, int64_t* out) {
 // Floats from the normal distribution, integers 0 and 1, bools.
 static kapell_value* random_value(const kapell_io_info* info, uint64_t seed, const cli_args* args) {
   const kapell_type_info* type = info->type;
-  if (type->kind != KAPELL_KIND_TENSOR || type->rank < 0 || type->element == KAPELL_STRING) {
-    fprintf(stderr, "input '%s' is no tensor of known rank; give it a file\n", info->name);
+  if (type->kind != KAPELL_KIND_TENSOR || type->rank < 0 || type->rank > 32 ||
+      type->element == KAPELL_STRING) {
+    fprintf(stderr, "input '%s' is no tensor of known rank (at most 32); give it a file\n",
+            info->name);
     return NULL;
   }
   int64_t dims[32];
   for (int32_t d = 0; d < type->rank; ++d) {
     dims[d] = type->dims[d];
-    if (dims[d] < 0 && !symbol_dim(args, type->symbols[d], &dims[d])) return NULL;
+    if (dims[d] < 0 && !cli_symbol_dim(args, type->symbols[d], &dims[d])) return NULL;
   }
   kapell_value* value = NULL;
   kapell_status* status = kapell_tensor_create(type->element, dims, type->rank, &value);

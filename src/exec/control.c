@@ -281,7 +281,7 @@ kp_status* kp_step_loop(kp_frame* frame, uint32_t index) {
                     .body = step->bodies[0]};
   for (state->iteration_number = 0; state->iteration_number < trips && state->next_condition;
        ++state->iteration_number) {
-    KP_PASS(kp_run_check(frame->run));
+    KP_PASS(kp_run_iteration(frame->run, node));
     KP_TRY(iterate(frame, step, state, body, &sink.sink), "in iteration %lld of Loop '%s'",
            (long long)state->iteration_number, node->name);
   }

@@ -273,11 +273,13 @@ kp_status* kp_exec_run(kp_executor* executor, kp_exec_args* args) {
                             ? few
                             : kp_alloc_zero(plan->output_count, sizeof(*made));
   run->args = args;
+  run->iterations = 0;
   root_sink sink = {
       .sink = {.place = root_place, .give = root_give}, .plan = plan, .args = args, .made = made};
   kp_status* status = made ? mark_needed(run->root, args) : KP_ERROR(OUT_OF_MEMORY, "a run");
   if (!status) status = kp_frame_run(run->root, args->inputs, NULL, &sink.sink);
   if (!status) status = finish_streams(run);
+  if (!status && args->deadline_ns) status = kp_run_check(run);  // past it work was left out
   args->counters->peak_bytes = run->bytes;
   if (status) {
     end_streams(run);  // before memory that work under way may still use is given back

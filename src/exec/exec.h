@@ -32,6 +32,7 @@ typedef struct kp_exec_args {
   int width;
   const volatile int* cancel;  // never NULL
   uint64_t deadline_ns;        // 0 = none
+  uint64_t max_iterations;     // of all loops together; 0 = no limit
   kp_profile* profile;         // NULL = not profiling
   kp_run_counters* counters;   // never NULL; zeroed by the caller
   uint32_t failed_entry;       // out, on error: chain entry whose provider failed, or KP_NONE
@@ -43,5 +44,17 @@ void kp_executor_free(kp_executor* executor);  // NULL is fine; no run may be in
 
 // Runs the main plan once. On an error no value made by the run is left in |outputs|.
 KP_MUST_USE kp_status* kp_exec_run(kp_executor* executor, kp_exec_args* args);
+
+// Host memory of a run for one set of input shapes.
+typedef struct kp_exec_memory {
+  size_t context_bytes;  // of the run's context and the signature
+  size_t arena_bytes, scratch_bytes, output_bytes;
+  bool
+      exact;  // false: more may be needed, for shapes that only the run tells and for bodies of control flow
+} kp_exec_memory;
+
+// |inputs| parallel to the main plan's inputs: values whose shape alone counts (data may be NULL). Keeps nothing.
+KP_MUST_USE kp_status* kp_exec_estimate(kp_executor* executor, kapell_value* const* inputs,
+                                        int width, kp_exec_memory* out_memory);
 
 #endif  // KP_EXEC_EXEC_H_

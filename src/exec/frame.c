@@ -6,10 +6,20 @@
 #include "exec/internal.h"
 
 kp_status* kp_run_check(const kp_run_state* run) {
-  if (kp_is_cancelled(run->args->cancel)) return KP_ERROR(CANCELLED, "the run was cancelled");
+  if (kp_flag_is_set(run->args->cancel)) return KP_ERROR(CANCELLED, "the run was cancelled");
   if (run->args->deadline_ns && kp_clock_ns() > run->args->deadline_ns)
     return KP_ERROR(TIMEOUT, "the run's time limit ran out");
   return NULL;
+}
+
+kp_status* kp_run_iteration(kp_run_state* run, const kp_node* node) {
+  const uint64_t most = run->args->max_iterations;
+  KP_PASS(kp_run_check(run));
+  if (most == 0 || run->iterations++ < most) return NULL;
+  kp_status* status =
+      KP_ERROR(LIMIT, "the run's loops go on after %llu iterations", (unsigned long long)most);
+  kp_status_hint(status, "max_iterations sets how many one run may take");
+  return kp_status_at(status, node->name, node->op, NULL);
 }
 
 // --- growing memory --------------------------------------------------------------------------------------------------------
@@ -137,9 +147,36 @@ static const kp_grown* block_of(const kp_frame* frame, const kp_memory* memory) 
   return &frame->block;
 }
 
+// Adds to a failure to get memory which value takes the most of it.
+static kp_status* blame_largest(const kp_frame* frame, kp_status* status) {
+  const kp_plan* plan = frame->plan;
+  size_t most = 0;
+  uint32_t largest = KP_NONE;
+  for (uint32_t s = 0; status && s < plan->slot_count; ++s) {
+    const kp_shape_info* info = &frame->special->slots[s];
+    size_t count, bytes = 0;
+    if (frame->special->offsets[s] == KP_NOT_PLANNED || plan->slots[s].memory) continue;
+    kp_status_ignore(kp_value_check_dims(info->type, info->dims, info->rank, &count, &bytes));
+    if (bytes <= most) continue;
+    most = bytes;
+    largest = s;
+  }
+  return largest == KP_NONE ? status
+                            : kp_blame_value(plan->graph, plan->slots[largest].value, status);
+}
+
+kp_status* kp_blame_value(const kp_graph* graph, kp_value_id id, kp_status* status) {
+  const kp_value* value = &graph->values[id];
+  const kp_node* node = value->producer == KP_NONE ? NULL : &graph->nodes[value->producer];
+  return kp_status_at(status, node ? node->name : NULL, node ? node->op : NULL, value->name);
+}
+
 static kp_status* grow_blocks(kp_frame* frame) {
   const kp_frame_special* special = frame->special;
-  if (special->host_bytes) KP_PASS(kp_grow(frame->run, &frame->block, special->host_bytes, false));
+  if (special->host_bytes) {
+    kp_status* status = kp_grow(frame->run, &frame->block, special->host_bytes, false);
+    KP_PASS(blame_largest(frame, status));
+  }
   for (uint32_t m = 0; m < frame->plan->memory_count; ++m)
     if (special->memory_bytes[m])
       KP_PASS(kp_grow(frame->run, &frame->blocks[m], special->memory_bytes[m], false));
@@ -167,7 +204,8 @@ kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_type type, cons
   const kp_slot* s = &frame->plan->slots[slot];
   kapell_value* value = NULL;
   if (s->output != KP_NONE)
-    KP_PASS(frame->sink->place(frame->sink, s->output, type, dims, rank, &value));
+    KP_PASS(kp_blame_value(frame->plan->graph, s->value,
+                           frame->sink->place(frame->sink, s->output, type, dims, rank, &value)));
   if (!value && type == KAPELL_STRING) {
     KP_PASS(kp_value_create_tensor(type, dims, rank, &value));
     kp_value_release(state->owned);
@@ -177,7 +215,8 @@ kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_type type, cons
     size_t count, bytes;
     KP_TRY(kp_value_check_dims(type, dims, rank, &count, &bytes), "making room for '%s'",
            frame->plan->graph->values[s->value].name);
-    KP_PASS(kp_grow(frame->run, &state->buffer, bytes, false));
+    kp_status* status = kp_grow(frame->run, &state->buffer, bytes, false);
+    KP_PASS(kp_blame_value(frame->plan->graph, s->value, status));
     KP_PASS(kp_value_reset_tensor(state->shell, type, dims, rank, state->buffer.data));
     state->shell->memory = s->memory;
     value = state->shell;

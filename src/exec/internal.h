@@ -62,6 +62,7 @@ typedef struct kp_run_state {
   kp_stream** streams;       // one a chain entry; made at first use
   kp_grown* stream_scratch;  // likewise: scratch of asynchronous units is never shared
   uint64_t bytes;            // memory held by the context
+  uint64_t iterations;       // of loops, so far in this run
   kp_frame* root;
 } kp_run_state;
 
@@ -104,6 +105,9 @@ struct kp_executor {
 // --- special.c -----------------------------------------------------------------------------------------------------------
 // Finds or makes the frame's special for its slots' inputs and captures.
 KP_MUST_USE kp_status* kp_frame_specialise(kp_frame* frame);
+// The special of |frame| for its slots' inputs and captures, made in |arena| and kept nowhere.
+KP_MUST_USE kp_status* kp_frame_make_special(kp_frame* frame, kp_arena* arena,
+                                             kp_frame_special** out_special);
 // The special of a unit whose input shapes are known only now. Pinned in *out_entry.
 KP_MUST_USE kp_status* kp_unit_specialise(kp_frame* frame, uint32_t step,
                                           const kp_special** out_special,
@@ -121,10 +125,14 @@ KP_MUST_USE kp_status* kp_frame_place(kp_frame* frame, uint32_t slot, kapell_typ
                                       const int64_t* dims, int32_t rank, kapell_value** out_value);
 // Waits until the slot may be read by the host, or by |stream|.
 KP_MUST_USE kp_status* kp_frame_wait(kp_frame* frame, uint32_t slot, const kp_stream* stream);
+// Names |id| and the node that makes it in |status| (taken; NULL stays NULL).
+KP_MUST_USE kp_status* kp_blame_value(const kp_graph* graph, kp_value_id id, kp_status* status);
 KP_MUST_USE kp_status* kp_grow(kp_run_state* run, kp_grown* grown, size_t byte_count, bool keep);
 void kp_grown_free(kp_grown* grown);
 // Errors CANCELLED or TIMEOUT when the run is to stop.
 KP_MUST_USE kp_status* kp_run_check(const kp_run_state* run);
+// The same before an iteration of |node|, which is counted. Errors also LIMIT.
+KP_MUST_USE kp_status* kp_run_iteration(kp_run_state* run, const kp_node* node);
 
 // --- step.c, control.c ----------------------------------------------------------------------------------------------------
 KP_MUST_USE kp_status* kp_step_unit(kp_frame* frame, uint32_t step);

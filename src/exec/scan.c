@@ -267,7 +267,7 @@ static kp_status* iterate(scan* s, int64_t t, int64_t length) {
 
 static kp_status* iterate_all(scan* s, int64_t length) {
   for (int64_t t = 0; t < length; ++t) {
-    KP_PASS(kp_run_check(s->frame->run));
+    KP_PASS(kp_run_iteration(s->frame->run, &s->frame->plan->graph->nodes[s->step->node]));
     KP_TRY(iterate(s, t, length), "in iteration %lld of Scan '%s'", (long long)t,
            s->frame->plan->graph->nodes[s->step->node].name);
   }

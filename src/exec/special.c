@@ -22,8 +22,8 @@ static kp_status* append(kp_frame* frame, const void* data, size_t size) {
 }
 
 static bool has_contents(const kapell_value* value, bool by_value) {
-  return by_value && value->kind == KAPELL_KIND_TENSOR && value->type != KAPELL_STRING &&
-         !value->memory;
+  return by_value && (value->data || !value->byte_count) && value->kind == KAPELL_KIND_TENSOR &&
+         value->type != KAPELL_STRING && !value->memory;
 }
 
 static kp_status* append_value(kp_frame* frame, const kapell_value* value, bool by_value) {
@@ -140,7 +140,7 @@ static kp_status* plan_memory(const kp_plan* plan, kp_frame_special* special,
   return NULL;
 }
 
-static kp_status* make_special(kp_frame* frame, kp_arena* arena, kp_frame_special** out_special) {
+kp_status* kp_frame_make_special(kp_frame* frame, kp_arena* arena, kp_frame_special** out_special) {
   const kp_plan* plan = frame->plan;
   kp_frame_special* special = kp_arena_new(arena, kp_frame_special);
   if (!special) return KP_ERROR(OUT_OF_MEMORY, "a signature");
@@ -179,7 +179,7 @@ kp_status* kp_frame_specialise(kp_frame* frame) {
     ++counters->signature_misses;
     KP_PASS(kp_cache_blank(cache, frame->key, frame->key_size, hash, &entry));
     kp_frame_special* special = NULL;
-    kp_status* status = make_special(frame, &entry->arena, &special);
+    kp_status* status = kp_frame_make_special(frame, &entry->arena, &special);
     if (status) {
       kp_cache_release(cache, entry);
       return status;

@@ -144,7 +144,10 @@ static kp_status* call_provider(kp_frame* frame, const kp_unit* unit, const kp_s
                                                 run->args->cancel, &done));
       if (!done) KP_PASS(kp_run_check(run));
     }
-    KP_PASS(kp_grow(run, scratch, special->scratch_bytes, false));
+    kp_status* status = kp_grow(run, scratch, special->scratch_bytes, false);
+    const kp_node* largest = special->largest_node;
+    if (largest) status = kp_status_at(status, largest->name, largest->op, NULL);
+    KP_PASS(status);
   }
   unit_call call = {.frame = frame, .unit = unit};
   const kp_run_args args = {.inputs = frame->io,

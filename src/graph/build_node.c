@@ -1,6 +1,7 @@
 // One node of the file: its schema, inputs, outputs, attributes and bodies.
 #include <stdio.h>
 
+#include "base/budget.h"
 #include "base/log.h"
 #include "base/nearest.h"
 #include "base/size.h"
@@ -81,6 +82,9 @@ static kp_status* find_operator(kp_builder* b, const kp_scope* scope, const kp_n
 }
 
 kp_status* kp_build_count_node(kp_builder* b) {
+  if (kp_deadline_passed())
+    return KP_ERROR(CANCELLED, "the time limit ran out at node %llu",
+                    (unsigned long long)b->node_count);
   if (b->node_count++ < b->options.max_nodes) return NULL;
   return KP_ERROR(LIMIT, "more than %llu nodes after functions are expanded",
                   (unsigned long long)b->options.max_nodes);

@@ -39,6 +39,15 @@ void kp_onnx_externals_free(kp_onnx_externals* externals) {
   kp_free(externals);
 }
 
+uint64_t kp_onnx_externals_bytes(kp_onnx_externals* externals) {
+  uint64_t bytes = 0;
+  if (!externals) return 0;
+  pthread_mutex_lock(&externals->mutex);
+  for (size_t i = 0; i < externals->count; ++i) bytes += externals->files[i]->size;
+  pthread_mutex_unlock(&externals->mutex);
+  return bytes;
+}
+
 // --- entries -------------------------------------------------------------------------------------------------------------
 typedef struct entries {
   kp_str location, offset, length, checksum;
@@ -140,7 +149,7 @@ static kp_status* register_file(kp_onnx_externals* externals, const char* locati
 static kp_status* map_file(kp_onnx_model* model, kp_str location, uint32_t* out_index) {
   kp_file* file;
   KP_PASS(kp_folder_map(model->folder, (const kp_folder* const*)model->more_folders,
-                        model->more_folder_count, location, model->refuse_hard_links, &file));
+                        model->more_folder_count, location, model->contain_strictly, &file));
   const char* key;
   kp_status* status = intern_key(model->externals, location, &key);
   if (!status) status = register_file(model->externals, key, file, out_index);

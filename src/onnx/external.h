@@ -10,6 +10,8 @@ typedef struct kp_onnx_externals kp_onnx_externals;
 
 KP_MUST_USE kp_status* kp_onnx_externals_create(kp_onnx_externals** out_externals);
 void kp_onnx_externals_free(kp_onnx_externals* externals);  // unmaps; NULL is fine
+uint64_t kp_onnx_externals_bytes(
+    kp_onnx_externals* externals);  // of the files mapped so far; NULL is fine
 
 // The |byte_count| bytes that |tensor| (external) has in its file: a view that lives as long as |model|.
 // The entries: location (required; relative, below the model's folder), offset and length (decimal digits; an offset of 0 and

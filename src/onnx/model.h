@@ -246,7 +246,7 @@ typedef struct kp_onnx_model {
   kp_folder* folder;         // external data is opened under it; NULL = no file access
   kp_folder** more_folders;  // that links may lead to, handed over by the caller; owned
   size_t more_folder_count;
-  bool refuse_hard_links;
+  bool contain_strictly;
   struct kp_onnx_externals* externals;  // files mapped so far; guarded by its own lock
   int64_t ir_version;
   int64_t model_version;

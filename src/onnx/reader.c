@@ -24,6 +24,10 @@ void kp_onnx_model_close(kp_onnx_model* model) {
   kp_free(model);
 }
 
+uint64_t kp_onnx_mapped_bytes(const kp_onnx_model* model) {
+  return (model->file ? model->file->size : 0) + kp_onnx_externals_bytes(model->externals);
+}
+
 // --- folders -------------------------------------------------------------------------------------------------------------
 static kp_status* open_more_folders(kp_onnx_model* model, const kp_onnx_read_options* options) {
   if (!options->more_folder_count) return NULL;
@@ -55,7 +59,7 @@ static kp_status* open_folders(kp_onnx_model* model, const kp_onnx_read_options*
   } else if (model->path) {
     KP_PASS(open_own_folder(model, model->path));
   }
-  model->refuse_hard_links = options->refuse_hard_links;
+  model->contain_strictly = options->contain_strictly;
   return open_more_folders(model, options);
 }
 

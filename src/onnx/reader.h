@@ -16,8 +16,8 @@ typedef struct kp_onnx_read_options {
   // Folders that symbolic links of external data may lead to.
   const char* const* more_folders;
   size_t more_folder_count;
-  // Untrusted mode: external files with more than one hard link are refused.
-  bool refuse_hard_links;
+  // Untrusted mode: external files with more than one hard link are refused, and symbolic links where no more_folders are given.
+  bool contain_strictly;
   size_t max_depth;  // nesting of messages (a subgraph takes three); 0 = 200, at most 1000
   // Bytes that the model's structure may take, weights not counted; 0 = 64 MiB and twelve times the file's size, which is
   // more than any real model takes and keeps files of millions of empty messages from taking a hundred times their size.
@@ -35,6 +35,8 @@ KP_MUST_USE kp_status* kp_onnx_read_bytes(const void* bytes, size_t byte_count,
                                           const kp_onnx_read_options* options,
                                           kp_onnx_model** out_model);
 void kp_onnx_model_close(kp_onnx_model* model);  // NULL is fine
+// Bytes of the files that are mapped for |model| by now: its own and those of external data.
+uint64_t kp_onnx_mapped_bytes(const kp_onnx_model* model);
 
 // --- tensors -------------------------------------------------------------------------------------------------------------
 // |model| below gives access to external data; NULL for tensors of no model (then external ones are an error).

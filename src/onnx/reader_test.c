@@ -215,7 +215,7 @@ static void test_external_hard_links(void** state) {
   assert_int_equal(link(path_of("one.bin"), path_of("two.bin")), 0);
   kp_strbuf graph = {0};
   add_external(&graph, 4, "two.bin", NULL, NULL);
-  const kp_onnx_read_options options = {.refuse_hard_links = true};
+  const kp_onnx_read_options options = {.contain_strictly = true};
   assert_data_fails(open_graph(&graph, &options), "two.bin");
 }
 

@@ -62,8 +62,10 @@ typedef struct kp_chain_option {
 
 // Probes every entry and creates its provider. A required one that is not to be had is an error (PROVIDER_UNAVAILABLE with reason
 // and fix), an optional one a warning in the log. Options for a provider not in the list, unknown keys and bad values are errors.
+// |no_libraries|: a provider that is not built in is not to be had.
 KP_MUST_USE kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features,
-                                     const kp_chain_option* options, size_t option_count);
+                                     const kp_chain_option* options, size_t option_count,
+                                     bool no_libraries);
 
 // May the floor take operator |op|?
 bool kp_chain_floor_takes(const kp_chain* chain, const char* op);

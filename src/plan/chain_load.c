@@ -49,7 +49,7 @@ static kp_status* gather_options(kp_chain* chain, const kp_chain_entry* entry,
 
 static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry,
                                   const kp_provider_type* type, const char** texts, kp_model* model,
-                                  uint64_t features) {
+                                  uint64_t features, bool no_libraries) {
   kp_probe probe = {.type = type, .arena = &chain->arena};
   if (type->probe) KP_TRY(type->probe(texts, &probe), "probing %s", entry->short_name);
   entry->version = probe.version;
@@ -61,6 +61,12 @@ static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry,
   }
   const kp_provider_args args = {
       .type = type, .option_texts = texts, .cpu_features = features, .model = model};
+  if (no_libraries && probe.file)
+    return kp_status_hint(KP_ERROR(PROVIDER_UNAVAILABLE,
+                                   "it comes from the library '%s', and untrusted models "
+                                   "get built-in providers alone",
+                                   probe.file),
+                          "allow_libraries lets it in");
   return type->create(&args, &entry->provider);
 }
 
@@ -90,7 +96,8 @@ static kp_status* settle_failure(kp_chain* chain, kp_chain_entry* entry, kp_stat
 }
 
 static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* model,
-                             uint64_t features, const kp_chain_option* options, size_t count) {
+                             uint64_t features, const kp_chain_option* options, size_t count,
+                             bool no_libraries) {
   const kp_provider_type* type = kp_provider_find(entry->canonical);
   if (!type) {
     const char *reason = NULL, *fix = NULL;
@@ -101,15 +108,16 @@ static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* m
   }
   const char** texts = NULL;
   KP_PASS(gather_options(chain, entry, type, options, count, &texts));
-  kp_status* status = create_provider(chain, entry, type, texts, model, features);
+  kp_status* status = create_provider(chain, entry, type, texts, model, features, no_libraries);
   return status ? settle_failure(chain, entry, status) : NULL;
 }
 
 kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features,
-                         const kp_chain_option* options, size_t option_count) {
+                         const kp_chain_option* options, size_t option_count, bool no_libraries) {
   KP_PASS(check_owners(chain, options, option_count));
   for (uint32_t i = 0; i < chain->count; ++i)
-    KP_TRY(load_entry(chain, &chain->entries[i], model, cpu_features, options, option_count),
+    KP_TRY(load_entry(chain, &chain->entries[i], model, cpu_features, options, option_count,
+                      no_libraries),
            "loading provider '%s'", chain->entries[i].written);
   return NULL;
 }

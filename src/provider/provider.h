@@ -142,6 +142,9 @@ struct
   const kp_shape_info*
       outputs;  // parallel to the partition's outputs; |data| set for outputs that are known already
   uint32_t output_count;
+  bool allocates;  // sizes inside that only the run tells: it takes memory besides the scratch
+  // For messages: the node whose value or working memory is the largest part of the scratch; NULL = not known.
+  const kp_node* largest_node;
 };
 
 typedef struct kp_run_args {

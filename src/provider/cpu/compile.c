@@ -144,8 +144,8 @@ static kp_status* add_step(kp_builder* builder, const kp_node* node) {
     return KP_ERROR(OUT_OF_MEMORY, "compiling a node");
   for (uint32_t i = 0; i < node->input_count; ++i)
     constants[i] = step->inputs[i] == KP_NONE ? NULL : compiled->slots[step->inputs[i]].constant;
-  KP_TRY(kp_cpu_prepare_step(graph, compiled, step, constants, builder->width),
-         "preparing node '%s'", node->name);
+  kp_status* status = kp_cpu_prepare_step(graph, compiled, step, constants, builder->width);
+  KP_TRY(kp_status_at(status, node->name, node->op, NULL), "preparing node '%s'", node->name);
   if (node->input_count + node->output_count > compiled->max_arity)
     compiled->max_arity = node->input_count + node->output_count;
   ++compiled->step_count;

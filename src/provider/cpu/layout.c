@@ -190,6 +190,25 @@ static void list_direct(const kp_layout* layout) {
   }
 }
 
+// The live step that has the largest part of the block: in a value that it makes, or in its scratch.
+static const kp_node* largest_node(const kp_layout* layout) {
+  const kp_cpu_special* special = layout->spec->special;
+  const kp_node* node = NULL;
+  size_t most = 0;
+  for (uint32_t c = 0; c < layout->class_count; ++c) {
+    const kp_class* class = &layout->classes[c];
+    if (class->base != KP_PLACE_VIEW || class->size <= most) continue;
+    most = class->size;
+    node = special->steps[class->first].step->node;
+  }
+  for (uint32_t s = 0; s < special->step_count; ++s) {
+    if (special->steps[s].scratch_bytes <= most) continue;
+    most = special->steps[s].scratch_bytes;
+    node = special->steps[s].step->node;
+  }
+  return node;
+}
+
 static bool reserve(size_t* total, size_t count, size_t element, size_t* out_offset) {
   size_t bytes;
   *out_offset = *total;
@@ -243,6 +262,8 @@ kp_status* kp_cpu_layout(kp_cpu_spec* spec) {
   for (uint32_t s = 0; s < special->step_count; ++s) nothing[s] = place_step(&layout, s);
   size_t block;
   KP_PASS(place_block(&layout, offsets, &block));
+  special->base.largest_node = largest_node(&layout);
+  special->base.allocates = special->has_owned;
   for (uint32_t s = 0; s < special->step_count; ++s)
     if (!nothing[s]) special->steps[kept++] = special->steps[s];
   special->step_count = kept;

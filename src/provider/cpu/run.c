@@ -129,23 +129,32 @@ static kp_status* run_step(const kp_run_state* state, const kp_cpu_live* live) {
   return kp_cpu_invoke(live, &run);
 }
 
+// CANCELLED or TIMEOUT when the run is to stop before, in or after |node|.
+static kp_status* check_stop(const kp_run_args* args, const kp_node* node) {
+  if (kp_flag_is_set(args->cancel)) return KP_ERROR(CANCELLED, "at node '%s'", node->name);
+  if (KP_LIKELY(args->deadline_ns == 0) || kp_clock_ns() <= args->deadline_ns) return NULL;
+  return kp_status_at(KP_ERROR(TIMEOUT, "the run's time limit ran out at node '%s'", node->name),
+                      node->name, node->op, NULL);
+}
+
 static kp_status* run_steps(const kp_run_state* state) {
-  const volatile int* cancel = state->args->cancel;
-  const uint64_t deadline = state->args->deadline_ns;
   for (uint32_t s = 0; s < state->special->step_count; ++s) {
     const kp_cpu_live* live = &state->special->steps[s];
-    if (kp_is_cancelled(cancel))
-      return KP_ERROR(CANCELLED, "before node '%s'", live->step->node->name);
-    if (KP_UNLIKELY(deadline != 0) && kp_clock_ns() > deadline)
-      return KP_ERROR(TIMEOUT, "the run's time limit ran out before node '%s'",
-                      live->step->node->name);
+    const kp_node* node = live->step->node;
+    KP_PASS(check_stop(state->args, node));
     const uint64_t start = KP_UNLIKELY(state->args->profile != NULL) ? kp_clock_ns() : 0;
     kp_status* status = run_step(state, live);
-    if (KP_UNLIKELY(status != NULL))
-      return kp_status_at(status, live->step->node->name, live->step->node->op, NULL);
+    if (KP_UNLIKELY(status != NULL)) {
+      kp_status* stop =
+          kp_status_code(status) == KAPELL_CANCELLED ? check_stop(state->args, node) : NULL;
+      if (!stop) return kp_status_at(status, node->name, node->op, NULL);
+      kp_status_ignore(status);
+      return stop;
+    }
     if (KP_UNLIKELY(state->args->profile != NULL)) profile(state, live->step, start);
   }
-  return NULL;
+  const uint32_t count = state->special->step_count;
+  return count ? check_stop(state->args, state->special->steps[count - 1].step->node) : NULL;
 }
 
 static kp_status* copy_tensor(const kapell_value* from, kapell_value* to) {

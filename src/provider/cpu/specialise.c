@@ -1,6 +1,7 @@
 // Specialising: one pass of inference over the steps with this signature's numbers. What is shape arithmetic is computed here and
 // leaves the list; the rest is planned and laid out. Everything lives in the caller's arena; about a microsecond a node.
 #include "base/alloc.h"
+#include "base/budget.h"
 #include "provider/cpu/cpu.h"
 
 bool kp_cpu_type_known(const kp_type* type) {
@@ -344,6 +345,7 @@ kp_status* kp_cpu_specialise(kp_compiled* base, const kp_specialise_args* args,
   kp_cpu_spec spec = {
       .compiled = compiled, .special = special, .arena = args->arena, .width = args->width};
   KP_TRY(specialise(&spec, args), "specialising %s", compiled->name);
+  if (kp_deadline_passed()) return KP_ERROR(TIMEOUT, "specialising %s", compiled->name);
   *out_special = &special->base;
   return NULL;
 }
