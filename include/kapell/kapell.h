@@ -115,8 +115,8 @@ typedef struct kapell_options {
   // link_folders are given), and providers that come from libraries. Default false.
   bool untrusted;
   // Limits, in any mode; 0: the mode's default, UINT64_MAX: none. Past one of them: LIMIT or TIMEOUT, naming it and the node.
-  // Heap bytes that the session may hold at once, its runs and results that the caller keeps included; mapped files are not
-  // counted. Default none [1 GiB].
+  // Heap bytes that the session may hold at once, its runs and results that the caller keeps included. Mapped files are not
+  // counted, but neither the model's nor a tensor's external data may be larger. Default none [1 GiB].
   uint64_t max_memory;
   uint64_t max_nodes;       // after functions are expanded. Default 1 million [100,000]
   uint64_t max_iterations;  // of all loops in one run. Default none [1 million]
@@ -328,16 +328,17 @@ typedef struct kapell_shape {
 // Memory of a run, known before it.
 typedef struct kapell_memory_estimate {
   size_t struct_size;
-  uint64_t
-      mapped_bytes;  // the model's file and its external data: the system may drop these pages at any time
-  uint64_t
-      session_bytes;     // held since opening: the graph, packed weights, plans; idle runs' memory
-  uint64_t arena_bytes;  // values between partitions
-  uint64_t scratch_bytes;  // inside the largest partition: intermediate values and working memory
+  // The model's file and its external data: the system may drop these pages at any time.
+  uint64_t mapped_bytes;
+  uint64_t opening_bytes;  // most that opening the session took
+  uint64_t session_bytes;  // held since then: the graph, packed weights, plans; and a run's context
+  uint64_t arena_bytes;    // values between partitions
+  uint64_t scratch_bytes;  // inside the largest partition: intermediate values, working memory
   uint64_t output_bytes;
-  uint64_t peak_bytes;  // session, arena, scratch and outputs: what max_memory bounds
-  bool
-      exact;  // false: some shapes are known only while running (or bodies of control flow run), so that more may be needed
+  // Session, arena, scratch and outputs. max_memory bounds this, and opening_bytes.
+  uint64_t peak_bytes;
+  // False: some shapes are known only while running, or bodies of control flow run: more may be needed.
+  bool exact;
 } kapell_memory_estimate;
 
 // What one run on one thread at a time takes for inputs of these shapes; of inputs that |shapes| does not name, dimensions that are

@@ -83,6 +83,7 @@ static kp_status* estimate(request* r, kapell_memory_estimate* out) {
     KP_PASS(describe_input(r, &s->inputs[i], &r->inputs[i]));
   KP_PASS(kp_exec_estimate(kp_core_current(s->core)->executor, r->inputs, s->core->width, &memory));
   out->mapped_bytes = kp_onnx_mapped_bytes(s->core->model->source);
+  out->opening_bytes = s->opening_bytes;
   out->session_bytes = s->opened_bytes + memory.context_bytes;
   out->arena_bytes = memory.arena_bytes;
   out->scratch_bytes = memory.scratch_bytes;

@@ -104,6 +104,7 @@ static kp_status* open_within(kapell_session* session, const void* bytes, size_t
   kp_status* status = open_session(session, bytes, byte_count);
   (void)kp_bounds_enter(before);
   session->opened_bytes = kp_budget_used(session->budget);
+  session->opening_bytes = kp_budget_peak(session->budget);
   return kp_limits_explain(status, session->budget, deadline, false);
 }
 

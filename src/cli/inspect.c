@@ -106,7 +106,8 @@ static void print_estimate(const kapell_memory_estimate* e) {
       "%.1f\n",
       e->exact ? "" : "at least ", (double)e->peak_bytes / mib, (double)e->session_bytes / mib,
       (double)e->arena_bytes / mib, (double)e->scratch_bytes / mib, (double)e->output_bytes / mib);
-  printf("          and %.1f MiB of mapped files\n", (double)e->mapped_bytes / mib);
+  printf("          %.1f MiB at the peak of opening; mapped files %.1f MiB besides\n",
+         (double)e->opening_bytes / mib, (double)e->mapped_bytes / mib);
 }
 
 // False: a wrong argument, printed. A model that gives no estimate says why and is no failure.

@@ -60,7 +60,9 @@ kp_status* kp_exec_estimate(kp_executor* executor, kapell_value* const* inputs, 
   KP_PASS(kp_frame_create(&run, plan, &frame));
   for (uint32_t i = 0; i < plan->input_count; ++i) frame->slots[plan->inputs[i]].value = inputs[i];
   kp_status* status = estimate(frame, &arena, out_memory);
-  if (budget) out_memory->context_bytes = (size_t)(kp_budget_used(budget) - before);
+  if (budget)  // the run has a few small things more
+    out_memory->context_bytes =
+        (size_t)(kp_budget_used(budget) - before) + 4096 + 512 * (size_t)plan->output_count;
   kp_frame_free(frame);
   kp_arena_free(&arena);
   return status;

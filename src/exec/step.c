@@ -101,6 +101,15 @@ static kp_status* take_outputs(kp_frame* frame, const kp_unit* unit, kp_fence fe
   return NULL;
 }
 
+// A run that failed may have handed values out before.
+static void drop_outputs(kp_frame* frame, const kp_unit* unit) {
+  for (uint32_t i = 0; i < unit->output_count; ++i) {
+    const kp_slot_state* state = &frame->slots[unit->outputs[i]];
+    kapell_value* value = frame->io[unit->input_count + i];
+    if (value != state->value && value != state->shell) kp_value_release(value);
+  }
+}
+
 static uint64_t bytes_of(kapell_value* const* values, uint32_t count) {
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < count; ++i)
@@ -160,7 +169,9 @@ static kp_status* call_provider(kp_frame* frame, const kp_unit* unit, const kp_s
                             .profile = run->args->profile,
                             .exec = &call};
   kp_fence fence = {.stream = stream};
-  KP_PASS(unit->provider->type->run(unit->compiled, special, &args));
+  kp_status* failure = unit->provider->type->run(unit->compiled, special, &args);
+  if (failure) drop_outputs(frame, unit);
+  KP_PASS(failure);
   if (stream) KP_PASS(unit->provider->type->stream_signal(stream, &fence.ticket));
   return take_outputs(frame, unit, fence);
 }

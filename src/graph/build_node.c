@@ -105,14 +105,19 @@ static bool may_be_absent(const kp_op_schema* schema, uint32_t index) {
   return index > 0 && schema->domain == 0 && strcmp(kp_schema_name(schema), "Resize") == 0;
 }
 
-static kp_status* check_inputs(const kp_op_schema* schema, const kp_node_spec* spec) {
+// |written|: inputs in the file, of which spec has those up to the last that is not "".
+static kp_status* check_inputs(const kp_op_schema* schema, const kp_node_spec* spec,
+                               size_t written) {
   const uint32_t most = schema->max_inputs == UINT16_MAX ? UINT32_MAX : schema->max_inputs;
-  if (spec->input_count > most || spec->input_count < schema->min_inputs) {
-    return check_count("inputs", spec->input_count, schema->min_inputs, schema->max_inputs);
+  const uint32_t count =
+      (uint32_t)kp_max_size(spec->input_count, kp_min_size(written, schema->min_inputs));
+  if (count > most || count < schema->min_inputs) {
+    return check_count("inputs", count, schema->min_inputs, schema->max_inputs);
   }
-  for (uint32_t i = 0; i < spec->input_count; ++i) {
+  for (uint32_t i = 0; i < count; ++i) {
     kp_param_schema param;
-    if (spec->inputs[i] != KP_NONE || !kp_schema_input_of(schema, i, &param)) continue;
+    const bool present = i < spec->input_count && spec->inputs[i] != KP_NONE;
+    if (present || !kp_schema_input_of(schema, i, &param)) continue;
     if (param.option != KP_PARAM_SINGLE || may_be_absent(schema, i)) continue;
     return kp_status_at(
         KP_ERROR(INVALID_MODEL, "input '%s' is left out, but is not optional", param.name), NULL,
@@ -483,7 +488,7 @@ static kp_status* build_plain(kp_builder* b, kp_scope* scope, const kp_onnx_node
   const kp_op_schema* schema = spec->schema;
   spec->version = version > INT32_MAX ? INT32_MAX : (int32_t)version;
   KP_PASS(build_values(b, scope, node, spec));
-  if (schema) KP_PASS(check_inputs(schema, spec));
+  if (schema) KP_PASS(check_inputs(schema, spec, node->input_count));
   KP_PASS(build_attrs(b, scope, node, schema, spec, &bodies));
   if (schema && bodies.count > 0 && spec->domain[0] == 0) KP_PASS(check_flow(spec, schema->since));
   KP_PASS(join_captures(b, &bodies, spec));

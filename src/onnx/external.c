@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/budget.h"
 #include "base/log.h"
 #include "base/size.h"
 
@@ -193,6 +194,10 @@ kp_status* kp_onnx_external_bytes(kp_onnx_model* model, const kp_onnx_tensor* te
         "open the model by its path, or give the folder of its external data");
   if (e.location.length && e.location.data[0] == '\001')  // would meet the keys of identities
     return KP_ERROR(EXTERNAL_DATA, "the location of external data begins with a control character");
+  const kp_budget* const budget = kp_bounds_current().budget;
+  if (budget && kp_budget_limit(budget) && byte_count > kp_budget_limit(budget))
+    return KP_ERROR(LIMIT, "external data of %zu bytes is larger than the memory limit of %llu",
+                    byte_count, (unsigned long long)kp_budget_limit(budget));
   const kp_file* file;
   KP_TRY(as_external(find_file(model, e.location, &file)), "opening external data '%.*s'",
          KP_STR_ARG(e.location));

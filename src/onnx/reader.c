@@ -3,6 +3,7 @@
 #include "onnx/reader.h"
 
 #include "base/alloc.h"
+#include "base/budget.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "onnx/decode.h"
@@ -126,6 +127,10 @@ static kp_status* open_file(kp_onnx_model* model, const char* path,
   model->path = kp_arena_strndup(&model->arena, path, strlen(path));
   if (!model->path) return KP_ERROR(OUT_OF_MEMORY, "path of the model");
   KP_PASS(kp_file_map(path, &model->file));
+  const kp_budget* const budget = kp_bounds_current().budget;
+  if (budget && kp_budget_limit(budget) && model->file->size > kp_budget_limit(budget))
+    return KP_ERROR(LIMIT, "model '%s' has %zu bytes, more than the memory limit of %llu", path,
+                    model->file->size, (unsigned long long)kp_budget_limit(budget));
   return read_model(model, model->file->data, model->file->size, options);
 }
 

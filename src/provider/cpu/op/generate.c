@@ -131,7 +131,7 @@ static kp_status* non_zero_run(const kp_op_run* run) {
   const size_t count = kp_value_count(x);
   size_t found = 0;
   for (size_t i = 0; i < count; ++i) found += is_set(x, i);
-  const int64_t dims[2] = {x->rank, (int64_t)found};
+  const int64_t dims[2] = {kp_max_i64(x->rank, 1), (int64_t)found};  // a scalar is taken as [1]
   kapell_value* y;
   KP_PASS(kp_op_output(run, 0, KAPELL_INT64, dims, 2, &y));
   int64_t* out = y->data;
@@ -139,6 +139,7 @@ static kp_status* non_zero_run(const kp_op_run* run) {
   for (size_t i = 0; i < count; ++i) {
     if (!is_set(x, i)) continue;
     size_t rest = i;
+    if (x->rank == 0) out[at] = 0;
     for (int32_t d = x->rank; d-- > 0;) {
       out[(size_t)d * found + at] = (int64_t)(rest % (size_t)x->dims[d]);
       rest /= (size_t)x->dims[d];
