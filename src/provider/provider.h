@@ -150,7 +150,8 @@ struct
 typedef struct kp_run_args {
   kapell_value* const* inputs;  // where the claim wanted them
   // Outputs whose shape was known are dense tensors with memory already; the others are shells: give them contents through
-  // kp_run_output (tensors) or by replacing the pointer with an owned value (other kinds; the shell is exec's to keep).
+  // kp_run_output (tensors) or by replacing the pointer with an owned value (other kinds; the shell is exec's to keep). Exec
+  // releases what was handed out before a failure.
   kapell_value** outputs;
   void* scratch;  // special->scratch_bytes
   int width;

@@ -49,7 +49,8 @@ class _Options(C.Structure):
         ("link_folder_count", C.c_size_t), ("fold_bytes", C.c_uint64), ("fold_ns", C.c_uint64),
         ("no_optimize", C.c_bool), ("on_failure", C.c_int), ("signature_cache", C.c_uint32),
         ("run_timeout_ns", C.c_uint64), ("profile_path", C.c_char_p), ("progress", _PROGRESS),
-        ("progress_user", C.c_void_p),
+        ("progress_user", C.c_void_p), ("untrusted", C.c_bool), ("max_memory", C.c_uint64), ("max_nodes", C.c_uint64),
+        ("max_iterations", C.c_uint64), ("open_timeout_ns", C.c_uint64), ("allow_libraries", C.c_bool),
     ]
 
 

@@ -132,6 +132,10 @@ def judge(case, result, stderr):
         return f"was refused: {result.text}"
     if not result.text.startswith("error KAPELL-E"):
         return f"has no words: {result.text!r}"
+    # Where the machine or a sanitizer is slow, time may run out before the limit that is meant.
+    slow = PRESET != "release" or result.wall_ms > 1.5 * result.cpu_ms
+    if slow and result.code == "TIMEOUT" and any(key.endswith("timeout_ns") for key in case.options):
+        return None
     if case.code and result.code not in case.code.split("|"):
         return f"has code {result.code}, not {case.code}: {result.text}"
     missing = [w for w in case.words if not re.search(w, result.text)]

@@ -7,8 +7,8 @@ from .base import Case
 from .make import BOOL, F, I64, STRING, body, const, function, info, model, node
 
 MILLISECOND = 1_000_000
-TIGHT = {"untrusted": 1, "max_memory": 180 << 20, "run_timeout_ns": 300 * MILLISECOND, "open_timeout_ns": 600 * MILLISECOND,
-         "fold_ns": 100 * MILLISECOND, "fold_bytes": 32 << 20, "max_iterations": 100000}
+TIGHT = {"untrusted": 1, "max_memory": 180 << 20, "run_timeout_ns": 500 * MILLISECOND, "open_timeout_ns": 600 * MILLISECOND,
+         "fold_ns": 100 * MILLISECOND, "fold_bytes": 32 << 20, "max_iterations": 30000}
 STOP = "LIMIT|TIMEOUT"
 I, K = info("i", (), I64), info("k", (), BOOL)
 AGAIN = node("Identity", ["k"], ["ko"])
