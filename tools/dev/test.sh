@@ -119,7 +119,7 @@ command_test() {
       *) [ -z "$name" ] || die "test takes one NAME"; name=$1; shift ;;
     esac
   done
-  need_packages "${packages_build[@]}" "${packages_python[@]}"
+  need_packages "${packages_build[@]}" "${packages_python[@]}" "${packages_pictures[@]}"
   need_venv
   if [ -n "$preset" ] || { [ -n "$name" ] && [ $full -eq 0 ]; }; then
     test_preset "${preset:-release}" "$name"

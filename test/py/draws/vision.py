@@ -1,5 +1,7 @@
 """Draws of operators that sample pictures and choose regions of them."""
 
+import io
+
 import ml_dtypes
 import numpy as np
 
@@ -204,3 +206,39 @@ def non_max_suppression(rng, version, name):
     inputs = [corners.astype(np.float32), scores.astype(np.float32), np.array([int(rng.integers(0, 8))], np.int64)]
     inputs += [np.array([rng.uniform(0, 0.6)], np.float32), pick(rng, [None, np.array([rng.integers(0, 6) / 8], np.float32)])]
     return attrs, inputs
+
+
+# --- ImageDecoder ------------------------------------------------------------------------------------------------------------------
+FORMATS = {"PNG": {}, "BMP": {}, "PPM": {}, "TIFF": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 90}, "JPEG2000": {"irreversible": False}}
+
+
+@spec("ImageDecoder")
+def image_decoder(rng, version, name):
+    from PIL import Image
+    kind = pick(rng, list(FORMATS))
+    mode = pick(rng, ["RGB", "L"] + (["P", "1"] if kind in ("PNG", "BMP", "TIFF") else []) + (["RGBA"] if kind in ("PNG", "TIFF") else []))
+    if kind == "WEBP":
+        mode = "RGB"
+    high, wide = (int(rng.integers(1, 40)) for _ in range(2))
+    picture = Image.fromarray(rng.integers(0, 256, [high, wide, 3]).astype(np.uint8)).convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(255)
+    file = io.BytesIO()
+    picture.save(file, kind, **FORMATS[kind])
+    content = np.frombuffer(file.getvalue(), np.uint8).copy()
+    if rng.random() < 0.15:
+        content = rng.integers(0, 256, int(rng.integers(0, 50))).astype(np.uint8)
+    return {"pixel_format": pick(rng, ["RGB", "BGR", "Grayscale"])}, [content]
+
+
+@oracle("ImageDecoder", why="the reference gives pictures the channels that the file has, and refuses what is none")
+def decoded(version, attrs, inputs):
+    from PIL import Image
+    gray = attrs["pixel_format"] == "Grayscale"
+    try:
+        picture = Image.open(io.BytesIO(inputs[0].tobytes())).convert("RGB")
+    except (OSError, SyntaxError):
+        return [np.zeros([0, 0, 1 if gray else 3], np.uint8)]
+    if gray:
+        return [np.asarray(picture.convert("L"))[:, :, None]]
+    return [np.asarray(picture)[:, :, ::-1 if attrs["pixel_format"] == "BGR" else 1]]
