@@ -34,8 +34,9 @@ static void nbits_spread(unsigned bits, size_t blocks, size_t words, size_t k, c
 
 // Adds one half of a vector of words (of each of the panel's VECS) times its values of the row.
 KP_INLINE void add_half(unsigned bits, const kp_vi* x, const float* a, kp_vf* sum) {
+  const unsigned half = 16 / bits;
   KP_UNROLL
-  for (unsigned j = 0; j < 16 / bits; ++j) {
+  for (unsigned j = 0; j < half; ++j) {
     const kp_vi mask = kp_vi_set1((int32_t)(((1u << bits) - 1) << (bits * j)));
     const kp_vf value = kp_vf_set1(a[j]);
     KP_UNROLL
@@ -91,12 +92,14 @@ static void nbits_multiply(const kp_nbits_panel* panel, const float* spread, con
 // One half of a vector of words: 16 / bits rows of |out|, |nr| floats apart.
 KP_INLINE void dequantise_half(unsigned bits, kp_vi x, kp_vf scale, kp_vf minus_zero, size_t nr,
                                float* out) {
+  const unsigned half = 16 / bits;
   float unit = 1;
   KP_UNROLL
-  for (unsigned j = 0; j < 16 / bits; ++j, unit *= unit_of(bits)) {
+  for (unsigned j = 0; j < half; ++j) {
     const kp_vi mask = kp_vi_set1((int32_t)(((1u << bits) - 1) << (bits * j)));
     const kp_vf q = kp_vf_fma(kp_vi_to_vf(kp_vi_and(x, mask)), kp_vf_set1(unit), minus_zero);
     kp_vf_store(out + j * nr, kp_vf_mul(q, scale));
+    unit *= unit_of(bits);
   }
 }
 
