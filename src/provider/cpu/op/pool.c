@@ -45,19 +45,23 @@ static void reach_of(const kp_window* w, const int64_t* position, kp_reach* reac
   }
 }
 
-// Flat index in the picture of tap |n| of |reach|.
-static size_t pixel_of(const kp_window* w, const int64_t* position, const kp_reach* reach,
-                       size_t n) {
-  int64_t at[KP_MAX_WINDOW];
-  for (int32_t d = w->rank; d-- > 0;) {
+// Flat index in the picture of the first tap in row |n| of |reach|: the taps of the last dim lie |dilation| apart from there on.
+static size_t row_of(const kp_window* w, const int64_t* position, const kp_reach* reach, size_t n) {
+  const int32_t last = w->rank - 1;
+  size_t pixel = 0, stride = (size_t)w->in[last];
+  for (int32_t d = last; d-- > 0; stride *= (size_t)w->in[d]) {
     const size_t span = (size_t)(reach->last[d] - reach->first[d]);
-    at[d] = position[d] * w->stride[d] - w->begin[d] +
-            (reach->first[d] + (int64_t)(n % span)) * w->dilation[d];
-    n /= span;
+    const int64_t tap = reach->first[d] + (int64_t)(span > 1 ? n % span : 0);
+    pixel += (size_t)(position[d] * w->stride[d] - w->begin[d] + tap * w->dilation[d]) * stride;
+    if (span > 1) n /= span;
   }
-  size_t pixel = 0;
-  for (int32_t d = 0; d < w->rank; ++d) pixel = pixel * (size_t)w->in[d] + (size_t)at[d];
-  return pixel;
+  return pixel + (size_t)(position[last] * w->stride[last] - w->begin[last] +
+                          reach->first[last] * w->dilation[last]);
+}
+
+// Taps of |reach| in a row.
+static size_t taps_a_row(const kp_window* w, const kp_reach* reach) {
+  return (size_t)(reach->last[w->rank - 1] - reach->first[w->rank - 1]);
 }
 
 // What an average divides by: the taps inside the padded picture (a window of ceil_mode may reach past that), or inside alone.
@@ -81,68 +85,68 @@ static int64_t index_of(const kp_pool_params* p, size_t plane, size_t pixel) {
   return (int64_t)(plane * p->window.in_count) + index;
 }
 
-#define MAX_PLANE(type, c_type, lowest)                                                    \
-  static void max_##type(const kp_op_run* run, size_t plane) {                             \
-    const kp_pool_params* p = run->params;                                                 \
-    const kp_window* w = &p->window;                                                       \
-    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;           \
-    kapell_value *y = run->outputs[0], *indices = kp_run_result(run, 1);                   \
-    int64_t position[KP_MAX_WINDOW];                                                       \
-    kp_reach reach;                                                                        \
-    for (size_t o = 0; o < w->out_count; ++o) {                                            \
-      kp_unflatten(o, w->rank, w->out, position);                                          \
-      reach_of(w, position, &reach);                                                       \
-      c_type best = lowest;                                                                \
-      size_t best_at = 0;                                                                  \
-      for (size_t n = 0; n < reach.count; ++n) {                                           \
-        const size_t at = pixel_of(w, position, &reach, n);                                \
-        if (n && !(x[at] > best) && x[at] == x[at]) continue;                              \
-        best = x[at];                                                                      \
-        best_at = at;                                                                      \
-        if (best != best) break;                                                           \
-      }                                                                                    \
-      if (y) ((c_type*)y->data)[plane * w->out_count + o] = best;                          \
-      if (indices)                                                                         \
-        ((int64_t*)indices->data)[plane * w->out_count + o] = index_of(p, plane, best_at); \
-    }                                                                                      \
+#define MAX_PLANE(type, c_type, lowest)                                                        \
+  static void max_##type(const kp_op_run* run, size_t plane) {                                 \
+    const kp_pool_params* p = run->params;                                                     \
+    const kp_window* w = &p->window;                                                           \
+    const size_t step = (size_t)w->dilation[w->rank - 1];                                      \
+    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;               \
+    kapell_value *y = run->outputs[0], *indices = kp_run_result(run, 1);                       \
+    int64_t position[KP_MAX_WINDOW];                                                           \
+    kp_reach reach;                                                                            \
+    for (size_t o = 0; o < w->out_count; ++o) {                                                \
+      kp_unflatten(o, w->rank, w->out, position);                                              \
+      reach_of(w, position, &reach);                                                           \
+      const size_t taps = taps_a_row(w, &reach), rows = taps ? reach.count / taps : 0;         \
+      size_t best_at = rows ? row_of(w, position, &reach, 0) : 0;                              \
+      c_type best = rows ? x[best_at] : lowest;                                                \
+      for (size_t r = 0; r < rows; ++r) {                                                      \
+        size_t at = row_of(w, position, &reach, r);                                            \
+        for (size_t t = 0; t < taps; ++t, at += step) {                                        \
+          if (!(x[at] > best) && (x[at] == x[at] || best != best)) continue; /* a NaN stays */ \
+          best = x[at];                                                                        \
+          best_at = at;                                                                        \
+        }                                                                                      \
+      }                                                                                        \
+      if (y) ((c_type*)y->data)[plane * w->out_count + o] = best;                              \
+      if (indices)                                                                             \
+        ((int64_t*)indices->data)[plane * w->out_count + o] = index_of(p, plane, best_at);     \
+    }                                                                                          \
   }
 MAX_PLANE(FLOAT, float, -HUGE_VALF)
 MAX_PLANE(DOUBLE, double, -HUGE_VAL)
 MAX_PLANE(INT8, int8_t, INT8_MIN)
 MAX_PLANE(UINT8, uint8_t, 0)
 
-#define SUM_PLANE(type, c_type)                                                                    \
-  static void average_##type(const kp_op_run* run, size_t plane) {                                 \
-    const kp_pool_params* p = run->params;                                                         \
-    const kp_window* w = &p->window;                                                               \
-    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;                   \
-    c_type* y = (c_type*)run->outputs[0]->data + plane * w->out_count;                             \
-    int64_t position[KP_MAX_WINDOW];                                                               \
-    kp_reach reach;                                                                                \
-    for (size_t o = 0; o < w->out_count; ++o) {                                                    \
-      kp_unflatten(o, w->rank, w->out, position);                                                  \
-      reach_of(w, position, &reach);                                                               \
-      double sum = 0;                                                                              \
-      for (size_t n = 0; n < reach.count; ++n) sum += (double)x[pixel_of(w, position, &reach, n)]; \
-      y[o] = (c_type)(sum / divisor_of(p, position, &reach));                                      \
-    }                                                                                              \
-  }                                                                                                \
-  static void norm_##type(const kp_op_run* run, size_t plane) {                                    \
-    const kp_pool_params* p = run->params;                                                         \
-    const kp_window* w = &p->window;                                                               \
-    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;                   \
-    c_type* y = (c_type*)run->outputs[0]->data + plane * w->out_count;                             \
-    int64_t position[KP_MAX_WINDOW];                                                               \
-    kp_reach reach;                                                                                \
-    for (size_t o = 0; o < w->out_count; ++o) {                                                    \
-      kp_unflatten(o, w->rank, w->out, position);                                                  \
-      reach_of(w, position, &reach);                                                               \
-      double sum = 0;                                                                              \
-      for (size_t n = 0; n < reach.count; ++n)                                                     \
-        sum += pow(fabs((double)x[pixel_of(w, position, &reach, n)]), p->p);                       \
-      y[o] = (c_type)pow(sum, 1 / p->p);                                                           \
-    }                                                                                              \
-  }
+// Averages, and with |norm| the p-norms of LpPool.
+#define SUM_PLANE(type, c_type)                                                           \
+  static void sum_##type(const kp_op_run* run, size_t plane, bool norm) {                 \
+    const kp_pool_params* p = run->params;                                                \
+    const kp_window* w = &p->window;                                                      \
+    const size_t step = (size_t)w->dilation[w->rank - 1];                                 \
+    const c_type* x = (const c_type*)run->inputs[0]->data + plane * w->in_count;          \
+    c_type* y = (c_type*)run->outputs[0]->data + plane * w->out_count;                    \
+    int64_t position[KP_MAX_WINDOW];                                                      \
+    kp_reach reach;                                                                       \
+    for (size_t o = 0; o < w->out_count; ++o) {                                           \
+      kp_unflatten(o, w->rank, w->out, position);                                         \
+      reach_of(w, position, &reach);                                                      \
+      const size_t taps = taps_a_row(w, &reach), rows = taps ? reach.count / taps : 0;    \
+      double sum = 0;                                                                     \
+      for (size_t r = 0; r < rows; ++r) {                                                 \
+        const c_type* from = x + row_of(w, position, &reach, r);                          \
+        for (size_t t = 0; t < taps; ++t) {                                               \
+          const double v = (double)from[t * step];                                        \
+          sum += norm ? pow(fabs(v), p->p) : v;                                           \
+        }                                                                                 \
+      }                                                                                   \
+      y[o] = (c_type)(norm ? pow(sum, 1 / p->p) : sum / divisor_of(p, position, &reach)); \
+    }                                                                                     \
+  }                                                                                       \
+  static void average_##type(const kp_op_run* run, size_t plane) {                        \
+    sum_##type(run, plane, false);                                                        \
+  }                                                                                       \
+  static void norm_##type(const kp_op_run* run, size_t plane) { sum_##type(run, plane, true); }
 SUM_PLANE(FLOAT, float)
 SUM_PLANE(DOUBLE, double)
 

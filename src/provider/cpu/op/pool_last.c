@@ -5,7 +5,7 @@
 #include "provider/cpu/kernel/norm/norm.h"
 #include "provider/cpu/kernel/pool/pool.h"
 #include "provider/cpu/kernel/reduce/reduce.h"
-#include "provider/cpu/op/help.h"
+#include "provider/cpu/op/window.h"
 
 typedef struct kp_pool_last_state {
   const kp_pool_ops* pool;
@@ -26,54 +26,12 @@ static kp_status* pool_last_prepare(kp_op_prepare* prepare) {
 }
 
 // --- windows -------------------------------------------------------------------------------------------------------------------
-// One dim of a window, from the attributes' entry |index| of |count|.
-typedef struct window_dim {
-  int64_t kernel, stride, dilation, before, after, out;
-} window_dim;
-
-static int64_t entry(const kp_node* node, const char* name, size_t index, int64_t fallback) {
-  size_t count;
-  const int64_t* ints = kp_node_attr_ints(node, name, &count);
-  return index < count ? ints[index] : fallback;
-}
-
-static kp_status* window_along(const kp_node* node, size_t index, size_t spatial, int64_t in,
-                               window_dim* w) {
-  const kp_str mode = kp_node_attr_s(node, "auto_pad", "NOTSET");
-  const bool upper = kp_str_is(mode, "SAME_UPPER"), lower = kp_str_is(mode, "SAME_LOWER"),
-             valid = kp_str_is(mode, "VALID");
-  *w = (window_dim){.kernel = entry(node, "kernel_shape", index, 1),
-                    .stride = entry(node, "strides", index, 1),
-                    .dilation = entry(node, "dilations", index, 1),
-                    .before = valid ? 0 : entry(node, "pads", index, 0),
-                    .after = valid ? 0 : entry(node, "pads", index + spatial, 0)};
-  if (w->kernel < 1 || w->stride < 1 || w->dilation < 1)
-    return KP_ERROR(INVALID_MODEL, "kernel_shape, strides or dilations below 1");
-  const int64_t window = (w->kernel - 1) * w->dilation + 1;
-  if (upper || lower) {
-    w->out = (in + w->stride - 1) / w->stride;
-    const int64_t total = kp_max_i64((w->out - 1) * w->stride + window - in, 0);
-    w->before = upper ? total / 2 : total - total / 2;
-    w->after = total - w->before;
-    return NULL;
-  }
-  const int64_t room = in + w->before + w->after - window;
-  if (room < 0)
-    return KP_ERROR(INVALID_INPUT, "a picture of %lld is smaller than the window of %lld",
-                    (long long)in, (long long)window);
-  const bool ceil_mode = kp_node_attr_i(node, "ceil_mode", 0) != 0;
-  w->out = (ceil_mode ? room + w->stride - 1 : room) / w->stride + 1;
-  if (ceil_mode && (w->out - 1) * w->stride >= in + w->before)
-    --w->out;  // a window that starts in the padding after the picture
-  return NULL;
-}
-
 static kp_status* window_shape(const kp_node* node, const int64_t* x, int32_t rank,
                                kp_pool_shape* shape) {
   const size_t spatial = (size_t)rank - 2;
-  window_dim h = {.kernel = 1, .stride = 1, .dilation = 1, .out = 1}, w;
-  if (spatial == 2) KP_PASS(window_along(node, 0, 2, x[1], &h));
-  KP_PASS(window_along(node, spatial - 1, spatial, x[rank - 2], &w));
+  kp_window_dim h = {.kernel = 1, .stride = 1, .dilation = 1, .out = 1}, w;
+  if (spatial == 2) KP_PASS(kp_window_along(node, 0, 2, x[1], &h));
+  KP_PASS(kp_window_along(node, spatial - 1, spatial, x[rank - 2], &w));
   const size_t channels = (size_t)x[rank - 1];
   *shape = (kp_pool_shape){.batch = (size_t)x[0],
                            .in_h = spatial == 2 ? (size_t)x[1] : 1,
@@ -87,10 +45,10 @@ static kp_status* window_shape(const kp_node* node, const int64_t* x, int32_t ra
                            .stride_w = (size_t)w.stride,
                            .dilation_h = (size_t)h.dilation,
                            .dilation_w = (size_t)w.dilation,
-                           .pad_top = (size_t)h.before,
-                           .pad_left = (size_t)w.before,
-                           .pad_bottom = (size_t)h.after,
-                           .pad_right = (size_t)w.after,
+                           .pad_top = (size_t)h.begin,
+                           .pad_left = (size_t)w.begin,
+                           .pad_bottom = (size_t)h.end,
+                           .pad_right = (size_t)w.end,
                            .in_pixel = channels,
                            .out_pixel = channels,
                            .count_padding = kp_node_attr_i(node, "count_include_pad", 0) != 0};

@@ -11,14 +11,19 @@ static kp_status* read_ints(const kp_node* node, const char* name, int32_t count
   return NULL;
 }
 
+// Padding with which |out| windows of |reach| pixels cover |in|.
+static void pad_dim(int64_t in, int64_t out, int64_t stride, int64_t reach, bool lower,
+                    int64_t* begin, int64_t* end) {
+  const int64_t total = kp_max_i64(0, (out - 1) * stride + reach - in);
+  *begin = lower ? total - total / 2 : total / 2;
+  *end = total - *begin;
+}
+
 static void pad_same(kp_window* window, bool lower) {
-  for (int32_t d = 0; d < window->rank; ++d) {
-    const int64_t covered = (window->out[d] - 1) * window->stride[d] +
-                            (window->kernel[d] - 1) * window->dilation[d] + 1;
-    const int64_t total = kp_max_i64(0, covered - window->in[d]);
-    window->begin[d] = lower ? total - total / 2 : total / 2;
-    window->end[d] = total - window->begin[d];
-  }
+  for (int32_t d = 0; d < window->rank; ++d)
+    pad_dim(window->in[d], window->out[d], window->stride[d],
+            (window->kernel[d] - 1) * window->dilation[d] + 1, lower, &window->begin[d],
+            &window->end[d]);
 }
 
 static kp_status* read_pads(kp_window* window, const kp_node* node) {
@@ -91,6 +96,41 @@ kp_status* kp_window_init_transposed(kp_window* window, const kp_node* node, con
     return NULL;
   }
   return read_pads(window, node);
+}
+
+// --- one dim, its output's size not known yet -------------------------------------------------------------------------------------
+static int64_t entry(const kp_node* node, const char* name, size_t index, int64_t fallback) {
+  size_t count;
+  const int64_t* ints = kp_node_attr_ints(node, name, &count);
+  return index < count ? ints[index] : fallback;
+}
+
+kp_status* kp_window_along(const kp_node* node, size_t index, size_t spatial, int64_t in,
+                           kp_window_dim* w) {
+  const kp_str mode = kp_node_attr_s(node, "auto_pad", "NOTSET");
+  const bool lower = kp_str_is(mode, "SAME_LOWER"), valid = kp_str_is(mode, "VALID");
+  *w = (kp_window_dim){.kernel = entry(node, "kernel_shape", index, 1),
+                       .stride = entry(node, "strides", index, 1),
+                       .dilation = entry(node, "dilations", index, 1),
+                       .begin = valid ? 0 : entry(node, "pads", index, 0),
+                       .end = valid ? 0 : entry(node, "pads", index + spatial, 0)};
+  if (w->kernel < 1 || w->stride < 1 || w->dilation < 1)
+    return KP_ERROR(INVALID_MODEL, "kernel_shape, strides or dilations below 1");
+  const int64_t reach = (w->kernel - 1) * w->dilation + 1;
+  if (lower || kp_str_is(mode, "SAME_UPPER")) {
+    w->out = (in + w->stride - 1) / w->stride;
+    pad_dim(in, w->out, w->stride, reach, lower, &w->begin, &w->end);
+    return NULL;
+  }
+  const int64_t room = in + w->begin + w->end - reach;
+  if (room < 0)
+    return KP_ERROR(INVALID_INPUT, "a picture of %lld is smaller than the window of %lld",
+                    (long long)in, (long long)reach);
+  const bool ceil_mode = kp_node_attr_i(node, "ceil_mode", 0) != 0;
+  w->out = (ceil_mode ? room + w->stride - 1 : room) / w->stride + 1;
+  if (ceil_mode && (w->out - 1) * w->stride >= in + w->begin)
+    --w->out;  // a window that starts in the padding after the picture
+  return NULL;
 }
 
 kp_reason kp_window_supports(const kp_op_query* query) {

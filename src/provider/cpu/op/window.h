@@ -24,6 +24,15 @@ KP_MUST_USE kp_status* kp_window_init(kp_window* window, const kp_node* node, co
 KP_MUST_USE kp_status* kp_window_init_transposed(kp_window* window, const kp_node* node,
                                                  const kapell_value* x, const kapell_value* y,
                                                  const int64_t* kernel);
+
+// One dim of a window over |in| pixels, by entry |index| of the attributes for |spatial| dims; with its output's size, ceil_mode
+// included. Errors: INVALID_MODEL (attributes out of range), INVALID_INPUT (the window does not fit).
+typedef struct kp_window_dim {
+  int64_t kernel, stride, dilation, begin, end, out;
+} kp_window_dim;
+KP_MUST_USE kp_status* kp_window_along(const kp_node* node, size_t index, size_t spatial,
+                                       int64_t in, kp_window_dim* out_dim);
+
 kp_reason kp_window_supports(const kp_op_query* query);  // rank within KP_MAX_WINDOW
 
 // The positions [*first, *last) along dim |d| whose tap |tap| lies inside the picture.
