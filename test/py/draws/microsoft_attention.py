@@ -306,3 +306,35 @@ def causal_conv(rng, version, name):
     inputs = [lines(length), floats(rng, [channels, 1, taps]), floats(rng, [channels]) if rng.random() < 0.5 else None]
     inputs.append(lines(state) if rng.random() < 0.5 else None)
     return attrs, trimmed(inputs), ["y", "state"]
+
+
+@spec("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MS)
+def skip_norm(rng, version, name):
+    dtype = pick(rng, [np.float32, np.float32, np.float16])
+    batch, length, hidden = int(rng.integers(1, 4)), int(rng.integers(1, 6)), int(rng.integers(1, 70))
+    shape = [batch, length, hidden] if rng.random() < 0.8 else [length, hidden]
+    skip = pick(rng, [shape, shape, [1, length, hidden], [length, hidden]]) if len(shape) == 3 else shape
+    inputs = [floats(rng, shape, dtype), floats(rng, skip, dtype), floats(rng, [hidden], dtype)]
+    if name == "SkipLayerNormalization":
+        inputs.append(floats(rng, [hidden], dtype) if rng.random() < 0.6 else None)
+    inputs.append(floats(rng, [hidden], dtype) if rng.random() < 0.5 else None)
+    attrs = {"epsilon": float(pick(rng, [1e-5, 1e-3]))}
+    return attrs, trimmed(inputs), ["y", "", "", "sum"] if rng.random() < 0.5 else ["y"]
+
+
+@spec("EmbedLayerNormalization", domain=MS)
+def embed(rng, version, name):
+    batch, length, hidden = int(rng.integers(1, 4)), int(rng.integers(1, 6)), int(rng.integers(2, 40))
+    tables = [int(rng.integers(low, 12)) for low in (1, length, 1)]
+
+    def ids(most, shape):
+        return np.asarray(rng.integers(0, most, shape)).astype(np.int32)
+
+    segments = rng.random() < 0.6
+    inputs = [ids(tables[0], [batch, length]), ids(tables[2], [batch, length]) if segments else None]
+    inputs += [floats(rng, [n, hidden]) if n is not None else None for n in (tables[0], tables[1], tables[2] if segments else None)]
+    inputs += [floats(rng, [hidden]), floats(rng, [hidden])]
+    inputs.append(ids(2, [batch, length]) if rng.random() < 0.5 else None)
+    inputs.append(ids(tables[1], [pick(rng, [1, batch]), length]) if rng.random() < 0.4 else None)
+    outputs = ["y", "mask_index", "sum"][:int(rng.integers(1, 4))]
+    return {"epsilon": 1e-5} if rng.random() < 0.8 else {}, trimmed(inputs), outputs
