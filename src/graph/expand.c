@@ -111,6 +111,8 @@ kp_status* kp_graph_expand_function(kp_graph* graph, kp_node_id id, bool* out_ex
   *out_expanded = false;
   const kp_op_schema* schema = graph->nodes[id].schema;
   if (graph->nodes[id].removed || !schema || !schema->has_function) return NULL;
+  if (kp_node_is(&graph->nodes[id], "ai.onnx.preview", "FlexAttention"))
+    return kp_expand_flex_attention(graph, id, out_expanded);
   kp_model* model = graph->model;
   if (kp_node_is(&graph->nodes[id], "", "SequenceMap")) {
     KP_PASS(kp_expand_sequence_map(graph, id));

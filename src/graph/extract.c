@@ -388,6 +388,8 @@ static kp_status* add_identities(kp_copier* copier, const kp_node* node, const c
 static kp_status* inline_nodes(kp_copier* copier, const kp_node* node, kp_arena* scratch,
                                const char* rewrite) {
   const kp_graph* body = copier->from;
+  for (uint32_t i = 0; i < body->input_count; ++i)
+    KP_PASS(kp_ptr_map_put(&copier->values, key_of(body->inputs[i]), node->inputs[i]));
   for (uint32_t i = 0; i < body->capture_count; ++i) {
     if (body->captures[i] != KP_NONE)
       KP_PASS(kp_ptr_map_put(&copier->values, key_of(body->captures[i]), node->implicit[i]));
@@ -403,18 +405,23 @@ static kp_status* inline_nodes(kp_copier* copier, const kp_node* node, kp_arena*
   return add_identities(copier, node, rewrite);
 }
 
+kp_status* kp_graph_inline_copy(kp_graph* graph, const kp_node* place, const kp_graph* body,
+                                const char* rewrite) {
+  kp_copier copier = {.from = body, .to = graph, .prefix = body->name};
+  kp_arena scratch = {0};
+  kp_status* status = inline_nodes(&copier, place, &scratch, rewrite);
+  kp_ptr_map_free(&copier.values);
+  kp_free(copier.inputs);
+  kp_arena_free(&scratch);
+  return status;
+}
+
 kp_status* kp_graph_inline_body(kp_graph* graph, kp_node_id id, const kp_graph* body,
                                 const char* rewrite) {
   const kp_node node = graph->nodes[id];
   if (body->input_count > 0 || body->output_count < node.output_count) {
     return KP_ERROR(INTERNAL, "body '%s' does not fit in the place of '%s'", body->name, node.name);
   }
-  kp_copier copier = {.from = body, .to = graph, .prefix = body->name};
-  kp_arena scratch = {0};
   kp_graph_remove_node(graph, id);
-  kp_status* status = inline_nodes(&copier, &node, &scratch, rewrite);
-  kp_ptr_map_free(&copier.values);
-  kp_free(copier.inputs);
-  kp_arena_free(&scratch);
-  return status;
+  return kp_graph_inline_copy(graph, &node, body, rewrite);
 }

@@ -27,5 +27,10 @@ kp_status* kp_graph_share_constants(kp_graph* graph, kp_node_id id, uint32_t* ch
 // Puts the nodes of |body| in place of node |id|, whose outputs the body's outputs become (extract.c).
 kp_status* kp_graph_inline_body(kp_graph* graph, kp_node_id id, const kp_graph* body,
                                 const char* rewrite);
+// The same for a |place| that need not be a node of the graph: its inputs are what the body's inputs read, its outputs have no producer
+// yet, its implicit values are those of the body's captures, its origins the new nodes'. At least as many inputs and implicit ones as
+// the body has; no more outputs.
+kp_status* kp_graph_inline_copy(kp_graph* graph, const kp_node* place, const kp_graph* body,
+                                const char* rewrite);
 
 #endif  // KP_GRAPH_SIMPLIFY_H_
