@@ -331,7 +331,7 @@ def attention_inputs(form, mask=None):
 
 
 @pytest.mark.asan_slice
-@pytest.mark.parametrize("mask", [None, ["B", 1, 1, "S"], ["S", "S"], ["B", HEADS, "S", "S"], [1, 1, "S", "S"]], ids=str)
+@pytest.mark.parametrize("mask", [None, ["B", 1, 1, "S"], ["S", "S"], ["B", HEADS, "S", "S"], [1, 1, "S", "S"], ["S", 1]], ids=str)
 @pytest.mark.parametrize("form", ["pytorch", "turned", "scaled q and k"])
 def test_attention_is_one_step(form, mask):
     b = models.Builder("attention")
@@ -342,7 +342,7 @@ def test_attention_is_one_step(form, mask):
     assert {"MatMul", "Softmax"} <= {n.op_type for n in b.nodes if n.name in events[0][2]} or not b.nodes[0].name
 
 
-ALTERED = ["softmax axis", "scores read", "probabilities out", "masked scores out", "key not turned", "mask of one column", "one head of v"]
+ALTERED = ["softmax axis", "scores read", "probabilities out", "masked scores out", "key not turned", "one head of v"]
 
 
 @pytest.mark.parametrize("what", ALTERED)
@@ -367,9 +367,6 @@ def test_what_looks_like_attention_is_left(what):
         y = attention(b, form, key_turn=False)
         inputs[1] = ("k", F, ["B", HEADS, HEAD, "S"])
         feeds["k"] = normal(BATCH, HEADS, HEAD, SEQUENCE, seed=1)
-    elif what == "mask of one column":
-        inputs, feeds = attention_inputs(form, ["S", 1])
-        y = attention(b, form, mask="mask")
     else:
         y = attention(b, form)
         inputs[2] = ("v", F, ["B", 1, "S", HEAD])
@@ -386,6 +383,84 @@ def test_attention_of_other_lengths():
     inputs = [("q", F, ["B", HEADS, "Q", HEAD]), ("k", F, ["B", HEADS, "S", HEAD]), ("v", F, ["B", HEADS, "S", 5])]
     events = run(b, inputs, [(y, F, None)], {"q": normal(2, HEADS, 4, HEAD), "k": normal(2, HEADS, 11, HEAD, seed=1), "v": normal(2, HEADS, 11, 5, seed=2)})
     assert [e[1] for e in events] == ["attention_f32"]
+
+
+GROUP, PAST = 2, 4
+
+
+def repeated(b, x, heads, size):
+    """Keys or values of each head given to GROUP heads of the queries, as the exporters write repeat_kv."""
+    dims = [b.op("Shape", x, start=i, end=i + 1) for i in range(4)]
+    wide = b.op("Concat", dims[0], dims[1], b.const(np.array([GROUP], np.int64)), dims[2], dims[3], axis=0)
+    y = b.op("Expand", b.op("Unsqueeze", x, b.const(np.array([2], np.int64))), wide)
+    return b.op("Reshape", y, b.op("Concat", dims[0], b.const(np.array([heads * GROUP], np.int64)), dims[2], b.const(np.array([size], np.int64)), axis=0))
+
+
+def decoder(b, form, fill=-3.4e38, group=True):
+    """A decoder's layer. gpt2: a product divided, a causal Where, then the mask of padding; llama: heads of k and v repeated, one mask;
+    llama, bool mask: weights that are no numbers become 0."""
+    q = b.op("Transpose", "q", perm=[0, 2, 1, 3])
+    new = [b.op("Transpose", n, perm=[0, 2, 1, 3]) for n in "kv"]
+    k, v = [b.op("Concat", f"past_{n}", x, axis=2) for n, x in zip("kv", new)]
+    presents = [k, v]
+    if form == "gpt2":
+        s = b.op("MatMul", q, b.op("Transpose", k, perm=[0, 1, 3, 2]))
+        s = b.op("Where", "seen", b.op("Div", s, b.const(f32(HEAD**0.5))), b.const(fill) if not isinstance(fill, str) else fill)
+        weights = b.op("Softmax", b.op("Add", s, "mask"), axis=-1)
+    else:
+        if group:
+            k, v = repeated(b, k, HEADS, HEAD), repeated(b, v, HEADS, HEAD)
+        root = b.const(f32(HEAD**-0.25))
+        s = b.op("MatMul", b.op("Mul", q, root), b.op("Mul", b.op("Transpose", k, perm=[0, 1, 3, 2]), root))
+        if form == "llama":
+            weights = b.op("Softmax", b.op("Add", s, "mask"), axis=-1)
+        else:
+            hidden = b.op("Not", "seen")
+            p = b.op("Softmax", b.op("Where", hidden, b.const(f32(-np.inf)), s), axis=-1)
+            weights = b.op("Where", b.op("IsNaN", p), b.const(f32(0)), p)
+    y = b.op("Transpose", b.op("MatMul", weights, v), perm=[0, 2, 1, 3])
+    return [y] + presents
+
+
+def decoder_inputs(form):
+    heads, total = HEADS if form == "gpt2" else HEADS * GROUP, PAST + SEQUENCE
+    inputs = [("q", F, ["B", "S", heads, HEAD]), ("k", F, ["B", "S", HEADS, HEAD]), ("v", F, ["B", "S", HEADS, HEAD])]
+    inputs += [(f"past_{n}", F, ["B", HEADS, "P", HEAD]) for n in "kv"]
+    feeds = {"q": normal(BATCH, SEQUENCE, heads, HEAD), "k": normal(BATCH, SEQUENCE, HEADS, HEAD, seed=1), "v": normal(BATCH, SEQUENCE, HEADS, HEAD, seed=2)}
+    feeds |= {f"past_{n}": normal(BATCH, HEADS, PAST, HEAD, seed=i) for i, n in enumerate("kv", 3)}
+    seen = np.tril(np.ones((1, 1, SEQUENCE, total), bool), PAST)
+    if form != "llama":
+        inputs.append(("seen", TensorProto.BOOL, [1, 1, "S", "T"]))
+        feeds["seen"] = seen
+    if form == "llama, bool mask":
+        feeds["seen"] = seen & (np.arange(SEQUENCE) != 3).reshape(1, 1, -1, 1)  # one query sees nothing
+    elif form == "gpt2":
+        inputs.append(("mask", F, ["B", 1, 1, "T"]))
+        feeds["mask"] = np.where(normal(BATCH, 1, 1, total, seed=6) > 1, -3.4e38, 0).astype(np.float32)
+        feeds["mask"][..., 0] = 0
+    else:
+        inputs.append(("mask", F, ["B", 1, "S", "T"]))
+        feeds["mask"] = np.broadcast_to(np.where(seen, 0, -3.4e38), (BATCH, 1, SEQUENCE, total)).astype(np.float32)
+    return inputs, feeds
+
+
+@pytest.mark.asan_slice
+@pytest.mark.parametrize("form", ["gpt2", "llama", "llama, bool mask"])
+def test_attention_of_a_decoder_is_one_step(form):
+    b = models.Builder("decoder", opset=18)
+    inputs, feeds = decoder_inputs(form)
+    outputs = decoder(b, form, f32(-3.4e38))
+    events = run(b, inputs, [(o, F, None) for o in outputs], feeds)
+    assert [e[1] for e in events].count("attention_f32") == 1
+    assert not {"MatMul", "Softmax", "Where", "Expand"} & set(ops(events))
+
+
+def test_a_where_of_unknown_filling_is_left():
+    b = models.Builder("decoder", opset=18)
+    inputs, feeds = decoder_inputs("gpt2")
+    outputs = decoder(b, "gpt2", "fill")
+    events = run(b, inputs + [("fill", F, [])], [(o, F, None) for o in outputs], feeds | {"fill": np.array(-9, np.float32)})
+    assert "attention_f32" not in [e[1] for e in events]
 
 
 # --- products --------------------------------------------------------------------------------------------------------------

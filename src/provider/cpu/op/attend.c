@@ -1,6 +1,8 @@
 // The engine of attention: checks, the choice between the kernel and plain loops, masks; attend.h has the contract.
 #include "provider/cpu/op/attend.h"
 
+#include <math.h>
+
 #include "provider/cpu/op/element.h"
 
 kp_heads kp_heads_dense(kapell_type type, size_t batch, size_t heads, size_t length, size_t width) {
@@ -46,6 +48,7 @@ kp_status* kp_attend_mask_of(const kapell_value* value, const size_t full[4],
     strides[axis] = own == 1 && axis != 3 ? 0 : stride;
   }
   *out_mask = (kp_attend_mask){.type = value->type,
+                               .fill = -INFINITY,
                                .batch = strides[0],
                                .head = strides[1],
                                .row = strides[2],
@@ -164,7 +167,13 @@ static void set_masks(attend_job* job, char* scratch) {
     }
     // The kernel looks at its masks up to the first that is missing.
     kp_attention_mask* to = &job->args.masks[job->args.masks[0].data ? 1 : 0];
-    *to = (kp_attention_mask){data, mask->type == KAPELL_BOOL, mask->batch, mask->head, mask->row};
+    *to = (kp_attention_mask){.data = data,
+                              .boolean = mask->type == KAPELL_BOOL,
+                              .inverted = mask->inverted,
+                              .fill = mask->fill,
+                              .batch = mask->batch,
+                              .head = mask->head,
+                              .row = mask->row};
     if (mask->keys < job->args.span.keys) job->args.span.keys = mask->keys;
   }
 }
@@ -189,7 +198,8 @@ void kp_attend_run(const kp_attend* a, const kp_attend_data* data, const kp_op_r
                                  .spans = data->spans,
                                  .span = data->span,
                                  .sinks = data->sinks,
-                                 .zero_hidden = a->zero_hidden};
+                                 .zero_hidden = a->zero_hidden,
+                                 .zero_nan = a->zero_nan};
   if (a->plain) {
     kp_attend_plain(a, data, run, job.workers);
     return;

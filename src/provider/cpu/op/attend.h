@@ -32,7 +32,10 @@ static inline void* kp_heads_at(const kp_heads* h, void* data, size_t head) {
 
 // A mask that broadcasts to [batch, heads, queries, keys] but for its last dim, which may be shorter: keys beyond are hidden.
 typedef struct kp_attend_mask {
-  kapell_type type;  // UNDEFINED: none. BOOL hides where 0; numbers are added
+  kapell_type
+      type;  // UNDEFINED: none. BOOL keeps a score where it is true, else puts |fill|; numbers are added
+  bool inverted;  // BOOL: keeps where it is false
+  float fill;     // -infinity hides
   size_t batch, head, row;
   size_t keys;
   size_t count;   // elements
@@ -55,6 +58,7 @@ typedef struct kp_attend {
   float scale, softcap;
   ptrdiff_t left, right;  // negative: no bound
   bool zero_hidden;       // a query without keys gives 0
+  bool zero_nan;          // the kernel's alone
   kapell_type
       soft_type;  // softmax is computed in it where narrower than f32; UNDEFINED: do not care
   kp_attend_scores scores;

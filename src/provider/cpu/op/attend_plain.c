@@ -34,17 +34,20 @@ static void load_row(const kp_heads* h, const void* data, size_t batch, size_t h
   kp_load_real(h->type, data, at, h->width, out);
 }
 
-static double mask_at(const plain_row* r, size_t t) {
-  double sum = 0;
+// Score |x| of key |t| behind the masks.
+static double masked(const plain_row* r, size_t t, double x) {
   for (size_t m = 0; m < KP_ATTENTION_MASKS; ++m) {
     const kp_attend_mask* mask = &r->a->masks[m];
     if (mask->type == KAPELL_UNDEFINED) continue;
     const size_t at = r->batch * mask->batch + r->head * mask->head + r->query * mask->row + t;
-    const double value =
-        t < mask->keys ? kp_attend_number(mask->type, r->d->masks[m], at) : -INFINITY;
-    sum += mask->type != KAPELL_BOOL ? value : value == 1 ? 0 : -INFINITY;
+    if (t >= mask->keys) return -INFINITY;
+    const double value = kp_attend_number(mask->type, r->d->masks[m], at);
+    if (mask->type != KAPELL_BOOL)
+      x = value == -INFINITY ? value : x + value;
+    else if ((value != 0) == mask->inverted)
+      x = mask->fill;
   }
-  return sum;
+  return x;
 }
 
 static bool in_range(const plain_row* r, size_t t) {
@@ -75,9 +78,8 @@ static void cap_scores(plain_row* r) {
 
 static void mask_scores(plain_row* r) {
   for (size_t t = 0; t < r->a->k.length; ++t) {
-    const double mask = in_range(r, t) ? mask_at(r, t) : -INFINITY;
-    r->scores[t] = mask == -INFINITY ? mask : r->scores[t] + mask;
-    r->seen |= mask != -INFINITY;
+    r->scores[t] = in_range(r, t) ? masked(r, t, r->scores[t]) : -INFINITY;
+    r->seen |= r->scores[t] != -INFINITY;
   }
 }
 

@@ -5,8 +5,9 @@
 //   and the output, so that [b][s][h*d], [b][h][s][d], a packed QKV and a cache with room to spare are read as they lie.
 // Heads: |kv_heads| divides |heads|; query head h reads key head h / (heads / kv_heads). For a single query the heads of a group
 //   are rows of one product, so that a cache is read once.
-// Masks: added to the scaled scores one after the other; at data[b*batch + h*head + s*row + t] for query s and key t, a stride
-//   of 0 repeats. -infinity, or 0 in a boolean one, hides a key.
+// Masks: one after the other; at data[b*batch + h*head + s*row + t] for query s and key t, a stride of 0 repeats. Floats are added
+//   to the scaled scores; a boolean one keeps a score where it is not 0 (or, |inverted|, where it is) and else puts |fill| there.
+//   -infinity hides a key.
 // Range: query s stands at position p = s + offset and sees keys t with p - left <= t <= p + right, and t < keys; |offset| and
 //   |keys| may be given for each batch entry.
 // Hidden: a query all of whose keys are hidden gives NaN, as the formula does, or 0.
@@ -45,7 +46,9 @@ typedef struct kp_attention_tensor {
 enum { KP_ATTENTION_MASKS = 2 };
 typedef struct kp_attention_mask {
   const void* data;  // NULL: none
-  bool boolean;      // a byte a key, 0 = hidden; else floats
+  bool boolean;      // a byte a key; else floats
+  bool inverted;
+  float fill;
   size_t batch, head, row;
 } kp_attention_mask;
 
@@ -64,8 +67,9 @@ typedef struct kp_attention_args {
       right;  // keys seen before and after a query's position; negative: all. Causal is right = 0
   const kp_attention_span* spans;  // [batch]; NULL: |span| for all
   kp_attention_span span;          // its |keys| bound those of |spans| too
-  const float* sinks;  // [heads], or NULL
-  bool zero_hidden;    // a query without keys gives 0, not NaN
+  const float* sinks;              // [heads], or NULL
+  bool zero_hidden;                // a query without keys gives 0, not NaN
+  bool zero_nan;                   // and so does one whose weights are not numbers
 } kp_attention_args;
 
 struct kp_attention_plan;

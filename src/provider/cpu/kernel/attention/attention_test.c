@@ -48,10 +48,12 @@ static void fixture_open(fixture* f, kp_attention_shape s, bool masked) {
 static void fixture_hide(fixture* f) {
   const kp_attention_shape* s = &f->shape;
   kp_attention_mask* m = &f->args.masks[f->args.masks[0].data ? 1 : 0];
-  *m = (kp_attention_mask){.boolean = true, .head = s->kv_len};
+  *m =
+      (kp_attention_mask){.boolean = true, .fill = kt_below(2) ? -INFINITY : -5, .head = s->kv_len};
+  m->inverted = kt_below(2) != 0;
   m->data = f->hidden = malloc(s->heads * s->kv_len);
   for (size_t i = 0; i < s->heads * s->kv_len; ++i)
-    f->hidden[i] = i % s->kv_len == 0 || kt_below(4) != 0;
+    f->hidden[i] = (i % s->kv_len == 0 || kt_below(4) != 0) != m->inverted;
 }
 
 static void fixture_close(fixture* f) {
@@ -80,9 +82,10 @@ static double score_of(const fixture* f, size_t b, size_t h, size_t s, size_t t)
   for (size_t m = 0; m < KP_ATTENTION_MASKS && a->masks[m].data; ++m) {
     const kp_attention_mask* mask = &a->masks[m];
     const size_t at = b * mask->batch + h * mask->head + s * mask->row + t;
-    dot += !mask->boolean                     ? ((const float*)mask->data)[at]
-           : ((const uint8_t*)mask->data)[at] ? 0
-                                              : -INFINITY;
+    if (!mask->boolean)
+      dot += ((const float*)mask->data)[at];
+    else if ((((const uint8_t*)mask->data)[at] != 0) == mask->inverted)
+      dot = mask->fill;
   }
   const bool far = (a->right >= 0 && distance > a->right) || (a->left >= 0 && -distance > a->left);
   return far || t >= span.keys ? -INFINITY : dot;

@@ -106,11 +106,14 @@ static key_range visible_keys(const head_block* b, size_t r) {
   return range;
 }
 
-static kp_vf load_mask(const char* mask, bool boolean, size_t t, size_t n) {
-  if (!boolean) return kp_vf_load_upto((const float*)(const void*)mask + t, n);
+// Scores |v| of |n| keys from |t| on behind a mask.
+static kp_vf apply_mask(const kp_attention_mask* mask, const char* data, size_t t, size_t n,
+                        kp_vf v) {
+  if (!mask->boolean) return kp_vf_add(v, kp_vf_load_upto((const float*)(const void*)data + t, n));
   float lanes[LANES];
-  for (size_t i = 0; i < LANES; ++i) lanes[i] = i < n && mask[t + i] ? 0.0f : -INFINITY;
-  return kp_vf_load(lanes);
+  for (size_t i = 0; i < LANES; ++i)
+    lanes[i] = i < n && (data[t + i] != 0) != mask->inverted ? 1.0f : 0.0f;
+  return kp_vf_select(kp_vf_gt(kp_vf_load(lanes), kp_vf_zero()), v, kp_vf_set1(mask->fill));
 }
 
 // Scale, softcap and masks of keys |first_key|...; returns the maximum.
@@ -126,7 +129,7 @@ static float finish_scores(const head_block* b, size_t r, size_t first_key, size
     if (a->softcap > 0.0f) v = kp_vf_mul(cap, kp_vf_tanh(kp_vf_div(v, cap)));
     for (size_t m = 0; m < KP_ATTENTION_MASKS && b->masks[m]; ++m) {
       const size_t at = r * b->mask_row[m] + first_key + t;
-      v = kp_vf_add(v, load_mask(b->masks[m], a->masks[m].boolean, at, n));
+      v = apply_mask(&a->masks[m], b->masks[m], at, n, v);
     }
     kp_vf_store_upto(scores + t, v, n);
     if (n < LANES) v = kp_vf_loadn_or(scores + t, n, lowest);
@@ -374,8 +377,10 @@ static void run_blocks(head_block* b) {
   }
   for (size_t r = 0; r < b->count; ++r) {
     float* out = b->out + r * b->out_row;
-    if (!b->started || (b->sum[r] == 0.0f && b->args->zero_hidden)) {
-      const float value = b->args->zero_hidden || b->sum[r] != 0.0f ? 0.0f : NAN;
+    const bool hidden = b->sum[r] == 0.0f && b->args->zero_hidden,
+               broken = b->sum[r] != b->sum[r] && b->args->zero_nan;
+    if (!b->started || hidden || broken) {
+      const float value = hidden || broken || b->sum[r] != 0.0f ? 0.0f : NAN;
       for (size_t i = 0; i < b->plan->shape.v_dim; ++i) out[i] = value;
     } else {
       scale_row(b->plan->shape.v_dim, out, 1.0f / b->sum[r]);
