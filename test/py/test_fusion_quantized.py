@@ -125,6 +125,7 @@ def test_a_chain_stays_bytes(form):
         y = b.op("Add", b.op("MatMul", flat, b.op("Transpose", w, perm=[1, 0])), bias(b, 10, form, 0.05, scale))
     events = run(b, [PICTURE], [(y, F, None)], {"x": normal(2, 8, 9, 9)}, steps=4)
     names = [o for o in ops(events) if o != "Transpose"]
+    assert "NhwcMaxPool" in names and ops(events).count("Transpose") <= 2  # in front, and before the linear layer: channels-last between
     assert names.count("QuantizeLinear") == 1 and "DequantizeLinear" not in names
     assert names.count("QLinearConv") == 3 and "QLinearAdd" in names and "QLinearMatMul" in names
     assert not {"Conv", "Add", "Relu", "Gemm", "MatMul"} & set(names)

@@ -5,6 +5,7 @@
 // already. What reads a value whose twin alone is computed gets it through a Transpose back. Both Transposes exist only where
 // somebody needs them: unused ones are pruned, so between two convolutions nothing is moved.
 // The first convolution on few channels reads the picture as it comes (attribute first).
+// Quantized convolutions (kapell.QLinearConv), sums of bytes, pools of bytes and quantization with one scale move likewise.
 #include "base/size.h"
 #include "provider/cpu/fuse/match.h"
 
@@ -468,6 +469,112 @@ static kp_status* convert_resize(layout* l, kp_node_id id) {
   return convert(l, id, &spec);
 }
 
+// --- bytes -----------------------------------------------------------------------------------------------------------------------------
+// kernel/qconv works channels-last whatever comes: only where nobody before or after does is nothing gained.
+static bool qconv_fits(const kp_graph* graph, const kp_node* node) {
+  int32_t rank;
+  return kp_node_is(node, "kapell", "QLinearConv") && picture_rank(graph, node->inputs[0], &rank) &&
+         picture_rank(graph, node->outputs[0], &rank) && !kp_node_attr(node, "out_last");
+}
+
+static kp_status* convert_qconv(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  const uint32_t count = node->input_count;
+  const kp_expr channels = l->graph->values[node->inputs[0]].type.dims[1];
+  const bool first =
+      twin_of(l, node->inputs[0]) == KP_NONE && kp_is_number(channels) && channels <= FEW_CHANNELS;
+  kp_value_id* inputs = kp_arena_memdup(l->pass->scratch, node->inputs, count * sizeof(*inputs));
+  kp_attr* attrs = kp_arena_new_array(&l->graph->arena, kp_attr, (size_t)node->attr_count + 2);
+  if (!inputs || !attrs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
+  if (!first) KP_PASS(want_twin(l, inputs[0], id, &inputs[0]));
+  node = &l->graph->nodes[id];
+  if (node->attr_count) memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
+  attrs[node->attr_count] = kp_make_int(l->graph, "in_last", !first);
+  attrs[node->attr_count + 1] = kp_make_int(l->graph, "out_last", 1);
+  kp_node_spec spec = {.op = node->op,
+                       .domain = node->domain,
+                       .version = node->version,
+                       .inputs = inputs,
+                       .input_count = count,
+                       .attrs = attrs,
+                       .attr_count = node->attr_count + 2};
+  return convert(l, id, &spec);
+}
+
+static bool qbinary_fits(const layout* l, const kp_node* node) {
+  int32_t rank;
+  return (kp_node_is(node, "kapell", "QLinearAdd") || kp_node_is(node, "kapell", "QLinearMul")) &&
+         picture_rank(l->graph, node->outputs[0], &rank) && any_twin(l, node);
+}
+
+static kp_status* convert_qbinary(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  kp_value_id* inputs =
+      kp_arena_memdup(l->pass->scratch, node->inputs, node->input_count * sizeof(*inputs));
+  if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
+  KP_PASS(want_twin(l, inputs[0], id, &inputs[0]));
+  KP_PASS(want_twin(l, inputs[3], id, &inputs[3]));
+  node = &l->graph->nodes[id];
+  kp_node_spec spec = {.op = node->op,
+                       .domain = node->domain,
+                       .version = node->version,
+                       .inputs = inputs,
+                       .input_count = node->input_count,
+                       .attrs = node->attrs,
+                       .attr_count = node->attr_count};
+  return convert(l, id, &spec);
+}
+
+// MaxPool of bytes without indices.
+static bool byte_pool_fits(const layout* l, const kp_node* node) {
+  int32_t rank;
+  if (!kp_node_is(node, "", "MaxPool") || node->output_count != 1 ||
+      twin_of(l, node->inputs[0]) == KP_NONE || !picture_rank(l->graph, node->outputs[0], &rank))
+    return false;
+  const kapell_type type = l->graph->values[node->inputs[0]].type.element;
+  return rank == 4 && (type == KAPELL_UINT8 || type == KAPELL_INT8);
+}
+
+static kp_status* convert_byte_pool(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  const kp_value_id input = twin_of(l, node->inputs[0]);
+  kp_node_spec spec = {.op = "NhwcMaxPool",
+                       .domain = "com.microsoft",
+                       .version = 1,
+                       .inputs = &input,
+                       .input_count = 1,
+                       .attrs = node->attrs,
+                       .attr_count = node->attr_count};
+  return convert(l, id, &spec);
+}
+
+// Quantization with one scale treats all elements alike.
+static bool linear_fits(const layout* l, const kp_node* node) {
+  int32_t rank;
+  if (!kp_node_is(node, "", "QuantizeLinear") && !kp_node_is(node, "", "DequantizeLinear"))
+    return false;
+  const kapell_value* scale = l->graph->values[node->inputs[1]].constant;
+  return scale && scale->kind == KAPELL_KIND_TENSOR && kp_value_count(scale) == 1 &&
+         scale->rank <= 1 && twin_of(l, node->inputs[0]) != KP_NONE && node->output_count == 1 &&
+         picture_rank(l->graph, node->outputs[0], &rank);
+}
+
+static kp_status* convert_linear(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  kp_value_id* inputs =
+      kp_arena_memdup(l->pass->scratch, node->inputs, node->input_count * sizeof(*inputs));
+  if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
+  inputs[0] = twin_of(l, inputs[0]);
+  kp_node_spec spec = {.op = node->op,
+                       .domain = node->domain,
+                       .version = node->version,
+                       .inputs = inputs,
+                       .input_count = node->input_count,
+                       .attrs = node->attrs,
+                       .attr_count = node->attr_count};
+  return convert(l, id, &spec);
+}
+
 // --- the pass ------------------------------------------------------------------------------------------------------------------------------
 static kp_status* visit(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
@@ -476,8 +583,12 @@ static kp_status* visit(layout* l, kp_node_id id) {
     return conv_fits(l->graph, node) ? convert_conv(l, id) : NULL;
   if (kp_node_is(node, "", "ConvTranspose"))
     return transpose_fits(l->graph, node) ? convert_transpose(l, id) : NULL;
+  if (qconv_fits(l->graph, node)) return convert_qconv(l, id);
+  if (qbinary_fits(l, node)) return convert_qbinary(l, id);
   if (node->domain[0]) return NULL;
   if (!any_twin(l, node)) return NULL;
+  if (linear_fits(l, node)) return convert_linear(l, id);
+  if (byte_pool_fits(l, node)) return convert_byte_pool(l, id);
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_pool(l->graph, node)) return convert_pool(l, id);
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_norm(l->graph, node)) return convert_norm(l, id);
   if (resize_fits(l, node)) return convert_resize(l, id);
