@@ -93,6 +93,9 @@ static kp_status* qconv_prepare(kp_op_prepare* prepare) {
   if (!w) return NULL;
   KP_PASS(weight_shape(prepare->node, w, &shape));
   if (!packs_now(prepare, state->form, &shape)) return NULL;
+  if (!kp_qconv_is_depthwise(&shape))
+    state->gemm =
+        kp_qgemm_select_for(prepare->features, kp_value_count(w), w->data, shape.w_signed);
   const kp_qgemm_zero zero = zero_of(kp_prepare_constant(prepare, (uint32_t)state->form->w_zero));
   const size_t bytes = kp_qconv_packed_size(state->gemm, &shape);
   void* packed = bytes == SIZE_MAX ? NULL : kp_prepare_packed(prepare, kp_max_size(bytes, 1));

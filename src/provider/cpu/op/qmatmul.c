@@ -58,6 +58,8 @@ static kp_status* qmatmul_prepare(kp_op_prepare* prepare) {
   if (!b || !is_byte(b->type) || b->rank != 2) return NULL;
   const bool transposed = kp_node_attr_i(prepare->node, "transB", 0) != 0;
   const size_t k = (size_t)b->dims[transposed ? 1 : 0], n = (size_t)b->dims[transposed ? 0 : 1];
+  state->ops =
+      kp_qgemm_select_for(prepare->features, kp_value_count(b), b->data, b->type == KAPELL_INT8);
   const size_t bytes = kp_qgemm_packed_b_size(state->ops, k, n);
   void* packed = bytes == SIZE_MAX ? NULL : kp_prepare_packed(prepare, kp_max_size(bytes, 1));
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing a matrix of %zu x %zu", k, n);

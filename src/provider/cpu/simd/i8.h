@@ -54,7 +54,7 @@ KP_INLINE kp_vi kp_vi_load16(const void* p, bool is_signed) {
 
 #elif defined(KP_ISA_AVX2)
 
-#if defined(KP_Q_VNNI)
+#if defined(KP_Q_VNNI) || defined(KP_Q_NARROW)
 #define KP_Q_RAW 1
 #define KP_Q_A_SIGNED 0
 #define KP_Q_GROUP 4
@@ -70,7 +70,13 @@ KP_INLINE kp_qv kp_q_dup(const void* a) {
 }
 KP_INLINE kp_qv kp_q_load(const void* b) { return _mm256_loadu_si256(b); }
 KP_INLINE void kp_q_store(void* b, kp_qv v) { _mm256_storeu_si256(b, v); }
-#if KP_Q_RAW
+#if defined(KP_Q_NARROW)
+// The sum of two products is kept in 16 bits, which holds it as long as B lies in [-64, 64].
+KP_INLINE kp_vi kp_q_dot(kp_vi sums, kp_qv a, kp_qv b) {
+  const __m256i pairs = _mm256_maddubs_epi16(a, b);
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#elif KP_Q_RAW
 KP_INLINE kp_vi kp_q_dot(kp_vi sums, kp_qv a, kp_qv b) {
   return _mm256_dpbusd_avx_epi32(sums, a, b);
 }

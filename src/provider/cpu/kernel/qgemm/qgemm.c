@@ -29,6 +29,25 @@ static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t div_up(size_t a, size_t b) { return a / b + (a % b != 0); }
 static size_t round_up(size_t a, size_t b) { return div_up(a, b) * b; }
 
+#if KP_VARIANTS_X86
+extern const kp_qgemm_ops kp_qgemm_avx2, kp_qgemm_avx2_narrow;
+#endif
+
+const kp_qgemm_ops* kp_qgemm_select_for(uint64_t features, size_t count, const void* b,
+                                        bool is_signed) {
+  const kp_qgemm_ops* ops = kp_qgemm_select(features);
+#if KP_VARIANTS_X86
+  const uint8_t shift = is_signed ? 64 : 192;  // turns [-64, 64] into [0, 128]
+  const uint8_t* bytes = b;
+  bool small = ops == &kp_qgemm_avx2;
+  for (size_t i = 0; i < count && small; ++i) small = (uint8_t)(bytes[i] + shift) <= 128;
+  if (small) return &kp_qgemm_avx2_narrow;
+#else
+  (void)count, (void)b, (void)is_signed;
+#endif
+  return ops;
+}
+
 int32_t kp_qgemm_zero_at(const kp_qgemm_zero* zero, bool is_signed, size_t index) {
   if (!zero->data) return 0;
   const size_t i = zero->many ? index : 0;

@@ -82,6 +82,11 @@ typedef struct kp_qgemm_ops {
 
 KP_DECLARE_FAMILY(qgemm);
 
+// The variant for a constant B of |count| numbers: one that is right for small numbers only where that is faster and all are small
+// (|b| <= 64, for uint8 |b - 128|: what quantizers write that spare CPUs without byte dot products).
+const kp_qgemm_ops* kp_qgemm_select_for(uint64_t features, size_t count, const void* b,
+                                        bool is_signed);
+
 // ---- constant B ----
 
 // Bytes that kp_qgemm_pack_b writes; SIZE_MAX if that does not fit.

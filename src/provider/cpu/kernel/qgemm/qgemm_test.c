@@ -189,6 +189,29 @@ static void test_epilogues(void** state) {
   }
 }
 
+// Weights that spare 16-bit sums, at the ends of their range and of A's.
+static void test_small_weights(void** state) {
+  (void)state;
+  for (int form = 0; form < 16; ++form) {
+    const bool is_signed = form & 1;
+    const size_t m = 1 + kt_below(30), n = 1 + kt_below(60), k = 1 + kt_below(700);
+    uint8_t* b = malloc(k * n);
+    for (size_t i = 0; i < k * n; ++i)
+      b[i] = (uint8_t)((form & 2 ? kt_below(129) : kt_below(2) * 128) + (is_signed ? 192 : 64));
+    const kp_qgemm_ops* ops = kp_qgemm_select_for(kp_cpu_features(), k * n, b, is_signed);
+    fixture f;
+    open_fixture(&f, ops, (kp_qgemm_shape){1, m, n, k, KP_QGEMM_B_PLAIN, form & 4, is_signed},
+                 form & 8, !(form & 2));
+    memcpy(f.b, b, k * n);
+    run_all(ops, &f, 1);
+    check_and_close(&f);
+    free(b);
+  }
+  const uint8_t large[2] = {0, 65};
+  assert_ptr_equal(kp_qgemm_select_for(kp_cpu_features(), 2, large, true),
+                   kp_qgemm_select(kp_cpu_features()));
+}
+
 static void test_empty(void** state) {
   (void)state;
   KT_FOR_EACH_VARIANT(qgemm, ops) {
@@ -211,6 +234,7 @@ int main(void) {
       cmocka_unit_test(test_extremes_are_exact),
       cmocka_unit_test(test_many_tasks),
       cmocka_unit_test(test_epilogues),
+      cmocka_unit_test(test_small_weights),
       cmocka_unit_test(test_empty),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

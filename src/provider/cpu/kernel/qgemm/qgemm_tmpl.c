@@ -153,12 +153,12 @@ typedef void (*micro_kernel)(size_t groups, const char* a, size_t a_stride, cons
     micro(rows, form, groups, a, a_stride, b, acc, first);                                        \
   }
 #if ROWS == 12
-#define EACH_ROWS(X, form)                                                                  \
-  X(1, form)                                                                                \
-  X(2, form)                                                                                \
-  X(3, form)                                                                                \
-  X(4, form) X(5, form) X(6, form) X(7, form) X(8, form) X(9, form) X(10, form) X(11, form) \
-      X(12, form)
+#define EACH_ROWS(X, form) \
+  X(1, form)               \
+  X(2, form)               \
+  X(3, form)               \
+  X(4, form)               \
+  X(5, form) X(6, form) X(7, form) X(8, form) X(9, form) X(10, form) X(11, form) X(12, form)
 #elif ROWS == 6
 #define EACH_ROWS(X, form) X(1, form) X(2, form) X(3, form) X(4, form) X(5, form) X(6, form)
 #else
