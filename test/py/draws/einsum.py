@@ -36,7 +36,7 @@ def spaced(rng, equation):
     return parts.replace("\0", "...").replace("\1", "->")
 
 
-@spec("Einsum")
+@spec("Einsum", constants=(1,))
 def einsum(rng, version, name):
     equation = pick(rng, KNOWN) if rng.random() < 0.5 else random_equation(rng)
     dtype = pick(rng, FLOATS[:3] + INTS if version < 28 else FLOATS + INTS)

@@ -20,7 +20,7 @@ def element(dtype):
 
 
 # --- DFT ---------------------------------------------------------------------------------------------------------------------
-@spec("DFT")
+@spec("DFT", constants=(1, 2))
 def dft(rng, version, name):
     rank = int(rng.integers(1, 4))
     shape = dims(rng, rank=rank, low=1, high=4)
@@ -68,7 +68,7 @@ def dft_wanted(version, attrs, inputs):
     return [spectrum(x.astype(np.float64), n, axis, inverse, onesided).astype(x.dtype)]
 
 
-@spec("STFT")
+@spec("STFT", constants=(1, 3))
 def stft(rng, version, name):
     length, step = pick(rng, LENGTHS[:40]), int(rng.integers(1, 12))
     extra = int(rng.integers(0, 40))
@@ -151,7 +151,7 @@ def complex_mul_conj_wanted(version, attrs, inputs):
 TERMS = {"HannWindow": (0.5, -0.5, 0), "HammingWindow": (25 / 46, -21 / 46, 0), "BlackmanWindow": (0.42, -0.5, 0.08)}
 
 
-@spec(*TERMS, tolerance=(1e-2, 1e-3))
+@spec(*TERMS, tolerance=(1e-2, 1e-3), constants=(0,))
 def window(rng, version, name):
     attrs = {"periodic": int(rng.integers(2))} if rng.random() < 0.7 else {}
     if rng.random() < 0.7:

@@ -7,6 +7,8 @@
 
 // Floats of gates computed ahead: small enough for a second- or third-level cache, large enough for a good product.
 enum { kGatesAhead = 512 * 1024 };
+// Rows of the batch that make a way of its own worth while, and floats of R that every core's own cache can hold.
+enum { kGroupRows = 4, kSharedWeights = 256 * 1024 };
 
 // --- attributes --------------------------------------------------------------------------------------------------------------
 static kp_cell_kind kind_of(const kp_node* node) {
@@ -139,26 +141,33 @@ static void take(bool* ok, size_t* total, size_t a, size_t b, size_t size, size_
 }
 
 static void choose_threads(const kp_recurrent_state* state, kp_recurrent_params* p, int width) {
-  const size_t step = p->batch * p->hidden * p->hidden * state->gates / 16;
+  const size_t weights = p->hidden * p->hidden * state->gates, step = p->batch * weights / 16;
   const size_t panels = (p->hidden + p->range_unit - 1) / p->range_unit;
   p->step_threads = kp_op_width(width, step);
-  // Two directions side by side never wait for each other; ranges of one step do.
-  const bool apart =
-      state->directions == 2 && width > 1 && p->step_threads <= 2 && step * p->length > 16384;
-  p->direction_threads = apart ? 2 : 1;
-  if (apart) p->step_threads = 1;
+  p->groups = p->way_threads = 1;
+  p->group_rows = p->batch;
+  // Whole ways side by side never wait for each other; ranges of one step do. But each way reads all of R.
+  const size_t ways = (size_t)kp_op_width(width, step * p->length * state->directions);
+  if (weights <= kSharedWeights && state->w && state->r)
+    p->groups = kp_max_size(1, kp_min_size(ways / state->directions, p->batch / kGroupRows));
+  const bool apart = state->directions == 2 && ways > 1 && p->step_threads <= 2;
+  if (p->groups > 1 || apart) {
+    p->way_threads = (int)kp_min_size(ways, p->groups * state->directions);
+    p->group_rows = (p->batch + p->groups - 1) / p->groups;
+    p->step_threads = 1;
+  }
   p->ranges = kp_max_size(1, kp_min_size(panels, (size_t)p->step_threads));
 }
 
 static void lay_out(const kp_recurrent_state* state, kp_recurrent_params* p, int width, bool* ok,
                     size_t* total) {
-  const size_t columns = state->gates * p->hidden, rows = p->chunk * p->batch, size = p->size;
+  const size_t columns = state->gates * p->hidden, rows = p->chunk * p->group_rows, size = p->size;
   take(ok, total, rows, p->features, size, &p->rows_at);
   take(ok, total, rows, columns, size, &p->gates_at);
-  take(ok, total, p->batch, p->hidden, size, &p->h_at[0]);
-  take(ok, total, p->batch, p->hidden, size, &p->h_at[1]);
-  take(ok, total, p->batch, p->hidden, size, &p->c_at);
-  take(ok, total, p->batch, p->hidden, size, &p->mixed_at);
+  take(ok, total, p->group_rows, p->hidden, size, &p->h_at[0]);
+  take(ok, total, p->group_rows, p->hidden, size, &p->h_at[1]);
+  take(ok, total, p->group_rows, p->hidden, size, &p->c_at);
+  take(ok, total, p->group_rows, p->hidden, size, &p->mixed_at);
   take(ok, total, columns + p->hidden, 1, size, &p->bias_at);
   p->w_at = p->r_at = p->rounded_at = *total;
   if (!p->f64) {
@@ -168,7 +177,7 @@ static void lay_out(const kp_recurrent_state* state, kp_recurrent_params* p, int
   // Rounded states; before the run also 8-bit weights while they are widened.
   const size_t deepest = kp_max_size(p->features, p->hidden);
   if (state->quantized)
-    take(ok, total, kp_max_size(p->batch, state->gates * deepest), p->hidden, sizeof(float),
+    take(ok, total, kp_max_size(p->group_rows, state->gates * deepest), p->hidden, sizeof(float),
          &p->rounded_at);
   take(ok, total, p->gemm_bytes, (size_t)width, 1, &p->gemm_at);
 }
@@ -189,16 +198,16 @@ static kp_status* recurrent_plan(kp_op_plan* plan) {
   p->range_unit = p->f64 ? 8 : state->gemm->nr;
   p->w_floats = kp_gemm_packed_b_size(state->gemm, p->features, columns);
   p->r_floats = kp_gemm_packed_b_size(state->gemm, p->hidden, p->hidden);
-  p->chunk = kp_max_size(
-      1, kp_min_size(p->length, kGatesAhead / kp_max_size(1, p->batch * (columns + p->features))));
   choose_threads(state, p, plan->width);
+  const size_t ahead = kGatesAhead / kp_max_size(1, p->group_rows * (columns + p->features));
+  p->chunk = kp_max_size(1, kp_min_size(p->length, ahead));
   kp_gemm_plan product;
-  const kp_gemm_shape shape = {1, p->chunk * p->batch, columns, p->features, KP_GEMM_B_PACKED};
+  const kp_gemm_shape shape = {1, p->chunk * p->group_rows, columns, p->features, KP_GEMM_B_PACKED};
   kp_gemm_plan_init(state->gemm, &shape, (size_t)plan->width, &product);
   p->gemm_bytes = product.scratch_bytes;
   bool ok = kp_align_size(p->gemm_bytes, KP_ALIGNMENT, &p->gemm_bytes);
-  lay_out(state, p, plan->width, &ok, &p->direction_bytes);
-  if (!ok || !kp_mul_size(p->direction_bytes, state->directions, &plan->scratch_bytes))
+  lay_out(state, p, plan->width, &ok, &p->way_bytes);
+  if (!ok || !kp_mul_size(p->way_bytes, state->directions * p->groups, &plan->scratch_bytes))
     return KP_ERROR(LIMIT, "a state of %zu x %zu exceeds the address space", p->batch, p->hidden);
   return NULL;
 }

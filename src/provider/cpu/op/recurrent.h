@@ -16,18 +16,20 @@ typedef struct kp_recurrent_state {
   const float *w, *r;  // packed constants of all directions, f32 only; NULL = packed in each run
 } kp_recurrent_state;
 
-// Numbers of one signature. The *_at are offsets in bytes within the |scratch| of a direction.
+// Numbers of one signature. A *way* is one direction over some rows of the batch: ways never wait for each other. The *_at are offsets
+// in bytes within the scratch of a way.
 typedef struct kp_recurrent_params {
   bool f64;
   size_t size;  // of an element
   size_t length, batch, features, hidden;
   size_t chunk;               // steps whose input products are computed at a time
   size_t ranges, range_unit;  // tasks of one step, and what their bounds are multiples of
-  int step_threads, direction_threads;
+  int step_threads, way_threads;
+  size_t groups, group_rows;  // of the batch; rows of the largest
   size_t w_floats, r_floats;  // packed, of one direction; r: of one gate
   size_t gemm_bytes;          // scratch of one worker
   size_t rows_at, gates_at, h_at[2], c_at, mixed_at, bias_at, w_at, r_at, rounded_at, gemm_at;
-  size_t direction_bytes;
+  size_t way_bytes;
 } kp_recurrent_params;
 
 // Positions of inputs, the same in all operators of the family.

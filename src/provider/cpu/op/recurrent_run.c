@@ -6,23 +6,24 @@
 
 #include "provider/cpu/op/recurrent.h"
 
-// One direction under way.
+// One direction over some rows of the batch.
 typedef struct kp_recurrent_way {
   const kp_op_run* run;
   const kp_recurrent_state* state;
   const kp_recurrent_params* p;
   const kp_cell* cell;
-  size_t index;  // of the direction
+  size_t index;      // of the direction
+  size_t row, rows;  // of the batch; below, rows count from |row|
   bool reverse;
   const int32_t* lengths;  // by row; NULL: all have p->length
   size_t steps;            // of the longest
-  char* scratch;           // of this direction
+  char* scratch;           // of this way
   const float *w, *r;      // packed
   bool biased;
   size_t now;         // which of the two states is the one before this step
   size_t step;        // at work
   size_t first_step;  // of the chunk
-  const void* rows;   // of the chunk's inputs
+  const void* x;      // inputs of the chunk, row by row
   size_t chunk_steps;
   const void* h_seen;  // what R meets: the state, or the state rounded
 } kp_recurrent_way;
@@ -30,7 +31,7 @@ typedef struct kp_recurrent_way {
 static void* room(const kp_recurrent_way* way, size_t at) { return way->scratch + at; }
 static size_t columns_of(const kp_recurrent_way* way) { return way->state->gates * way->p->hidden; }
 static size_t length_of(const kp_recurrent_way* way, size_t b) {
-  return way->lengths ? (size_t)way->lengths[b] : way->p->length;
+  return way->lengths ? (size_t)way->lengths[way->row + b] : way->p->length;
 }
 static bool reset_first(const kp_recurrent_way* way) {
   return way->cell->kind == KP_CELL_GRU && !way->cell->reset_after;
@@ -81,7 +82,7 @@ static void multiply_state(const kp_recurrent_way* way, const void* h, size_t ga
   if (p->f64) {
     const double* r = (const double*)way->run->inputs[KP_RECURRENT_R]->data +
                       (way->index * columns_of(way) + gate * p->hidden + first) * p->hidden;
-    const kp_plain_product product = {.rows = p->batch,
+    const kp_plain_product product = {.rows = way->rows,
                                       .cols = last - first,
                                       .depth = p->hidden,
                                       .a = h,
@@ -90,10 +91,10 @@ static void multiply_state(const kp_recurrent_way* way, const void* h, size_t ga
                                       .c = sum->to,
                                       .c_stride = sum->stride,
                                       .adds = sum->adds};
-    plain_rows(&product, 0, p->batch);
+    plain_rows(&product, 0, way->rows);
     return;
   }
-  kp_gemm_tile tile = {.rows = p->batch,
+  kp_gemm_tile tile = {.rows = way->rows,
                        .cols = last - first,
                        .taps = 1,
                        .depth = p->hidden,
@@ -127,14 +128,14 @@ static void input_task(void* arg, size_t task, int worker) {
 
 static void multiply_inputs(const kp_recurrent_way* way) {
   const kp_recurrent_params* p = way->p;
-  const size_t rows = way->chunk_steps * p->batch, columns = columns_of(way);
+  const size_t rows = way->chunk_steps * way->rows, columns = columns_of(way);
   const int width = way->run->width;
   const void* bias = way->biased ? room(way, p->bias_at) : NULL;
   if (p->f64) {
     kp_plain_product product = {.rows = rows,
                                 .cols = columns,
                                 .depth = p->features,
-                                .a = way->rows,
+                                .a = way->x,
                                 .b = (const double*)way->run->inputs[KP_RECURRENT_W]->data +
                                      way->index * columns * p->features,
                                 .bias = bias,
@@ -150,7 +151,7 @@ static void multiply_inputs(const kp_recurrent_way* way) {
   kp_gemm_plan_init(way->state->gemm, &shape, (size_t)width, &job.plan);
   // A shorter last chunk may be cut otherwise than what memory was counted for.
   if (job.plan.scratch_bytes > p->gemm_bytes) job.plan.copy_a = false;
-  job.args = (kp_gemm_args){.a = way->rows,
+  job.args = (kp_gemm_args){.a = way->x,
                             .a_stride = p->features,
                             .b = way->w,
                             .c = room(way, p->gates_at),
@@ -181,22 +182,24 @@ static void round_to_8_bits(kp_rounder by, size_t count, const float* x, float* 
 }
 
 // --- inputs ------------------------------------------------------------------------------------------------------------------
-// Sets way->rows to the inputs of the chunk, [step][row of the batch]: where they lie, or gathered.
+// Sets way->x to the inputs of the chunk, [step][row of the batch]: where they lie, or gathered.
 static void gather_inputs(kp_recurrent_way* way) {
   const kp_recurrent_params* p = way->p;
   const char* x = way->run->inputs[KP_RECURRENT_X]->data;
   const size_t row_bytes = p->features * p->size;
-  const bool in_order = (!way->state->batch_first || p->batch == 1) && !way->reverse;
+  const bool in_order =
+      (way->state->batch_first ? p->batch == 1 : way->rows == p->batch) && !way->reverse;
   if (in_order && !way->state->quantized) {
-    way->rows = x + way->first_step * p->batch * row_bytes;
+    way->x = x + way->first_step * p->batch * row_bytes;
     return;
   }
   char* to = room(way, p->rows_at);
-  way->rows = to;
+  way->x = to;
   for (size_t s = way->first_step; s < way->first_step + way->chunk_steps; ++s) {
-    for (size_t b = 0; b < p->batch; ++b, to += row_bytes) {
+    for (size_t b = 0; b < way->rows; ++b, to += row_bytes) {
       const size_t length = length_of(way, b), t = way->reverse ? length - 1 - s : s;
-      const size_t row = way->state->batch_first ? b * p->length + t : t * p->batch + b;
+      const size_t at = way->row + b;
+      const size_t row = way->state->batch_first ? at * p->length + t : t * p->batch + at;
       if (s >= length)
         memset(to, 0, row_bytes);
       else if (row_bytes)
@@ -206,16 +209,16 @@ static void gather_inputs(kp_recurrent_way* way) {
   if (!way->state->quantized) return;
   const kp_rounder by =
       rounder_of((const float*)(const void*)x, p->length * p->batch * p->features);
-  round_to_8_bits(by, way->chunk_steps * p->batch * p->features, way->rows, room(way, p->rows_at));
+  round_to_8_bits(by, way->chunk_steps * way->rows * p->features, way->x, room(way, p->rows_at));
 }
 
 // --- one step ----------------------------------------------------------------------------------------------------------------
 // Element where Y has direction, step |t| and row |b|.
 static size_t y_at(const kp_recurrent_way* way, size_t t, size_t b) {
   const kp_recurrent_params* p = way->p;
-  const size_t directions = way->state->directions;
-  return (way->state->batch_first ? (b * p->length + t) * directions + way->index
-                                  : (t * directions + way->index) * p->batch + b) *
+  const size_t directions = way->state->directions, at = way->row + b;
+  return (way->state->batch_first ? (at * p->length + t) * directions + way->index
+                                  : (t * directions + way->index) * p->batch + at) *
          p->hidden;
 }
 
@@ -225,7 +228,7 @@ static void* unit(const kp_recurrent_way* way, size_t at, size_t b, size_t first
 
 static void* gate_of(const kp_recurrent_way* way, size_t gate, size_t b, size_t first) {
   const kp_recurrent_params* p = way->p;
-  const size_t row = (way->step - way->first_step) * p->batch + b;
+  const size_t row = (way->step - way->first_step) * way->rows + b;
   return (char*)room(way, p->gates_at) +
          (row * columns_of(way) + gate * p->hidden + first) * p->size;
 }
@@ -293,7 +296,7 @@ static void step_task(void* arg, size_t task, int worker) {
                               .bias = way->biased ? bias : NULL};
     multiply_state(way, way->h_seen, 2, first, last, &sum);
   }
-  for (size_t b = 0; b < p->batch; ++b) {
+  for (size_t b = 0; b < way->rows; ++b) {
     if (gru) {
       const kp_cell_row row = row_of(way, b, first, last);
       kp_cell_reset(way->cell, p->f64, &row);
@@ -309,14 +312,14 @@ static void last_gate_task(void* arg, size_t task, int worker) {
   size_t first, last;
   range_of(way, task, &first, &last);
   add_state(way, room(way, way->p->mixed_at), 2, first, last);
-  for (size_t b = 0; b < way->p->batch; ++b) finish_row(way, b, first, last);
+  for (size_t b = 0; b < way->rows; ++b) finish_row(way, b, first, last);
 }
 
 static void run_step(kp_recurrent_way* way) {
   const kp_recurrent_params* p = way->p;
   way->h_seen = room(way, p->h_at[way->now]);
   if (way->state->quantized) {
-    const size_t count = p->batch * p->hidden;
+    const size_t count = way->rows * p->hidden;
     float* rounded = room(way, p->rounded_at);
     round_to_8_bits(rounder_of(way->h_seen, count), count, way->h_seen, rounded);
     way->h_seen = rounded;
@@ -326,7 +329,7 @@ static void run_step(kp_recurrent_way* way) {
   way->now = !way->now;
 }
 
-// --- one direction -----------------------------------------------------------------------------------------------------------
+// --- one way -----------------------------------------------------------------------------------------------------------------
 // Wb + Rb; behind them Rb of GRU's last gate where that goes elsewhere.
 static void add_biases(kp_recurrent_way* way) {
   const kapell_value* b = kp_run_input(way->run, KP_RECURRENT_B);
@@ -364,23 +367,24 @@ static void pack_weights(kp_recurrent_way* way) {
 
 // Row |b| of this direction in initial_h, initial_c, Y_h, Y_c.
 static char* state_row(const kp_recurrent_way* way, const kapell_value* value, size_t b) {
-  const size_t row = way->state->batch_first ? b * way->state->directions + way->index
-                                             : way->index * way->p->batch + b;
+  const size_t at = way->row + b;
+  const size_t row = way->state->batch_first ? at * way->state->directions + way->index
+                                             : way->index * way->p->batch + at;
   return (char*)value->data + row * way->p->hidden * way->p->size;
 }
 
 static void load_state(const kp_recurrent_way* way, uint32_t input, size_t at) {
   const kapell_value* from = kp_run_input(way->run, input);
   const size_t bytes = way->p->hidden * way->p->size;
-  if (!from) memset(room(way, at), 0, way->p->batch * bytes);
-  for (size_t b = 0; from && b < way->p->batch; ++b)
+  if (!from) memset(room(way, at), 0, way->rows * bytes);
+  for (size_t b = 0; from && b < way->rows; ++b)
     memcpy(unit(way, at, b, 0), state_row(way, from, b), bytes);
 }
 
 static void store_state(const kp_recurrent_way* way, uint32_t output, size_t at) {
   const kapell_value* to = kp_run_result(way->run, output);
   const size_t bytes = way->p->hidden * way->p->size;
-  for (size_t b = 0; to && b < way->p->batch; ++b) {
+  for (size_t b = 0; to && b < way->rows; ++b) {
     if (length_of(way, b))
       memcpy(state_row(way, to, b), unit(way, at, b, 0), bytes);
     else
@@ -391,14 +395,12 @@ static void store_state(const kp_recurrent_way* way, uint32_t output, size_t at)
 static void clear_padding(const kp_recurrent_way* way) {
   const kapell_value* y = kp_run_result(way->run, 0);
   const size_t size = way->p->size;
-  for (size_t b = 0; y && b < way->p->batch; ++b)
+  for (size_t b = 0; y && b < way->rows; ++b)
     for (size_t t = length_of(way, b); t < way->p->length; ++t)
       memset((char*)y->data + y_at(way, t, b) * size, 0, way->p->hidden * size);
 }
 
-static void direction_task(void* arg, size_t task, int worker) {
-  (void)worker;
-  kp_recurrent_way* way = (kp_recurrent_way*)arg + task;
+static void walk(kp_recurrent_way* way) {
   const kp_recurrent_params* p = way->p;
   clear_padding(way);
   add_biases(way);
@@ -434,24 +436,45 @@ static kp_status* read_lengths(const kp_op_run* run, size_t* out_steps) {
   return NULL;
 }
 
-kp_status* kp_recurrent_run(const kp_op_run* run) {
+// Way |index|: the directions of one group of rows follow each other.
+static void set_way(const kp_op_run* run, size_t index, size_t steps, kp_recurrent_way* way) {
   const kp_recurrent_state* state = run->state;
   const kp_recurrent_params* p = run->params;
   const kapell_value* lengths = kp_run_input(run, KP_RECURRENT_LENGTHS);
+  const size_t direction = index % state->directions;
+  *way = (kp_recurrent_way){.run = run,
+                            .state = state,
+                            .p = p,
+                            .cell = &state->cells[direction],
+                            .index = direction,
+                            .reverse = direction == 1 || state->reverse,
+                            .lengths = lengths ? lengths->data : NULL,
+                            .steps = steps,
+                            .scratch = (char*)run->scratch + index * p->way_bytes};
+  size_t end;
+  kp_share(p->batch, p->groups, index / state->directions, &way->row, &end);
+  way->rows = end - way->row;
+}
+
+typedef struct kp_recurrent_job {
+  const kp_op_run* run;
   size_t steps;
-  KP_PASS(read_lengths(run, &steps));
+} kp_recurrent_job;
+
+static void way_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const kp_recurrent_job* job = arg;
+  kp_recurrent_way way;
+  set_way(job->run, task, job->steps, &way);
+  walk(&way);
+}
+
+kp_status* kp_recurrent_run(const kp_op_run* run) {
+  const kp_recurrent_state* state = run->state;
+  const kp_recurrent_params* p = run->params;
+  kp_recurrent_job job = {.run = run};
+  KP_PASS(read_lengths(run, &job.steps));
   if (!p->batch || !p->hidden) return NULL;
-  kp_recurrent_way ways[2];
-  for (size_t d = 0; d < state->directions; ++d)
-    ways[d] = (kp_recurrent_way){.run = run,
-                                 .state = state,
-                                 .p = p,
-                                 .cell = &state->cells[d],
-                                 .index = d,
-                                 .reverse = d == 1 || state->reverse,
-                                 .lengths = lengths ? lengths->data : NULL,
-                                 .steps = steps,
-                                 .scratch = (char*)run->scratch + d * p->direction_bytes};
-  kp_parallel_for(p->direction_threads, state->directions, direction_task, ways);
+  kp_parallel_for(p->way_threads, state->directions * p->groups, way_task, &job);
   return NULL;
 }
