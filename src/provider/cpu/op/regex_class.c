@@ -96,9 +96,12 @@ void kp_regex_set_fold(kp_regex_set* set, kp_regex_folds* folds) {
   kp_regex_set_sort(set);
   const size_t own = set->count;
   for (size_t i = 0, end; i < folds->count && !set->failed; i = end) {
-    bool any = false;
-    for (end = i; end < folds->count && folds->pairs[end] >> 32 == folds->pairs[i] >> 32; ++end)
+    // What they all fold to may have no mapping itself: a small sharp s.
+    const uint32_t fold = (uint32_t)(folds->pairs[i] >> 32);
+    bool any = set_has(set, own, fold);
+    for (end = i; end < folds->count && folds->pairs[end] >> 32 == fold; ++end)
       any = any || set_has(set, own, (uint32_t)folds->pairs[end]);
+    if (any) kp_regex_set_add(set, fold, fold);
     for (size_t k = i; any && k < end; ++k)
       kp_regex_set_add(set, (uint32_t)folds->pairs[k], (uint32_t)folds->pairs[k]);
   }
