@@ -8,6 +8,7 @@ readonly packages_pictures=(libpng16-16 libturbojpeg0 libwebp7 libtiff6 libopenj
 readonly packages_clang=(clang llvm libclang-rt-14-dev)
 readonly packages_lint=(clang-format clang-tidy shellcheck git)
 readonly packages_oldcpu=(qemu-user-static)
+readonly packages_emulated=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
 readonly packages_aarch64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libcmocka-dev:arm64)
 
 say() { printf '%s\n' "$*"; }

@@ -77,6 +77,23 @@ python_tests() {
     -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/pytest-$preset.xml" test/py || true
 }
 
+# conformance WHAT PRESET EVERY LAUNCHER...: each EVERY-th backend case on that preset's case_run, under an emulator.
+conformance() {
+  local what=$1 preset=$2 every=$3
+  shift 3
+  run_suite "conformance, $what" "pytest-conformance-${what//[^a-z0-9]/}" env KAPELL_PRESET="$preset" KAPELL_CASES="$every" \
+    KAPELL_LAUNCHER="$*" QEMU_LD_PREFIX=/usr/aarch64-linux-gnu "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    --junitxml "$log_folder/pytest-conformance-${what//[^a-z0-9]/}.xml" test/py/test_conformance.py || true
+}
+
+# emulated EVERY: AArch64, and an x86-64 with nothing beyond the first of its kind, on each EVERY-th case.
+emulated() {
+  need_packages "${packages_emulated[@]}"
+  build_preset aarch64 case_run
+  conformance "AArch64" aarch64 "$1" qemu-aarch64-static
+  conformance "x86-64 without AVX" release "$1" qemu-x86_64-static -cpu qemu64
+}
+
 # The ordinary tier for one preset: everything on a plain build, the unit tests and a slice of the rest under a sanitizer.
 test_preset() {
   local preset=$1 name=${2:-}
@@ -129,10 +146,12 @@ command_test() {
   if [ $full -eq 0 ]; then
     test_preset release
     test_preset asan
+    emulated 20
     finish_tests "Not run: the full tier (./dev test --full), which adds tsan, clang, msan, oldcpu, aarch64 and the long Python tests."
     return
   fi
   for piece in release asan tsan debug clang msan oldcpu aarch64; do full_piece "$piece" test_preset "$piece" "$name"; done
+  full_piece emulated emulated 1
   full_piece python-full python_tests release full "$name"
   finish_tests ""
 }

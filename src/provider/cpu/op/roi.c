@@ -212,8 +212,12 @@ static void pool_task(void* arg, size_t task, int worker) {
     bin_pixels(corner[1], corner[3], p->out_h, i / p->out_w, p->in_h, &top, &bottom);
     bin_pixels(corner[0], corner[2], p->out_w, i % p->out_w, p->in_w, &left, &right);
     double most = bottom > top && right > left ? -INFINITY : 0;
-    for (size_t r = top; r < bottom; ++r)
-      for (size_t c = left; c < right; ++c) most = fmax(most, real_at(x, plane + r * p->in_w + c));
+    for (size_t r = top; r < bottom; ++r) {
+      for (size_t c = left; c < right; ++c) {
+        const double value = real_at(x, plane + r * p->in_w + c);
+        if (value > most) most = value;  // not fmax: gcc 12 for AArch64 fails on its reduction
+      }
+    }
     set_real(run->outputs[0], task * p->out_h * p->out_w + i, most);
   }
 }
