@@ -106,7 +106,7 @@ def tolerance(inputs):
     widths = [v.dtype for v in inputs if isinstance(v, np.ndarray) and v.dtype.kind in "fV"]
     if any(w.itemsize == 2 and w != np.float16 for w in widths):
         return 2e-2, 3e-2
-    return (4e-3, 1e-3) if any(w == np.float16 for w in widths) else (1e-4, 1e-5)
+    return (4e-3, 1e-2) if any(w == np.float16 for w in widths) else (1e-4, 1e-5)
 
 
 def by_api(path, inputs):
