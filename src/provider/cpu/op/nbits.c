@@ -1,8 +1,9 @@
 // Packing matrices of few bits and multiplying with them; see nbits.h.
 #include "provider/cpu/op/nbits.h"
 
-// Up to so many rows the weights are unpacked in registers, once a row; more rows share one unpacking into memory.
-enum { kFewRows = 4 };
+// Up to so many rows the weights are unpacked in registers, once for four rows; more rows share one unpacking into memory.
+enum { kFewRows = 12 };
+enum { kRowsAtOnce = 4, kPanelMost = 128 };
 // Rows of a dequantised piece of a panel: a quarter of a megabyte at most.
 enum { kPieceDepth = 1024 };
 
@@ -124,6 +125,15 @@ kp_status* kp_nbits_scratch(const kp_nbits_layout* layout, size_t rows, int widt
   return KP_ERROR(LIMIT, "scratch memory exceeds the address space");
 }
 
+static void spread_task(void* arg, size_t row, int worker) {
+  (void)worker;
+  const product_job* job = arg;
+  const kp_nbits_layout* l = job->layout;
+  float* spread = (float*)job->args->scratch + row * spread_floats(l);
+  l->ops->spread(l->bits, l->blocks, l->words, l->k, job->args->a + row * l->k, spread,
+                 spread + job->depth);
+}
+
 static void few_task(void* arg, size_t index, int worker) {
   (void)worker;
   const product_job* job = arg;
@@ -132,12 +142,24 @@ static void few_task(void* arg, size_t index, int worker) {
   if (kp_is_cancelled(args->cancel)) return;
   const kp_nbits_panel panel = panel_of(l, args->memory, index);
   const size_t column = index * l->ops->panel, count = kp_min_size(l->ops->panel, l->n - column);
-  float sums[128];
-  for (size_t r = 0; r < args->rows; ++r) {
-    const float* spread = (const float*)args->scratch + r * spread_floats(l);
-    l->ops->multiply(&panel, spread, spread + job->depth, sums);
-    float* y = args->y + r * l->n + column;
-    for (size_t c = 0; c < count; ++c) y[c] = sums[c] + (args->bias ? args->bias[column + c] : 0);
+  const size_t step = spread_floats(l);
+  float sums[kRowsAtOnce * kPanelMost];
+  for (size_t r = 0; r < args->rows; r += kRowsAtOnce) {
+    const size_t rows = kp_min_size(kRowsAtOnce, args->rows - r);
+    const float *spread[kRowsAtOnce], *block_sums[kRowsAtOnce];
+    for (size_t i = 0; i < kRowsAtOnce; ++i) {
+      spread[i] = (const float*)args->scratch + (r + kp_min_size(i, rows - 1)) * step;
+      block_sums[i] = spread[i] + job->depth;
+    }
+    if (rows == 1)
+      l->ops->multiply(&panel, spread[0], block_sums[0], sums);
+    else
+      l->ops->multiply4(&panel, spread, block_sums, sums);
+    for (size_t i = 0; i < rows; ++i) {
+      float* y = args->y + (r + i) * l->n + column;
+      const float* row = sums + i * l->ops->panel;
+      for (size_t c = 0; c < count; ++c) y[c] = row[c] + (args->bias ? args->bias[column + c] : 0);
+    }
   }
 }
 
@@ -188,11 +210,8 @@ void kp_nbits_multiply(const kp_nbits_layout* l, const kp_nbits_args* args) {
                      .depth = spread_floats(l) - l->blocks,
                      .thread_bytes = piece_depth(l) * l->ops->panel * sizeof(float)};
   const bool few = args->rows <= kFewRows;
-  for (size_t r = 0; few && r < args->rows; ++r) {
-    float* spread = (float*)args->scratch + r * spread_floats(l);
-    l->ops->spread(l->bits, l->blocks, l->words, l->k, args->a + r * l->k, spread,
-                   spread + job.depth);
-  }
+  if (few)
+    kp_parallel_for(kp_op_width(args->width, args->rows * l->k), args->rows, spread_task, &job);
   const size_t work = l->k * l->n / 16 * args->rows;
   kp_parallel_for_dynamic(kp_op_width(args->width, work), l->panels, few ? few_task : many_task,
                           &job);

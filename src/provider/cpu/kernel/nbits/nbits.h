@@ -5,8 +5,9 @@
 // 32 / bits successive k of one column, lowest bits first, and the words of the panel's columns lie next to each other: one vector of
 // words is unpacked with a mask and a conversion a weight, without any shuffle, and its lanes are columns.
 // Two ways to use one:
-//   few rows:   |spread| each row once, then |multiply| panel by panel: each weight is read once and never stored.
-//   many rows:  |dequantise| a piece of a panel as gemm/ wants its B, and multiply there.
+//   directly:   |spread| each row once, then |multiply| or |multiply4| panel by panel: weights are unpacked in registers, once for
+//               four rows.
+//   by gemm/:   |dequantise| a piece of a panel as gemm/ wants its B, and multiply there.
 // Accuracy: as an f32 product of the dequantised matrix; a block's sum is scaled as a whole: sum(a*q) - zero*sum(a). An infinite
 //   element of a row therefore gives NaN where the unfactored product may give infinity.
 // Threads:  pure functions.
@@ -36,6 +37,9 @@ typedef struct kp_nbits_ops {
                  float* sums);
   // One row times one panel: |panel| floats to |y|.
   void (*multiply)(const kp_nbits_panel* panel, const float* spread, const float* sums, float* y);
+  // Four rows times one panel: |panel| floats of each row, one after the other, to |y|. Rows may repeat.
+  void (*multiply4)(const kp_nbits_panel* panel, const float* const* spread,
+                    const float* const* sums, float* y);
   // Words [first, first + count) of each column as f32: row k (from the first word on), column c goes to
   // out[c / nr * out_stride + k * nr + c % nr]. |nr| is a multiple of the lanes that divides |panel|.
   void (*dequantise)(const kp_nbits_panel* panel, size_t first, size_t count, size_t nr,

@@ -53,6 +53,30 @@ static void check_multiply(const rig* r, const kp_nbits_ops* ops, size_t k) {
   free(a);
 }
 
+// Four rows, the last one repeated, against one at a time.
+static void check_four(const rig* r, const kp_nbits_ops* ops) {
+  const size_t depth = r->panel.blocks * r->panel.words * 32 / r->panel.bits;
+  float *a = kt_input(3 * depth), *y = kt_output(4 * ops->panel), one[kColumns];
+  float *spread[4], *sums[4];
+  for (size_t i = 0; i < 4; ++i) {
+    const size_t row = i < 3 ? i : 2;
+    spread[i] = kt_input(depth);
+    sums[i] = kt_input(r->panel.blocks);
+    ops->spread(r->panel.bits, r->panel.blocks, r->panel.words, depth, a + row * depth, spread[i],
+                sums[i]);
+  }
+  ops->multiply4(&r->panel, (const float* const*)spread, (const float* const*)sums, y);
+  for (size_t i = 0; i < 4; ++i) {
+    ops->multiply(&r->panel, spread[i], sums[i], one);
+    const double bound = 4e-6 * (double)depth * (double)(1u << r->panel.bits);
+    for (size_t c = 0; c < ops->panel; ++c) KT_NEAR(y[i * ops->panel + c], one[c], bound);
+    free(spread[i]);
+    free(sums[i]);
+  }
+  kt_check_guards(y, 4 * ops->panel, 1, 4 * ops->panel, 4 * ops->panel);
+  free(a);
+}
+
 static void check_dequantise(const rig* r, const kp_nbits_ops* ops, size_t nr, size_t first,
                              size_t count) {
   const size_t each = 32 / r->panel.bits, stride = count * each * nr,
@@ -78,6 +102,7 @@ static void test_panels(void** state) {
         const size_t blocks = 1 + kt_below(kDepth / block);
         fill(&r, ops, bits, blocks, block, block != 32);
         check_multiply(&r, ops, blocks * block - kt_below(block));
+        check_four(&r, ops);
         check_dequantise(&r, ops, ops->panel, 0, blocks * r.panel.words);
         if (ops->panel > 4)
           check_dequantise(&r, ops, ops->panel / 2, 1, blocks * r.panel.words - 1 ? 1 : 0);

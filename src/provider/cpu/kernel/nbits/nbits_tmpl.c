@@ -89,6 +89,82 @@ static void nbits_multiply(const kp_nbits_panel* panel, const float* spread, con
     multiply_panel(2, panel, spread, sums, y);
 }
 
+// Vectors of columns that four rows are multiplied with at a time: as many sums as rows times vectors stay in registers.
+#define PAIR 2
+#define ROWS 4
+
+KP_INLINE void add_half4(unsigned bits, const kp_vi* x, const float* const* a, size_t at,
+                         kp_vf (*sum)[PAIR]) {
+  const unsigned half = 16 / bits;
+  KP_UNROLL
+  for (unsigned j = 0; j < half; ++j) {
+    const kp_vi mask = kp_vi_set1((int32_t)(((1u << bits) - 1) << (bits * j)));
+    kp_vf q[PAIR];
+    KP_UNROLL
+    for (int v = 0; v < PAIR; ++v) q[v] = kp_vi_to_vf(kp_vi_and(x[v], mask));
+    KP_UNROLL
+    for (int r = 0; r < ROWS; ++r) {
+      const kp_vf value = kp_vf_set1(a[r][at + j]);
+      KP_UNROLL
+      for (int v = 0; v < PAIR; ++v) sum[r][v] = kp_vf_fma(q[v], value, sum[r][v]);
+    }
+  }
+}
+
+// Block |b| of PAIR vectors of columns, from |column| on, times four rows; added to |y|.
+KP_INLINE void multiply_block4(unsigned bits, const kp_nbits_panel* panel, size_t b, size_t column,
+                               const float* const* a, const float* const* sums, float* y) {
+  const size_t half = 16 / bits;
+  kp_vf sum[ROWS][PAIR];
+  KP_UNROLL
+  for (int r = 0; r < ROWS; ++r) {
+    KP_UNROLL
+    for (int v = 0; v < PAIR; ++v) sum[r][v] = kp_vf_zero();
+  }
+  const uint32_t* data = panel->data + b * panel->words * PANEL + column;
+  size_t at = b * panel->words * 2 * half;
+  for (size_t w = 0; w < panel->words; ++w, data += PANEL, at += 2 * half) {
+    kp_vi x[PAIR];
+    KP_UNROLL
+    for (int v = 0; v < PAIR; ++v) x[v] = kp_vi_load((const int32_t*)data + v * LANES);
+    add_half4(bits, x, a, at, sum);
+    KP_UNROLL
+    for (int v = 0; v < PAIR; ++v) x[v] = kp_vi_srl(x[v], 16);
+    add_half4(bits, x, a, at + half, sum);
+  }
+  KP_UNROLL
+  for (int v = 0; v < PAIR; ++v) {
+    const size_t c = column + (size_t)v * LANES;
+    const kp_vf scale = kp_vf_load(panel->scales + b * PANEL + c);
+    const kp_vf zero = panel->zeros ? kp_vf_load(panel->zeros + b * PANEL + c)
+                                    : kp_vf_set1((float)(1u << (bits - 1)));
+    KP_UNROLL
+    for (int r = 0; r < ROWS; ++r) {
+      float* to = y + r * PANEL + c;
+      const kp_vf dot = kp_vf_fnma(zero, kp_vf_set1(sums[r][b]), sum[r][v]);
+      kp_vf_store(to, kp_vf_fma(dot, scale, kp_vf_load(to)));
+    }
+  }
+}
+
+KP_INLINE void multiply_panel4(unsigned bits, const kp_nbits_panel* panel, const float* const* a,
+                               const float* const* sums, float* y) {
+  memset(y, 0, ROWS * PANEL * sizeof *y);
+  for (size_t column = 0; column < PANEL; column += PAIR * LANES) {
+    for (size_t b = 0; b < panel->blocks; ++b) multiply_block4(bits, panel, b, column, a, sums, y);
+  }
+}
+
+static void nbits_multiply4(const kp_nbits_panel* panel, const float* const* spread,
+                            const float* const* sums, float* y) {
+  if (panel->bits == 4)
+    multiply_panel4(4, panel, spread, sums, y);
+  else if (panel->bits == 8)
+    multiply_panel4(8, panel, spread, sums, y);
+  else
+    multiply_panel4(2, panel, spread, sums, y);
+}
+
 // One half of a vector of words: 16 / bits rows of |out|, |nr| floats apart.
 KP_INLINE void dequantise_half(unsigned bits, kp_vi x, kp_vf scale, kp_vf minus_zero, size_t nr,
                                float* out) {
@@ -136,5 +212,6 @@ const kp_nbits_ops KP_ISA_NAME(kp_nbits) = {
     .panel = PANEL,
     .spread = nbits_spread,
     .multiply = nbits_multiply,
+    .multiply4 = nbits_multiply4,
     .dequantise = nbits_dequantise,
 };
