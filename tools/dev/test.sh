@@ -77,12 +77,17 @@ python_tests() {
     -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/pytest-$preset.xml" test/py || true
 }
 
+# Where the emulator finds AArch64's libc: in the system itself where its packages for arm64 are installed, else with the cross
+# compiler. Never both: a loader of one version and a libc of another hang.
+foreign_libraries() { [ -e /lib/ld-linux-aarch64.so.1 ] || echo QEMU_LD_PREFIX=/usr/aarch64-linux-gnu; }
+
 # conformance WHAT PRESET EVERY LAUNCHER...: each EVERY-th backend case on that preset's case_run, under an emulator.
 conformance() {
   local what=$1 preset=$2 every=$3
   shift 3
+  # shellcheck disable=SC2046  # a variable, or nothing
   run_suite "conformance, $what" "pytest-conformance-${what//[^a-z0-9]/}" env KAPELL_PRESET="$preset" KAPELL_CASES="$every" \
-    KAPELL_LAUNCHER="$*" QEMU_LD_PREFIX=/usr/aarch64-linux-gnu "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    KAPELL_LAUNCHER="$*" $(foreign_libraries) "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
     --junitxml "$log_folder/pytest-conformance-${what//[^a-z0-9]/}.xml" test/py/test_conformance.py || true
 }
 
