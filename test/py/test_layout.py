@@ -66,6 +66,17 @@ def test_a_decoder_is_not_transposed():
     assert ops(finish(b, y, {"x": normal(1, 3, 9, 11)}, 16)).count("Transpose") == 1
 
 
+@pytest.mark.parametrize("opset", [11, 13, 18])
+def test_split_follows(opset):
+    b = builder(opset)
+    if opset == 13:
+        parts = b.op("Split", b.first, b.i64([3, 5]), axis=1, outputs=2)
+    else:
+        parts = b.op("Split", b.first, axis=-3, outputs=2, **({"num_outputs": 2} if opset == 18 else {"split": [6, 2]}))
+    y = b.op("Concat", b.op("Relu", parts[1]), parts[0], b.first, axis=1)
+    assert ops(finish(b, y, {"x": normal(1, 3, 9, 11)}, 16)).count("Transpose") == 1
+
+
 TRANSPOSED = {
     "2x2": (dict(strides=[2, 2]), [2, 2]),
     "4x4": (dict(strides=[2, 2], pads=[1, 1, 1, 1]), [4, 4]),

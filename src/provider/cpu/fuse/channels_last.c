@@ -1,7 +1,7 @@
 // Moves convolution networks to channels-last layout inside of a partition: kernel/conv wants [N, spatial..., C].
 //
 // Nodes are visited in order. A value may have a *twin*: the same value channels-last. Convolutions and transposed ones (f32, constant
-// filters, one or two spatial dims) always give a twin; pools, Resize, elementwise operators and Concat do where an input has one
+// filters, one or two spatial dims) always give a twin; pools, Resize, elementwise operators, Concat and Split do where an input has one
 // already. What reads a value whose twin alone is computed gets it through a Transpose back. Both Transposes exist only where
 // somebody needs them: unused ones are pruned, so between two convolutions nothing is moved.
 // The first convolution on few channels reads the picture as it comes (attribute first).
@@ -105,15 +105,17 @@ static kp_status* want_twin(layout* l, kp_value_id value, kp_node_id reader,
   return kp_graph_rewrite(l->graph, &rewrite);
 }
 
+#define MOST_OUTPUTS 64  // of a node that is converted
+
 // Replaces |id| by |spec|, whose outputs are twins, and Transposes back to the old outputs; |spec| has no name and no outputs.
 static kp_status* convert(layout* l, kp_node_id id, const kp_node_spec* spec) {
-  enum { MOST = 64 };
   const kp_node* node = &l->graph->nodes[id];
   const uint32_t count = node->output_count;
-  kp_value_id old[MOST], twins[MOST];
-  kp_attr attrs[MOST];
-  kp_node_spec fresh[MOST + 1];
-  if (count > MOST) return KP_ERROR(INTERNAL, "a node of %u outputs in the layout pass", count);
+  kp_value_id old[MOST_OUTPUTS], twins[MOST_OUTPUTS];
+  kp_attr attrs[MOST_OUTPUTS];
+  kp_node_spec fresh[MOST_OUTPUTS + 1];
+  if (count > MOST_OUTPUTS)
+    return KP_ERROR(INTERNAL, "a node of %u outputs in the layout pass", count);
   for (uint32_t i = 0; i < count; ++i) {
     old[i] = node->outputs[i];
     KP_PASS(make_twin(l, old[i], &twins[i]));
@@ -171,10 +173,12 @@ static bool reads_first(const layout* l, const kp_node* node) {
          w->dims[1] <= FEW_CHANNELS && (!count || dilations[count - 1] == 1);
 }
 
-// The node's attributes and |more| free entries behind them; NULL: out of memory.
-static kp_attr* attrs_and(layout* l, const kp_node* node, size_t more) {
+// The node's attributes save |dropped| (NULL: none) and |more| free entries behind them; NULL: out of memory.
+static kp_attr* attrs_but(layout* l, const kp_node* node, const char* dropped, size_t more) {
   kp_attr* attrs = kp_arena_new_array(&l->graph->arena, kp_attr, node->attr_count + more);
-  if (attrs && node->attr_count) memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
+  size_t kept = 0;
+  for (uint32_t i = 0; attrs && i < node->attr_count; ++i)
+    if (!dropped || strcmp(node->attrs[i].name, dropped) != 0) attrs[kept++] = node->attrs[i];
   return attrs;
 }
 
@@ -188,7 +192,7 @@ static kp_status* convert_conv(layout* l, kp_node_id id) {
   if (!first) KP_PASS(want_twin(l, inputs[0], id, &inputs[0]));
   if (inputs[3] != KP_NONE) KP_PASS(want_twin(l, inputs[3], id, &inputs[3]));
   node = &l->graph->nodes[id];
-  kp_attr* attrs = attrs_and(l, node, 4);
+  kp_attr* attrs = attrs_but(l, node, NULL, 4);
   if (!attrs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
   attrs[node->attr_count] = kp_make_int(l->graph, "first", first);
   kp_make_act(l->graph, &act, attrs + node->attr_count + 1);
@@ -433,6 +437,33 @@ static kp_status* convert_concat(layout* l, kp_node_id id) {
   return convert_same(l, id, axis, 1);
 }
 
+static bool split_fits(const layout* l, const kp_node* node) {
+  int32_t rank;
+  if (!kp_node_is(node, "", "Split") || twin_of(l, node->inputs[0]) == KP_NONE) return false;
+  for (uint32_t i = 0; i < node->output_count; ++i)
+    if (node->outputs[i] == KP_NONE || !picture_rank(l->graph, node->outputs[i], &rank))
+      return false;
+  return node->output_count <= MOST_OUTPUTS;
+}
+
+static kp_status* convert_split(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  const int32_t rank = l->graph->values[node->inputs[0]].type.rank;
+  kp_attr* attrs = attrs_but(l, node, "axis", 1);
+  if (!attrs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
+  const uint32_t kept = node->attr_count - (kp_node_attr(node, "axis") != NULL);
+  attrs[kept] = kp_make_int(l->graph, "axis", moved_axis(kp_node_attr_i(node, "axis", 0), rank));
+  const kp_value_id inputs[2] = {twin_of(l, node->inputs[0]), input_of(node, 1)};
+  kp_node_spec spec = {.op = "Split",
+                       .domain = "",
+                       .version = node->version,
+                       .inputs = inputs,
+                       .input_count = node->input_count > 1 ? 2 : 1,
+                       .attrs = attrs,
+                       .attr_count = kept + 1};
+  return convert(l, id, &spec);
+}
+
 // Resize, and Upsample since it has scales as an input, which is the same as Resize-10. The operator works on any layout; axes say
 // where the dims that scales, sizes and regions speak of have gone, in their order.
 static bool resize_fits(const layout* l, const kp_node* node) {
@@ -445,17 +476,16 @@ static bool resize_fits(const layout* l, const kp_node* node) {
 static kp_status* convert_resize(layout* l, kp_node_id id) {
   const kp_node* node = &l->graph->nodes[id];
   const int32_t rank = l->graph->values[node->outputs[0]].type.rank;
-  size_t given, kept = 0;
+  size_t given;
   const int64_t* list = kp_node_attr_ints(node, "axes", &given);
   int64_t axes[KP_MAX_RANK];
   const size_t count = given ? kp_min_size(given, KP_MAX_RANK) : (size_t)rank;
   for (size_t i = 0; i < count; ++i) axes[i] = moved_axis(given ? list[i] : (int64_t)i, rank);
-  kp_attr* attrs = kp_arena_new_array(&l->graph->arena, kp_attr, (size_t)node->attr_count + 1);
+  const uint32_t kept = node->attr_count - (kp_node_attr(node, "axes") != NULL);
+  kp_attr* attrs = attrs_but(l, node, "axes", 1);
   kp_value_id* inputs =
       kp_arena_memdup(l->pass->scratch, node->inputs, node->input_count * sizeof(*inputs));
   if (!attrs || !inputs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
-  for (uint32_t i = 0; i < node->attr_count; ++i)
-    if (strcmp(node->attrs[i].name, "axes") != 0) attrs[kept++] = node->attrs[i];
   attrs[kept] = kp_make_ints(l->graph, "axes", axes, count);
   if (!attrs[kept].name) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
   inputs[0] = twin_of(l, node->inputs[0]);
@@ -465,7 +495,7 @@ static kp_status* convert_resize(layout* l, kp_node_id id) {
                        .inputs = inputs,
                        .input_count = node->input_count,
                        .attrs = attrs,
-                       .attr_count = (uint32_t)kept + 1};
+                       .attr_count = kept + 1};
   return convert(l, id, &spec);
 }
 
@@ -592,6 +622,7 @@ static kp_status* visit(layout* l, kp_node_id id) {
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_pool(l->graph, node)) return convert_pool(l, id);
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_norm(l->graph, node)) return convert_norm(l, id);
   if (resize_fits(l, node)) return convert_resize(l, id);
+  if (split_fits(l, node)) return convert_split(l, id);
   if (concat_fits(l, node)) return convert_concat(l, id);
   if (elementwise_fits(l, node)) return convert_same(l, id, node->attrs, node->attr_count);
   return NULL;
