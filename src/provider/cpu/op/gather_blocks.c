@@ -95,13 +95,27 @@ static unsigned packed_at(const uint8_t* row, unsigned each, size_t index) {
   return row[index / each] >> (index % each * bits) & ((1u << bits) - 1);
 }
 
+// Weights of 4 bits, two a byte.
+static void load_nibbles(const uint8_t* data, size_t at, size_t count, float* out) {
+  size_t i = 0;
+  if (at % 2 && count) out[i++] = (float)(data[at / 2] >> 4);
+  const uint8_t* bytes = data + (at + i) / 2;
+  for (; i + 2 <= count; i += 2, ++bytes) {
+    out[i] = (float)(*bytes & 15);
+    out[i + 1] = (float)(*bytes >> 4);
+  }
+  if (i < count) out[i] = (float)(*bytes & 15);
+}
+
 // |count| weights from |at| on as floats, no zero point taken off.
 static void load_weights(const blocks_job* job, size_t at, size_t count, float* out) {
   const blocks_params* p = job->run->params;
   const kapell_value* data = job->data;
   double reals[kPiece];
   int64_t wholes[kPiece];
-  if (data->type == KAPELL_UINT8) {
+  if (data->type == KAPELL_UINT8 && p->each == 2) {
+    load_nibbles(data->data, at, count, out);
+  } else if (data->type == KAPELL_UINT8) {
     for (size_t i = 0; i < count; ++i) out[i] = (float)packed_at(data->data, p->each, at + i);
   } else if (kp_type_is_integer(data->type)) {
     kp_load_whole(data->type, data->data, at, count, wholes);
@@ -150,7 +164,8 @@ static void gather_slice(const blocks_job* job, size_t at, float* out) {
     const size_t index = scale_index(p, at + i);
     const float zero = zero_at(job, index);
     load_weights(job, at + i, count, out + i);
-    for (size_t end = i + count; i < end; ++i) out[i] = (out[i] - zero) * scales[index];
+    const float scale = scales[index];
+    for (size_t end = i + count; i < end; ++i) out[i] = (out[i] - zero) * scale;
   }
 }
 

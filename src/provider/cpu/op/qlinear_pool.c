@@ -118,7 +118,10 @@ static void average_of(const pool_job* job, const int32_t* sums, size_t n, size_
 
 static void max_bytes(bool is_signed, size_t n, const uint8_t* x, uint8_t* y) {
   const uint8_t flip = is_signed ? 0x80 : 0;
-  for (size_t i = 0; i < n; ++i) y[i] = (x[i] ^ flip) > (y[i] ^ flip) ? x[i] : y[i];
+  for (size_t i = 0; i < n; ++i) {
+    const uint8_t a = x[i] ^ flip, b = y[i] ^ flip;
+    y[i] = (a > b ? a : b) ^ flip;
+  }
 }
 
 // One pixel of the result, all channels.
@@ -132,18 +135,24 @@ static void last_task(void* arg, size_t task, int worker) {
   const uint8_t* x =
       (const uint8_t*)job->run->inputs[0]->data + task / w->out_count * w->in_count * p->channels;
   uint8_t* y = (uint8_t*)job->run->outputs[0]->data + task * p->channels;
-  if (p->max) {
-    memset(y, job->is_signed ? 0x80 : 0, p->channels);
-    for (size_t n = 0; n < c.taps; ++n)
-      max_bytes(job->is_signed, p->channels, x + tap_of(w, w->rank, &c, n) * p->channels, y);
-    return;
-  }
   int32_t* sums = (int32_t*)(void*)((char*)job->run->scratch + (size_t)worker * p->sum_bytes);
-  memset(sums, 0, p->channels * sizeof *sums);
-  for (size_t n = 0; n < c.taps; ++n)
-    job->kernel->accumulate(job->is_signed, p->channels,
-                            x + tap_of(w, w->rank, &c, n) * p->channels, sums);
-  average_of(job, sums, p->channels, c.taps, c.padded, y);
+  if (p->max)
+    memset(y, job->is_signed ? 0x80 : 0, p->channels);
+  else
+    memset(sums, 0, p->channels * sizeof *sums);
+  // Taps of the innermost dim follow each other.
+  const size_t line = (size_t)c.along[w->rank - 1].count,
+               step = (size_t)w->dilation[w->rank - 1] * p->channels;
+  for (size_t n = 0; n < c.taps; n += line) {
+    const uint8_t* from = x + tap_of(w, w->rank, &c, n) * p->channels;
+    for (size_t i = 0; i < line; ++i, from += step) {
+      if (p->max)
+        max_bytes(job->is_signed, p->channels, from, y);
+      else
+        job->kernel->accumulate(job->is_signed, p->channels, from, sums);
+    }
+  }
+  if (!p->max) average_of(job, sums, p->channels, c.taps, c.padded, y);
 }
 
 // One row of the result: the rows of the picture that its windows cover are added up first, then each window's part of that row.
