@@ -244,3 +244,28 @@ def causal_conv_oracle(version, attrs, inputs):
     if attrs.get("activation", "none") != "none":
         y = y / (1 + np.exp(-y))
     return [y.astype(inputs[0].dtype), line[:, :, line.shape[2] - taps + 1:].astype(inputs[0].dtype)]
+
+
+@spec("RMSNormalization", since=23)
+def rms_normalization(rng, version, name):
+    dtype, scale_dtype = pick(rng, [np.float32, np.float32] + FLOATS), pick(rng, FLOATS)
+    shape = dims(rng, int(rng.integers(1, 5)), zero=0.03)
+    axis = int(rng.integers(-len(shape), len(shape)))
+    attrs = {"axis": axis} if axis != -1 or rng.random() < 0.5 else {}
+    if rng.random() < 0.5:
+        attrs["epsilon"] = float(pick(rng, [1e-5, 1e-2]))
+    if rng.random() < 0.3:
+        attrs["stash_type"] = int(pick(rng, [1, 11]))
+    scale = [1 if rng.random() < 0.2 else d for d in shape[axis:]]
+    if rng.random() < 0.2:
+        scale = scale[int(rng.integers(0, len(scale))):]
+    return attrs, [array(rng, shape, dtype), array(rng, scale, dtype if rng.random() < 0.7 else scale_dtype)]
+
+
+@oracle("RMSNormalization", why="the reference knows one stash_type and computes 16-bit floats in their own type")
+def rms_normalization_oracle(version, attrs, inputs):
+    x = inputs[0].astype(np.float64)
+    axes = tuple(range(attrs.get("axis", -1) % x.ndim, x.ndim))
+    mean = (x * x).mean(axis=axes, keepdims=True) if x.size else np.ones([1] * x.ndim)
+    y = x / np.sqrt(mean + np.float32(attrs.get("epsilon", 1e-5))) * inputs[1].astype(np.float64)
+    return [y.astype(inputs[1].dtype)]

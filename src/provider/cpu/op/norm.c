@@ -136,6 +136,16 @@ static kp_status* run_rows(const kp_op_run* run, kp_norm_job* job) {
   job->y = run->outputs[0];
   const size_t count = kp_value_count(job->x);
   if (!count) return NULL;
+  if (job->x->type != job->y->type) {  // the result has the scale's type, and so has the arithmetic
+    for (size_t i = 0; i < count; ++i) {
+      const double element = kp_double_at(job->x, i);
+      if (job->y->type == KAPELL_DOUBLE)
+        ((double*)job->y->data)[i] = element;
+      else
+        ((float*)job->y->data)[i] = (float)element;
+    }
+    job->x = job->y;
+  }
   const int threads = kp_op_width(run->width, count * 3);
   job->tasks = (size_t)threads;
   kp_parallel_for(threads, job->tasks, norm_task, job);
@@ -143,12 +153,12 @@ static kp_status* run_rows(const kp_op_run* run, kp_norm_job* job) {
 }
 
 // --- LayerNormalization, RMSNormalization ------------------------------------------------------------------------------------
-static kp_status* check_scale(const kapell_value* x, const kapell_value* scale, int32_t axis,
-                              const char* name) {
+static kp_status* check_scale(const kapell_value* x, kapell_type result, const kapell_value* scale,
+                              int32_t axis, const char* name) {
   if (!scale) return NULL;
-  if (scale->type != x->type)
+  if (scale->type != result)
     return KP_ERROR(RUN_FAILED, "%s is %s, not %s", name, kp_type_name(scale->type),
-                    kp_type_name(x->type));
+                    kp_type_name(result));
   for (int32_t d = 1; d <= scale->rank; ++d) {
     const int64_t dim = scale->dims[scale->rank - d];
     const bool inside = d <= x->rank - axis;
@@ -169,8 +179,8 @@ static kp_status* layer_plan(kp_op_plan* plan) {
   if (!kp_axis(stated, x->rank, &axis))
     return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated,
                     (int)x->rank);
-  KP_PASS(check_scale(x, scale, axis, "scale"));
-  KP_PASS(check_scale(x, shift, axis, "bias"));
+  KP_PASS(check_scale(x, plan->outputs[0]->type, scale, axis, "scale"));
+  KP_PASS(check_scale(x, plan->outputs[0]->type, shift, axis, "bias"));
   params->rows = kp_span(x, 0, axis);
   params->cols = kp_span(x, axis, x->rank);
   params->epsilon = (double)kp_node_attr_f(plan->node, "epsilon", 1e-5f);
