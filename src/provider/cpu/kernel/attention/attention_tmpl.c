@@ -205,39 +205,46 @@ static const float* values_at(const head_block* b, size_t first, size_t count, s
                    b->tile, out_stride);
 }
 
+// Rows that have seen all they may before |first_key|: the first ones of a causal block. The first block initialises all rows.
+static size_t finished_rows(const head_block* b, size_t first_key) {
+  size_t r = 0;
+  while (b->started && r < b->count && visible_keys(b, r).end <= first_key) ++r;
+  return r;
+}
+
 static void multiply_many(const head_block* b, size_t first_key, size_t keys) {
   const kp_gemm_ops* gemm = &KP_ISA_NAME(kp_gemm);
   const kp_attention_shape* s = &b->plan->shape;
+  const size_t first = finished_rows(b, first_key), rows = b->count - first;
+  float* scores = b->scores + first * b->score_stride;
   size_t stride;
+  if (!rows) return;
   const float* k = keys_at(b, first_key, keys, &stride);
   gemm->pack_b(s->head_dim, keys, k, stride, true, b->packed_k);
-  kp_gemm_tile score = {.rows = b->count,
-                        .cols = keys,
-                        .taps = 1,
-                        .depth = s->head_dim,
-                        .epilogue = KP_EPILOGUE_NONE};
-  score.a = b->q;
+  kp_gemm_tile score = {
+      .rows = rows, .cols = keys, .taps = 1, .depth = s->head_dim, .epilogue = KP_EPILOGUE_NONE};
+  score.a = b->q + first * b->q_row;
   score.a_stride = b->q_row;
   score.b = b->packed_k;
   score.b_row_stride = gemm->nr;
   score.b_panel_stride = s->head_dim * gemm->nr;
-  score.c = b->scores;
+  score.c = scores;
   score.c_stride = b->score_stride;
   gemm->multiply(&score);
-  for (size_t r = 0; r < b->count; ++r) softmax_step(b, r, first_key, keys);
+  for (size_t r = first; r < b->count; ++r) softmax_step(b, r, first_key, keys);
   const float* v = values_at(b, first_key, keys, &stride);
   gemm->pack_b(keys, s->v_dim, v, stride, false, b->packed_v);
   kp_gemm_tile sum = {
-      .rows = b->count, .cols = s->v_dim, .taps = 1, .depth = keys, .epilogue = KP_EPILOGUE_NONE};
-  sum.a = b->scores;
+      .rows = rows, .cols = s->v_dim, .taps = 1, .depth = keys, .epilogue = KP_EPILOGUE_NONE};
+  sum.a = scores;
   sum.a_stride = b->score_stride;
   sum.b = b->packed_v;
   sum.b_row_stride = gemm->nr;
   sum.b_panel_stride = keys * gemm->nr;
-  sum.c = b->out;
+  sum.c = b->out + first * b->out_row;
   sum.c_stride = b->out_row;
   if (b->started) {
-    sum.epilogue.residual = b->out;
+    sum.epilogue.residual = sum.c;
     sum.epilogue.residual_stride = b->out_row;
   }
   gemm->multiply(&sum);
