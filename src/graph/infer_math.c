@@ -233,6 +233,7 @@ const kp_infer_rule kp_infer_rules_math[] = {
     SAME("HardSwish", 14), SAME("LeakyRelu", 1), SAME("Log", 1), SAME("Mish", 18), SAME("Selu", 1),
     SAME("Shrink", 9), SAME("Sigmoid", 1), SAME("Sin", 7), SAME("Sinh", 9), SAME("Softplus", 1),
     SAME("Softsign", 1), SAME("Swish", 24), SAME("Tan", 7), SAME("Tanh", 1),
+    SAME("Affine", 1), SAME("ImageScaler", 1), SAME("ParametricSoftplus", 1), SAME("Scale", 1), SAME("ScaledTanh", 1),
     SAME("ThresholdedRelu", 1), DATA("Reciprocal", 1, reciprocal), DATA("Abs", 1, absolute),
     DATA("Ceil", 1, ceiling), DATA("Floor", 1, floor_of), DATA("Neg", 1, neg),
     DATA("Not", 1, not_of), DATA("Relu", 1, relu), DATA("Round", 11, round_of),

@@ -174,6 +174,31 @@ static kp_status* slice(kp_infer* infer) {
   return slice_with(infer, starts, ends, has_axes ? &axes : NULL, has_steps ? &steps : NULL);
 }
 
+// Pictures lose a border (left, top, right, bottom), or keep |scale| (height, width) from its corner on.
+static kp_status* crop(kp_infer* infer) {
+  size_t border_count, scale_count;
+  const int64_t* border = kp_node_attr_ints(infer->node, "border", &border_count);
+  const int64_t* scale = kp_node_attr_ints(infer->node, "scale", &scale_count);
+  KP_PASS(kp_in_check_rank(infer, 0, 4, 4));
+  if (border_count != 4 || (scale && scale_count != 2))
+    return kp_node_error(infer, "attribute 'border' needs 4 entries, 'scale' 2");
+  if (kp_in_rank(infer, 0) < 0) return kp_out_fresh(infer, 0, kp_in_element(infer, 0), 4);
+  kp_expr* dims;
+  KP_PASS(kp_out_dims(infer, 0, kp_in_element(infer, 0), 4, &dims));
+  for (int32_t d = 0; d < 4; ++d) dims[d] = kp_in_dim(infer, 0, d);
+  for (int32_t d = 2; d < 4; ++d) {
+    const int64_t before = border[3 - d], after = border[5 - d];
+    if (before < 0 || after < 0 || (scale && scale[d - 2] < 0))
+      return kp_node_error(infer, "a negative number of lines in 'border' or 'scale'");
+    dims[d] = scale ? scale[d - 2] : kp_dim_sub(infer, kp_dim_sub(infer, dims[d], before), after);
+    const kp_expr whole = kp_in_dim(infer, 0, d);
+    if (kp_is_number(whole) &&
+        (dims[d] < 0 || before > whole || (scale && scale[d - 2] > whole - before)))
+      return kp_in_error(infer, 0, "%lld lines are too few to be cropped so", (long long)whole);
+  }
+  return NULL;
+}
+
 // --- Pad ----------------------------------------------------------------------------------------------------------------
 static kp_status* pad_with(kp_infer* infer, kp_ints pads, const kp_ints* axes) {
   const int32_t rank = kp_in_rank(infer, 0);
@@ -450,6 +475,8 @@ static kp_status* split(kp_infer* infer) {
 const kp_infer_rule kp_infer_rules_slice[] = {
     {"", "Slice", 1, slice_1, 0, KP_INFER_FROM_DATA},
     {"", "Slice", 10, slice, 0x1e, KP_INFER_FROM_DATA},
+    {"", "DynamicSlice", 1, slice, 0xe, KP_INFER_FROM_DATA},
+    {"", "Crop", 1, crop, 0, 0},
     {"", "Pad", 1, pad_1, 0, 0},
     {"", "Pad", 11, kp_infer_pad, 1u << 1 | 1u << 3, 0},
     {"", "CenterCropPad", 18, center_crop_pad, 1u << 1, 0},

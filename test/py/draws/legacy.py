@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 
-from .base import array, dims, dtypes, oracle, pick, spec
+from .base import FLOATS, array, dims, dtypes, oracle, pick, spec
 
 WHY = "neither oracle knows the version"
 
@@ -320,3 +320,80 @@ def dropout(rng, version, name):
 def dropout_of(version, attrs, inputs):
     mask = np.ones(inputs[0].shape, inputs[0].dtype if version < 10 else np.bool_)
     return [inputs[0], mask] if inputs[0].dtype == np.float32 else [inputs[0]]
+
+
+# --- taken out of ONNX before opset 10; ONNX Runtime runs them still -----------------------------------------------------------
+REMOVED = {
+    "Affine": ({"alpha": 1.0, "beta": 0.0}, lambda x, alpha, beta: alpha * x + beta),
+    "ParametricSoftplus": ({"alpha": 1.0, "beta": 1.0}, lambda x, alpha, beta: alpha * np.logaddexp(beta * x, 0)),
+    "Scale": ({"scale": 1.0}, lambda x, scale: scale * x),
+    "ScaledTanh": ({"alpha": 1.0, "beta": 1.0}, lambda x, alpha, beta: alpha * np.tanh(beta * x)),
+}
+
+
+@spec(*REMOVED)
+def removed(rng, version, name):
+    attrs = {k: float(np.float32(rng.uniform(0.1, 2))) for k in REMOVED[name][0] if rng.random() < 0.7}
+    return attrs, [array(rng, dims(rng), pick(rng, FLOATS[:3]))]
+
+
+def register_removed(name, defaults, function):
+    @oracle(name, why="no schema is left")
+    def compute(version, attrs, inputs):
+        values = {k: np.float64(np.float32(attrs.get(k, v))) for k, v in defaults.items()}
+        return [np.asarray(function(inputs[0].astype(np.float64), **values)).astype(inputs[0].dtype)]
+
+
+for _name, (_defaults, _function) in REMOVED.items():
+    register_removed(_name, _defaults, _function)
+
+
+@spec("ImageScaler")
+def image_scaler(rng, version, name):
+    shape = dims(rng, 4, 1)
+    attrs = {"bias": [float(np.float32(v)) for v in rng.normal(size=shape[1])]}
+    return {**attrs, **({"scale": 1.5} if rng.random() < 0.5 else {})}, [array(rng, shape, pick(rng, FLOATS[:3]))]
+
+
+@oracle("ImageScaler", why="no schema is left")
+def image_scaler_of(version, attrs, inputs):
+    x = inputs[0].astype(np.float64)
+    return [(x * attrs.get("scale", 1) + np.asarray(attrs["bias"])[:, None, None]).astype(inputs[0].dtype)]
+
+
+@spec("Crop")
+def crop(rng, version, name):
+    shape, border = dims(rng, 4, 1), rng.integers(0, 3, 4).tolist()
+    attrs = {"border": border}
+    if rng.random() < 0.5:
+        attrs["scale"] = [int(rng.integers(0, 4)), int(rng.integers(0, 4))]
+    room = attrs.get("scale", [border[3] + shape[2], border[2] + shape[3]])
+    shape[2:] = [border[1] + room[0], border[0] + room[1]]
+    return attrs, [array(rng, shape, pick(rng, FLOATS[:3]))]
+
+
+@oracle("Crop", why="no schema is left")
+def crop_of(version, attrs, inputs):
+    left, top, right, bottom = attrs["border"]
+    height, width = attrs.get("scale", [inputs[0].shape[2] - top - bottom, inputs[0].shape[3] - left - right])
+    return [inputs[0][:, :, top:top + height, left:left + width]]
+
+
+@spec("DynamicSlice")
+def dynamic_slice(rng, version, name):
+    shape = dims(rng, rank=int(rng.integers(1, 4)), low=1)
+    axes = [a for a in range(len(shape)) if rng.random() < 0.7] or [0]
+    kind = pick(rng, [np.int32, np.int64])
+    numbers = [np.asarray(rng.integers(-5, 6, len(axes)), kind) for _ in range(2)]
+    given = [np.asarray(axes, kind)] if axes != list(range(len(axes))) or rng.random() < 0.5 else []
+    return {}, [array(rng, shape)] + numbers + given
+
+
+@oracle("DynamicSlice", why="no schema is left")
+def dynamic_slice_of(version, attrs, inputs):
+    x, starts, ends = inputs[:3]
+    axes = inputs[3] if len(inputs) > 3 else range(len(starts))
+    picked = [slice(None)] * x.ndim
+    for at, start, end in zip(axes, starts, ends):
+        picked[int(at)] = slice(int(start), int(end))
+    return [x[tuple(picked)]]

@@ -1,4 +1,4 @@
-// com.microsoft's activations after a bias along the last dim: BiasGelu, FastGelu, BiasAdd, BiasSplitGelu; and BiasSoftmax.
+// com.microsoft's activations after a bias along the last dim: BiasGelu, FastGelu, BiasAdd, BiasSplitGelu; BiasSoftmax, ImageScaler.
 // Rows are done one after the other in the result itself: the sum first, then the activation, on kernel/eltwise and kernel/softmax
 // for f32.
 #include <math.h>
@@ -155,6 +155,26 @@ static kp_status* bias_softmax_run(const kp_op_run* run) {
   return NULL;
 }
 
+// --- ImageScaler of the first opsets: pictures scaled, then a bias by channel ----------------------------------------------------
+static kp_status* scaler_run(const kp_op_run* run) {
+  const kapell_value* x = run->inputs[0];
+  size_t biases;
+  const float* bias = kp_node_attr_floats(run->node, "bias", &biases);
+  const float scale = kp_node_attr_f(run->node, "scale", 1);
+  if (x->rank < 2 || (bias && biases != (size_t)x->dims[1]))
+    return KP_ERROR(RUN_FAILED, "%zu biases for a tensor of rank %d", biases, (int)x->rank);
+  const size_t planes = kp_span(x, 0, 2), pixels = kp_span(x, 2, x->rank);
+  for (size_t i = 0; i < planes * pixels; ++i) {
+    const float shift = bias ? bias[i / pixels % biases] : 0;
+    if (x->type == KAPELL_FLOAT)
+      ((float*)run->outputs[0]->data)[i] = ((const float*)x->data)[i] * scale + shift;
+    else
+      ((double*)run->outputs[0]->data)[i] =
+          ((const double*)x->data)[i] * (double)scale + (double)shift;
+  }
+  return NULL;
+}
+
 // clang-format off
 #define BIAS(op, mask) \
   {.domain = "com.microsoft", .name = op, .since = 1, .types = mask, .prepare = bias_prepare, .run = bias_run, .flags = KP_OP_WIDEN, \
@@ -162,6 +182,7 @@ static kp_status* bias_softmax_run(const kp_op_run* run) {
 static const kp_op_def ops[] = {  // spec: ONNX Runtime's docs/ContribOperators.md
     BIAS("BiasGelu", KP_M_REALS), BIAS("FastGelu", KP_M_REALS), BIAS("BiasAdd", KP_M_REALS),
     BIAS("BiasSplitGelu", KP_M(FLOAT) | KP_M(FLOAT16)),
+    {.name = "ImageScaler", .since = 1, .types = KP_M_REALS, .run = scaler_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
     {.domain = "com.microsoft", .name = "BiasSoftmax", .since = 1, .types = KP_M_REALS, .prepare = bias_prepare, .run = bias_softmax_run,
      .flags = KP_OP_WIDEN, .kernels = "f32: softmax"},
 };

@@ -307,37 +307,38 @@ static kp_reason lp_supports(const kp_op_query* query) {
 }
 
 // (x - mean) / (deviation + 1e-9) over the axes, as ONNX's function body has it.
-#define MVN(type)                                                                            \
-  static void mvn_##type(const kp_copy* kept, const kp_copy* over, const type* x, type* y) { \
-    int64_t index[KP_MAX_RANK], at[KP_MAX_RANK];                                             \
-    for (size_t k = 0; k < kept->count; ++k) {                                               \
-      int64_t base = 0;                                                                      \
-      size_t rest = k;                                                                       \
-      for (int32_t d = kept->rank; d-- > 0; rest /= (size_t)kept->dims[d]) {                 \
-        index[d] = (int64_t)(rest % (size_t)kept->dims[d]);                                  \
-        base += index[d] * kept->from[d];                                                    \
-      }                                                                                      \
-      double sum = 0, square = 0;                                                            \
-      for (int pass = 0; pass < 3; ++pass) {                                                 \
-        const double mean = sum / (double)over->count;                                       \
-        const double deviation = sqrt(square / (double)over->count) + 1e-9;                  \
-        for (size_t i = 0; i < over->count; ++i) {                                           \
-          int64_t offset = base;                                                             \
-          size_t left = i;                                                                   \
-          for (int32_t d = over->rank; d-- > 0; left /= (size_t)over->dims[d]) {             \
-            at[d] = (int64_t)(left % (size_t)over->dims[d]);                                 \
-            offset += at[d] * over->from[d];                                                 \
-          }                                                                                  \
-          const double u = (double)x[offset];                                                \
-          if (pass == 0)                                                                     \
-            sum += u;                                                                        \
-          else if (pass == 1)                                                                \
-            square += (u - mean) * (u - mean);                                               \
-          else                                                                               \
-            y[offset] = (type)((u - mean) / deviation);                                      \
-        }                                                                                    \
-      }                                                                                      \
-    }                                                                                        \
+#define MVN(type)                                                                              \
+  static void mvn_##type(const kp_copy* kept, const kp_copy* over, bool scaled, const type* x, \
+                         type* y) {                                                            \
+    int64_t index[KP_MAX_RANK], at[KP_MAX_RANK];                                               \
+    for (size_t k = 0; k < kept->count; ++k) {                                                 \
+      int64_t base = 0;                                                                        \
+      size_t rest = k;                                                                         \
+      for (int32_t d = kept->rank; d-- > 0; rest /= (size_t)kept->dims[d]) {                   \
+        index[d] = (int64_t)(rest % (size_t)kept->dims[d]);                                    \
+        base += index[d] * kept->from[d];                                                      \
+      }                                                                                        \
+      double sum = 0, square = 0;                                                              \
+      for (int pass = 0; pass < 3; ++pass) {                                                   \
+        const double mean = sum / (double)over->count;                                         \
+        const double deviation = scaled ? sqrt(square / (double)over->count) + 1e-9 : 1;       \
+        for (size_t i = 0; i < over->count; ++i) {                                             \
+          int64_t offset = base;                                                               \
+          size_t left = i;                                                                     \
+          for (int32_t d = over->rank; d-- > 0; left /= (size_t)over->dims[d]) {               \
+            at[d] = (int64_t)(left % (size_t)over->dims[d]);                                   \
+            offset += at[d] * over->from[d];                                                   \
+          }                                                                                    \
+          const double u = (double)x[offset];                                                  \
+          if (pass == 0)                                                                       \
+            sum += u;                                                                          \
+          else if (pass == 1)                                                                  \
+            square += (u - mean) * (u - mean);                                                 \
+          else                                                                                 \
+            y[offset] = (type)((u - mean) / deviation);                                        \
+        }                                                                                      \
+      }                                                                                        \
+    }                                                                                          \
   }
 MVN(float)
 MVN(double)
@@ -347,8 +348,12 @@ static kp_status* mvn_run(const kp_op_run* run) {
   uint32_t mask;
   bool given;
   KP_PASS(kp_axes_mask(run->node, "axes", NULL, x->rank, &mask, &given));
+  // Before opset 9, as ONNX Runtime has it: over the batch and, if asked for, the channels.
+  const bool old = run->node->version < 9,
+             across = old && kp_node_attr_i(run->node, "across_channels", 0),
+             scaled = !old || kp_node_attr_i(run->node, "normalize_variance", 1);
   for (int32_t d = 0; !given && d < x->rank; ++d)
-    if (d != 1) mask |= UINT32_C(1) << d;
+    if (d != 1 || across) mask |= UINT32_C(1) << d;
   if (!kp_value_count(x)) return NULL;
   int64_t strides[KP_MAX_RANK], dims[2][KP_MAX_RANK], from[2][KP_MAX_RANK];
   int32_t rank[2] = {0, 0};
@@ -362,9 +367,9 @@ static kp_status* mvn_run(const kp_op_run* run) {
   kp_copy_init(&kept, rank[0], dims[0], from[0], from[0]);
   kp_copy_init(&over, rank[1], dims[1], from[1], from[1]);
   if (x->type == KAPELL_FLOAT)
-    mvn_float(&kept, &over, x->data, run->outputs[0]->data);
+    mvn_float(&kept, &over, scaled, x->data, run->outputs[0]->data);
   else
-    mvn_double(&kept, &over, x->data, run->outputs[0]->data);
+    mvn_double(&kept, &over, scaled, x->data, run->outputs[0]->data);
   return NULL;
 }
 
@@ -376,7 +381,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators of these names; LayerN
     {.name = "InstanceNormalization", .since = 1, .types = KP_M_REALS, .prepare = norm_prepare, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
     {.name = "GroupNormalization", .since = 18, .types = KP_M_REALS, .prepare = norm_prepare, .plan = channel_plan, .run = channel_run, .flags = KP_OP_INPLACE | KP_OP_WIDEN},
     {.name = "LpNormalization", .since = 1, .types = KP_M_REALS, .supports = lp_supports, .run = lp_run, .flags = KP_OP_WIDEN},
-    {.name = "MeanVarianceNormalization", .since = 9, .types = KP_M_REALS, .run = mvn_run, .flags = KP_OP_WIDEN},
+    {.name = "MeanVarianceNormalization", .since = 1, .types = KP_M_REALS, .run = mvn_run, .flags = KP_OP_WIDEN},
 };
 // clang-format on
 KP_OP_TABLE(norm);

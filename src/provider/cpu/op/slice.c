@@ -30,7 +30,7 @@ static kp_status* read_slice(const kp_op_run* run, kp_slice* slice) {
   const kapell_value* x = run->inputs[0];
   for (int32_t d = 0; d < x->rank; ++d) slice->start[d] = 0, slice->step[d] = 1;
   size_t count, axis_count;
-  if (run->node->version < 10) {
+  if (run->node->version < 10 && strcmp(run->node->op, "Slice") == 0) {
     const int64_t* starts = kp_node_attr_ints(run->node, "starts", &count);
     const int64_t* axes = kp_node_attr_ints(run->node, "axes", &axis_count);
     for (size_t i = 0; i < count; ++i)
@@ -70,6 +70,23 @@ static kp_status* slice_run(const kp_op_run* run) {
   kp_copy copy;
   kp_copy_init(&copy, y->rank, y->dims, to, from);
   return kp_copy_run(&copy, y, 0, x, offset, run->width);
+}
+
+// Crop of the first opsets: what a border leaves of pictures.
+static kp_status* crop_run(const kp_op_run* run) {
+  const kapell_value* x = run->inputs[0];
+  kapell_value* y = run->outputs[0];
+  size_t count;
+  const int64_t* border = kp_node_attr_ints(run->node, "border", &count);
+  const int64_t top = border[1], left = border[0];
+  if (top + y->dims[2] > x->dims[2] || left + y->dims[3] > x->dims[3])
+    return KP_ERROR(RUN_FAILED, "a picture that is too small to be cropped so");
+  int64_t from[4], to[4];
+  kp_strides(4, x->dims, from);
+  kp_strides(4, y->dims, to);
+  kp_copy copy;
+  kp_copy_init(&copy, 4, y->dims, to, from);
+  return kp_copy_run(&copy, y, 0, x, top * from[2] + left * from[3], run->width);
 }
 
 // --- Concat, Split -----------------------------------------------------------------------------------------------------------
@@ -135,6 +152,7 @@ static kp_status* split_run(const kp_op_run* run) {
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operators Slice-1..13, Concat-1..13, Split-1..18
     {.name = "Slice", .since = 1, .run = slice_run, .flags = KP_OP_UNPACK},
+    {.name = "DynamicSlice", .since = 1, .run = slice_run}, {.name = "Crop", .since = 1, .run = crop_run},
     {.name = "Concat", .since = 1, .run = concat_run, .flags = KP_OP_UNPACK},
     {.name = "Split", .since = 1, .run = split_run, .flags = KP_OP_UNPACK},
 };

@@ -190,6 +190,7 @@ static const kp_unary_row rows[] = {
     {"Gelu", NULL, NULL, 0, 0, 8, {REALS(gelu)}}, {"IsNaN", NULL, NULL, 0, 0, 1, {REALS(is_nan), EIGHTS(is_nan)}},
     {"IsInf", "detect_positive", "detect_negative", 1, 1, 1, {REALS(is_inf), EIGHTS(is_inf)}},
     {"ScaledTanh", "alpha", "beta", 1, 1, 8, {REALS(scaled_tanh)}}, {"Affine", "alpha", "beta", 1, 0, 1, {REALS(affine)}},
+    {"Scale", "scale", NULL, 1, 0, 1, {REALS(affine)}},
     {"ParametricSoftplus", "alpha", "beta", 1, 1, 12, {REALS(parametric_softplus)}},
 };
 static const kp_unary_row gelu_tanh_row = {"Gelu", NULL, NULL, 0, 0, 10, {REALS(gelu_tanh)}};
@@ -369,7 +370,7 @@ static const kp_op_def ops[] = {  // spec: ONNX operators Abs-1..13 and so on; r
     UNARY("Mish", 18, KP_M_REALS), UNARY("Softplus", 1, KP_M_REALS), UNARY("Softsign", 1, KP_M_REALS),
     UNARY("ThresholdedRelu", 1, KP_M_REALS), UNARY("Shrink", 9, KP_M_NUMBERS), UNARY("Gelu", 20, KP_M_REALS),
     UNARY("IsNaN", 9, KP_M_REALS | KP_M_EIGHTS), UNARY("IsInf", 10, KP_M_REALS | KP_M_EIGHTS), UNARY("ScaledTanh", 1, KP_M_REALS),
-    UNARY("Affine", 1, KP_M_REALS), UNARY("ParametricSoftplus", 1, KP_M_REALS),
+    UNARY("Affine", 1, KP_M_REALS), UNARY("Scale", 1, KP_M_REALS), UNARY("ParametricSoftplus", 1, KP_M_REALS),
     UNARY_OF("com.microsoft", "Gelu", 1, KP_M_REALS), UNARY_OF("com.microsoft", "QuickGelu", 1, KP_M_REALS),
 };
 // clang-format on
