@@ -118,7 +118,7 @@ static kp_status* check_inputs(const kp_op_schema* schema, const kp_node_spec* s
     kp_param_schema param;
     const bool present = i < spec->input_count && spec->inputs[i] != KP_NONE;
     if (present || !kp_schema_input_of(schema, i, &param)) continue;
-    if (param.option != KP_PARAM_SINGLE || may_be_absent(schema, i)) continue;
+    if (param.option == KP_PARAM_OPTIONAL || may_be_absent(schema, i)) continue;
     return kp_status_at(
         KP_ERROR(INVALID_MODEL, "input '%s' is left out, but is not optional", param.name), NULL,
         NULL, param.name);

@@ -132,16 +132,21 @@ static void sift(const kp_lines* job, size_t base, int64_t* heap, size_t size, s
   }
 }
 
+// Lines can be long: true now and then where the run is to stop.
+static bool stops(const kp_lines* job, size_t step) {
+  return step % 4096 == 0 && kp_cancelled(job->run);
+}
+
 static void select_line(const kp_lines* job, size_t base, int64_t* heap) {
   for (size_t i = 0; i < job->k; ++i) heap[i] = (int64_t)i;
   for (size_t i = job->k / 2; i-- > 0;) sift(job, base, heap, job->k, i);
-  for (size_t i = job->k; i < job->count; ++i) {
+  for (size_t i = job->k; i < job->count && !stops(job, i); ++i) {
     if (!ranks_before(job, base, (int64_t)i, heap[0])) continue;
     heap[0] = (int64_t)i;
     sift(job, base, heap, job->k, 0);
   }
-  for (size_t size = job->k; size > 1;
-       --size) {  // the worst goes to the end, again and again: best first in the end
+  // The worst goes to the end, again and again: best first in the end.
+  for (size_t size = job->k; size > 1 && !stops(job, size); --size) {
     const int64_t worst = heap[0];
     heap[0] = heap[size - 1];
     heap[size - 1] = worst;
