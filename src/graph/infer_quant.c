@@ -42,6 +42,9 @@ kp_status* kp_infer_quantize(kp_infer* infer) {
   } else if (element == KAPELL_UNDEFINED) {
     element = KAPELL_UINT8;
   }
+  if (element == KAPELL_FLOAT || element == KAPELL_DOUBLE || element == KAPELL_STRING ||
+      element == KAPELL_BOOL)
+    return kp_node_error(infer, "%s is no type to quantize to", kp_type_name(element));
   KP_PASS(check_scale(infer, 1));
   KP_PASS(check_scale(infer, 2));
   kp_out_shape_of(infer, 0, element, 0);

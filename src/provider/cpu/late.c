@@ -123,6 +123,15 @@ static kp_status* infer(kp_late* late) {
   return kp_infer_node(&infer, call->step->rule);
 }
 
+// With all contents at hand, only what the data itself decides may still be open: operators rely on the rest.
+static bool must_be_known(const kp_cpu_call* call, const kp_type* type) {
+  const kp_infer_rule* rule = call->step->rule;
+  if (!rule || rule->flags & KP_INFER_DYNAMIC || type->kind != KAPELL_KIND_TENSOR) return false;
+  for (uint32_t i = 0; i < call->step->node->input_count; ++i)
+    if (call->inputs[i] && call->inputs[i]->kind != KAPELL_KIND_TENSOR) return false;
+  return true;
+}
+
 // Memory for the outputs whose shape is known now; the others are the operator's to make.
 static kp_status* make_outputs(kp_late* late, const kp_op_run* run) {
   const kp_cpu_call* call = late->call;
@@ -132,6 +141,10 @@ static kp_status* make_outputs(kp_late* late, const kp_op_run* run) {
     kapell_value* made;
     if (kp_cpu_type_known(type))
       KP_PASS(kp_op_output(run, o, type->element, type->dims, type->rank, &made));
+    else if (must_be_known(call, type))
+      return KP_ERROR(RUN_FAILED,
+                      "the shape of output %u cannot be told: an input has a wrong shape or value",
+                      o);
     late->descriptions[o] = kp_arena_new(&late->arena, kapell_value);
     if (!late->descriptions[o]) return KP_ERROR(OUT_OF_MEMORY, "running a node of unknown shapes");
     if (run->outputs[o]) *late->descriptions[o] = *run->outputs[o];

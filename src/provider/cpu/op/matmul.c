@@ -114,8 +114,9 @@ static size_t* batch_offsets(kp_arena* arena, const kapell_value* value, int32_t
   for (size_t i = 0; offsets && i < batch; ++i) {
     size_t rest = i;
     for (int32_t d = batch_rank; d-- > 0;) {
-      offsets[i] += rest % (size_t)batch_dims[d] * (size_t)strides[d];
-      rest /= (size_t)batch_dims[d];
+      const size_t dim = kp_max_size((size_t)batch_dims[d], 1);  // rows of no batches were joined
+      offsets[i] += rest % dim * (size_t)strides[d];
+      rest /= dim;
     }
   }
   return offsets;

@@ -92,6 +92,9 @@ static const kapell_value* plan_at(const kp_op_plan* plan, int index) {
 static kp_status* cover_factors(kp_op_plan* plan, kp_qmatmul_params* params, size_t a_matrices,
                                 size_t b_matrices) {
   const kp_qmatmul_form* form = form_of(plan->node);
+  const kapell_value *y_scale = plan_at(plan, form->y_scale), *y_zero = plan_at(plan, form->y_zero);
+  if ((y_scale && kp_value_count(y_scale) != 1) || (y_zero && kp_value_count(y_zero) != 1))
+    return KP_ERROR(RUN_FAILED, "the scale and the zero point of y must have one element");
   KP_PASS(cover(plan_at(plan, form->a_zero), params->m, a_matrices, "rows", &params->a));
   KP_PASS(cover(plan_at(plan, form->a_scale), params->m, a_matrices, "rows", &params->a));
   KP_PASS(cover(plan_at(plan, form->b_zero), params->n, b_matrices, "columns", &params->b));

@@ -115,9 +115,12 @@ static bool neighbours(double at, size_t size, size_t* low, size_t* high, double
   return true;
 }
 
-// One bin of one channel, whose first element is |plane|.
-static double align_bin(const roi_params* p, const kapell_value* x, size_t plane, const side* h,
-                        size_t bin_h, const side* w, size_t bin_w) {
+// One bin of one channel, whose first element is |plane|. A sampling ratio can be anything: the run may be stopped meanwhile.
+static double align_bin(const kp_op_run* run, size_t plane, const side* h, size_t bin_h,
+                        const side* w, size_t bin_w) {
+  const roi_params* p = run->params;
+  const kapell_value* x = run->inputs[0];
+  size_t looked = 0;
   double first_h, last_h, first_w, last_w, sum = 0, most = -INFINITY;
   const double count = h->samples * w->samples;
   double seen = 0;
@@ -127,7 +130,9 @@ static double align_bin(const roi_params* p, const kapell_value* x, size_t plane
     size_t top, bottom, left, right;
     double down, along;
     const bool inside = neighbours(sample_at(h, bin_h, i), h->size, &top, &bottom, &down);
+    if (++looked % 1024 == 0 && kp_cancelled(run)) return 0;
     for (double k = first_w; inside && k < last_w; ++k) {
+      if (++looked % 1024 == 0 && kp_cancelled(run)) return 0;
       if (!neighbours(sample_at(w, bin_w, k), w->size, &left, &right, &along)) continue;
       const double a = (1 - down) * (1 - along) * real_at(x, plane + top * w->size + left),
                    b = (1 - down) * along * real_at(x, plane + top * w->size + right),
@@ -147,7 +152,7 @@ static void align_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_op_run* run = arg;
   const roi_params* p = run->params;
-  const kapell_value *x = run->inputs[0], *rois = run->inputs[1];
+  const kapell_value* rois = run->inputs[1];
   if (kp_cancelled(run)) return;
   const size_t roi = task / p->channels, channel = task % p->channels;
   const side w = side_of(p, real_at(rois, roi * 4), real_at(rois, roi * 4 + 2), p->out_w, p->in_w),
@@ -157,7 +162,7 @@ static void align_task(void* arg, size_t task, int worker) {
                plane = (picture * p->channels + channel) * p->in_h * p->in_w;
   for (size_t i = 0; i < p->out_h * p->out_w; ++i)
     set_real(run->outputs[0], task * p->out_h * p->out_w + i,
-             align_bin(p, x, plane, &h, i / p->out_w, &w, i % p->out_w));
+             align_bin(run, plane, &h, i / p->out_w, &w, i % p->out_w));
 }
 
 static kp_status* run_regions(const kp_op_run* run, void (*task)(void*, size_t, int)) {
