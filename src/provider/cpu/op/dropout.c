@@ -1,9 +1,11 @@
 // Dropout: in inference a copy, in training each element is kept with probability 1 - ratio and scaled by 1 / (1 - ratio).
 //
 // Whether it trains: attribute is_test until opset 6, never in 7 to 11, input training_mode from 12 on, which may be known in the run
-// only. Element i goes where word i of the run's stream (random.h), as a multiple of 2^-32, is below the ratio.
+// only. Without a seed, element i goes where word i of the run's stream (random.h), as a multiple of 2^-32, is below the ratio. With
+// one, where number i of NumPy's RandomState(seed + run) is, so that the first run of a session drops what ONNX's reference drops.
 #include "provider/cpu/op/copy.h"
 #include "provider/cpu/op/element.h"
+#include "provider/cpu/op/mersenne.h"
 #include "provider/cpu/op/random.h"
 
 #define BLOCK 4  // words, and elements, of a block of the stream
@@ -34,6 +36,7 @@ static kp_status* ratio_of(const kp_op_run* run, double* out_ratio) {
 typedef struct kp_dropout_job {
   const kp_op_run* run;
   kp_draws draws;
+  kp_mersenne* seeded;  // NULL: |draws|
   double ratio;
   size_t count, tasks;
 } kp_dropout_job;
@@ -49,17 +52,23 @@ static void store_mask(kapell_value* mask, size_t first, size_t count, const dou
   for (size_t i = 0; i < count; ++i) ((uint8_t*)mask->data)[first + i] = kept[i] != 0;
 }
 
+static void draw_units(const kp_dropout_job* job, size_t block, double units[BLOCK]) {
+  uint32_t words[BLOCK];
+  if (!job->seeded) kp_draw_block(&job->draws, block, words);
+  for (size_t i = 0; i < BLOCK; ++i)
+    units[i] = job->seeded ? kp_mersenne_unit(job->seeded) : (double)words[i] * 0x1p-32;
+}
+
 static void drop_block(const kp_dropout_job* job, size_t block) {
   static const kp_rounding rounding = {.saturate = true};
   const kapell_value* x = job->run->inputs[0];
   kapell_value* y = kp_run_result(job->run, 0);
   const size_t first = block * BLOCK, count = kp_min_size(BLOCK, job->count - first);
-  uint32_t words[4];
-  double numbers[BLOCK], kept[BLOCK];
-  kp_draw_block(&job->draws, block, words);
+  double numbers[BLOCK], kept[BLOCK], units[BLOCK];
+  draw_units(job, block, units);
   kp_load_real(x->type, x->data, first, count, numbers);
   for (size_t i = 0; i < count; ++i) {
-    kept[i] = (double)words[i] * 0x1p-32 >= job->ratio;
+    kept[i] = units[i] >= job->ratio;
     numbers[i] = kept[i] != 0 ? numbers[i] / (1 - job->ratio) : 0;
   }
   if (y) kp_store_real(y->type, y->data, first, count, numbers, &rounding);
@@ -93,7 +102,13 @@ static kp_status* dropout_run(const kp_op_run* run) {
   if (job.ratio == 0) return keep_all(run);
   job.draws = kp_random_begin(run->state);
   if (!job.count) return NULL;
-  const int threads = kp_op_width(run->width, job.count * 12);
+  kp_mersenne seeded;
+  const kp_attr* seed = kp_node_attr(run->node, "seed");
+  if (seed && seed->type == KP_ONNX_ATTR_INT) {
+    kp_mersenne_seed(&seeded, (uint32_t)((uint64_t)seed->i + job.draws.run[0]));
+    job.seeded = &seeded;
+  }
+  const int threads = job.seeded ? 1 : kp_op_width(run->width, job.count * 12);
   job.tasks = (size_t)threads;
   kp_parallel_for(threads, job.tasks, dropout_task, &job);
   return NULL;
