@@ -21,6 +21,22 @@ static kp_status* string_split(kp_infer* infer) {
   return NULL;
 }
 
+// One axis more than X, as long as the longest row of tokens; X itself where that is empty.
+static kp_status* tokenizer(kp_infer* infer) {
+  const int32_t rank = kp_in_rank(infer, 0);
+  KP_PASS(kp_in_check_rank(infer, 0, 1, 2));
+  if (rank < 0) {
+    kp_out_any_rank(infer, 0, KAPELL_STRING);
+    return NULL;
+  }
+  const bool empty = kp_in_dim(infer, 0, 0) == 0 || kp_in_dim(infer, 0, -1) == 0;
+  kp_expr* dims;
+  KP_PASS(kp_out_dims(infer, 0, KAPELL_STRING, empty ? rank : rank + 1, &dims));
+  for (int32_t d = 0; d < rank; ++d) dims[d] = kp_in_dim(infer, 0, d);
+  if (!empty) dims[rank] = kp_dim_fresh(infer);
+  return NULL;
+}
+
 // [C] or [1, C]: stop words go; where all go, one empty string stays.
 static kp_status* string_normalizer(kp_infer* infer) {
   const int32_t rank = kp_in_rank(infer, 0);
@@ -71,6 +87,7 @@ const kp_infer_rule kp_infer_rules_text[] = {
     {"", "StringSplit", 20, string_split, 0, KP_INFER_DYNAMIC},
     {"", "StringNormalizer", 10, string_normalizer, 0, KP_INFER_DYNAMIC},
     {"", "TfIdfVectorizer", 9, tf_idf_vectorizer, 0, 0},
+    {"com.microsoft", "Tokenizer", 1, tokenizer, 0, KP_INFER_DYNAMIC},
     {NULL, NULL, 0, NULL, 0, 0},
 };
 // clang-format on

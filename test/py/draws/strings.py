@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from .base import broadcast_pair, dims, oracle, pick, spec
+from .base import broadcast_pair, dims, oracle, pick, prefer_runtime, spec
 
 WORDS = ["", "a", "b c", " lead", "trail ", "Äpfel", "ßtraße", "ΑΒΓ", "日本語", "é", "x-y-z", "--", "a--b", "tab\tline\nend", "\u00a0nbsp\u2003em",
          "😀 smile", "UPPER", "lower", "MiXeD", "1,2,,3", " ", "\x1f\x85"]
@@ -145,3 +145,22 @@ def regex_oracle(version, attrs, inputs):
         i += 1
     compiled = re.compile(out)
     return [np.array([compiled.fullmatch(t) is not None for t in inputs[0].reshape(-1)], bool).reshape(inputs[0].shape)]
+
+
+@spec("Tokenizer", domain="com.microsoft")
+def tokenizer(rng, version, name):
+    words = ["a", "b cc", "Hello World", "x-y--z", "one1two22", "é日本 ", "", " ", "the cat, the dog; and."]
+    attrs = {"mark": int(rng.integers(0, 2)), "pad_value": pick(rng, ["#", "", "pad"]), "mincharnum": int(rng.integers(1, 4))}
+    kind = rng.integers(0, 3)
+    if kind == 0:
+        attrs["tokenexp"] = pick(rng, ["[a-z]+", "a|ab", r"\w+", r"[^ ]+", r"\bt\w*", "[a-zA-Z0-9_]+", ".", "e.?"])
+    elif kind == 1:
+        attrs["separators"] = [pick(rng, [" ", "-", "--", "[0-9]+", "[,;]", r"\s+", "th?"]) for _ in range(rng.integers(1, 3))]
+        attrs["separators"] = sorted(set(attrs["separators"]), key=attrs["separators"].index)
+    else:
+        attrs |= {"separators": [""], "mincharnum": 1}
+    shape = [int(rng.integers(0 if rng.random() < 0.1 else 1, 5)) for _ in range(rng.integers(1, 3))]
+    return attrs, [texts(rng, shape, words)]
+
+
+prefer_runtime("Tokenizer", domain="com.microsoft", why="the reference does not have it")

@@ -1,4 +1,5 @@
-// Regular expressions in RE2's syntax, for RegexFullMatch: does a whole text match? In time linear in the text, whatever the pattern.
+// Regular expressions in RE2's syntax, for RegexFullMatch (does a whole text match?) and Tokenizer (where does
+// it?). A match takes time linear in the text, whatever the pattern.
 //
 // A pattern becomes a program for a nondeterministic automaton, whose states are all followed at once (Thompson 1968). Texts are UTF-8;
 // a byte that is no part of well-formed UTF-8 matches \C alone. What the syntax allows:
@@ -24,6 +25,11 @@ KP_MUST_USE kp_status* kp_regex_compile(kp_str pattern, kp_arena* arena, kp_rege
 // Bytes of scratch that one thread needs (aligned to 4), and what must be done to it before the first match.
 size_t kp_regex_scratch(const kp_regex* regex);
 void kp_regex_scratch_init(const kp_regex* regex, void* scratch);
+// Where the longest match that begins at |from| ends, or KP_REGEX_NO_MATCH. Anchors see the whole text. |cancel| (may be NULL) ends a long
+// search early, without a match.
+#define KP_REGEX_NO_MATCH SIZE_MAX
+size_t kp_regex_longest_match(const kp_regex* regex, kp_str text, size_t from, void* scratch,
+                              const volatile int* cancel);
 // True if all of |text| matches. |cancel| (may be NULL) ends a long match early, with false.
 bool kp_regex_full_match(const kp_regex* regex, kp_str text, void* scratch,
                          const volatile int* cancel);

@@ -79,11 +79,12 @@ static bool class_has(const kp_regex* regex, const kp_regex_class* set, uint32_t
   return low < set->count && ranges[low].first <= code;
 }
 
-// Follows every state at |position|; the list grows meanwhile. True when the text ends here and one of them accepts.
+// Follows every state at |position|; the list grows meanwhile. True if one of them accepts.
 static bool step_all(run_state* state, size_t position) {
   const size_t list = position % LISTS, left = state->text.length - position;
   const uint32_t* steps = state->lists + list * state->regex->step_count;
   uint32_t code = KP_UNICODE_NONE;
+  bool accepts = false;
   const size_t bytes = left ? kp_utf8_decode(state->text.data + position, left, &code) : 0;
   for (uint32_t i = 0; i < state->counts[list]; ++i) {
     const uint32_t at = steps[i];
@@ -108,14 +109,14 @@ static bool step_all(run_state* state, size_t position) {
         add(state, position, (uint32_t)((int32_t)at + step.arg));
         break;
       case KP_REGEX_MATCH:
-        if (!left) return true;
+        accepts = true;
         break;
       default:
         if (holds(step.op, state->text, position)) add(state, position, at + 1);
     }
   }
   empty_list(state, list);
-  return false;
+  return accepts;
 }
 
 static bool any_state(const run_state* state) {
@@ -124,16 +125,23 @@ static bool any_state(const run_state* state) {
   return sum != 0;
 }
 
-bool kp_regex_full_match(const kp_regex* regex, kp_str text, void* scratch,
-                         const volatile int* cancel) {
+size_t kp_regex_longest_match(const kp_regex* regex, kp_str text, size_t from, void* scratch,
+                              const volatile int* cancel) {
   run_state state = {.regex = regex, .text = text, .ages = scratch};
   state.lists = state.ages + LISTS;
   state.marks = state.lists + LISTS * regex->step_count;
   for (size_t list = 0; list < LISTS; ++list) empty_list(&state, list);
-  add(&state, 0, 0);
-  for (size_t position = 0; position <= text.length; ++position) {
-    if (state.counts[position % LISTS] && step_all(&state, position)) return true;
-    if (!any_state(&state) || (position % 4096 == 0 && kp_is_cancelled(cancel))) return false;
+  add(&state, from, 0);
+  size_t end = KP_REGEX_NO_MATCH;
+  for (size_t position = from; position <= text.length; ++position) {
+    if (state.counts[position % LISTS] && step_all(&state, position)) end = position;
+    if (!any_state(&state)) break;
+    if (position % 4096 == 0 && kp_is_cancelled(cancel)) return KP_REGEX_NO_MATCH;
   }
-  return false;
+  return end;
+}
+
+bool kp_regex_full_match(const kp_regex* regex, kp_str text, void* scratch,
+                         const volatile int* cancel) {
+  return kp_regex_longest_match(regex, text, 0, scratch, cancel) == text.length;
 }
