@@ -65,8 +65,16 @@ static kp_status* matmul_fp_q4(kp_infer* infer) {
 }
 
 // --- convolutions and poolings, with "channels_last" ----------------------------------------------------------------------
+// The bias, input 2, has an entry a filter of W.
+static kp_status* conv_bias(kp_infer* infer) {
+  KP_PASS(kp_in_check_rank(infer, 2, 1, 1));
+  if (kp_in_rank(infer, 2) != 1 || kp_in_rank(infer, 1) < 1) return NULL;
+  return kp_in_check_dim(infer, 2, 0, kp_in_dim(infer, 1, 0), "the filters of W");
+}
+
 static kp_status* fused_conv(kp_infer* infer) {
-  return kp_infer_convolution(infer, 0, 1, kp_in_element(infer, 0));
+  KP_PASS(kp_infer_convolution(infer, 0, 1, kp_in_element(infer, 0)));
+  return conv_bias(infer);
 }
 
 // Axis |d| of the spatial ones in a picture of either layout.
@@ -114,26 +122,36 @@ static kp_status* qlinear_global_average_pool(kp_infer* infer) {
   return NULL;
 }
 
+// A convolution of a picture whose channels come last; input |w| has the filters, laid out as always.
+static kp_status* convolution_last(kp_infer* infer, uint32_t w, kapell_type element) {
+  const int32_t rank = kp_in_rank(infer, 0);
+  KP_PASS(kp_in_check_rank(infer, 0, 3, -1));
+  if (rank < 0 || kp_in_rank(infer, w) < 0) {
+    kp_out_any_rank(infer, 0, element);
+    return NULL;
+  }
+  KP_PASS(kp_in_check_rank(infer, w, rank, rank));
+  kp_window window;
+  KP_PASS(kp_window_read(infer, rank - 2, infer->inputs[w]->dims + 2, &window));
+  kp_expr* dims;
+  KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
+  dims[0] = kp_in_dim(infer, 0, 0);
+  dims[rank - 1] = kp_in_dim(infer, w, 0);
+  for (int32_t d = 0; d < rank - 2; ++d)
+    KP_PASS(kp_window_size(infer, &window, 0, d, kp_in_dim(infer, 0, d + 1), &dims[d + 1]));
+  return NULL;
+}
+
 static kp_status* qlinear_conv(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 7);
   if (!kp_node_attr_i(infer->node, "channels_last", 0))
     return kp_infer_convolution(infer, 0, 3, element);
-  const int32_t rank = kp_in_rank(infer, 0);
-  KP_PASS(kp_in_check_rank(infer, 0, 3, -1));
-  if (rank < 0 || kp_in_rank(infer, 3) < 0) {
-    kp_out_any_rank(infer, 0, element);
-    return NULL;
-  }
-  KP_PASS(kp_in_check_rank(infer, 3, rank, rank));
-  kp_window window;
-  KP_PASS(kp_window_read(infer, rank - 2, infer->inputs[3]->dims + 2, &window));
-  kp_expr* dims;
-  KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
-  dims[0] = kp_in_dim(infer, 0, 0);
-  dims[rank - 1] = kp_in_dim(infer, 3, 0);
-  for (int32_t d = 0; d < rank - 2; ++d)
-    KP_PASS(kp_window_size(infer, &window, 0, d, kp_in_dim(infer, 0, d + 1), &dims[d + 1]));
-  return NULL;
+  return convolution_last(infer, 3, element);
+}
+
+static kp_status* nhwc_conv(kp_infer* infer) {
+  KP_PASS(convolution_last(infer, 1, kp_in_element(infer, 0)));
+  return conv_bias(infer);
 }
 
 // --- elementwise ----------------------------------------------------------------------------------------------------------
@@ -331,6 +349,8 @@ const kp_infer_rule kp_infer_rules_microsoft[] = {
     MSAME("GatedRMSNorm"),
     {MS, "BiasDropout", 1, dropout_with_mask, 0, 0},
     {MS, "FusedConv", 1, fused_conv, 0, 0},
+    {MS, "NhwcConv", 1, nhwc_conv, 0, 0},
+    {MS, "NhwcFusedConv", 1, nhwc_conv, 0, 0},
     {MS, "FusedGemm", 1, fused_gemm, 0, 0},
     {MS, "FusedMatMul", 1, kp_infer_fused_matmul, 0, 0},
     {MS, "FusedMatMulActivation", 1, kp_infer_fused_matmul, 0, 0},

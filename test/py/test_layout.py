@@ -3,11 +3,12 @@
 The draws of test_ops.py have no constant filters and so never come here. Numbers are compared with ONNX Runtime.
 """
 
+import kapell_c
 import models
 import numpy as np
 import pytest
 from onnx import TensorProto
-from test_fusion import normal, ops, run
+from test_fusion import normal, ops, run, serialized
 
 F = TensorProto.FLOAT
 
@@ -115,3 +116,20 @@ def test_fused_convolution(activation, params, added):
     y = b.op("FusedConv", *inputs, domain="com.microsoft", pads=[1, 1, 1, 1], activation=activation, **extra)
     events = finish(b, y, {"x": normal(1, 3, 9, 11)})
     assert ops(events) == ["Conv"] + ["Neg"] * added + ["Conv", "Conv", "Transpose"]
+
+
+def test_convolution_that_is_channels_last_in_the_file():
+    w, bias = normal(6, 4, 3, 3, seed=1), normal(6, seed=2)
+    x = normal(2, 9, 11, 4)
+    graph = {}
+    for name in ("NhwcFusedConv", "Conv"):
+        b = models.Builder("layout")
+        if name == "Conv":
+            y = b.op("Transpose", "x", perm=[0, 3, 1, 2])
+            y = b.op("Relu", b.op("Conv", y, b.const(w), b.const(bias), pads=[1, 1, 1, 1], strides=[2, 1]))
+            y = b.op("Transpose", y, perm=[0, 2, 3, 1])
+        else:
+            y = b.op(name, "x", b.const(w), b.const(bias), domain="com.microsoft", pads=[1, 1, 1, 1], strides=[2, 1], activation="Relu")
+        session = kapell_c.Session(serialized(b, [("x", F, ["n", 9, 11, 4])], [(y, F, None)]), threads=1)
+        graph[name] = session.run({"x": x})[0]
+    np.testing.assert_allclose(graph["NhwcFusedConv"], graph["Conv"], rtol=1e-5, atol=1e-5)

@@ -103,3 +103,29 @@ def fused_conv(rng, version, name):
     elif rng.random() < 0.5:
         inputs[2] = None
     return attrs, inputs
+
+
+@spec("NhwcConv", "NhwcFusedConv", domain="com.microsoft")
+def nhwc_conv(rng, version, name):
+    attrs, inputs = fused_conv(rng, version, name)
+    if name == "NhwcConv":
+        inputs = inputs[:3]
+        attrs = {k: v for k, v in attrs.items() if not k.startswith("activation")}
+    return attrs, [np.ascontiguousarray(np.moveaxis(v, 1, -1)) if i in (0, 3) else v for i, v in enumerate(inputs)]
+
+
+@oracle("NhwcConv", "NhwcFusedConv", domain="com.microsoft", why="ONNX Runtime has them for GPUs and 16-bit floats alone; Conv says the same")
+def by_conv(version, attrs, inputs):
+    x, w, bias, z = [*inputs, None, None][:4]
+    groups = attrs["group"]
+    ic, oc = w.shape[1], w.shape[0] // groups
+    y = np.zeros([x.shape[0], *[n - k + 1 for n, k in zip(x.shape[1:-1], w.shape[2:])], w.shape[0]])
+    for tap in itertools.product(*[range(k) for k in w.shape[2:]]):
+        seen = x[(slice(None), *[slice(t, t + n) for t, n in zip(tap, y.shape[1:-1])])].astype(np.float64)
+        for g in range(groups):
+            y[..., g * oc:(g + 1) * oc] += seen[..., g * ic:(g + 1) * ic] @ w[(slice(g * oc, (g + 1) * oc), slice(None), *tap)].T
+    y = y + (0 if bias is None else bias) + (0 if z is None else z)
+    a, b = [*attrs.get("activation_params", []), 0, 0][:2]
+    acts = {"Relu": lambda v: np.maximum(v, 0), "Sigmoid": lambda v: 1 / (1 + np.exp(-v)), "Tanh": np.tanh, "Clip": lambda v: np.clip(v, a, b),
+            "LeakyRelu": lambda v: np.where(v < 0, a * v, v), "HardSigmoid": lambda v: np.clip(a * v + b, 0, 1)}
+    return [acts.get(attrs.get("activation"), lambda v: v)(y).astype(x.dtype)]

@@ -244,6 +244,54 @@ static kp_status* convert_transpose(layout* l, kp_node_id id) {
   return convert(l, id, &spec);
 }
 
+// com.microsoft's NhwcConv and NhwcFusedConv are kapell.Conv already; nothing moves.
+static bool nhwc_fits(const kp_graph* graph, const kp_node* node) {
+  const kapell_value* w = node->input_count > 1 ? kp_match_f32(graph, node->inputs[1]) : NULL;
+  int32_t rank;
+  if (!w || node->output_count != 1 || !kp_match_is_f32(graph, node->inputs[0]) ||
+      kp_value_count(w) == 0 || !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank)
+    return false;
+  const int64_t groups = kp_node_attr_i(node, "group", 1);
+  if (groups < 1 || w->dims[0] % groups ||
+      graph->values[node->inputs[0]].type.dims[rank - 1] != w->dims[1] * groups)
+    return false;
+  const kp_value_id z = input_of(node, 3);
+  if (z != KP_NONE && !kp_same_shape(graph, z, node->outputs[0])) return false;
+  if (input_of(node, 2) == KP_NONE) return true;
+  const kapell_value* bias = kp_match_f32(graph, node->inputs[2]);
+  return bias && bias->byte_count == (size_t)w->dims[0] * sizeof(float);
+}
+
+static kp_status* convert_nhwc(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  kp_act act;
+  if (!kp_read_fused_act(node, &act)) return NULL;
+  const kp_value_id inputs[4] = {node->inputs[0], node->inputs[1], input_of(node, 2),
+                                 input_of(node, 3)};
+  kp_value_id output = node->outputs[0];
+  kp_attr* attrs = attrs_but(l, node, NULL, 3);
+  if (!attrs) return KP_ERROR(OUT_OF_MEMORY, "the layout pass");
+  kp_make_act(l->graph, &act, attrs + node->attr_count);
+  kp_node_spec spec = {.name = node->name,
+                       .op = "Conv",
+                       .domain = "kapell",
+                       .version = 1,
+                       .inputs = inputs,
+                       .input_count = inputs[3] != KP_NONE ? 4 : 3,
+                       .outputs = &output,
+                       .output_count = 1,
+                       .attrs = attrs,
+                       .attr_count = node->attr_count + 3};
+  const kp_rewrite rewrite = {.name = kName,
+                              .old_nodes = &id,
+                              .old_count = 1,
+                              .fresh = &spec,
+                              .fresh_count = 1,
+                              .origin_of = KP_NONE};
+  ++l->pass->changes;
+  return kp_graph_rewrite(l->graph, &rewrite);
+}
+
 // --- pools and batch normalization ----------------------------------------------------------------------------------------------------
 static bool is_pool(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
@@ -611,6 +659,9 @@ static kp_status* visit(layout* l, kp_node_id id) {
   if (node->removed || node->input_count == 0) return NULL;
   if (kp_node_is(node, "", "Conv") || kp_node_is(node, "com.microsoft", "FusedConv"))
     return conv_fits(l->graph, node) ? convert_conv(l, id) : NULL;
+  if (kp_node_is(node, "com.microsoft", "NhwcConv") ||
+      kp_node_is(node, "com.microsoft", "NhwcFusedConv"))
+    return nhwc_fits(l->graph, node) ? convert_nhwc(l, id) : NULL;
   if (kp_node_is(node, "", "ConvTranspose"))
     return transpose_fits(l->graph, node) ? convert_transpose(l, id) : NULL;
   if (qconv_fits(l->graph, node)) return convert_qconv(l, id);

@@ -1,4 +1,4 @@
-// Conv and com.microsoft.FusedConv on channels-first tensors of any rank. f32: the pixels' windows are copied side by side, a chunk of output pixels at a
+// Conv and com.microsoft's FusedConv, NhwcConv and NhwcFusedConv: on channels-first tensors of any rank. f32: the pixels' windows are copied side by side, a chunk of output pixels at a
 // time, and multiplied by the filters on kernel/gemm; few channels in a group (depthwise above all) are summed directly. f64:
 // summed directly. Partitions of pictures seldom come here: a pass of fuse/ moves them to channels-last layout and kernel/conv.
 #include <math.h>
@@ -306,12 +306,130 @@ static kp_status* conv_run(const kp_op_run* run) {
   return NULL;
 }
 
+// --- pictures that are channels-last in the file ------------------------------------------------------------------------------------
+// Plain sums in f64: exporters do not write these operators, and constant filters on f32 go to kernel/conv (fuse/channels_last.c).
+typedef struct kp_nhwc_params {
+  kp_window window;
+  size_t batch, groups, in_channels, out_channels;  // channels of one group
+  size_t filters_bytes, worker_bytes;
+} kp_nhwc_params;
+
+static kp_status* nhwc_plan(kp_op_plan* plan) {
+  kp_nhwc_params* p = kp_arena_new(plan->arena, kp_nhwc_params);
+  if (!p) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
+  plan->params = p;
+  const kapell_value *x = plan->inputs[0], *w = plan->inputs[1], *y = plan->outputs[0];
+  // Windows speak of dims behind batch and channels.
+  int64_t x_dims[KP_MAX_RANK] = {0}, y_dims[KP_MAX_RANK] = {0};
+  const kapell_value x_first = {.rank = x->rank, .dims = x_dims},
+                     y_first = {.rank = y->rank, .dims = y_dims};
+  for (int32_t d = 2; d < x->rank; ++d) {
+    x_dims[d] = x->dims[d - 1];
+    y_dims[d] = y->dims[d - 1];
+  }
+  KP_PASS(kp_window_init(&p->window, plan->node, &x_first, &y_first, w->dims + 2));
+  const int64_t groups = kp_node_attr_i(plan->node, "group", 1), channels = x->dims[x->rank - 1];
+  if (groups < 1 || channels != groups * w->dims[1] || w->dims[0] % groups)
+    return KP_ERROR(RUN_FAILED, "%lld channels in %lld groups do not fit filters of %lld channels",
+                    (long long)channels, (long long)groups, (long long)w->dims[1]);
+  p->batch = (size_t)x->dims[0];
+  p->groups = (size_t)groups;
+  p->in_channels = (size_t)w->dims[1];
+  p->out_channels = (size_t)(w->dims[0] / groups);
+  p->filters_bytes = up(kp_value_count(w) * sizeof(double), KP_ALIGNMENT);
+  p->worker_bytes = up(p->out_channels * sizeof(double), KP_ALIGNMENT);
+  plan->scratch_bytes = p->filters_bytes + p->worker_bytes * (size_t)plan->width;
+  return NULL;
+}
+
+// [group][tap][in][out] from [group][out][in][tap].
+static void turn_filters(const kp_nhwc_params* p, const kapell_value* w, double* to) {
+  const size_t taps = p->window.kernel_count, out = p->out_channels, in = p->in_channels;
+  for (size_t g = 0; g < p->groups; ++g)
+    for (size_t t = 0; t < taps; ++t)
+      for (size_t c = 0; c < in; ++c)
+        for (size_t m = 0; m < out; ++m)
+          *to++ = kp_double_at(w, ((g * out + m) * in + c) * taps + t);
+}
+
+// Adds what one tap sees to the |sums| of group |group|.
+static void add_pixel(const kp_nhwc_params* p, const kapell_value* x, size_t pixel, size_t group,
+                      size_t tap, const double* filters, double* sums) {
+  const double* f =
+      filters + (group * p->window.kernel_count + tap) * p->in_channels * p->out_channels;
+  const size_t from = (pixel * p->groups + group) * p->in_channels;
+  for (size_t c = 0; c < p->in_channels; ++c, f += p->out_channels) {
+    const double value = kp_double_at(x, from + c);
+    for (size_t m = 0; m < p->out_channels; ++m) sums[m] += value * f[m];
+  }
+}
+
+static void finish_pixel(const kp_op_run* run, size_t first, size_t channel, size_t count,
+                         const double* sums) {
+  const kp_conv_state* state = run->state;
+  const kapell_value *bias = kp_run_input(run, 2), *residual = kp_run_input(run, 3);
+  for (size_t m = 0; m < count; ++m) {
+    const double added = sums[m] + (bias ? kp_double_at(bias, channel + m) : 0) +
+                         (residual ? kp_double_at(residual, first + m) : 0);
+    const double value = activate(&state->act, added);
+    if (run->outputs[0]->type == KAPELL_DOUBLE)
+      ((double*)run->outputs[0]->data)[first + m] = value;
+    else
+      ((float*)run->outputs[0]->data)[first + m] = (float)value;
+  }
+}
+
+// One output pixel.
+static void nhwc_task(void* arg, size_t task, int worker) {
+  const kp_op_run* run = arg;
+  const kp_nhwc_params* p = run->params;
+  const kp_window* w = &p->window;
+  double* sums =
+      (double*)(void*)((char*)run->scratch + p->filters_bytes + (size_t)worker * p->worker_bytes);
+  int64_t position[KP_MAX_WINDOW], tap[KP_MAX_WINDOW];
+  if (kp_cancelled(run)) return;
+  kp_unflatten(task % w->out_count, w->rank, w->out, position);
+  for (size_t g = 0; g < p->groups; ++g) {
+    memset(sums, 0, p->out_channels * sizeof(*sums));
+    for (size_t k = 0; k < w->kernel_count; ++k) {
+      kp_unflatten(k, w->rank, w->kernel, tap);
+      size_t pixel = task / w->out_count;
+      bool inside = true;
+      for (int32_t d = 0; d < w->rank && inside; ++d) {
+        const int64_t at = source(w, d, position[d], tap[d]);
+        inside = at >= 0 && at < w->in[d];
+        pixel = pixel * (size_t)w->in[d] + (size_t)at;
+      }
+      if (inside) add_pixel(p, run->inputs[0], pixel, g, k, run->scratch, sums);
+    }
+    finish_pixel(run, (task * p->groups + g) * p->out_channels, g * p->out_channels,
+                 p->out_channels, sums);
+  }
+}
+
+static kp_status* nhwc_run(const kp_op_run* run) {
+  const kp_nhwc_params* p = run->params;
+  const kapell_value* residual = kp_run_input(run, 3);
+  kp_op_run copy = *run;
+  if (!kp_value_count(run->outputs[0])) return NULL;
+  if (residual && kp_value_count(residual) != kp_value_count(run->outputs[0]))
+    return KP_ERROR(RUN_FAILED, "input Z is not of the output's shape");
+  turn_filters(p, run->inputs[1], run->scratch);
+  const size_t work = kp_value_count(run->outputs[0]) * p->in_channels * p->window.kernel_count;
+  kp_parallel_for(kp_op_width(run->width, work), p->batch * p->window.out_count, nhwc_task, &copy);
+  return NULL;
+}
+
 // clang-format off
-static const kp_op_def ops[] = {  // spec: ONNX operator Conv-1..22, com.microsoft.FusedConv-1
+static const kp_op_def ops[] = {  // spec: ONNX operator Conv-1..22, com.microsoft.FusedConv-1, NhwcConv-1, NhwcFusedConv-1
     {.name = "Conv", .since = 1, .types = KP_M_REALS, .supports = kp_window_supports, .prepare = conv_prepare, .plan = conv_plan,
      .run = conv_run, .flags = KP_OP_WIDEN, .kernels = "f32: gemm"},
     {.domain = "com.microsoft", .name = "FusedConv", .since = 1, .types = KP_M_REALS, .supports = kp_window_supports,
      .prepare = conv_prepare, .plan = conv_plan, .run = conv_run, .flags = KP_OP_WIDEN, .kernels = "f32: gemm"},
+    {.domain = "com.microsoft", .name = "NhwcConv", .since = 1, .types = KP_M_REALS, .supports = kp_window_supports,
+     .prepare = conv_prepare, .plan = nhwc_plan, .run = nhwc_run, .flags = KP_OP_WIDEN},
+    {.domain = "com.microsoft", .name = "NhwcFusedConv", .since = 1, .types = KP_M_REALS, .supports = kp_window_supports,
+     .prepare = conv_prepare, .plan = nhwc_plan, .run = nhwc_run, .flags = KP_OP_WIDEN},
 };
 // clang-format on
 KP_OP_TABLE(conv);
