@@ -148,24 +148,43 @@ static float zero_at(const blocks_job* job, size_t index) {
   return (float)zero;
 }
 
-// One slice: weights from |at| on, in runs that share a scale.
-static void gather_slice(const blocks_job* job, size_t at, float* out) {
+// Scales and results may be 16-bit floats: only those that are used are converted.
+static float scale_at(const kapell_value* scales, size_t index) {
+  if (scales->type == KAPELL_FLOAT) return ((const float*)scales->data)[index];
+  const uint16_t half = ((const uint16_t*)scales->data)[index];
+  return scales->type == KAPELL_FLOAT16 ? kp_f16_to_f32(half) : kp_bf16_to_f32(half);
+}
+
+static void store(kapell_value* y, size_t at, size_t count, const float* from) {
+  uint16_t* halves = (uint16_t*)y->data + at;
+  if (y->type == KAPELL_FLOAT) {
+    memcpy((float*)y->data + at, from, count * sizeof *from);
+  } else if (y->type == KAPELL_FLOAT16) {
+    for (size_t i = 0; i < count; ++i) halves[i] = kp_f16_from_f32(from[i]);
+  } else {
+    for (size_t i = 0; i < count; ++i) halves[i] = kp_bf16_from_f32(from[i]);
+  }
+}
+
+// One slice: weights from |at| on, in runs that share a scale, to the result from |to| on.
+static void gather_slice(const blocks_job* job, size_t at, size_t to) {
   const blocks_params* p = job->run->params;
-  const float* scales = job->run->inputs[2]->data;
+  const kapell_value* scales = job->run->inputs[2];
   const bool along = p->quantize_axis == p->rank - 1;
   const size_t row = (size_t)p->dims[p->rank - 1];
-  for (size_t i = 0; i < p->inner;) {
-    size_t count = 1;
+  float piece[kPiece];
+  size_t count = 1;
+  for (size_t i = 0; i < p->inner; i += count) {
     if (along) {
       const size_t column = (at + i) % row,
                    end = kp_min_size(row, (column / p->block + 1) * p->block);
       count = kp_min_size(kp_min_size(end - column, p->inner - i), kPiece);
     }
     const size_t index = scale_index(p, at + i);
-    const float zero = zero_at(job, index);
-    load_weights(job, at + i, count, out + i);
-    const float scale = scales[index];
-    for (size_t end = i + count; i < end; ++i) out[i] = (out[i] - zero) * scale;
+    const float zero = zero_at(job, index), scale = scale_at(scales, index);
+    load_weights(job, at + i, count, piece);
+    for (size_t j = 0; j < count; ++j) piece[j] = (piece[j] - zero) * scale;
+    store(job->run->outputs[0], to + i, count, piece);
   }
 }
 
@@ -176,13 +195,14 @@ static void blocks_task(void* arg, size_t task, int worker) {
   if (kp_cancelled(job->run)) return;
   const int64_t dim = p->dims[p->gather_axis];
   int64_t index = kp_int_at(job->indices, task % job->count);
-  float* out = (float*)job->run->outputs[0]->data + task * p->inner;
   if (index < -dim || index >= dim) {
-    memset(out, 0, p->inner * sizeof *out);
+    kapell_value* y = job->run->outputs[0];
+    const size_t each = kp_type_bits(y->type) / 8;
+    memset((char*)y->data + task * p->inner * each, 0, p->inner * each);
     return;
   }
   if (index < 0) index += dim;
-  gather_slice(job, (task / job->count * (size_t)dim + (size_t)index) * p->inner, out);
+  gather_slice(job, (task / job->count * (size_t)dim + (size_t)index) * p->inner, task * p->inner);
 }
 
 static kp_status* blocks_run(const kp_op_run* run) {
@@ -201,7 +221,7 @@ static kp_status* blocks_run(const kp_op_run* run) {
                 KP_M(FLOAT8E5M2FNUZ) | KP_M(FLOAT4E2M1))
 static const kp_op_def ops[] = {  // spec: ONNX Runtime, docs/ContribOperators.md
     {.domain = "com.microsoft", .name = "GatherBlockQuantized", .since = 1, .types = M_DATA, .supports = blocks_supports,
-     .plan = blocks_plan, .run = blocks_run, .flags = KP_OP_WIDEN},
+     .plan = blocks_plan, .run = blocks_run},
 };
 // clang-format on
 KP_OP_TABLE(gather_blocks);

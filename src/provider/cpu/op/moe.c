@@ -22,6 +22,7 @@ typedef struct moe_state {
   const kp_gemm_ops* gemm;
   bool quantized;
   char* packed[KP_MOE_PRODUCTS];  // all experts' matrices; NULL: prepared in each run
+  float* bias[KP_MOE_PRODUCTS];   // a constant one as f32: it need not be converted in each run
 } moe_state;
 
 // How one expert's matrix is stored and multiplied with.
@@ -169,6 +170,17 @@ static kp_status* prepare_product(kp_op_prepare* prepare, moe_state* state, int 
   return NULL;
 }
 
+static kp_status* prepare_bias(kp_op_prepare* prepare, moe_state* state, int product) {
+  const uint32_t at = inputs_of(prepare->node)[product].bias;
+  const kapell_value* bias = kp_prepare_constant(prepare, at);
+  if (!bias) return NULL;
+  state->bias[product] = kp_prepare_packed(prepare, bias->byte_count + 1);
+  if (!state->bias[product]) return KP_ERROR(OUT_OF_MEMORY, "packing %zu bytes", bias->byte_count);
+  memcpy(state->bias[product], bias->data, bias->byte_count);
+  prepare->consumed[at] = true;
+  return NULL;
+}
+
 static kp_status* moe_prepare(kp_op_prepare* prepare) {
   moe_state* state = kp_arena_new(prepare->arena, moe_state);
   if (!state) return KP_ERROR(OUT_OF_MEMORY, "preparing a node");
@@ -177,7 +189,10 @@ static kp_status* moe_prepare(kp_op_prepare* prepare) {
   state->gemm = kp_gemm_select(prepare->features);
   state->quantized = is_quantized(prepare->node);
   prepare->kernel = state->quantized ? "nbits_f32" : "gemm_f32";
-  for (int p = 0; p < KP_MOE_PRODUCTS; ++p) KP_PASS(prepare_product(prepare, state, p));
+  for (int p = 0; p < KP_MOE_PRODUCTS; ++p) {
+    KP_PASS(prepare_product(prepare, state, p));
+    KP_PASS(prepare_bias(prepare, state, p));
+  }
   return NULL;
 }
 
@@ -301,7 +316,10 @@ static void multiply(void* arg, kp_moe_product product, size_t expert, size_t ro
   const moe_matrix* m = &((const moe_params*)run->params)->matrices[product];
   const kapell_value* const* values = job->values[product];
   const char* packed = state->packed[product];
-  const float* bias = values[2] ? (const float*)values[2]->data + expert * m->n : NULL;
+  const float* biases = state->bias[product] ? state->bias[product]
+                        : values[2]          ? values[2]->data
+                                             : NULL;
+  const float* bias = biases ? biases + expert * m->n : NULL;
   if (m->bits == 0) {
     const float* plain = packed ? (const float*)(const void*)(packed + expert * m->expert_bytes)
                                 : (const float*)values[0]->data + expert * m->n * m->depth;

@@ -47,6 +47,9 @@ static kp_status* pool_plan(kp_op_plan* plan) {
     y = channels_first(plan->outputs[0], y_dims);
   }
   KP_PASS(kp_window_init(&params->window, plan->node, &x, &y, NULL));
+  if (params->window.kernel_count > 1u << 23)
+    return KP_ERROR(LIMIT, "windows of %zu pixels; sums of 8-bit numbers are exact up to %u",
+                    params->window.kernel_count, 1u << 23);
   params->batch = (size_t)x.dims[0];
   params->channels = (size_t)x.dims[1];
   // Sums: of all channels of a pixel, or of one row of a picture and one of the result.
