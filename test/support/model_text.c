@@ -379,6 +379,8 @@ static void body(reader* r, const char* name, size_t length, kp_strbuf* out) {
       function(r);
     else if (keyword(r, "ir"))
       r->ir = (int)number(r);
+    else if (keyword(r, "opset"))
+      r->opset = (int)number(r);
     else if (keyword(r, "import")) {
       const kp_str domain = word(r);
       opset(&r->opsets, 8, domain, (uint64_t)number(r));
@@ -394,8 +396,8 @@ char* kp_test_model(const char* text, int version, size_t* out_byte_count) {
   if (*r.at) fail(&r, "a '}' too many");
   wb_varint(&model, 1, (uint64_t)r.ir);
   wb_part(&model, 7, &graph);
-  if (version > 0) {
-    opset(&model, 8, (kp_str){"", 0}, (uint64_t)version);
+  if (r.opset > 0) {
+    opset(&model, 8, (kp_str){"", 0}, (uint64_t)r.opset);
     opset(&model, 8, kp_str_of("com.microsoft"), 1);
     opset(&model, 8, kp_str_of("ai.onnx.ml"), 3);
   }

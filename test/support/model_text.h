@@ -11,6 +11,7 @@
 //                                             a function; its attributes, those with a default last; @ refers to one
 //     import my 1                             a further opset
 //     ir 3                                    the IR version, if it is not 8
+//     opset 20                                of ai.onnx, first of all, if it is not the one that the test gives
 //
 // Types: float[..], int64[..], bool, string, ..., seq(float[..]), optional(float[..]); float without brackets has no known rank, float[] is
 // a scalar. '#' starts a comment. A mistake in the text ends the program with a message.
