@@ -1132,6 +1132,21 @@ def ms_group_query_attention(rng, op, opset):
     return ms(op, query + [None, None, *lengths], 3, num_heads=heads, kv_num_heads=kv)
 
 
+@gen("LinearAttention", domain=MS)
+def ms_linear_attention(rng, op, opset):
+    b, s, kv, group, size, v_size = (int(x) for x in rng.integers(1, 4, 6))
+    q = [T([b, s, kv * group * size]), T([b, s, kv * size]), T([b, s, kv * v_size])]
+    past = T([b, kv, size, v_size]) if rng.random() < 0.5 else None
+    return ms(op, q + [past] if past else q, 2, q_num_heads=kv * group, kv_num_heads=kv, update_rule="linear")
+
+
+@gen("CausalConvWithState", domain=MS)
+def ms_causal_conv(rng, op, opset):
+    b, s, channels, taps, dilation = (int(x) for x in rng.integers(1, 4, 5))
+    last = int(rng.random() < 0.5)
+    return ms(op, [T([b, s, channels] if last else [b, channels, s]), T([channels, 1, taps])], 2, dilation=dilation, channels_last=last)
+
+
 @gen("RotaryEmbedding", domain=MS)
 def ms_rotary(rng, op, opset):
     b, s = (int(x) for x in rng.integers(1, 5, 2))
