@@ -71,6 +71,12 @@ static void run_row(const kp_rows* r, size_t b, size_t s, size_t h, float* spare
   const size_t target = s + (r->starts ? (size_t)r->starts[b] : 0), width = from->width;
   const size_t source = b * from->batch_stride + h * from->head_stride + s * from->row_stride;
   const size_t at = b * to->batch_stride + h * to->head_stride + target * to->row_stride;
+  if (from->type == to->type && !r->bias && !r->norm && !r->rotary.half) {
+    const size_t each = kp_type_bits(to->type) / 8;
+    if (r->source != r->target || source != at)
+      memcpy((char*)r->target + at * each, (const char*)r->source + source * each, width * each);
+    return;
+  }
   // A row of floats is worked on where it goes.
   const bool direct = to->type == KAPELL_FLOAT;
   float* row = direct ? (float*)r->target + at : spare;

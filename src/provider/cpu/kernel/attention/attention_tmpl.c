@@ -4,7 +4,6 @@
 // A few queries (decoding with a cache) do not pay for packing K and V: they take dot products and scaled additions.
 #include "provider/cpu/kernel/attention/attention.h"
 
-#include "base/small_float.h"
 #include "provider/cpu/simd/f32.h"
 #include "provider/cpu/simd/math.h"
 
@@ -64,11 +63,36 @@ static void widen(kp_attention_type type, size_t count, const uint16_t* from, fl
   }
 }
 
+static inline uint32_t to_bits(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// To the nearest, ties to even: adding a power of two whose last bit is that of the half lets the addition round; what overflows
+// becomes infinite on the way.
+static inline uint16_t float_to_half(float value) {
+  const uint32_t word = to_bits(value), twice = word + word,
+                 exponent = twice & UINT32_C(0xFF000000);
+  const uint32_t least = exponent < UINT32_C(0x71000000) ? UINT32_C(0x71000000) : exponent;
+  const float size = from_bits(word & UINT32_C(0x7FFFFFFF)) * 0x1p112f * 0x1p-110f;
+  const uint32_t sum = to_bits(from_bits((least >> 1) + UINT32_C(0x07800000)) + size);
+  const uint32_t number = ((sum >> 13) & UINT32_C(0x7C00)) + (sum & UINT32_C(0x0FFF));
+  return (uint16_t)((word >> 16 & UINT32_C(0x8000)) |
+                    (twice > UINT32_C(0xFF000000) ? UINT32_C(0x7E00) : number));
+}
+
+static inline uint16_t float_to_bfloat(float value) {
+  const uint32_t word = to_bits(value);
+  const uint32_t rounded = (word + UINT32_C(0x7FFF) + (word >> 16 & 1)) >> 16;
+  return (uint16_t)(word + word > UINT32_C(0xFF000000) ? UINT32_C(0x7FC0) | word >> 16 : rounded);
+}
+
 static void narrow(kp_attention_type type, size_t count, const float* from, uint16_t* to) {
   if (type == KP_ATTENTION_F16) {
-    for (size_t i = 0; i < count; ++i) to[i] = kp_f16_from_f32(from[i]);
+    for (size_t i = 0; i < count; ++i) to[i] = float_to_half(from[i]);
   } else {
-    for (size_t i = 0; i < count; ++i) to[i] = kp_bf16_from_f32(from[i]);
+    for (size_t i = 0; i < count; ++i) to[i] = float_to_bfloat(from[i]);
   }
 }
 
