@@ -65,8 +65,16 @@ def grouped(rng, version, name):
     query = floats(rng, [batch, length, (heads + 2 * kv_heads if packed else heads) * size], dtype) * dtype(1 if dtype == np.float32 else 0.25)
     key, value = [None if packed else floats(rng, [batch, length, kv_heads * size], dtype) for _ in range(2)]
     caches = [floats(rng, [batch, kv_heads, past, size], dtype) if past or not prompt else None for _ in range(2)]
+    scales = [None, None]
+    if dtype == np.float32 and rng.random() < 0.4:  # a cache in 8 or 4 bits; ONNX Runtime rounds float16 once more before it
+        bits, kind = int(pick(rng, [8, 4])), str(pick(rng, ["PER_TENSOR", "PER_CHANNEL"]))
+        attrs |= {"kv_cache_bit_width": bits, "k_quant_type": kind, "v_quant_type": kind}
+        low, high, code, width = (-128, 128, np.int8, size) if bits == 8 else (0, 256, np.uint8, size // 2)
+        caches = [np.asarray(rng.integers(low, high, [batch, kv_heads, past, width])).astype(code) for _ in range(2)]
+        shape = [1] if kind == "PER_TENSOR" else [1, kv_heads, 1, size]
+        scales = [rng.uniform(0.5, 1, shape).astype(np.float32) * np.float32(2 / high) for _ in range(2)]
     inputs = [query, key, value] + caches + [lengths.astype(np.int32), np.asarray([total] if rng.random() < 0.5 else total, np.int32)]
-    inputs += [None] * 5
+    inputs += [None] * 5 + scales
     if rng.random() < 0.5:
         attrs["do_rotary"] = 1
         inputs[7:9] = angles(rng, total + int(rng.integers(0, 4)), size // 2, dtype)

@@ -7,7 +7,7 @@
 // The cache is [batch, kv_num_heads, room, head size]; past and present may be the same memory, then only the new rows are written.
 #include <math.h>
 
-#include "provider/cpu/op/attend.h"
+#include "provider/cpu/op/attention_cache.h"
 
 enum {
   kQuery,
@@ -39,21 +39,37 @@ typedef struct grouped_state {
 
 typedef struct grouped_params {
   kp_attend attend;
-  kp_heads q, k, v, past;  // as they come
-  bool packed, moved;      // query is worked on before the attention
+  kp_heads q, k, v, past;        // as they come
+  kp_heads store;                // the cache where it is coded: rows of bytes
+  bool coded;                    // in 8 or 4 bits
+  size_t wide_k, wide_v, fresh;  // floats of a coded cache, and of the new rows
+  bool packed, moved;            // query is worked on before the attention
   size_t starts, counts, positions, spans, sinks, norms, query, spare;  // offsets in the scratch
   size_t keys, values;  // of caches that are no output
   size_t engine;
   size_t table, angles;  // positions and angles of the cosines
 } grouped_params;
 
+static bool has_input(const kp_node* node, uint32_t index) {
+  return index < node->input_count && node->inputs[index] != KP_NONE;
+}
+
 static kp_reason grouped_supports(const kp_op_query* query) {
   const kp_node* node = query->node;
   const int64_t qk = kp_node_attr_i(node, "qk_output", 0);
-  const bool scaled = (node->input_count > kKeyScale && node->inputs[kKeyScale] != KP_NONE) ||
-                      (node->input_count > kValueScale && node->inputs[kValueScale] != KP_NONE);
   const kapell_type cache = kp_query_type(query, kPastKey), own = kp_query_type(query, kQuery);
-  KP_REQUIRE(query, !scaled && (cache == KAPELL_UNDEFINED || cache == own), "a quantized cache");
+  const bool plain = cache == KAPELL_UNDEFINED || cache == own;
+  KP_REQUIRE(query, plain || has_input(node, kKeyScale) == has_input(node, kValueScale),
+             "k_scale and v_scale go together");
+  KP_REQUIRE(query, plain || has_input(node, kKeyScale), "a cache of another type needs scales");
+  KP_REQUIRE(
+      query,
+      plain || (cache == KAPELL_UINT8) == (kp_node_attr_i(node, "kv_cache_bit_width", 8) == 4),
+      "kv_cache_bit_width %lld of a cache of %s; 4 goes with uint8",
+      (long long)kp_node_attr_i(node, "kv_cache_bit_width", 8), kp_type_name(cache));
+  KP_REQUIRE(query,
+             plain || cache == KAPELL_INT8 || cache == KAPELL_UINT8 || cache == KAPELL_FLOAT8E4M3FN,
+             "a cache of %s beside a query of %s", kp_type_name(cache), kp_type_name(own));
   KP_REQUIRE(query, kp_node_attr_i(node, "sliding_window_cache", 0) == 0,
              "a cache that holds the last window only");
   KP_REQUIRE(query, qk >= 0 && qk <= 2, "qk_output %lld; expected 0 to 2", (long long)qk);
@@ -111,6 +127,33 @@ static kp_status* read_heads(const kp_op_plan* plan, grouped_params* p) {
   return KP_ERROR(INVALID_INPUT, "query, key and value differ in batch, length or head size");
 }
 
+// Elements of a row of the cache, which may be coded.
+static size_t row_size(grouped_params* p, const kapell_value* past) {
+  p->coded = past->type != p->k.type;
+  return p->coded ? kp_cache_row(past->type, p->k.width) : p->k.width;
+}
+
+// A coded cache is read as floats: it lies in the scratch once more.
+static kp_status* plan_coded(const kp_op_plan* plan, grouped_params* p, size_t row, size_t* total) {
+  kp_attend* a = &p->attend;
+  const size_t scales = p->k.heads * p->k.width;
+  for (uint32_t i = kKeyScale; i <= kValueScale; ++i) {
+    const kapell_value* scale = kp_plan_input(plan, i);
+    if (!scale || (kp_value_count(scale) != 1 && kp_value_count(scale) != scales))
+      return KP_ERROR(INVALID_INPUT, "%s needs one number, or one for each of %zu channels",
+                      i == kKeyScale ? "k_scale" : "v_scale", scales);
+  }
+  p->store = kp_heads_dense(p->past.type, a->k.batch, a->k.heads, a->k.length, row);
+  a->k = kp_heads_dense(KAPELL_FLOAT, a->k.batch, a->k.heads, a->k.length, a->k.width);
+  a->v = a->k;
+  const size_t bytes = kp_heads_count(&p->store), fresh = kp_heads_count(&p->k);
+  KP_PASS(kp_attend_room(total, bytes, 1, &p->keys));
+  KP_PASS(kp_attend_room(total, bytes, 1, &p->values));
+  KP_PASS(kp_attend_room(total, kp_heads_count(&a->k), sizeof(float), &p->wide_k));
+  KP_PASS(kp_attend_room(total, kp_heads_count(&a->v), sizeof(float), &p->wide_v));
+  return kp_attend_room(total, fresh, sizeof(float), &p->fresh);
+}
+
 // The cache: that of the outputs, which may be the past's memory.
 static kp_status* read_cache(const kp_op_plan* plan, grouped_params* p, size_t* total) {
   kp_attend* a = &p->attend;
@@ -127,12 +170,14 @@ static kp_status* read_cache(const kp_op_plan* plan, grouped_params* p, size_t* 
   a->k = kp_heads_dense(p->k.type, p->k.batch, p->k.heads, (size_t)room, p->k.width);
   a->v = kp_heads_dense(p->v.type, p->v.batch, p->v.heads, (size_t)room, p->v.width);
   if (past_k) p->past = kp_heads_4d(past_k->type, past_k->dims, false);
+  const size_t row = past_k ? row_size(p, past_k) : p->k.width;
   if ((past_k == NULL) != (past_v == NULL) ||
       (past_k &&
        (past_k->dims[0] != (int64_t)p->k.batch || past_k->dims[1] != (int64_t)p->k.heads ||
-        past_k->dims[3] != (int64_t)p->k.width || past_v->dims[2] != past_k->dims[2] ||
+        past_k->dims[3] != (int64_t)row || past_v->dims[2] != past_k->dims[2] ||
         kp_value_count(past_v) != kp_value_count(past_k))))
     return KP_ERROR(INVALID_INPUT, "past_key and past_value do not fit key and value");
+  if (p->coded) return plan_coded(plan, p, row, total);
   const size_t each = kp_type_bits(p->k.type) / 8;
   KP_PASS(kp_attend_room(total, keep_k ? 0 : kp_heads_count(&a->k), each, &p->keys));
   return kp_attend_room(total, keep_v ? 0 : kp_heads_count(&a->v), each, &p->values);
@@ -303,30 +348,63 @@ static kp_rows rows_of(const kp_op_run* run, const float* norm, float epsilon) {
   return rows;
 }
 
-// New keys and values behind the past; where the query is to be read.
-static const void* place_rows(const kp_op_run* run, void* keys, void* values) {
+// New keys (or values), worked on as |rows| says, behind the past.
+static void place_plain(const kp_op_run* run, kp_rows* rows, const kapell_value* past,
+                        const kp_heads* to, void* cache) {
+  const grouped_params* p = run->params;
+  const int64_t* starts = scratch_at(run, p->starts);
+  kp_rows_begin(&p->past, past ? past->data : NULL, starts, to, cache, run->width);
+  rows->to = *to;
+  rows->target = cache;
+  rows->starts = starts;
+  kp_rows_run(rows, run->width);
+}
+
+// The same for a cache in few bits, which is then read as floats at |wide|.
+static void place_coded(const kp_op_run* run, kp_rows* rows, const kapell_value* past,
+                        const kapell_value* scale, void* cache, float* wide) {
+  const grouped_params* p = run->params;
+  const int64_t* starts = scratch_at(run, p->starts);
+  const kp_cache_code code = {p->store.type, scale->data, kp_value_count(scale)};
+  float* fresh = scratch_at(run, p->fresh);
+  kp_rows_begin(&p->past, past->data, starts, &p->store, cache, run->width);
+  rows->to = kp_heads_dense(KAPELL_FLOAT, p->k.batch, p->k.heads, p->k.length, p->k.width);
+  rows->target = fresh;
+  kp_rows_run(rows, run->width);
+  kp_cache_encode(&code, &rows->to, fresh, starts, rows->counts, &p->store, cache);
+  kp_cache_decode(&code, &p->store, cache, scratch_at(run, p->spans), &p->attend.k, wide,
+                  run->width);
+}
+
+// New keys and values behind the past; where the attention is to read them.
+static void place_cache(const kp_op_run* run, void** keys, void** values) {
   const grouped_params* p = run->params;
   const grouped_state* s = run->state;
   const kapell_value *past_k = kp_run_input(run, kPastKey), *past_v = kp_run_input(run, kPastValue);
-  const int64_t* starts = scratch_at(run, p->starts);
-  const float *q_norm = read_floats(run, kQueryNorm, p->norms),
-              *k_norm = read_floats(run, kKeyNorm, p->norms + p->q.width * sizeof(float));
-  kp_rows_begin(&p->past, past_k ? past_k->data : NULL, starts, &p->attend.k, keys, run->width);
-  kp_rows_begin(&p->past, past_v ? past_v->data : NULL, starts, &p->attend.v, values, run->width);
+  const float* k_norm = read_floats(run, kKeyNorm, p->norms + p->q.width * sizeof(float));
   kp_rows k = rows_of(run, k_norm, s->k_epsilon), v = {.counts = k.counts, .spare = k.spare};
   k.from = p->k;
   v.from = p->v;
-  k.to = p->attend.k;
-  v.to = p->attend.v;
   k.source = part_of(run, kKey, p->q.heads);
   v.source = part_of(run, kValue, p->q.heads + p->k.heads);
-  k.target = keys;
-  v.target = values;
-  k.starts = v.starts = starts;
-  kp_rows_run(&k, run->width);
-  kp_rows_run(&v, run->width);
+  if (!p->coded) {
+    place_plain(run, &k, past_k, &p->attend.k, *keys);
+    place_plain(run, &v, past_v, &p->attend.v, *values);
+    return;
+  }
+  float *wide_k = scratch_at(run, p->wide_k), *wide_v = scratch_at(run, p->wide_v);
+  place_coded(run, &k, past_k, run->inputs[kKeyScale], *keys, wide_k);
+  place_coded(run, &v, past_v, run->inputs[kValueScale], *values, wide_v);
+  *keys = wide_k;
+  *values = wide_v;
+}
+
+// The query normalized and turned, or as it came.
+static const void* place_query(const kp_op_run* run) {
+  const grouped_params* p = run->params;
+  const grouped_state* s = run->state;
   if (!p->moved) return run->inputs[kQuery]->data;
-  kp_rows q = rows_of(run, q_norm, s->q_epsilon);
+  kp_rows q = rows_of(run, read_floats(run, kQueryNorm, p->norms), s->q_epsilon);
   q.from = p->q;
   q.to = p->attend.q;
   q.source = run->inputs[kQuery]->data;
@@ -346,7 +424,8 @@ static kp_status* grouped_run(const kp_op_run* run) {
        *values = present_v ? present_v->data : scratch_at(run, p->values);
   KP_PASS(read_lengths(run));
   KP_PASS(read_positions(run));
-  const void* query = place_rows(run, keys, values);
+  const void* query = place_query(run);
+  place_cache(run, &keys, &values);
   const kp_attend_data data = {.q = query,
                                .k = keys,
                                .v = values,
