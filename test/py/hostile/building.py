@@ -136,7 +136,7 @@ def opsets():
     del bare.opset_import[:]
     yield Case("no_opset", bare.SerializeToString(), ("opset",))
     for op in ("Upsample", "GRUUnit", "ATen", "Scatter", "Affine", "Crop", "ImageScaler", "ParametricSoftplus", "ScaledTanh"):
-        yield Case(f"gone_{op}", model([node(op, ["x"])]), (op,))
+        yield Case(f"gone_{op}", model([node(op, ["x"])]), (op,), None)
 
 
 def functions():
