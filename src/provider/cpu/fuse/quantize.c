@@ -233,7 +233,7 @@ static kp_status* fuse_matmul(kp_pass* pass, kp_node_id id) {
 kp_status* kp_pass_quantized_products(kp_pass* pass) {
   kp_graph* graph = pass->graph;
   const uint32_t count = graph->order_count;
-  kp_node_id* order = kp_arena_memdup(pass->scratch, graph->order, (count + 1) * sizeof(*order));
+  kp_node_id* order = kp_arena_memdup(pass->scratch, graph->order, count * sizeof(*order));
   if (!order) return KP_ERROR(OUT_OF_MEMORY, "a pass");
   for (uint32_t i = 0; i < count; ++i) {
     const kp_node* node = &graph->nodes[order[i]];

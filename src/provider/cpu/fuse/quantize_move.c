@@ -155,7 +155,7 @@ static kp_status* fuse_binary(kp_pass* pass, kp_node_id id, const char* op) {
 static kp_status* for_each(kp_pass* pass, kp_status* (*visit)(kp_pass*, kp_node_id)) {
   const kp_graph* graph = pass->graph;
   const uint32_t count = graph->order_count;
-  kp_node_id* order = kp_arena_memdup(pass->scratch, graph->order, (count + 1) * sizeof(*order));
+  kp_node_id* order = kp_arena_memdup(pass->scratch, graph->order, count * sizeof(*order));
   if (!order) return KP_ERROR(OUT_OF_MEMORY, "a pass");
   for (uint32_t i = 0; i < count; ++i)
     if (!graph->nodes[order[i]].removed) KP_PASS(visit(pass, order[i]));
