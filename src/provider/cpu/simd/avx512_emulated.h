@@ -149,6 +149,56 @@ KP_EMU kp_emu_f kp_emu_permute_ps(kp_emu_f a, int order) {
   return r;
 }
 
+// --- whole numbers of 8 and 16 bits, for i8.h ---
+#define KP_EMU_WIDEN(name, from_type, vector)            \
+  KP_EMU kp_emu_i kp_emu_##name(vector v) {              \
+    from_type lanes[sizeof(vector) / sizeof(from_type)]; \
+    memcpy(lanes, &v, sizeof(lanes));                    \
+    kp_emu_i r;                                          \
+    KP_EMU_LANES r.i[n] = lanes[n];                      \
+    return r;                                            \
+  }
+KP_EMU_WIDEN(cvtepi8_epi32, int8_t, __m128i)
+KP_EMU_WIDEN(cvtepu8_epi32, uint8_t, __m128i)
+KP_EMU_WIDEN(cvtepi16_epi32, int16_t, __m256i)
+KP_EMU_WIDEN(cvtepu16_epi32, uint16_t, __m256i)
+#define KP_EMU_WIDEN16(name, from_type)               \
+  KP_EMU kp_emu_i kp_emu_##name(__m256i v) {          \
+    from_type bytes[32];                              \
+    int16_t words[32];                                \
+    memcpy(bytes, &v, sizeof(bytes));                 \
+    for (int n = 0; n < 32; ++n) words[n] = bytes[n]; \
+    kp_emu_i r;                                       \
+    memcpy(&r, words, sizeof(r));                     \
+    return r;                                         \
+  }
+KP_EMU_WIDEN16(cvtepi8_epi16, int8_t)
+KP_EMU_WIDEN16(cvtepu8_epi16, uint8_t)
+KP_EMU __m128i kp_emu_cvtepi32_epi8(kp_emu_i a) {
+  int8_t bytes[16];
+  KP_EMU_LANES bytes[n] = (int8_t)a.i[n];
+  __m128i r;
+  memcpy(&r, bytes, sizeof(r));
+  return r;
+}
+KP_EMU __m256i kp_emu_cvtepi32_epi16(kp_emu_i a) {
+  int16_t words[16];
+  KP_EMU_LANES words[n] = (int16_t)a.i[n];
+  __m256i r;
+  memcpy(&r, words, sizeof(r));
+  return r;
+}
+KP_EMU_BINARY_I(mullo_epi32, (uint32_t)a.i[n] * (uint32_t)b.i[n])
+KP_EMU kp_emu_i kp_emu_madd_epi16(kp_emu_i a, kp_emu_i b) {
+  kp_emu_i r;
+  KP_EMU_LANES {
+    const int32_t low = (int16_t)a.i[n] * (int16_t)b.i[n];
+    const int32_t high = (int16_t)((uint32_t)a.i[n] >> 16) * (int16_t)((uint32_t)b.i[n] >> 16);
+    r.i[n] = (int32_t)((uint32_t)low + (uint32_t)high);
+  }
+  return r;
+}
+
 #define __m512 kp_emu_f
 #define __m512i kp_emu_i
 #define _mm512_setzero_ps() kp_emu_set1_ps(0.0f)
@@ -195,6 +245,16 @@ KP_EMU kp_emu_f kp_emu_permute_ps(kp_emu_f a, int order) {
 #define _mm512_shuffle_f32x4 kp_emu_shuffle_f32x4
 #undef _mm512_permute_ps
 #define _mm512_permute_ps kp_emu_permute_ps
+#define _mm512_cvtepi8_epi32 kp_emu_cvtepi8_epi32
+#define _mm512_cvtepu8_epi32 kp_emu_cvtepu8_epi32
+#define _mm512_cvtepi16_epi32 kp_emu_cvtepi16_epi32
+#define _mm512_cvtepu16_epi32 kp_emu_cvtepu16_epi32
+#define _mm512_cvtepi8_epi16 kp_emu_cvtepi8_epi16
+#define _mm512_cvtepu8_epi16 kp_emu_cvtepu8_epi16
+#define _mm512_cvtepi32_epi8 kp_emu_cvtepi32_epi8
+#define _mm512_cvtepi32_epi16 kp_emu_cvtepi32_epi16
+#define _mm512_mullo_epi32 kp_emu_mullo_epi32
+#define _mm512_madd_epi16 kp_emu_madd_epi16
 #define _mm512_cvtss_f32(a) ((a).f[0])
 
 #endif  // KP_PROVIDER_CPU_SIMD_AVX512_EMULATED_H_
