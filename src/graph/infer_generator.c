@@ -219,7 +219,7 @@ static kp_status* multinomial(kp_infer* infer) {
 static kp_status* window(kp_infer* infer) {
   kapell_type element;
   KP_PASS(kp_attr_element(infer, "output_datatype", KAPELL_FLOAT, &element));
-  KP_PASS(kp_in_check_rank(infer, 0, 0, 1));
+  KP_PASS(kp_in_check_single(infer, 0));
   kp_expr size;
   if (!kp_in_int(infer, 0, &size)) return kp_out_vector(infer, 0, element, kp_dim_fresh(infer));
   KP_PASS(kp_dim_of_data(infer, 0, size, &size));
@@ -229,7 +229,7 @@ static kp_status* window(kp_infer* infer) {
 static kp_status* mel_weight_matrix(kp_infer* infer) {
   kapell_type element;
   KP_PASS(kp_attr_element(infer, "output_datatype", KAPELL_FLOAT, &element));
-  for (uint32_t i = 0; i < 5; ++i) KP_PASS(kp_in_check_rank(infer, i, 0, 1));
+  for (uint32_t i = 0; i < 5; ++i) KP_PASS(kp_in_check_single(infer, i));
   kp_expr bins, length, *dims;
   KP_PASS(kp_out_dims(infer, 0, element, 2, &dims));
   if (kp_in_int(infer, 1, &length)) {

@@ -67,6 +67,11 @@ kp_status* kp_in_check_dim(const kp_infer* infer, uint32_t i, int32_t axis, kp_e
                      (long long)expected, meaning);
 }
 
+kp_status* kp_in_check_single(const kp_infer* infer, uint32_t i) {
+  KP_PASS(kp_in_check_rank(infer, i, 0, 1));
+  return kp_in_rank(infer, i) == 1 ? kp_in_check_dim(infer, i, 0, 1, "a single element") : NULL;
+}
+
 kp_status* kp_infer_axis(const kp_infer* infer, const char* what, int64_t axis, int32_t rank,
                          int32_t* out_axis) {
   if (axis < -(int64_t)rank || axis >= rank)

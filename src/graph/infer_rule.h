@@ -51,6 +51,8 @@ KP_MUST_USE kp_status* kp_node_error_make(const kp_infer* infer, const char* for
 // Error unless the rank of input |i| is in [min, max] or not known. max < 0: no upper limit.
 KP_MUST_USE kp_status* kp_in_check_rank(const kp_infer* infer, uint32_t i, int32_t min,
                                         int32_t max);
+// Error unless input |i| is, as far as known, a scalar or a vector of one element.
+KP_MUST_USE kp_status* kp_in_check_single(const kp_infer* infer, uint32_t i);
 // Error if dim |axis| of input |i| (rank known) and |expected| are different numbers.
 KP_MUST_USE kp_status* kp_in_check_dim(const kp_infer* infer, uint32_t i, int32_t axis,
                                        kp_expr expected, const char* meaning);

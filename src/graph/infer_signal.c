@@ -4,7 +4,7 @@
 // The scalar in input |i|: its expression where known, else fresh.
 static kp_status* scalar_dim(kp_infer* infer, uint32_t i, kp_expr* out) {
   kp_expr e;
-  KP_PASS(kp_in_check_rank(infer, i, 0, 1));
+  KP_PASS(kp_in_check_single(infer, i));
   if (kp_in_int(infer, i, &e)) return kp_dim_of_data(infer, i, e, out);
   *out = kp_dim_fresh(infer);
   return NULL;
@@ -32,7 +32,7 @@ static kp_status* dft_axis(kp_infer* infer, int32_t rank, int32_t* out) {
   if (infer->node->version >= 20) {
     kp_ints known;
     axis = -2;
-    KP_PASS(kp_in_check_rank(infer, 2, 0, 1));
+    KP_PASS(kp_in_check_single(infer, 2));
     if (kp_in_given(infer, 2)) {
       if (!kp_in_numbers(infer, 2, &known) || known.n != 1) return NULL;
       axis = known.v[0];
