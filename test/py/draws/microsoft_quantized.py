@@ -186,6 +186,8 @@ def pool_attributes(rng, rank, dilations):
         attrs["pads"] = [int(rng.integers(0, k)) for k in attrs["kernel_shape"]] * 2
     elif rng.random() < 0.4 and "dilations" not in attrs:
         attrs["auto_pad"] = pick(rng, ["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
+        # Where strides pass over pixels, ONNX Runtime crops by a negative padding; pads are not negative.
+        attrs["strides"] = [min(s, k) for s, k in zip(attrs.get("strides", [1] * rank), attrs["kernel_shape"])]
     if rng.random() < 0.3 and attrs.get("auto_pad", "NOTSET") == "NOTSET":
         attrs["ceil_mode"] = 1
     return attrs
@@ -684,11 +686,11 @@ def reduce_sum_integer_oracle(version, attrs, inputs):
 def qlinear_conv(rng, version, name):
     rank, last = int(rng.integers(1, 4)), rng.random() < 0.5
     group, in_c, out_c = int(rng.integers(1, 4)), int(rng.integers(1, 5)), int(rng.integers(1, 5))
-    kernel = [int(rng.integers(1, 4)) for _ in range(rank)]
-    attrs = {k: v for k, v in pool_attributes(rng, rank, True).items() if k not in ("ceil_mode", "kernel_shape", "pads")}
+    attrs = {k: v for k, v in pool_attributes(rng, rank, True).items() if k not in ("ceil_mode", "pads")}
+    kernel = attrs["kernel_shape"]
     if rng.random() < 0.5 and "auto_pad" not in attrs:
         attrs["pads"] = [1] * (2 * rank)
-    attrs |= {"group": group, "kernel_shape": kernel, "channels_last": int(last)}
+    attrs |= {"group": group, "channels_last": int(last)}
     pixels = [int(rng.integers(7, 12)) for _ in range(rank)]
     x, x_scale, x_zero = quantized(rng, [2, *pixels, group * in_c] if last else [2, group * in_c, *pixels], np.uint8)
     w, w_scale, w_zero = quantized(rng, [group * out_c, in_c, *kernel], np.uint8)
