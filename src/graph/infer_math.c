@@ -108,8 +108,10 @@ static kapell_type element_of_any(const kp_infer* infer) {
   return KAPELL_UNDEFINED;
 }
 
-// Opsets before 7: B broadcasts to A only if attribute "broadcast" is set, at "axis".
-static kp_status* legacy_shape(kp_infer* infer, kapell_type element) {
+// Opsets before 7: B broadcasts to A only if attribute "broadcast" is set, at "axis". *out_at_end: B's dims are A's last ones, as
+// numpy has it, which is what the propagation of contents knows.
+static kp_status* legacy_shape(kp_infer* infer, kapell_type element, bool* out_at_end) {
+  *out_at_end = false;
   kp_out_shape_of(infer, 0, element, 0);
   const int32_t a = kp_in_rank(infer, 0), b = kp_in_rank(infer, 1);
   if (a < 0 || b < 0) return NULL;
@@ -124,6 +126,7 @@ static kp_status* legacy_shape(kp_infer* infer, kapell_type element) {
     return kp_node_error(infer,
                          "attribute 'axis' is %lld; B of rank %d does not fit there into rank %d",
                          (long long)axis, b, a);
+  *out_at_end = axis == a - b;
   for (int32_t d = 0; d < b; ++d) {
     const kp_expr expected = kp_in_dim(infer, 0, (int32_t)axis + d);
     if (kp_in_dim(infer, 1, d) == 1 && broadcasts) continue;
@@ -133,11 +136,12 @@ static kp_status* legacy_shape(kp_infer* infer, kapell_type element) {
 }
 
 static kp_status* binary(kp_infer* infer, kapell_type element, kp_data_op op) {
+  bool at_end = true;
   if (infer->node->version < 7 && infer->node->domain[0] == '\0')
-    KP_PASS(legacy_shape(infer, element));
+    KP_PASS(legacy_shape(infer, element, &at_end));
   else
     KP_PASS(broadcast(infer, 2, element));
-  kp_data_binary(infer, op);
+  if (at_end) kp_data_binary(infer, op);
   return NULL;
 }
 static kp_status* arithmetic(kp_infer* infer, kp_data_op op) {
