@@ -47,7 +47,8 @@ static kp_status* read_hidden(kp_infer* infer, int64_t gates, recurrent* out) {
 static kp_status* read_recurrent(kp_infer* infer, int64_t gates, recurrent* out) {
   const kp_str direction = kp_node_attr_s(infer->node, "direction", "forward");
   const bool both = kp_str_is(direction, "bidirectional");
-  if (!both && !kp_str_is(direction, "forward") && !kp_str_is(direction, "reverse"))
+  const bool misspelt = kp_str_is(direction, "foward");  // the default that GRU-1's schema states
+  if (!both && !misspelt && !kp_str_is(direction, "forward") && !kp_str_is(direction, "reverse"))
     return kp_node_error(
         infer, "attribute 'direction' is '%.*s'; expected forward, reverse or bidirectional",
         KP_STR_ARG(direction));

@@ -858,7 +858,12 @@ def recurrent(rng, op, opset):
     d = 1 + both
     layout = int(rng.integers(0, 2)) if opset >= 14 else None
     x = [b, s, i] if layout else [s, b, i]
-    return Case(op, [T(x), T([d, gates * h, i]), T([d, gates * h, h])],
+    state = [b, d, h] if layout else [d, b, h]
+    inputs = [T(x), T([d, gates * h, i]), T([d, gates * h, h]), maybe(rng, T([d, 2 * gates * h])), maybe(rng, T([b], I32)),
+              maybe(rng, T(state))]
+    if op == "LSTM":
+        inputs += [maybe(rng, T(state)), maybe(rng, T([d, 3 * h]))]
+    return Case(op, inputs,
                 attrs(hidden_size=h, layout=layout, direction="bidirectional" if both else "forward"), 3 if op == "LSTM" else 2)
 
 
