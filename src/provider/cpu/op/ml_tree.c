@@ -119,7 +119,10 @@ static kp_status* tree_plan(kp_op_plan* plan) {
   params->rows = kp_samples(x);
   params->features = kp_features(x);
   params->convert = state->forest.wide && x->type != KAPELL_DOUBLE;
-  params->block = kp_max_size(8, kp_min_size(BLOCK_ROWS, 32768 / targets / 8 * 8));
+  // Not so large that threads stay without work, nor that the sums leave the cache.
+  const size_t share = (params->rows / (size_t)plan->width + 7) / 8 * 8;
+  params->block = kp_min_size(kp_min_size(BLOCK_ROWS, share), 32768 / targets / 8 * 8);
+  params->block = kp_max_size(8, params->block);
   params->class_bytes = state->classifier ? align(params->rows * sizeof(uint32_t)) : 0;
   params->sum_bytes = align(params->block * targets * sizeof(double) + 2 * sizeof(double));
   params->worker_bytes =
