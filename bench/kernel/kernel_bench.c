@@ -19,6 +19,7 @@
 #include "provider/cpu/kernel/eltwise/eltwise.h"
 #include "provider/cpu/kernel/norm/norm.h"
 #include "provider/cpu/kernel/pool/pool.h"
+#include "provider/cpu/kernel/qconv/qconv.h"
 #include "provider/cpu/kernel/reduce/reduce.h"
 #include "provider/cpu/kernel/softmax/softmax.h"
 #include "provider/cpu/kernel/transpose/transpose.h"
@@ -259,6 +260,115 @@ static void bench_gemm(const line* l) {
   }
 }
 
+// ---- bytes; the share of the peak is that of f32's multiply-adds, so it may exceed 100 % ----
+
+typedef struct qgemm_context {
+  kp_qgemm_plan plan;
+  kp_qgemm_args args;
+  void* scratch;
+} qgemm_context;
+
+static void qgemm_body(void* context) {
+  qgemm_context* g = context;
+  for (size_t i = 0; i < g->plan.task_count; ++i)
+    kp_qgemm_run_task(&g->plan, &g->args, i, g->scratch);
+}
+
+// Bytes of every value, or within [-64, 64] for the word "small".
+static uint8_t* bytes(size_t n, const line* l) {
+  uint8_t* p = (uint8_t*)(void*)floats(n / sizeof(float) + 16);
+  const bool small = strcmp(l->word, "small") == 0;
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t number = (uint32_t)i * 2654435761u >> 16 & 255;
+    p[i] = (uint8_t)(small ? number / 2 + 192 : number);
+  }
+  return p;
+}
+
+static const float quarter = 0.25f;
+
+static void bench_qgemm_variant(const line* l, const kp_qgemm_ops* ops, bool best) {
+  const size_t m = l->n[0], n = l->n[1], k = l->n[2];
+  const kp_qgemm_epilogue epilogue = {
+      .kind = KP_QGEMM_U8, .scale = &quarter, .zero = 100, .high = 255};
+  qgemm_context g = {
+      .args = {.a = bytes(m * k, l), .a_stride = k, .c = bytes(m * n, l), .c_stride = n}};
+  void* packed = bytes(kp_qgemm_packed_b_size(ops, k, n), l);
+  kp_qgemm_pack_b(ops, k, n, bytes(k * n, l), n, false, true, packed);
+  g.args.b = packed;
+  g.args.epilogue = epilogue;
+  kp_qgemm_plan_init(ops, &(kp_qgemm_shape){.batch = 1, .m = m, .n = n, .k = k, .b_signed = true},
+                     1, &g.plan);
+  g.scratch = bytes(g.plan.scratch_bytes, l);
+  measure(l->layer, ops->isa, best, 2.0 * (double)m * (double)n * (double)k, 0, qgemm_body, &g);
+  release_all();
+}
+
+// What a B like the line's would run on.
+static const kp_qgemm_ops* chosen_qgemm(const line* l) {
+  const uint8_t* b = bytes(256, l);
+  const kp_qgemm_ops* ops = kp_qgemm_select_for(kp_cpu_features(), 256, b, true);
+  release_all();
+  return ops;
+}
+
+static void bench_qgemm(const line* l) {
+  const kp_qgemm_ops* chosen = chosen_qgemm(l);
+  FOR_EACH_VARIANT(qgemm, ops) {
+    if (ops != chosen) bench_qgemm_variant(l, ops, false);
+  }
+  bench_qgemm_variant(l, chosen, true);
+}
+
+typedef struct qconv_context {
+  kp_qconv_plan plan;
+  kp_qconv_args args;
+  void* scratch;
+} qconv_context;
+
+static void qconv_body(void* context) {
+  qconv_context* c = context;
+  for (size_t i = 0; i < c->plan.task_count; ++i)
+    kp_qconv_run_task(&c->plan, &c->args, i, c->scratch);
+}
+
+static void bench_qconv(const line* l) {
+  const int64_t size = (int64_t)l->n[0], kernel = (int64_t)l->n[3], stride = (int64_t)l->n[4],
+                out = (size + 2 * (kernel / 2) - kernel) / stride + 1;
+  const size_t groups = l->n[5];
+  const kp_qconv_shape s = {.rank = 2,
+                            .batch = 1,
+                            .groups = groups,
+                            .in_c = l->n[1] / groups,
+                            .out_c = l->n[2] / groups,
+                            .in = {size, size},
+                            .out = {out, out},
+                            .kernel = {kernel, kernel},
+                            .stride = {stride, stride},
+                            .dilation = {1, 1},
+                            .begin = {kernel / 2, kernel / 2},
+                            .in_count = (size_t)(size * size),
+                            .out_count = (size_t)(out * out),
+                            .taps = (size_t)(kernel * kernel),
+                            .w_signed = true};
+  const kp_qgemm_ops* gemm = chosen_qgemm(l);
+  const kp_qconv_ops* ops = kp_qconv_select(kp_cpu_features());
+  const kp_qgemm_zero zero = {NULL, false};
+  const size_t weights = l->n[2] * s.in_c * s.taps;
+  qconv_context c = {
+      .args = {.input = bytes(s.in_count * l->n[1], l), .x_zero = 100, .w_zero = zero}};
+  void* packed = bytes(kp_qconv_packed_size(gemm, &s), l);
+  kp_qconv_pack(ops, gemm, &s, bytes(weights, l), &zero, packed, bytes(weights, l));
+  c.args.packed = packed;
+  c.args.output = bytes(s.out_count * l->n[2], l);
+  c.args.epilogue =
+      (kp_qgemm_epilogue){.kind = KP_QGEMM_U8, .scale = &quarter, .zero = 100, .high = 255};
+  kp_qconv_plan_init(ops, gemm, &s, 1, &c.plan);
+  c.scratch = bytes(c.plan.scratch_bytes, l);
+  measure(l->layer, gemm->isa, true, 2.0 * (double)(s.out_count * weights), 0, qconv_body, &c);
+  release_all();
+}
+
 typedef struct attention_context {
   kp_attention_plan plan;
   kp_attention_args args;
@@ -408,7 +518,8 @@ static const struct family {
     {"layernorm", bench_layernorm}, {"gelu", bench_gelu},
     {"silu", bench_silu},           {"add", bench_add},
     {"transpose", bench_transpose}, {"reduce", bench_reduce},
-    {"maxpool", bench_maxpool},
+    {"maxpool", bench_maxpool},     {"qgemm", bench_qgemm},
+    {"qconv", bench_qconv},
 };
 
 // "family layer numbers... [word]"; false when the family is not known.
