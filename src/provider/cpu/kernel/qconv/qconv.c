@@ -111,10 +111,10 @@ static void size_scratch(kp_qconv_plan* p) {
   const size_t depth = s->taps * s->in_c;
   if (p->depthwise) {
     const size_t pointers = p->block_rows * pairs_of(s) * 2 * sizeof(void*);
-    // Addresses, sums, a pixel of padding, and the taps of a last block of channels.
+    // Addresses, sums, a pixel of padding, offsets, and the taps of a last block of channels.
     p->scratch_bytes = round_up(pointers, 64) + p->block_rows * gemm->nr * sizeof(int32_t) +
                        round_up(s->groups + kMaxChannels, 64) +
-                       (pairs_of(s) * 2 * (sizeof(void*) + gemm->nr));
+                       pairs_of(s) * 2 * (sizeof(size_t) + sizeof(void*) + gemm->nr);
   } else {
     p->scratch_bytes =
         round_up(p->block_rows * (kp_qgemm_a_stride(gemm, depth) + sizeof(int32_t)), 64) +
@@ -188,8 +188,10 @@ static void next_pixel(const kp_qconv_shape* s, pixel* p) {
 static bool outer_at(const kp_qconv_shape* s, const pixel* p, size_t tap, int64_t* out) {
   int64_t index = 0, step = 1;
   for (int32_t d = s->rank - 1; d-- > 0;) {
-    const int64_t k = (int64_t)(tap % (size_t)s->kernel[d]);
-    tap /= (size_t)s->kernel[d];
+    const size_t rest =
+        d ? tap / (size_t)s->kernel[d] : 0;  // divisions are slow, and two dims need none
+    const int64_t k = (int64_t)(tap - rest * (size_t)s->kernel[d]);
+    tap = rest;
     const int64_t at = p->origin[d] + k * s->dilation[d];
     if (at < 0 || at >= s->in[d]) return false;
     index += at * step;
@@ -396,6 +398,36 @@ static void depthwise_block(const kp_qconv_plan* p, const kp_qconv_args* args, s
   p->gemm->store(&store);
 }
 
+// Bytes from the first tap of a window to each, where all lie inside.
+static void interior_taps(const kp_qconv_shape* s, size_t* offsets) {
+  for (size_t t = 0; t < s->taps; ++t) {
+    size_t rest = t, step = s->groups, offset = 0;
+    for (int32_t d = s->rank; d-- > 0;) {
+      offset += rest % (size_t)s->kernel[d] * (size_t)s->dilation[d] * step;
+      rest /= (size_t)s->kernel[d];
+      step *= (size_t)s->in[d];
+    }
+    offsets[t] = offset;
+  }
+}
+
+static bool is_interior(const kp_qconv_shape* s, const pixel* p) {
+  for (int32_t d = 0; d < s->rank; ++d)
+    if (p->origin[d] < 0 || p->origin[d] + (s->kernel[d] - 1) * s->dilation[d] >= s->in[d])
+      return false;
+  return true;
+}
+
+// The same as gather_taps for a window that lies inside.
+static void gather_interior(const kp_qconv_shape* s, const uint8_t* input, const pixel* p,
+                            const size_t* offsets, const uint8_t* outside, const uint8_t** taps) {
+  size_t at = p->picture;
+  for (int32_t d = 0; d < s->rank; ++d) at = at * (size_t)s->in[d] + (size_t)p->origin[d];
+  const uint8_t* first = input + at * s->groups;
+  for (size_t t = 0; t < s->taps; ++t) taps[t] = first + offsets[t];
+  if (s->taps % 2) taps[s->taps] = outside;
+}
+
 static void run_depthwise(const kp_qconv_plan* p, const kp_qconv_args* args, size_t first,
                           size_t last, size_t col, size_t cols, char* scratch) {
   const kp_qconv_shape* s = &p->shape;
@@ -404,13 +436,18 @@ static void run_depthwise(const kp_qconv_plan* p, const kp_qconv_args* args, siz
   char* at = scratch + round_up(p->block_rows * per_row * sizeof(void*), 64);
   int32_t* acc = (int32_t*)(void*)at;
   uint8_t* outside = (uint8_t*)(acc + p->block_rows * nr);
-  char* room = (char*)outside + round_up(s->groups + kMaxChannels, 64);
+  size_t* offsets = (size_t*)(void*)((char*)outside + round_up(s->groups + kMaxChannels, 64));
+  char* room = (char*)(offsets + per_row);
+  interior_taps(s, offsets);
   memset(outside, (uint8_t)args->x_zero, s->groups + kMaxChannels);
   pixel pixels = first_pixel(s, first);
   for (size_t row = first; row < last; row += p->block_rows) {
     const size_t rows = min_size(p->block_rows, last - row);
     for (size_t r = 0; r < rows; ++r, next_pixel(s, &pixels))
-      gather_taps(s, args->input, &pixels, outside, taps + r * per_row);
+      if (is_interior(s, &pixels))
+        gather_interior(s, args->input, &pixels, offsets, outside, taps + r * per_row);
+      else
+        gather_taps(s, args->input, &pixels, outside, taps + r * per_row);
     for (size_t c = col; c < col + cols; c += nr)
       depthwise_block(p, args, row, rows, c, (const uint8_t* const*)taps, acc, room);
   }

@@ -60,16 +60,32 @@ static int32_t qgemm_sum_a(size_t n, const void* packed) {
   return (int32_t)sum;
 }
 #else
-static void qgemm_pack_a(size_t n, const void* x, bool is_signed, int32_t zero, void* packed) {
-  int16_t* to = packed;
-  const int16_t less = (int16_t)zero;
-  if (is_signed) {
-    const int8_t* from = x;
-    for (size_t i = 0; i < n; ++i) to[i] = (int16_t)(from[i] - less);
+KP_INLINE void pack_some(const size_t n, const uint8_t* x, const bool is_signed, int16_t less,
+                         int16_t* to) {
+  for (size_t i = 0; i < n; ++i) to[i] = (int16_t)((is_signed ? (int8_t)x[i] : x[i]) - less);
+}
+
+// Runs of a window are short: their ends are packed twice rather than one by one.
+KP_INLINE void pack_run(size_t n, const uint8_t* x, const bool is_signed, int16_t less,
+                        int16_t* to) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) pack_some(16, x + i, is_signed, less, to + i);
+  if (i == n) return;
+  if (n >= 16) {
+    pack_some(16, x + n - 16, is_signed, less, to + n - 16);
+  } else if (n >= 8) {
+    pack_some(8, x, is_signed, less, to);
+    pack_some(8, x + n - 8, is_signed, less, to + n - 8);
   } else {
-    const uint8_t* from = x;
-    for (size_t i = 0; i < n; ++i) to[i] = (int16_t)(from[i] - less);
+    for (; i < n; ++i) pack_some(1, x + i, is_signed, less, to + i);
   }
+}
+
+static void qgemm_pack_a(size_t n, const void* x, bool is_signed, int32_t zero, void* packed) {
+  if (is_signed)
+    pack_run(n, x, true, (int16_t)zero, packed);
+  else
+    pack_run(n, x, false, (int16_t)zero, packed);
 }
 
 static void qgemm_fill_a(size_t n, bool is_signed, int32_t zero, void* packed) {
@@ -207,41 +223,52 @@ static void qgemm_multiply(const kp_qgemm_panel* p) {
 }
 
 // ---- storing ----------------------------------------------------------------------------------------------------------------
-KP_INLINE kp_vi whole_sum(const kp_qgemm_store* s, size_t r, size_t j) {
-  kp_vi v = kp_vi_add(kp_vi_load(s->acc + r * PANEL + j), kp_vi_load(s->add + j));
-  if (s->row_sums)
-    v = kp_vi_add(v, kp_vi_mul(kp_vi_set1(s->row_sums[r]), kp_vi_load(s->sums_by + j)));
-  if (s->row_zeros)
-    v = kp_vi_add(v, kp_vi_mul(kp_vi_set1(s->row_zeros[r]), kp_vi_load(s->zeros_by + j)));
+// What a vector of columns is combined with, the same for all rows.
+typedef struct columns {
+  kp_vi add, sums_by, zeros_by;
+  kp_vf scale, bias;
+} columns;
+
+KP_INLINE columns load_columns(const kp_qgemm_store* s, size_t j) {
+  return (columns){.add = kp_vi_load(s->add + j),
+                   .sums_by = kp_vi_load((s->row_sums ? s->sums_by : s->add) + j),
+                   .zeros_by = kp_vi_load((s->row_zeros ? s->zeros_by : s->add) + j),
+                   .scale = s->scale ? kp_vf_load(s->scale + j) : kp_vf_zero(),
+                   .bias = s->bias_f ? kp_vf_load(s->bias_f + j) : kp_vf_zero()};
+}
+
+KP_INLINE kp_vi whole_sum(const kp_qgemm_store* s, const columns* c, size_t r, size_t j) {
+  kp_vi v = kp_vi_add(kp_vi_load(s->acc + r * PANEL + j), c->add);
+  if (s->row_sums) v = kp_vi_add(v, kp_vi_mul(kp_vi_set1(s->row_sums[r]), c->sums_by));
+  if (s->row_zeros) v = kp_vi_add(v, kp_vi_mul(kp_vi_set1(s->row_zeros[r]), c->zeros_by));
   return v;
 }
 
-KP_INLINE kp_vf scaled(const kp_qgemm_store* s, size_t r, size_t j) {
-  kp_vf scale = kp_vf_load(s->scale + j);
-  if (s->row_scale) scale = kp_vf_mul(scale, kp_vf_set1(s->row_scale[r]));
-  const kp_vf v = kp_vf_mul(kp_vi_to_vf(whole_sum(s, r, j)), scale);
-  return s->bias_f ? kp_vf_add(v, kp_vf_load(s->bias_f + j)) : v;
+KP_INLINE kp_vf scaled(const kp_qgemm_store* s, const columns* c, size_t r, size_t j) {
+  const kp_vf scale = s->row_scale ? kp_vf_mul(c->scale, kp_vf_set1(s->row_scale[r])) : c->scale;
+  const kp_vf v = kp_vf_mul(kp_vi_to_vf(whole_sum(s, c, r, j)), scale);
+  return s->bias_f ? kp_vf_add(v, c->bias) : v;
 }
 
 static void store_i32(const kp_qgemm_store* s) {
-  for (size_t r = 0; r < s->rows; ++r) {
-    int32_t* c = (int32_t*)s->c + r * s->c_stride;
-    for (size_t j = 0; j < s->cols; j += KP_VF_LANES) {
+  for (size_t j = 0; j < s->cols; j += KP_VF_LANES) {
+    const columns c = load_columns(s, j);
+    const size_t left = s->cols - j;
+    int32_t* to = (int32_t*)s->c + j;
+    for (size_t r = 0; r < s->rows; ++r, to += s->c_stride) {
       int32_t tail[KP_VF_LANES];
-      const kp_vi v = whole_sum(s, r, j);
-      const size_t left = s->cols - j;
-      kp_vi_store(left < KP_VF_LANES ? tail : c + j, v);
-      if (left < KP_VF_LANES) memcpy(c + j, tail, left * sizeof(int32_t));
+      kp_vi_store(left < KP_VF_LANES ? tail : to, whole_sum(s, &c, r, j));
+      if (left < KP_VF_LANES) memcpy(to, tail, left * sizeof(int32_t));
     }
   }
 }
 
 static void store_f32(const kp_qgemm_store* s) {
-  for (size_t r = 0; r < s->rows; ++r) {
-    float* c = (float*)s->c + r * s->c_stride;
-    for (size_t j = 0; j < s->cols; j += KP_VF_LANES) {
-      kp_vf_store_upto(c + j, scaled(s, r, j), s->cols - j);
-    }
+  for (size_t j = 0; j < s->cols; j += KP_VF_LANES) {
+    const columns c = load_columns(s, j);
+    float* to = (float*)s->c + j;
+    for (size_t r = 0; r < s->rows; ++r, to += s->c_stride)
+      kp_vf_store_upto(to, scaled(s, &c, r, j), s->cols - j);
   }
 }
 
@@ -250,15 +277,15 @@ static void store_8(const kp_qgemm_store* s) {
   const kp_vf low = kp_vf_set1((float)(s->low - s->zero)),
               high = kp_vf_set1((float)(s->high - s->zero));
   const kp_vi zero = kp_vi_set1(s->zero);
-  for (size_t r = 0; r < s->rows; ++r) {
-    uint8_t* c = (uint8_t*)s->c + r * s->c_stride;
-    for (size_t j = 0; j < s->cols; j += KP_VF_LANES) {
+  for (size_t j = 0; j < s->cols; j += KP_VF_LANES) {
+    const columns c = load_columns(s, j);
+    const size_t left = s->cols - j;
+    uint8_t* to = (uint8_t*)s->c + j;
+    for (size_t r = 0; r < s->rows; ++r, to += s->c_stride) {
       uint8_t tail[KP_VF_LANES];
-      const kp_vf v = kp_vf_min(kp_vf_max(scaled(s, r, j), low), high);
-      const kp_vi q = kp_vi_add(kp_vf_to_vi(v), zero);
-      const size_t left = s->cols - j;
-      kp_vi_store8(left < KP_VF_LANES ? tail : c + j, q);
-      if (left < KP_VF_LANES) memcpy(c + j, tail, left);
+      const kp_vf v = kp_vf_min(kp_vf_max(scaled(s, &c, r, j), low), high);
+      kp_vi_store8(left < KP_VF_LANES ? tail : to, kp_vi_add(kp_vf_to_vi(v), zero));
+      if (left < KP_VF_LANES) memcpy(to, tail, left);
     }
   }
 }
