@@ -41,6 +41,11 @@ def rotary(rng, version, name):
     return attrs, [x, ids.astype(np.int64)] + angles(rng, most, rotated // 2, dtype)
 
 
+def kept(total, window, room):
+    """Positions that a sliding cache of |room| holds after |total|: it fills up, is cut to the window, and fills up again."""
+    return total if total <= room else window + (total - room - 1) % (room - window + 1)
+
+
 @spec("GroupQueryAttention", domain=MS)
 def grouped(rng, version, name):
     dtype = pick(rng, [np.float32, np.float32, np.float16])
@@ -96,7 +101,13 @@ def grouped(rng, version, name):
     if rng.random() < 0.3:
         attrs["scale"] = float(rng.uniform(0.1, 1))
     outputs = ["y", "present_key", "present_value"]
-    if rng.random() < 0.2:
+    if inputs[3] is not None and rng.random() < 0.3 and "k_quant_type" not in attrs:
+        # Full afterwards: what lies behind the positions that are kept is anything.
+        sizes = [(w, c) for w in range(1, 6) for c in range(w, w + 4) if all(kept(int(n) + 1, w, c) == c for n in lengths)]
+        attrs["local_window_size"], room = pick(rng, sizes or [(1, 1)])
+        inputs[3:5] = [floats(rng, [batch, kv_heads, room, size], dtype) for _ in range(2)]
+        attrs["sliding_window_cache"] = 1
+    elif rng.random() < 0.2:
         attrs["qk_output"] = int(rng.integers(1, 3))
         outputs.append("qk")
     return attrs, trimmed(inputs), outputs

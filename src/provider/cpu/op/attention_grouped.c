@@ -34,6 +34,7 @@ typedef struct grouped_state {
   int64_t heads, kv_heads, window;
   float scale, softcap, q_epsilon, k_epsilon;
   bool causal, rotary, interleaved, smooth;
+  bool sliding;  // the cache holds the last positions only
   int64_t qk_output;
 } grouped_state;
 
@@ -43,7 +44,9 @@ typedef struct grouped_params {
   kp_heads store;                // the cache where it is coded: rows of bytes
   bool coded;                    // in 8 or 4 bits
   size_t wide_k, wide_v, fresh;  // floats of a coded cache, and of the new rows
-  bool packed, moved;            // query is worked on before the attention
+  size_t capacity;      // of a sliding cache; past and new rows lie in the scratch together
+  size_t before, bias;  // positions before the new ones; the bias for that cache
+  bool packed, moved;   // query is worked on before the attention
   size_t starts, counts, positions, spans, sinks, norms, query, spare;  // offsets in the scratch
   size_t keys, values;  // of caches that are no output
   size_t engine;
@@ -70,8 +73,11 @@ static kp_reason grouped_supports(const kp_op_query* query) {
   KP_REQUIRE(query,
              plain || cache == KAPELL_INT8 || cache == KAPELL_UINT8 || cache == KAPELL_FLOAT8E4M3FN,
              "a cache of %s beside a query of %s", kp_type_name(cache), kp_type_name(own));
-  KP_REQUIRE(query, kp_node_attr_i(node, "sliding_window_cache", 0) == 0,
-             "a cache that holds the last window only");
+  KP_REQUIRE(query,
+             kp_node_attr_i(node, "sliding_window_cache", 0) == 0 ||
+                 (kp_node_attr_i(node, "local_window_size", -1) > 0 && qk == 0),
+             "sliding_window_cache needs local_window_size, and gives no scores: their columns are "
+             "positions that the cache has let go");
   KP_REQUIRE(query, qk >= 0 && qk <= 2, "qk_output %lld; expected 0 to 2", (long long)qk);
   return KP_SUPPORTED;
 }
@@ -95,6 +101,7 @@ static kp_status* grouped_prepare(kp_op_prepare* prepare) {
   s->rotary = kp_node_attr_i(node, "do_rotary", 0) != 0;
   s->interleaved = kp_node_attr_i(node, "rotary_interleaved", 0) != 0;
   s->smooth = kp_node_attr_i(node, "smooth_softmax", 0) == 1;
+  s->sliding = kp_node_attr_i(node, "sliding_window_cache", 0) != 0;
   s->qk_output = kp_node_attr_i(node, "qk_output", 0);
   return NULL;
 }
@@ -156,16 +163,25 @@ static kp_status* plan_coded(const kp_op_plan* plan, grouped_params* p, size_t r
 
 // The cache: that of the outputs, which may be the past's memory.
 static kp_status* read_cache(const kp_op_plan* plan, grouped_params* p, size_t* total) {
+  const grouped_state* s = plan->state;
   kp_attend* a = &p->attend;
   const kapell_value *past_k = kp_plan_input(plan, kPastKey),
                      *past_v = kp_plan_input(plan, kPastValue);
-  const bool keep_k = plan->node->output_count > 1 && kp_present(plan->outputs[1]),
-             keep_v = plan->node->output_count > 2 && kp_present(plan->outputs[2]);
+  const bool keep_k = !s->sliding && plan->node->output_count > 1 && kp_present(plan->outputs[1]),
+             keep_v = !s->sliding && plan->node->output_count > 2 && kp_present(plan->outputs[2]);
   int64_t room = kp_plan_input(plan, kTotal) && plan->inputs[kTotal]->data
                      ? kp_int_at(plan->inputs[kTotal], 0)
                      : (int64_t)p->k.length;
   if (past_k) room = kp_max_i64(room, past_k->dims[2]);
   if (keep_k) room = plan->outputs[1]->dims[2];
+  if (s->sliding) {
+    if (!past_k || past_k->dims[2] < s->window)
+      return KP_ERROR(INVALID_INPUT, "sliding_window_cache needs a past of %lld positions or more",
+                      (long long)s->window);
+    p->capacity = (size_t)past_k->dims[2];
+    if (!kp_add_i64(past_k->dims[2], (int64_t)p->k.length, &room))
+      return KP_ERROR(LIMIT, "%zu new positions", p->k.length);
+  }
   room = kp_max_i64(room, 0);
   a->k = kp_heads_dense(p->k.type, p->k.batch, p->k.heads, (size_t)room, p->k.width);
   a->v = kp_heads_dense(p->v.type, p->v.batch, p->v.heads, (size_t)room, p->v.width);
@@ -234,12 +250,32 @@ static kp_status* plan_scratch(const kp_op_plan* plan, grouped_params* p, size_t
   const size_t batch = p->q.batch, tokens = batch * p->q.length;
   KP_PASS(kp_attend_room(total, batch, sizeof(int64_t), &p->starts));
   KP_PASS(kp_attend_room(total, batch, sizeof(int64_t), &p->counts));
+  KP_PASS(kp_attend_room(total, batch, sizeof(int64_t), &p->before));
   KP_PASS(kp_attend_room(total, tokens, sizeof(int64_t), &p->positions));
   KP_PASS(kp_attend_room(total, batch, sizeof(kp_attention_span), &p->spans));
   KP_PASS(kp_attend_room(total, p->q.heads, sizeof(float), &p->sinks));
   KP_PASS(kp_attend_room(total, 2 * p->q.width, sizeof(float), &p->norms));
   KP_PASS(kp_attend_room(total, p->moved ? kp_heads_count(&p->q) : 0, sizeof(float), &p->query));
   return kp_attend_room(total, p->q.width * (size_t)plan->width, sizeof(float), &p->spare);
+}
+
+// The bias of a sliding cache is brought to the places that its keys have there.
+static kp_status* plan_bias(grouped_params* p, const kapell_value* bias, size_t* total) {
+  const size_t keys = p->attend.k.length,
+               full[4] = {p->q.batch, p->q.heads, p->q.length, p->capacity ? SIZE_MAX : keys};
+  kp_attend_mask* mask = &p->attend.masks[0];
+  if (bias->rank != 4)
+    return KP_ERROR(INVALID_INPUT, "attention_bias has rank %d", (int)bias->rank);
+  KP_PASS(kp_attend_mask_of(bias, full, mask));
+  if (!p->capacity) return NULL;
+  const size_t heads = mask->head ? p->q.heads : 1, rows = p->q.batch * heads * p->q.length;
+  *mask = (kp_attend_mask){.type = KAPELL_FLOAT,
+                           .batch = heads * p->q.length * keys,
+                           .head = mask->head ? p->q.length * keys : 0,
+                           .row = keys,
+                           .keys = keys};
+  if (!kp_mul_size(rows, keys, &mask->count)) return KP_ERROR(LIMIT, "%zu rows of a bias", rows);
+  return kp_attend_room(total, mask->count, sizeof(float), &p->bias);
 }
 
 static kp_status* grouped_plan(kp_op_plan* plan) {
@@ -259,8 +295,7 @@ static kp_status* grouped_plan(kp_op_plan* plan) {
   a->y = kp_heads_packed(plan->outputs[0]->type, plan->outputs[0]->dims, p->q.heads);
   set_options(plan, p);
   const kapell_value* bias = kp_plan_input(plan, kBias);
-  const size_t full[4] = {p->q.batch, p->q.heads, p->q.length, a->k.length};
-  if (bias) KP_PASS(kp_attend_mask_of(bias, full, &a->masks[0]));
+  if (bias) KP_PASS(plan_bias(p, bias, &total));
   KP_PASS(kp_attend_plan(a, s->ops, plan->width));
   KP_PASS(kp_attend_room(&total, a->scratch_bytes, 1, &p->engine));
   plan->scratch_bytes = total;
@@ -272,37 +307,53 @@ static void* scratch_at(const kp_op_run* run, size_t offset) {
   return (char*)run->scratch + offset;
 }
 
+// Positions that a sliding cache holds once there were |total|: it fills up, is cut to the window, and fills up again.
+static int64_t resident(const kp_op_run* run, int64_t total) {
+  const grouped_params* p = run->params;
+  const grouped_state* s = run->state;
+  const int64_t capacity = (int64_t)p->capacity;
+  if (!capacity || total <= capacity) return total;
+  return s->window + (total - capacity - 1) % (capacity - s->window + 1);
+}
+
 // Where the new tokens of each batch entry begin, and how many keys it has then.
 static kp_status* read_lengths(const kp_op_run* run) {
   const grouped_params* p = run->params;
   const int64_t length = (int64_t)p->q.length, room = (int64_t)p->attend.k.length;
-  int64_t *starts = scratch_at(run, p->starts), *counts = scratch_at(run, p->counts);
+  int64_t *starts = scratch_at(run, p->starts), *counts = scratch_at(run, p->counts),
+          *before = scratch_at(run, p->before);
   kp_attention_span* spans = scratch_at(run, p->spans);
   const kapell_value* valid = kp_run_input(run, kQueryLengths);
   const bool first = !valid && kp_int_at(run->inputs[kTotal], 0) == length;
   for (size_t b = 0; b < p->q.batch; ++b) {
     const int64_t keys = kp_int_at(run->inputs[kLengths], b) + 1;
     counts[b] = valid ? kp_int_at(valid, b) : length;
-    starts[b] = first ? 0 : keys - counts[b];
-    if (keys < 0 || keys > room || counts[b] < 0 || counts[b] > length || starts[b] < 0 ||
-        starts[b] > room - counts[b] || (starts[b] > 0 && starts[b] > (int64_t)p->past.length))
-      return KP_ERROR(RUN_FAILED,
-                      "%lld keys, %lld of them new, in a cache of %lld whose past has %zu",
-                      (long long)keys, (long long)counts[b], (long long)room, p->past.length);
-    spans[b] = (kp_attention_span){(size_t)keys, (ptrdiff_t)starts[b]};
+    before[b] = first ? 0 : keys - counts[b];
+    if (first && p->capacity)
+      counts[b] = kp_min_i64(keys, length);  // what pads a prompt is not kept
+    if (keys < 0 || (keys > room && !p->capacity) || counts[b] < 0 || counts[b] > length ||
+        before[b] < 0)
+      return KP_ERROR(RUN_FAILED, "%lld keys, %lld of them new, in a cache of %lld",
+                      (long long)keys, (long long)counts[b], (long long)room);
+    starts[b] = resident(run, before[b]);
+    if (starts[b] > room - counts[b] || (starts[b] > 0 && starts[b] > (int64_t)p->past.length))
+      return KP_ERROR(RUN_FAILED, "%lld keys behind %lld in a cache of %lld whose past has %zu",
+                      (long long)counts[b], (long long)starts[b], (long long)room, p->past.length);
+    const int64_t seen = p->capacity ? starts[b] + counts[b] : keys;
+    spans[b] = (kp_attention_span){(size_t)seen, (ptrdiff_t)starts[b]};
   }
   return NULL;
 }
 
 static kp_status* read_positions(const kp_op_run* run) {
   const grouped_params* p = run->params;
-  const int64_t *starts = scratch_at(run, p->starts), *counts = scratch_at(run, p->counts);
+  const int64_t *before = scratch_at(run, p->before), *counts = scratch_at(run, p->counts);
   int64_t* positions = scratch_at(run, p->positions);
   const kapell_value* ids = kp_run_input(run, kPositions);
   for (size_t i = 0; p->angles && i < p->q.batch * p->q.length; ++i) {
     const size_t b = i / p->q.length, s = i % p->q.length;
     if ((int64_t)s >= counts[b]) continue;
-    positions[i] = ids ? kp_int_at(ids, i) : starts[b] + (int64_t)s;
+    positions[i] = ids ? kp_int_at(ids, i) : before[b] + (int64_t)s;
     if (positions[i] < 0 || positions[i] >= (int64_t)p->table)
       return KP_ERROR(RUN_FAILED, "position %lld; cos_cache has %zu", (long long)positions[i],
                       p->table);
@@ -416,21 +467,66 @@ static const void* place_query(const kp_op_run* run) {
   return q.target;
 }
 
+// --- a sliding cache ------------------------------------------------------------------------------------------------------------
+static const void* slide_bias(const kp_op_run* run, const kapell_value* bias) {
+  const grouped_params* p = run->params;
+  const kp_attend_mask* mask = &p->attend.masks[0];
+  const int64_t *before = scratch_at(run, p->before), *starts = scratch_at(run, p->starts);
+  const size_t heads = mask->head ? p->q.heads : 1, length = p->q.length,
+               columns = (size_t)bias->dims[3];
+  float* to = scratch_at(run, p->bias);
+  for (size_t i = 0; i < mask->count; ++i) {
+    const size_t row = i / mask->keys, s = row % length, h = row / length % heads,
+                 b = row / length / heads;
+    const int64_t column = before[b] - starts[b] + (int64_t)(i % mask->keys);
+    const size_t from = (((bias->dims[0] == 1 ? 0 : b) * heads + h) * (size_t)bias->dims[2] +
+                         (bias->dims[2] == 1 ? 0 : s)) *
+                        columns;
+    to[i] = column < (int64_t)columns ? (float)kp_double_at(bias, from + (size_t)column) : 0;
+  }
+  return to;
+}
+
+// The last positions of past and new ones together become the present.
+static void slide(const kp_op_run* run, const char* joined, kapell_value* present) {
+  const grouped_params* p = run->params;
+  const int64_t *before = scratch_at(run, p->before), *counts = scratch_at(run, p->counts),
+                *starts = scratch_at(run, p->starts);
+  if (!present) return;
+  const size_t bytes = (size_t)present->dims[3] * (kp_type_bits(present->type) / 8);
+  const size_t heads = p->k.heads, room = p->attend.k.length, capacity = p->capacity;
+  for (size_t i = 0; i < p->q.batch * heads; ++i) {
+    const size_t b = i / heads;
+    const size_t kept = (size_t)resident(run, before[b] + counts[b]),
+                 first = (size_t)(starts[b] + counts[b]) - kept;
+    char* to = (char*)present->data + i * capacity * bytes;
+    memcpy(to, joined + (i * room + first) * bytes, kept * bytes);
+    memset(to + kept * bytes, 0, (capacity - kept) * bytes);
+  }
+}
+
 static kp_status* grouped_run(const kp_op_run* run) {
   const grouped_params* p = run->params;
   kapell_value *present_k = kp_run_result(run, 1), *present_v = kp_run_result(run, 2);
   const kapell_value *bias = kp_run_input(run, kBias), *scores = kp_run_result(run, 3);
-  void *keys = present_k ? present_k->data : scratch_at(run, p->keys),
-       *values = present_v ? present_v->data : scratch_at(run, p->values);
+  const bool own = p->capacity != 0;  // the cache that is read is no output
+  void *keys = present_k && !own ? present_k->data : scratch_at(run, p->keys),
+       *values = present_v && !own ? present_v->data : scratch_at(run, p->values);
   KP_PASS(read_lengths(run));
   KP_PASS(read_positions(run));
   const void* query = place_query(run);
   place_cache(run, &keys, &values);
+  if (own) {
+    slide(run, scratch_at(run, p->keys), present_k);
+    slide(run, scratch_at(run, p->values), present_v);
+  }
   const kp_attend_data data = {.q = query,
                                .k = keys,
                                .v = values,
                                .y = run->outputs[0]->data,
-                               .masks = {bias ? bias->data : NULL},
+                               .masks = {!bias ? NULL
+                                         : own ? slide_bias(run, bias)
+                                               : bias->data},
                                .spans = scratch_at(run, p->spans),
                                .span = {.keys = p->attend.k.length},
                                .sinks = read_sinks(run),
