@@ -320,21 +320,17 @@ static void multiply(void* arg, kp_moe_product product, size_t expert, size_t ro
                         : values[2]          ? values[2]->data
                                              : NULL;
   const float* bias = biases ? biases + expert * m->n : NULL;
+  kp_dense dense = {.rows = rows, .a = a, .form = KP_GEMM_B_TRANSPOSED, .bias = bias};
+  dense.y = y;
   if (m->bits == 0) {
-    const float* plain = packed ? (const float*)(const void*)(packed + expert * m->expert_bytes)
-                                : (const float*)values[0]->data + expert * m->n * m->depth;
-    const kp_dense dense = {.rows = rows,
-                            .a = a,
-                            .b = plain,
-                            .form = packed ? KP_GEMM_B_PACKED : KP_GEMM_B_TRANSPOSED,
-                            .bias = bias,
-                            .y = y};
+    dense.b = packed ? (const float*)(const void*)(packed + expert * m->expert_bytes)
+                     : (const float*)values[0]->data + expert * m->n * m->depth;
+    if (packed) dense.form = KP_GEMM_B_PACKED;
     multiply_dense(job, m, &dense);
   } else if (m->bits == 3) {
     spread_job spread = {job, m, product, expert};
     kp_parallel_for(kp_op_width(run->width, m->n * m->depth), m->n, spread_task, &spread);
-    const kp_dense dense = {
-        .rows = rows, .a = a, .b = job->matrix, .form = KP_GEMM_B_TRANSPOSED, .bias = bias, .y = y};
+    dense.b = job->matrix;
     multiply_dense(job, m, &dense);
   } else {
     if (!packed) pack_expert(state, m, run->node, expert, values, run->width, job->matrix);

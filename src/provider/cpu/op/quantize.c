@@ -353,7 +353,8 @@ size_t kp_dynamic_scratch(size_t count) { return (count / CHUNK + 1) * 2 * sizeo
 
 void kp_dynamic_quantize(const kp_quantize_ops* ops, const float* x, size_t count, int width,
                          void* scratch, uint8_t* y, float* out_scale, uint8_t* out_zero) {
-  kp_dynamic_job job = {.ops = ops, .x = x, .ranges = scratch, .count = count, .y = y};
+  kp_dynamic_job job = {.ops = ops, .x = x, .ranges = scratch, .count = count};
+  job.y = y;
   const size_t tasks = (count + CHUNK - 1) / CHUNK;
   const int threads = kp_op_width(width, count / 8);
   if (tasks) kp_parallel_for(threads, tasks, dynamic_range, &job);
