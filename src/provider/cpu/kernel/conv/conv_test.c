@@ -56,10 +56,10 @@ static double reference(const kp_conv_shape* s, const float* x, const float* wei
   return sum;
 }
 
-// Runs one shape by one algorithm with bias, residual and |act| on |workers| threads' tasks, checks all outputs.
+// Runs one shape by one algorithm with bias, residual (unless |bare|) and |act| on |workers| threads' tasks, checks all outputs.
 // |slack| multiplies the bound of a plain chain of multiply-adds.
-static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_shape s, kp_act act,
-                  size_t workers, double slack) {
+static void check_one(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_shape s,
+                      kp_act act, size_t workers, double slack, bool bare) {
   finish_shape(&s);
   const size_t pixels = s.batch * s.out_h * s.out_w,
                depth = s.in_c / s.groups * s.kernel_h * s.kernel_w;
@@ -79,7 +79,7 @@ static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_s
   float* y = kt_output(pixels * s.out_pixel);
   kp_conv_args args = {.input = x, .packed = packed, .output = y, .epilogue = KP_EPILOGUE_NONE};
   args.epilogue.bias_n = bias;
-  args.epilogue.residual = residual;
+  args.epilogue.residual = bare ? NULL : residual;
   args.epilogue.residual_stride = s.out_c;
   args.epilogue.act = act;
   void* work = kt_scratch(plan.scratch_bytes);
@@ -89,7 +89,7 @@ static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_s
     for (size_t o = 0; o < s.out_c; ++o) {
       double magnitude;
       const double sum = reference(&s, x, weights, p, o, &magnitude);
-      const double want = kt_act(&act, sum + bias[o] + residual[p * s.out_c + o]);
+      const double want = kt_act(&act, sum + bias[o] + (bare ? 0 : residual[p * s.out_c + o]));
       const double bound = slack * (2 * sqrt((double)depth) + 16) * (FLT_EPSILON / 2) * magnitude;
       KT_NEAR(y[p * s.out_pixel + o], want, bound);
     }
@@ -100,6 +100,12 @@ static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_s
   free(weights);
   free(bias);
   free(residual);
+}
+
+static void check(const kp_conv_ops* ops, kp_conv_algorithm algorithm, kp_conv_shape s, kp_act act,
+                  size_t workers, double slack) {
+  check_one(ops, algorithm, s, act, workers, slack, false);
+  if (algorithm == KP_CONV_DEPTHWISE) check_one(ops, algorithm, s, act, workers, slack, true);
 }
 
 static const kp_act kNone = {KP_ACT_NONE, 0, 0};

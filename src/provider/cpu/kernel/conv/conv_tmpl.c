@@ -61,6 +61,40 @@ KP_INLINE void dw_dense(const dw_run* d, const size_t kw, size_t c) {
   KP_UNROLL for (size_t p = 0; p < RUN; ++p) dw_finish(d, p, c, KP_VF_LANES, sum[p]);
 }
 
+// RUN whole pixels of two output rows, 3x3 with stride and dilation 1: each vector that is loaded serves up to six taps. |d| is the
+// upper row; input rows [first, last) of the four under both lie in the picture.
+KP_INLINE void dw_dense_pair(const dw_run* d, size_t first, size_t last, size_t c) {
+  const size_t pixel = d->s->in_pixel;
+  kp_vf upper[RUN], lower[RUN];
+  KP_UNROLL for (size_t p = 0; p < RUN; ++p) upper[p] = lower[p] = dw_start(d, c, KP_VF_LANES);
+  KP_UNROLL for (size_t h = 0; h < 4; ++h) {
+    if (h < first || h >= last) continue;
+    const float* x = d->x + h * d->x_row + c;
+    const float* w =
+        d->w + h * 3 * d->w_stride + c;  // of the upper row's tap; the lower row's is one before
+    kp_vf a[3], b[3];
+    KP_UNROLL for (size_t t = 0; t < 3; ++t) {
+      a[t] = h < 3 ? kp_vf_load(w + t * d->w_stride) : kp_vf_zero();
+      b[t] = h > 0 ? kp_vf_load(w + t * d->w_stride - 3 * d->w_stride) : kp_vf_zero();
+    }
+    KP_UNROLL for (size_t j = 0; j < RUN + 2; ++j) {
+      const kp_vf value = kp_vf_load(x + j * pixel);
+      KP_UNROLL for (size_t p = 0; p < RUN; ++p) {
+        if (j < p || j >= p + 3) continue;
+        if (h < 3) upper[p] = kp_vf_fma(a[j - p], value, upper[p]);
+        if (h > 0) lower[p] = kp_vf_fma(b[j - p], value, lower[p]);
+      }
+    }
+  }
+  dw_run below = *d;
+  below.y += d->s->out_w * d->s->out_pixel;
+  if (below.residual) below.residual += d->s->out_w * d->residual_stride;
+  KP_UNROLL for (size_t p = 0; p < RUN; ++p) {
+    dw_finish(d, p, c, KP_VF_LANES, upper[p]);
+    dw_finish(&below, p, c, KP_VF_LANES, lower[p]);
+  }
+}
+
 // RUN whole pixels, any stride and dilation.
 KP_INLINE void dw_strided(const dw_run* d, size_t c) {
   const size_t kw = d->s->kernel_w;
@@ -101,6 +135,19 @@ static void dw_one(const dw_run* d, size_t first_w, size_t last_w) {
   for (size_t c = 0; c < channels; c += KP_VF_LANES) dw_pixel(d, first_w, last_w, c, channels - c);
 }
 
+// The channels from |c| on that fill no vector, of RUN whole pixels.
+static void dw_rest(const dw_run* d, size_t c) {
+  const kp_conv_shape* s = d->s;
+  if (c == s->out_c) return;
+  dw_run one = *d;
+  for (size_t p = 0; p < RUN; ++p) {
+    dw_pixel(&one, 0, s->kernel_w, c, s->out_c - c);
+    one.x += s->stride_w * s->in_pixel;
+    one.y += s->out_pixel;
+    if (one.residual) one.residual += one.residual_stride;
+  }
+}
+
 // RUN pixels, none of which touches the left or right padding.
 static void dw_whole(const dw_run* d) {
   const kp_conv_shape* s = d->s;
@@ -122,14 +169,7 @@ static void dw_whole(const dw_run* d) {
       for (; c < last; c += KP_VF_LANES) dw_strided(d, c);
       break;
   }
-  if (c == channels) return;
-  dw_run one = *d;
-  for (size_t p = 0; p < RUN; ++p) {
-    dw_pixel(&one, 0, s->kernel_w, c, channels - c);
-    one.x += s->stride_w * s->in_pixel;
-    one.y += s->out_pixel;
-    if (one.residual) one.residual += one.residual_stride;
-  }
+  dw_rest(d, c);
 }
 
 // The taps of one axis that fall inside the picture: [first, last) of |kernel| for a window starting at |start|.
@@ -145,6 +185,12 @@ static void valid_taps(ptrdiff_t start, size_t kernel, size_t dilation, size_t s
   }
   *out_first = first < last ? first : last;
   *out_last = last;
+}
+
+// |count| pixels further along the row.
+static void dw_advance(dw_run* d, size_t count) {
+  d->y += count * d->s->out_pixel;
+  if (d->residual) d->residual += count * d->residual_stride;
 }
 
 // One output row.
@@ -168,9 +214,62 @@ static void dw_row(const kp_conv_shape* s, dw_run* d, const float* picture, size
     }
     if (late) kp_activate_rows(run, s->out_c, d->y, s->out_pixel, late);
     column += run;
-    d->y += run * s->out_pixel;
-    if (d->residual) d->residual += run * d->residual_stride;
+    dw_advance(d, run);
   }
+}
+
+// Two output rows at once, where dw_dense_pair can: |d| is the upper one.
+static void dw_row_pair(const kp_conv_shape* s, dw_run* d, const float* picture, size_t row,
+                        const kp_act* late) {
+  const ptrdiff_t top = (ptrdiff_t)row - (ptrdiff_t)s->pad_top;
+  dw_run below = *d;
+  size_t first, last, column = 0;
+  dw_advance(&below, s->out_w);
+  valid_taps(top, 4, 1, s->in_h, &first, &last);
+  valid_taps(top, 3, 1, s->in_h, &d->first_h, &d->last_h);
+  valid_taps(top + 1, 3, 1, s->in_h, &below.first_h, &below.last_h);
+  // Columns [pad_left, inner) touch no padding. The last run of them starts early enough to end with them and computes some pixels
+  // again; a residual may be the output itself and must not be added again.
+  const size_t beyond = s->in_w + s->pad_left, widest = beyond > 2 ? beyond - 2 : 0;
+  const size_t inner = widest < s->out_w ? widest : s->out_w;
+  const bool again = !d->residual && inner >= s->pad_left + RUN;
+  while (column < s->out_w) {
+    if (again && column >= s->pad_left && column < inner && column + RUN > inner) {
+      const size_t back = column + RUN - inner;
+      column -= back;
+      d->y -= back * s->out_pixel;
+      below.y -= back * s->out_pixel;
+    }
+    const ptrdiff_t left = (ptrdiff_t)column - (ptrdiff_t)s->pad_left;
+    d->x = picture + (top * (ptrdiff_t)s->in_w + left) * (ptrdiff_t)s->in_pixel;
+    below.x = d->x + d->x_row;
+    size_t run = 1;
+    if (left >= 0 && column + RUN <= inner) {
+      size_t c = 0;
+      run = RUN;
+      for (; c + KP_VF_LANES <= s->out_c; c += KP_VF_LANES) dw_dense_pair(d, first, last, c);
+      dw_rest(d, c);
+      dw_rest(&below, c);
+    } else {
+      size_t first_w, last_w;
+      valid_taps(left, 3, 1, s->in_w, &first_w, &last_w);
+      dw_one(d, first_w, last_w);
+      dw_one(&below, first_w, last_w);
+    }
+    if (late) {
+      kp_activate_rows(run, s->out_c, d->y, s->out_pixel, late);
+      kp_activate_rows(run, s->out_c, below.y, s->out_pixel, late);
+    }
+    column += run;
+    dw_advance(d, run);
+    dw_advance(&below, run);
+  }
+  dw_advance(d, s->out_w);  // over the lower row
+}
+
+static bool is_3x3_dense(const kp_conv_shape* s) {
+  return s->kernel_h == 3 && s->kernel_w == 3 && s->stride_h == 1 && s->stride_w == 1 &&
+         s->dilation_h == 1 && s->dilation_w == 1;
 }
 
 static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows,
@@ -187,9 +286,15 @@ static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows,
   const kp_act* late = d.clip || act->kind == KP_ACT_NONE ? NULL : act;
   d.y = args->output + row * s->out_w * s->out_pixel;
   if (e->residual) d.residual = e->residual + row * s->out_w * e->residual_stride;
+  const bool pairs = is_3x3_dense(s);
   for (size_t i = row; i < row + rows; ++i) {
     const float* picture = args->input + i / s->out_h * s->in_h * s->in_w * s->in_pixel;
-    dw_row(s, &d, picture, i % s->out_h, late);
+    if (pairs && i + 1 < row + rows && i % s->out_h + 1 < s->out_h) {
+      dw_row_pair(s, &d, picture, i % s->out_h, late);
+      ++i;
+    } else {
+      dw_row(s, &d, picture, i % s->out_h, late);
+    }
   }
 }
 
