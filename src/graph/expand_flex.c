@@ -28,17 +28,20 @@ static kp_attr int_attr(flex* f, const char* name, int64_t value) {
 static kp_status* emit(flex* f, const char* op, const kp_value_id* inputs, uint32_t input_count,
                        const kp_attr* attrs, uint32_t attr_count, kp_value_id* value) {
   kp_node_id unused;
+  kp_value_id output = *value;
   const kp_node_spec spec = {.name = f->node.name,
                              .op = op,
                              .domain = "",
                              .version = OPSET,
                              .inputs = inputs,
                              .input_count = input_count,
-                             .outputs = value,
+                             .outputs = &output,
                              .output_count = 1,
                              .attrs = attrs,
                              .attr_count = attr_count};
-  return kp_graph_add_node(f->graph, &spec, f->node.origins, f->node.origin_count, NAME, &unused);
+  KP_PASS(kp_graph_add_node(f->graph, &spec, f->node.origins, f->node.origin_count, NAME, &unused));
+  *value = output;
+  return NULL;
 }
 
 static kp_status* emit_two(flex* f, const char* op, kp_value_id a, kp_value_id b,

@@ -156,7 +156,8 @@ static void plain_task(void* arg, size_t task, int worker) {
 
 void kp_attend_plain(const kp_attend* attend, const kp_attend_data* data, const kp_op_run* run,
                      char* workers) {
-  plain_job job = {attend, data, run, workers};
+  plain_job job = {.attend = attend, .data = data, .run = run};
+  job.workers = workers;
   kp_parallel_for_dynamic(run->width, attend->q.batch * attend->q.heads * attend->q.length,
                           plain_task, &job);
 }

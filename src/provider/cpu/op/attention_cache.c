@@ -84,7 +84,8 @@ static void decode_task(void* arg, size_t task, int worker) {
 void kp_cache_decode(const kp_cache_code* code, const kp_heads* store, const void* source,
                      const kp_attention_span* spans, const kp_heads* wide, float* target,
                      int width) {
-  decode_job job = {code, store, wide, source, spans, target};
+  decode_job job = {.code = code, .store = store, .wide = wide, .source = source, .spans = spans};
+  job.target = target;
   kp_parallel_for_dynamic(kp_op_width(width, kp_heads_count(wide)), wide->batch * wide->heads,
                           decode_task, &job);
 }
