@@ -223,25 +223,6 @@ def cdist_of(version, attrs, inputs):
     return [(np.sqrt(square) if attrs["metric"] == "euclidean" else square).astype(inputs[0].dtype)]
 
 
-@spec("ComplexMul", "ComplexMulConj", domain=DOMAIN)
-def complex_mul(rng, version, name):
-    a, b = broadcast_pair(rng)
-    dtype = pick(rng, FLOATS[:3])
-    return {}, [array(rng, a + [2], dtype), array(rng, b + [2], dtype)]
-
-
-def register_complex(name, conjugate):
-    @oracle(name, domain=DOMAIN, why=CUDA_ONLY)
-    def compute(version, attrs, inputs):
-        a, b = (v[..., 0].astype(np.float64) + 1j * v[..., 1].astype(np.float64) for v in inputs)
-        y = np.asarray(a * (np.conj(b) if conjugate else b))
-        return [np.stack([y.real, y.imag], axis=-1).astype(inputs[0].dtype)]
-
-
-register_complex("ComplexMul", False)
-register_complex("ComplexMulConj", True)
-
-
 @spec("IsAllFinite", domain=DOMAIN)
 def is_all_finite(rng, version, name):
     attrs = {k: 1 for k in ("isinf_only", "isnan_only") if rng.random() < 0.3}

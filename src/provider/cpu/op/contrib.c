@@ -1,9 +1,8 @@
-// Operators of com.microsoft that have no family among ai.onnx's: CDist, ComplexMul, ComplexMulConj, IsAllFinite, MurmurHash3,
-// NGramRepeatBlock, TorchEmbedding, UnfoldTensor, SparseToDenseMatMul.
+// Operators of com.microsoft that have no family among ai.onnx's: CDist, IsAllFinite, MurmurHash3, NGramRepeatBlock,
+// TorchEmbedding, UnfoldTensor, SparseToDenseMatMul.
 #include <math.h>
 
 #include "provider/cpu/op/copy.h"
-#include "provider/cpu/op/map.h"
 
 // --- CDist -------------------------------------------------------------------------------------------------------------------
 #define DISTANCE(type)                                                                           \
@@ -46,49 +45,6 @@ static kp_status* cdist_run(const kp_op_run* run) {
         ((double*)y->data)[i * columns + j] = result;
     }
   }
-  return NULL;
-}
-
-// --- ComplexMul, ComplexMulConj: the last dim is a pair of parts -------------------------------------------------------------
-#define PAIRS(type)                                                                           \
-  static void pairs_##type(const void* context, const kp_map_block* block) {                  \
-    const type sign = *(const bool*)context ? -1 : 1; /* of b's imaginary parts */            \
-    for (size_t r = 0; r < block->rows; ++r) {                                                \
-      const type* a = (const type*)block->in[0] + 2 * r * block->row[0];                      \
-      const type* b = (const type*)block->in[1] + 2 * r * block->row[1];                      \
-      type* y = (type*)block->out + 2 * r * block->cols;                                      \
-      for (size_t i = 0; i < block->cols; ++i) {                                              \
-        const type ar = a[2 * i * block->step[0]], ai = a[2 * i * block->step[0] + 1];        \
-        const type br = b[2 * i * block->step[1]], bi = sign * b[2 * i * block->step[1] + 1]; \
-        y[2 * i] = ar * br - ai * bi;                                                         \
-        y[2 * i + 1] = ar * bi + ai * br;                                                     \
-      }                                                                                       \
-    }                                                                                         \
-  }
-PAIRS(float)
-PAIRS(double)
-
-static kp_status* complex_plan(kp_op_plan* plan) {
-  kp_map* map = kp_arena_new(plan->arena, kp_map);
-  if (!map) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
-  plan->params = map;
-  kapell_value shells[3] = {*plan->inputs[0], *plan->inputs[1], *plan->outputs[0]};
-  for (int i = 0; i < 3; ++i) {
-    if (shells[i].rank < 1 || shells[i].dims[shells[i].rank - 1] != 2)
-      return KP_ERROR(RUN_FAILED, "the last dim is not the two parts of complex numbers");
-    --shells[i].rank;
-  }
-  const kapell_value* pair[2] = {&shells[0], &shells[1]};
-  return kp_map_init(map, plan->arena, 2, pair, &shells[2]);
-}
-
-static kp_status* complex_run(const kp_op_run* run) {
-  const bool conjugate = strcmp(run->node->op, "ComplexMulConj") == 0,
-             single = run->inputs[0]->type == KAPELL_FLOAT;
-  const void* in[2] = {run->inputs[0]->data, run->inputs[1]->data};
-  const size_t size = 2 * (single ? sizeof(float) : sizeof(double)), sizes[2] = {size, size};
-  kp_map_run(run->params, single ? pairs_float : pairs_double, &conjugate, in, sizes,
-             run->outputs[0]->data, size, run->width, 4);
   return NULL;
 }
 
@@ -275,8 +231,6 @@ static kp_status* sparse_run(const kp_op_run* run) {
 #define MS "com.microsoft"
 static const kp_op_def ops[] = {  // spec: ONNX Runtime's docs/ContribOperators.md
     {.domain = MS, .name = "CDist", .since = 1, .types = KP_M(FLOAT) | KP_M(DOUBLE), .supports = cdist_supports, .run = cdist_run},
-    {.domain = MS, .name = "ComplexMul", .since = 1, .types = KP_M_REALS, .plan = complex_plan, .run = complex_run, .flags = KP_OP_WIDEN},
-    {.domain = MS, .name = "ComplexMulConj", .since = 1, .types = KP_M_REALS, .plan = complex_plan, .run = complex_run, .flags = KP_OP_WIDEN},
     {.domain = MS, .name = "IsAllFinite", .since = 1, .types = KP_M_REALS, .run = all_finite_run, .flags = KP_OP_WIDEN},
     {.domain = MS, .name = "MurmurHash3", .since = 1, .run = murmur_run},
     {.domain = MS, .name = "NGramRepeatBlock", .since = 1, .run = ngram_run},
