@@ -126,10 +126,8 @@ static kp_status* infer(kp_late* late) {
 // With all contents at hand, only what the data itself decides may still be open: operators rely on the rest.
 static bool must_be_known(const kp_cpu_call* call, const kp_type* type) {
   const kp_infer_rule* rule = call->step->rule;
-  if (!rule || rule->flags & KP_INFER_DYNAMIC || type->kind != KAPELL_KIND_TENSOR) return false;
-  for (uint32_t i = 0; i < call->step->node->input_count; ++i)
-    if (call->inputs[i] && call->inputs[i]->kind != KAPELL_KIND_TENSOR) return false;
-  return true;
+  return rule && !(rule->flags & KP_INFER_DYNAMIC) &&
+         (type->kind == KAPELL_KIND_TENSOR || type->kind == KAPELL_KIND_NONE);
 }
 
 // Memory for the outputs whose shape is known now; the others are the operator's to make.
