@@ -42,7 +42,7 @@ ATTRIBUTES = {
     "Momentum": lambda s, types, full: {"mode": "nesterov"},
     "OneHotEncoder": lambda s, types, full: {"cats_strings": ["a"]} if types["T"] == "tensor(string)" else {"cats_int64s": [1]},
     "Optional": lambda s, types, full: {} if full else {"type": type_of(types["V"])},
-    "SVMClassifier": lambda s, types, full: {"classlabels_ints": [0, 1], "coefficients": [1.0], "rho": [0.0], "kernel_type": "LINEAR"},
+    "SVMClassifier": lambda s, types, full: {"classlabels_ints": [0, 1], "coefficients": [1.0, -1.0], "rho": [0.0], "kernel_type": "LINEAR"},
     "SVMRegressor": lambda s, types, full: {"coefficients": [1.0], "rho": [0.0], "kernel_type": "LINEAR"},
     "TreeEnsemble": lambda s, types, full: tree(element(types["T"][len("tensor("):-1])),
     "TreeEnsembleClassifier": lambda s, types, full: {**leaf("class"), "classlabels_int64s": [0, 1]},
