@@ -18,7 +18,8 @@ struct kapell_session {
   kp_arena arena;          // everything that getters lend
   kapell_options options;  // texts copied to the arena; limits made whole
   kp_budget* budget;
-  uint64_t opened_bytes, opening_bytes;  // of the budget: when opening was done; most while it was done
+  uint64_t opened_bytes,
+      opening_bytes;  // of the budget: when opening was done; most while it was done
   kp_core* core;
   kp_core* overridable;  // made when a run first replaces an initializer
   pthread_mutex_t lock;  // guards |overridable| and |totals|

@@ -30,7 +30,7 @@ def paths():
                           "absolute": "/etc/passwd", "absolute_dev": "/dev/zero", "proc": "/proc/self/mem", "double_slash": "//etc/passwd",
                           "empty": "", "dot": ".", "slash": "data.bin/", "missing": "no.bin", "missing_folder": "no/data.bin",
                           "through_file": "data.bin/x", "long": "x" * 5000, "long_path": "a/" * 3000 + "x", "backslash": "..\\secret",
-                          "control": "\x01identity", "tilde": "~/secret", "url": "http://localhost/x", "star": "*", "newline": "a\nb"}.items():
+                          "control": "\x01identity", "tilde": "~/secret", "url": "file:///x", "star": "*", "newline": "a\nb"}.items():
         yield case(f"path_{tag}", {"location": location})
     yield case("path_dot_slash", {"location": "./data.bin"}, runs=True)
     yield case("path_folder", {"location": "sub/data.bin"}, runs=True, files={"sub/data.bin": bytes(8)})
