@@ -16,7 +16,7 @@ WIDENED, UNPACKED = 4, 8  # KP_OP_WIDEN, KP_OP_UNPACK of provider/cpu/op.h
 ELSEWHERE = {
     ("", "If"): "the executor", ("", "Loop"): "the executor", ("", "Scan"): "the executor",
     ("", "Constant"): "the graph (a constant)",
-    ("ai.onnx.preview.training", "Gradient"): "nothing: it asks for the derivative of a graph, which is for a training framework to build",
+    ("ai.onnx.preview.training", "Gradient"): "the graph (nodes that compute the derivative, where `src/graph/expand_gradient_rules.c` has a rule for each on the way)",
 }
 
 HEAD = """# Operators of the CPU provider
@@ -122,7 +122,7 @@ def main():
                 continue
             print(line(key, table, known.get(key, [])))
         print()
-    print(f"## Operators of the schemas that do not run\n\n{', '.join(missing) or 'None but Gradient (above).'}")
+    print(f"## Operators of the schemas that do not run\n\n{', '.join(missing) or 'None.'}")
     notes()
 
 

@@ -156,6 +156,7 @@ static kp_status* prepare_model(opening* o) {
   const kp_build_options build = {.max_nodes = o->options->user->max_nodes};
   KP_PASS(kp_model_build(source, &build, &core->model));
   if (!o->options->keep_overridable) KP_PASS(fix_overridable(core->model->graph));
+  KP_PASS(kp_graph_expand_gradients(core->model->graph, build.max_nodes));
   tell(o, 0.2, "optimising");
   KP_PASS(optimise(o, core->model));
   KP_PASS(expand_all(o, core->model));

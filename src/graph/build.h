@@ -26,5 +26,9 @@ KP_MUST_USE kp_status* kp_model_build(kp_onnx_model* source, const kp_build_opti
 // The new nodes carry the old one's origins. Errors: OUT_OF_MEMORY, INVALID_MODEL (more inputs than the body has).
 KP_MUST_USE kp_status* kp_graph_expand_function(kp_graph* graph, kp_node_id node,
                                                 bool* out_expanded);
+// Replaces every Gradient of ai.onnx.preview.training, in bodies too, by nodes that compute the derivatives. For a graph as it was built,
+// before anything simplifies it: attributes name its values. Runs inference. Errors: UNSUPPORTED naming the node that has no
+// derivative here, and why; INVALID_MODEL; LIMIT for more than |max_nodes| (0 = 1 million); TIMEOUT; OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_graph_expand_gradients(kp_graph* graph, uint64_t max_nodes);
 
 #endif  // KP_GRAPH_BUILD_H_

@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 static kp_status* use(kp_graph* graph) {
   uint32_t changes, folded;
   bool stopped;
+  KP_PASS(kp_graph_expand_gradients(graph, 20000));
   KP_PASS(kp_graph_simplify(graph, &changes));
   KP_PASS(kp_graph_infer(graph));
   KP_PASS(kp_graph_fold(graph, &(kp_fold_options){0}, &folded, &stopped));

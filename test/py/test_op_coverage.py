@@ -19,7 +19,7 @@ BODIES = ("If", "Loop", "Scan", "SequenceMap")
 
 # Holes that stay: (operator, words of the refusal) -> why. Nothing else may refuse.
 JUSTIFIED = {
-    ("Gradient", "asks for the derivative"): "it differentiates the graph around it, which is training; no runtime that only infers has it",
+    ("Gradient", "derivatives are of floating point"): "the schema has one list of types for xs and zs; only zs, which nothing is derived by, may be others",
     ("Col2Im", "texts"): "the schema lists strings, but blocks are added up where they overlap, and texts cannot be added",
     ("GridSample", "texts"): "the schema lists strings, but its default mode averages neighbours; nearest takes them",
 }
@@ -36,6 +36,7 @@ ATTRIBUTES = {
     "CategoryMapper": lambda s, types, full: {"cats_strings": ["a"], "cats_int64s": [1]},
     "Constant": lambda s, types, full: {"value": value(Kind.TENSOR)},
     "DictVectorizer": lambda s, types, full: {"int64_vocabulary": [1]} if "int64," in types["T1"] else {"string_vocabulary": ["a"]},
+    "Gradient": lambda s, types, full: {"xs": ["i0"], "y": "i0"},
     "LabelEncoder": lambda s, types, full: labels(types) if s.since_version > 1 else {"classes_strings": ["a"]},
     "LinearAttention": lambda s, types, full: {"update_rule": "gated_delta"} if full else {"update_rule": "linear"},
     "MaxRoiPool": lambda s, types, full: {"pooled_shape": [1, 1]},

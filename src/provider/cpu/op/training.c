@@ -146,25 +146,12 @@ static kp_reason optimizer_supports(const kp_op_query* query) {
   return KP_SUPPORTED;
 }
 
-// Gradient differentiates the graph that it stands in, which no partition holds; exporters of training make its result themselves.
-static kp_reason gradient_supports(const kp_op_query* query) {
-  return kp_query_no(
-      query,
-      "Gradient asks for the derivative of the graph around it; Kapell runs graphs "
-      "and differentiates none: export the model with its backward pass written out");
-}
-
-static kp_status* gradient_run(const kp_op_run* run) {
-  return KP_ERROR(UNSUPPORTED, "'%s': Gradient has no kernel", run->node->name);
-}
-
 // clang-format off
 #define TRAINING "ai.onnx.preview.training"
 #define OPTIMIZER(op) \
   {.domain = TRAINING, .name = op, .since = 1, .types = KP_M(FLOAT) | KP_M(DOUBLE), .supports = optimizer_supports, .run = optimizer_run}
-static const kp_op_def ops[] = {  // spec: ONNX operators Adagrad-1, Adam-1, Momentum-1, Gradient-1 of the preview training domain
+static const kp_op_def ops[] = {  // spec: ONNX operators Adagrad-1, Adam-1, Momentum-1 of the preview training domain
     OPTIMIZER("Adagrad"), OPTIMIZER("Adam"), OPTIMIZER("Momentum"),
-    {.domain = TRAINING, .name = "Gradient", .since = 1, .supports = gradient_supports, .run = gradient_run},
 };
 // clang-format on
 KP_OP_TABLE(training);
