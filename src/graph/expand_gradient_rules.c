@@ -400,9 +400,10 @@ static uint32_t softmax_axes(kp_diff* d, const kp_node* node, int64_t* axes) {
   const int32_t rank = type_of(d, in(d, node, 0))->rank;
   axes[0] = axis;
   if (one) return 1;
+  uint32_t count = 0;
   if (rank < 0 || rank > KP_MAX_RANK)
     fail(d, node, "the rank of its input is not known before a run");
-  uint32_t count = 0;
+  if (d->status) return 0;
   for (int64_t a = axis < 0 ? axis + rank : axis; a < rank && a >= 0; ++a) axes[count++] = a;
   return count;
 }

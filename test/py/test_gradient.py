@@ -256,3 +256,26 @@ def test_unknown_spreading():
     nodes = [node("Mul", "a b", "y"), gradient(["a", "b"], "y")]
     with pytest.raises(kapell_c.KapellError, match="fix the dims"):
         kapell_c.Session(model_of(nodes, feeds, ["da"], dims={"a": ["M", 3], "b": ["N", 3]}))
+
+
+def in_branch(nodes):
+    """The nodes, which make y and dx, as a branch; the values of the graph around it are theirs, too."""
+    made = [helper.make_empty_tensor_value_info(n) for n in ("y", "dx")]
+    branch = helper.make_graph(nodes, "then", [], made)
+    other = helper.make_graph([node("Identity", "x", "y"), node("Identity", "x", "dx")], "else", [], made)
+    around = [node("Exp", "x", "h"), node("ReduceSum", "x", "s", keepdims=0), node("Cast", "s", "c", to=TensorProto.BOOL),
+              helper.make_node("If", ["c"], ["oy", "odx"], then_branch=branch, else_branch=other)]
+    return model_of(around, {"x": np.ones(2)}, ["oy", "odx"])
+
+
+def test_in_a_body():
+    feeds = {"x": np.array([1.0, 2.0])}
+    got = kapell_c.Session(in_branch([node("Mul", "x x", "y"), gradient(["x"], "y")])).run(feeds)
+    np.testing.assert_allclose(got, [feeds["x"] ** 2, 2 * feeds["x"]])
+    nodes = [node("Mul", "h h", "y"), gradient(["h"], "y", ["dx"])]
+    np.testing.assert_allclose(kapell_c.Session(in_branch(nodes)).run(feeds)[1], 2 * np.exp(feeds["x"]))
+
+
+def test_through_the_outside_of_a_body():
+    with pytest.raises(kapell_c.KapellError, match="'h' is computed outside the body"):
+        kapell_c.Session(in_branch([node("Mul", "x h", "y"), gradient(["x"], "y")]))
