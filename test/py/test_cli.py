@@ -15,7 +15,7 @@ DIGITS = ROOT / "examples" / "digits" / "digits.onnx"
 PICTURES = sorted((ROOT / "examples" / "digits" / "pictures").glob("*.png"))
 COMMANDS = ["run", "inspect", "place", "providers"]
 
-pytestmark = pytest.mark.asan_slice
+pytestmark = pytest.mark.asan_programs
 
 
 def done(result):

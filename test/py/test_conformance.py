@@ -45,7 +45,7 @@ def run_some(program, folder, names):
     return wrong
 
 
-@pytest.mark.asan_slice
+@pytest.mark.asan_programs
 @pytest.mark.timeout(3000)
 def test_cases(cases, build_dir):
     folder, names = cases

@@ -10,7 +10,7 @@ import pytest
 import hostile
 from hostile import base, make
 
-pytestmark = pytest.mark.asan_slice
+pytestmark = pytest.mark.asan_programs
 
 KINDS = [m.name for m in pkgutil.iter_modules(hostile.__path__) if m.name not in ("base", "wire", "make")]
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-pytestmark = pytest.mark.asan_slice
+pytestmark = pytest.mark.asan_programs
 
 TENSOR, SPARSE, SEQUENCE, MAP, OPTIONAL = range(1, 6)
 PROTOS = {TENSOR: onnx.TensorProto, SPARSE: onnx.SparseTensorProto, SEQUENCE: onnx.SequenceProto, MAP: onnx.MapProto,

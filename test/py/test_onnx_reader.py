@@ -12,7 +12,7 @@ import onnx_json
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-pytestmark = pytest.mark.asan_slice
+pytestmark = pytest.mark.asan_programs
 
 TYPES = [t for t in TensorProto.DataType.values() if t not in (TensorProto.UNDEFINED, TensorProto.STRING)]
 PACKAGE_DATA = pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data"

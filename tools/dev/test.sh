@@ -68,13 +68,15 @@ preload() {
   echo "LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0
 }
 
-# python_tests PRESET MARKERS [NAME]: test/py against that preset's build.
+# python_tests PRESET MARKERS [NAME]: test/py against that preset's build. Markers that speak of programs need no runtime in Python.
 python_tests() {
-  local preset=$1 markers=$2 name=${3:-}
-  # shellcheck disable=SC2046
-  run_suite "Python tests, $preset ($markers)" "pytest-$preset" env KAPELL_PRESET="$preset" \
-    UBSAN_OPTIONS=print_stacktrace=1 $(preload "$preset") $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
-    -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/pytest-$preset.xml" test/py || true
+  local preset=$1 markers=$2 name=${3:-} loaded log
+  loaded=$([[ $markers == *programs* ]] || preload "$preset")
+  log=pytest-$preset$([[ $markers == *programs* ]] && echo -programs)
+  # shellcheck disable=SC2046,SC2086
+  run_suite "Python tests, $preset ($markers)" "$log" env KAPELL_PRESET="$preset" \
+    UBSAN_OPTIONS=print_stacktrace=1 $loaded $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/$log.xml" test/py || true
 }
 
 # Where the emulator finds AArch64's libc: in the system itself where its packages for arm64 are installed, else with the cross
@@ -107,7 +109,10 @@ test_preset() {
   unit_tests "$preset" "$name"
   case $preset in
     release | debug | clang) python_tests "$preset" "not full" "$name" ;;
-    asan) python_tests "$preset" "asan_slice and not full" "$name" ;;
+    asan)
+      python_tests "$preset" "asan_slice and not full" "$name"
+      python_tests "$preset" "asan_programs and not full" "$name"
+      ;;
   esac
 }
 

@@ -22,7 +22,7 @@ typedef struct kp_layout {
 
 static bool same_shape(const kapell_value* a, const kapell_value* b) {
   return a->type == b->type && a->rank == b->rank &&
-         memcmp(a->dims, b->dims, sizeof(int64_t) * (size_t)a->rank) == 0;
+         (!a->rank || memcmp(a->dims, b->dims, sizeof(int64_t) * (size_t)a->rank) == 0);
 }
 
 static void join(kp_layout* layout, uint32_t id, uint32_t slot) {

@@ -313,12 +313,13 @@ def lrn_of(version, attrs, inputs):
     return [(x / (bias + alpha / size * sums) ** beta).astype(inputs[0].dtype)]
 
 
-@spec("GroupNormalization", since=21)
+@spec("GroupNormalization")
 def group_norm(rng, version, name):
     groups, shape = int(rng.integers(1, 4)), dims(rng, rank=int(rng.integers(2, 5)), low=2)
     shape[1] = groups * int(rng.integers(1, 4))
     dtype = any_type(rng, name, version)
-    return {"num_groups": groups, "epsilon": 1e-2}, [array(rng, shape, dtype)] + [array(rng, [shape[1]], dtype) for _ in range(2)]
+    scales = shape[1] if version >= 21 else groups
+    return {"num_groups": groups, "epsilon": 1e-2}, [array(rng, shape, dtype)] + [array(rng, [scales], dtype) for _ in range(2)]
 
 
 @oracle("GroupNormalization", why="moments in f64")
@@ -327,6 +328,8 @@ def group_norm_of(version, attrs, inputs):
     groups = x.reshape(x.shape[0], attrs["num_groups"], -1)
     y = (groups - groups.mean(2, keepdims=True)) / np.sqrt(groups.var(2, keepdims=True) + attrs["epsilon"])
     by = [-1] + [1] * (x.ndim - 2)
+    if version < 21:
+        scale, shift = (np.repeat(v, x.shape[1] // attrs["num_groups"]) for v in (scale, shift))
     return [(y.reshape(x.shape) * scale.reshape(by) + shift.reshape(by)).astype(inputs[0].dtype)]
 
 
