@@ -31,7 +31,7 @@ command_lint() {
   esac
   need_packages "${packages_build[@]}" "${packages_lint[@]}" "${packages_python[@]}" clang
   need_venv
-  configure_preset release || exit 1
+  build_preset release op_table
   step "clang-format" lint-format check_format || bad=1
   step "includes go down the list" lint-includes python3 tools/lint/includes.py || bad=1
   step "each header compiles alone" lint-headers python3 tools/lint/headers.py || bad=1

@@ -101,6 +101,13 @@ emulated() {
   conformance "x86-64 without AVX" release "$1" qemu-x86_64-static -cpu qemu64
 }
 
+# draws LEVEL: 500 draws of each operator and version on the release build's kernels for that level.
+draws() {
+  run_suite "500 draws an operator version, $1" "pytest-draws-$1" env KAPELL_DRAWS=500 KAPELL_CPU_LEVEL="$1" \
+    "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . --timeout 3000 --junitxml "$log_folder/pytest-draws-$1.xml" \
+    test/py/test_ops.py || true
+}
+
 # The ordinary tier for one preset: everything on a plain build, the unit tests and a slice of the rest under a sanitizer.
 test_preset() {
   local preset=$1 name=${2:-}
@@ -162,6 +169,7 @@ command_test() {
   fi
   for piece in release asan tsan debug clang msan oldcpu aarch64; do full_piece "$piece" test_preset "$piece" "$name"; done
   full_piece emulated emulated 1
+  for piece in native avx2 scalar; do full_piece "draws-$piece" draws "$piece"; done
   full_piece python-full python_tests release full "$name"
   finish_tests ""
 }
