@@ -1,4 +1,4 @@
-// Every family of operators, one line each: KP_TABLE(family) finds kp_ops_<family> at the end of op/<family>.c.
+// Every family of operators, one line each: KP_TABLE(family) finds kp_ops_<family> at the end of op/<family>.c or op/<kind>/<family>.c.
 KP_TABLE(binary)
 KP_TABLE(shape)
 KP_TABLE(unary)
