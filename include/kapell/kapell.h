@@ -124,6 +124,11 @@ typedef struct kapell_options {
       open_timeout_ns;  // opening the session. Default none [10 s]; fold_bytes [64 MiB], fold_ns [1 s], run_timeout_ns [10 s]
   // With |untrusted|: providers of the list may come from libraries all the same. Default false.
   bool allow_libraries;
+
+  // For looking for the node that errs: every value that nodes of the main graph make is an output of the session, in the order
+  // of execution and the model's own among them; nothing is rewritten or fused away (no_optimize is implied), and the values of
+  // a run are all alive at its end. Default false.
+  bool keep_values;
 } kapell_options;
 
 #ifdef __cplusplus
@@ -404,6 +409,9 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_json(
 // For people: providers, then nodes grouped by provider and reason (kapell_free_text it).
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_text(
     const kapell_session* session, char** out_text);
+// The node of kapell_session_placement that makes output |index|; NULL past the end, and for outputs that are inputs or constants.
+KAPELL_API const kapell_placed_node* kapell_session_output_node(const kapell_session* session,
+                                                                size_t index);
 // Counters over all runs so far. |counters->struct_size| must be set. |providers| stays valid until this thread asks again.
 KAPELL_API void kapell_session_counters(const kapell_session* session, kapell_counters* counters);
 // The profile so far as Chrome trace JSON; "[]"-like when profile_path is not set (kapell_free_text it).
@@ -440,6 +448,27 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_read_pb(const void* bytes
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_value_write_pb(const kapell_value* value,
                                                                 const char* name, char** out_bytes,
                                                                 size_t* out_byte_count);
+
+// --- bug reports -------------------------------------------------------------------------------------------------------------
+
+// What kapell_model_synthesise is to do, and what it did.
+typedef struct kapell_synthesis {
+  size_t struct_size;  // set by the caller: sizeof(kapell_synthesis)
+  bool keep_metadata;  // doc strings and metadata stay. Default false: they are dropped
+  bool untrusted;      // external data as strictly as in untrusted mode
+  // Tensors, those in attributes included, and lists of numbers in attributes.
+  uint64_t replaced, kept;
+  uint64_t external;  // of both: were external data and lie in the model now
+  uint64_t strings;   // texts that became letters
+} kapell_synthesis;
+
+// A model to hand on with a bug report: the graph in the file at |path| with weights that were drawn anew, as bytes of one ONNX file
+// (kapell_free_text them). docs/bug-reports.md has the rule for what is drawn and what stays. |synthesis| may be NULL.
+// Threads: any. Errors: those of kapell_session_open_file that reading has; LIMIT over 2 GiB.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_model_synthesise(const char* path,
+                                                                  kapell_synthesis* synthesis,
+                                                                  char** out_bytes,
+                                                                  size_t* out_byte_count);
 
 #ifdef __cplusplus
 }

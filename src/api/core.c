@@ -93,6 +93,7 @@ static kp_status* fold(opening* o, kp_graph* graph, uint32_t* out_folded) {
 static kp_status* optimise(opening* o, kp_model* model) {
   const kapell_options* user = o->options->user;
   uint32_t changes, folded;
+  if (user->keep_values) return kp_graph_infer(model->graph);
   KP_PASS(kp_graph_simplify(model->graph, &changes));
   KP_PASS(kp_graph_infer(model->graph));
   if (user->no_optimize) return NULL;
@@ -146,6 +147,26 @@ static kp_status* expand_all(opening* o, kp_model* model) {
   return NULL;
 }
 
+// Makes what the nodes make the outputs, in the order of execution; outputs that are inputs or constants come first.
+static kp_status* keep_values(kp_graph* graph) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < graph->output_count; ++i) {
+    const kp_value_id id = graph->outputs[i];
+    if (graph->values[id].producer == KP_NONE)
+      graph->outputs[kept++] = id;
+    else
+      graph->values[id].output_refs--;
+  }
+  graph->output_count = kept;
+  KP_PASS(kp_graph_order(graph));
+  for (uint32_t i = 0; i < graph->order_count; ++i) {
+    const kp_node* node = &graph->nodes[graph->order[i]];
+    for (uint32_t k = 0; k < node->output_count; ++k)
+      if (node->outputs[k] != KP_NONE) KP_PASS(kp_graph_add_output(graph, node->outputs[k]));
+  }
+  return NULL;
+}
+
 static kp_status* prepare_model(opening* o) {
   kp_onnx_model* source;
   kp_core* core = o->core;
@@ -157,6 +178,7 @@ static kp_status* prepare_model(opening* o) {
   KP_PASS(kp_model_build(source, &build, &core->model));
   if (!o->options->keep_overridable) KP_PASS(fix_overridable(core->model->graph));
   KP_PASS(kp_graph_expand_gradients(core->model->graph, build.max_nodes));
+  if (o->options->user->keep_values) KP_TRY(keep_values(core->model->graph), "keeping all values");
   tell(o, 0.2, "optimising");
   KP_PASS(optimise(o, core->model));
   KP_PASS(expand_all(o, core->model));

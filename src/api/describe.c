@@ -152,6 +152,15 @@ const kapell_io_info* kapell_session_output(const kapell_session* session, size_
   return index < session->output_count ? &session->outputs[index] : NULL;
 }
 
+const kapell_placed_node* kapell_session_output_node(const kapell_session* session, size_t index) {
+  if (index >= session->output_count) return NULL;
+  const kp_graph* graph = session->core->model->graph;
+  const kp_node_id producer = graph->values[graph->outputs[index]].producer;
+  if (producer == KP_NONE || graph->nodes[producer].origin_count == 0) return NULL;
+  const kp_node* node = &graph->nodes[producer];
+  return &session->placement->nodes[node->origins[node->origin_count - 1]];
+}
+
 size_t kapell_session_metadata_count(const kapell_session* session) {
   return session->metadata_count;
 }

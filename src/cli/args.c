@@ -15,8 +15,9 @@ void cli_help(const cli_command* command, FILE* out) {
   fprintf(out, "\nExamples:\n%s", command->examples);
 }
 
-// The option that |arg| names ("--x" or "--x=..."), or NULL.
+// The option that |arg| names ("--x", "--x=..." or "-o"), or NULL.
 static const cli_option* option_of(const cli_command* command, const char* arg) {
+  if (!strcmp(arg, "-o")) arg = "--o";
   if (strncmp(arg, "--", 2) != 0) return NULL;
   const size_t length = strcspn(arg + 2, "=");
   for (const cli_option* o = command->options; o->name; ++o)
@@ -31,6 +32,10 @@ static bool wrong(const cli_command* command, int* out_exit, const char* arg, co
   return false;
 }
 
+static int count_arguments(const cli_command* command) {
+  return command->arguments[0] == 0 ? 0 : strchr(command->arguments, ' ') ? 2 : 1;
+}
+
 bool cli_parse(const cli_command* command, int argc, char** argv, cli_args* out_args,
                int* out_exit) {
   *out_args = (cli_args){.command = command, .argc = argc, .argv = argv};
@@ -41,9 +46,10 @@ bool cli_parse(const cli_command* command, int argc, char** argv, cli_args* out_
       return false;
     }
     if (argv[i][0] != '-' || !argv[i][1]) {
-      if (out_args->model || !command->arguments[0])
+      const char** place = !out_args->model ? &out_args->model : &out_args->second;
+      if (*place || count_arguments(command) < (place == &out_args->model ? 1 : 2))
         return wrong(command, out_exit, argv[i], "is one argument too many");
-      out_args->model = argv[i];
+      *place = argv[i];
       continue;
     }
     const cli_option* o = option_of(command, argv[i]);
@@ -53,7 +59,7 @@ bool cli_parse(const cli_command* command, int argc, char** argv, cli_args* out_
     if (o->takes && !joined && ++i >= argc)
       return wrong(command, out_exit, argv[i - 1], "needs a value");
   }
-  if (command->arguments[0] && !out_args->model) {
+  if ((out_args->model != NULL) + (out_args->second != NULL) < count_arguments(command)) {
     fprintf(stderr, "kapell %s: %s is missing; see 'kapell %s --help'\n", command->name,
             command->arguments, command->name);
     *out_exit = CLI_USAGE;
@@ -96,5 +102,14 @@ bool cli_int(const cli_args* args, const char* name, long low, long high, long f
   if (!errno && end != text && !*end && *out >= low && *out <= high) return true;
   fprintf(stderr, "kapell %s: --%s is '%s'; a number from %ld to %ld is wanted\n",
           args->command->name, name, text, low, high);
+  return false;
+}
+
+bool cli_real(const cli_args* args, const char* name, double fallback, double* out) {
+  const char* text = cli_get(args, name);
+  char* end;
+  *out = text ? strtod(text, &end) : fallback;
+  if (!text || (end != text && !*end && *out >= 0)) return true;
+  fprintf(stderr, "kapell %s: --%s '%s' is no number\n", args->command->name, name, text);
   return false;
 }

@@ -33,7 +33,8 @@ typedef struct cli_args {
   const cli_command* command;
   int argc;
   char** argv;
-  const char* model;  // the positional argument, NULL where none was given
+  const char* model;   // the positional argument, NULL where none was given
+  const char* second;  // of commands that take two
 } cli_args;
 
 // Checks and keeps argv (after the subcommand's name). False: something was printed; *out_exit is the exit code.
@@ -45,10 +46,12 @@ const char* cli_next(const cli_args* args, const char* name,
                      int* at);  // each value in turn; *at starts at 0; NULL at the end
 // A whole number within [low, high]; false: printed.
 bool cli_int(const cli_args* args, const char* name, long low, long high, long fallback, long* out);
+bool cli_real(const cli_args* args, const char* name, double fallback,
+              double* out);  // likewise, of at least 0
 void cli_help(const cli_command* command, FILE* out);
 
 extern const cli_command cli_run_command, cli_inspect_command, cli_place_command,
-    cli_providers_command;
+    cli_providers_command, cli_bundle_command, cli_compare_command;
 
 // --- limits (limits.c) -------------------------------------------------------------------------------------------------------
 // Sets --untrusted and every --limit in |options|. False: printed.
@@ -71,6 +74,16 @@ bool cli_read_limits(const cli_args* args, kapell_options* options);
 // Opens the model of |args|, with a progress bar on a terminal when it takes over a second. Gives an exit code:
 // CLI_USAGE or CLI_OPEN, printed, leave *out_session NULL.
 int cli_open(const cli_args* args, const char* profile_path, kapell_session** out_session);
+
+// How cli_open_as differs from cli_open.
+typedef struct cli_opening {
+  const char* profile_path;
+  bool keep_values;
+  const void* bytes;  // the model, instead of the file's; they must outlive the session
+  size_t byte_count;
+  kapell_status** out_status;  // takes what went wrong instead of standard error; NULL: printed
+} cli_opening;
+int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** out_session);
 void cli_print_status(kapell_status* status);  // to standard error; frees it
 
 // --- tensors in files (tensor_file.c, npy.c, npz.c, picture.c) ---------------------------------------------------------------
@@ -79,15 +92,25 @@ void cli_print_status(kapell_status* status);  // to standard error; frees it
 // NULL: printed.
 kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const char* image,
                              const kapell_session* session, const cli_args* args);
+// A value for input |info| of this shape drawn from |seed|: normal floats, integers 0 and 1. NULL: printed.
+kapell_value* cli_random_value(const kapell_io_info* info, const int64_t* dims, int32_t rank,
+                               uint64_t seed);
+#define CLI_MAX_RANK 32
+// The shape of input |info| by --shape and --dim and its type; *out_rank -1 where nothing is known. False: printed.
+bool cli_choose_shape(const cli_args* args, const kapell_io_info* info, int64_t dims[CLI_MAX_RANK],
+                      int32_t* out_rank);
 // The value of --dim NAME=N for a symbolic dimension (may be NULL); 1 where it is not given. False: printed.
 bool cli_symbol_dim(const cli_args* args, const char* symbol, int64_t* out);
 bool cli_read_file(const char* path, char** out_bytes,
                    size_t* out_size);  // false: printed; free() the bytes
 bool cli_write_file(const char* path, const void* bytes, size_t size);  // false: printed
+// |value| as .pb where |path| ends so, else as .npy. False: printed.
+bool cli_save_value(const char* path, const char* name, const kapell_value* value);
 
 kapell_value* npy_parse(const char* what, const char* bytes, size_t size);  // NULL: printed
 // Serialises as .npy, version 1.0; false: printed. free() the bytes.
 bool npy_write(const kapell_value* value, char** out_bytes, size_t* out_size);
+bool npy_takes(const kapell_value* value);  // whether .npy has a form for it
 // Gives the .npy bytes of array |name| in the archive (NULL: the only one, or of several the one called |otherwise|). free()
 // them. False: printed.
 bool npz_find(const char* path, const char* bytes, size_t size, const char* name,
@@ -95,6 +118,47 @@ bool npz_find(const char* path, const char* bytes, size_t size, const char* name
 // A picture as a float32 tensor for |type| ([N,C,H,W] or [N,H,W,C]), by |how|. NULL: printed.
 kapell_value* picture_read(const char* path, const char* bytes, size_t size,
                            const kapell_type_info* type, const char* how);
+
+// --- differences (difference.c) ----------------------------------------------------------------------------------------------
+typedef struct cli_difference {
+  bool comparable;      // kinds, types and shapes agree; else all below is 0
+  size_t count, wrong;  // elements; those out of tolerance
+  size_t worst;         // where |most| is
+  double most;          // largest absolute difference; infinite where only one is NaN
+} cli_difference;
+// |a| from |b|, the expected one: |a - b| <= atol + rtol * |b|, NaN is as NaN. Strings differ or not. Values of several items: the
+// elements of all of them, counted on.
+cli_difference cli_differ(const kapell_value* a, const kapell_value* b, double atol, double rtol);
+
+// --- dumps (dump.c) ----------------------------------------------------------------------------------------------------------
+// A folder with every value of a run: an index, and a file for each value.
+typedef struct cli_dump {
+  const char* folder;
+  FILE* index;
+  size_t count, byte_count;
+} cli_dump;
+bool cli_dump_open(const char* folder, cli_dump* out_dump);  // false: printed
+bool cli_dump_value(cli_dump* dump, const char* node, const char* op, const char* name,
+                    const kapell_value* value);  // false: printed
+bool cli_dump_close(cli_dump* dump);
+
+// One line of an index; the texts lie in one allocation, which |file| begins. file "-": a value of nothing.
+typedef struct cli_dumped {
+  char *file, *kind, *node, *op, *name, *type;
+} cli_dumped;
+bool cli_dump_read_index(const char* folder, cli_dumped** out_list, size_t* out_count);
+void cli_dump_free_index(cli_dumped* list, size_t count);
+kapell_value* cli_dump_read_value(const char* folder, const cli_dumped* entry);  // NULL: printed
+
+// --- archives (tar.c) ----------------------------------------------------------------------------------------------------------
+// A .tar in memory (ustar). |failed| is sticky.
+typedef struct cli_tar {
+  char* bytes;
+  size_t size, capacity;
+  bool failed;
+} cli_tar;
+void cli_tar_add(cli_tar* tar, const char* name, const void* bytes, size_t size);
+void cli_tar_end(cli_tar* tar);
 
 // --- printing (print.c) --------------------------------------------------------------------------------------------------------
 void print_type(FILE* out, const kapell_type_info* type);             // "float32[N,3,224,224]"

@@ -62,43 +62,6 @@ static void print_ops(const kapell_placement* placement) {
 }
 
 // --- memory of a run ---------------------------------------------------------------------------------------------------------
-#define MAX_RANK 32
-
-// The dims of "NAME=1,3,224" for input |name|; -1 where no --shape names it, -2 where one is wrong (printed).
-static int32_t given_shape(const cli_args* args, const char* name, int64_t dims[MAX_RANK]) {
-  const size_t length = strlen(name);
-  int32_t rank = -1;
-  int at = 0;
-  for (const char* text; (text = cli_next(args, "shape", &at)) != NULL;) {
-    if (strncmp(text, name, length) != 0 || text[length] != '=') continue;
-    const char* next = text + length + 1;
-    for (rank = 0; *next && rank < MAX_RANK; ++rank) {
-      char* end;
-      dims[rank] = strtoll(next, &end, 10);
-      if (end == next || (*end && *end != ',') || dims[rank] < 0) break;
-      next = *end ? end + 1 : end;
-    }
-    if (!*next) continue;
-    fprintf(stderr, "kapell inspect: --shape '%s' is not NAME=1,3,224\n", text);
-    return -2;
-  }
-  return rank;
-}
-
-// The shape of input |io| for the estimate; rank -1 where nothing is known. False: printed.
-static bool choose_shape(const cli_args* args, const kapell_io_info* io, int64_t dims[MAX_RANK],
-                         int32_t* out_rank) {
-  const kapell_type_info* type = io->type;
-  *out_rank = given_shape(args, io->name, dims);
-  if (*out_rank != -1 || type->rank < 0 || type->rank > MAX_RANK) return *out_rank != -2;
-  *out_rank = type->rank;
-  for (int32_t d = 0; d < type->rank; ++d) {
-    dims[d] = type->dims[d];
-    if (dims[d] < 0 && !cli_symbol_dim(args, type->symbols[d], &dims[d])) return false;
-  }
-  return true;
-}
-
 static void print_estimate(const kapell_memory_estimate* e) {
   const double mib = 1 << 20;
   printf(
@@ -114,13 +77,13 @@ static void print_estimate(const kapell_memory_estimate* e) {
 static bool print_memory(const cli_args* args, kapell_session* session) {
   const size_t count = kapell_session_input_count(session);
   kapell_shape* shapes = calloc(count + 1, sizeof(*shapes));
-  int64_t(*dims)[MAX_RANK] = calloc(count + 1, sizeof(*dims));
+  int64_t(*dims)[CLI_MAX_RANK] = calloc(count + 1, sizeof(*dims));
   size_t given = 0;
   bool fine = shapes && dims;
   for (size_t i = 0; fine && i < count; ++i) {
     const kapell_io_info* io = kapell_session_input(session, i);
     int32_t rank;
-    fine = choose_shape(args, io, dims[i], &rank);
+    fine = cli_choose_shape(args, io, dims[i], &rank);
     if (fine && rank >= 0) shapes[given++] = (kapell_shape){io->name, dims[i], rank};
   }
   kapell_memory_estimate estimate = {.struct_size = sizeof(estimate)};

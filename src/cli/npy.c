@@ -110,11 +110,18 @@ kapell_value* npy_parse(const char* what, const char* bytes, size_t size) {
   return value;
 }
 
-bool npy_write(const kapell_value* value, char** out_bytes, size_t* out_size) {
-  const char* descr = NULL;
+static const char* descr_of(const kapell_value* value) {
+  if (kapell_value_kind(value) != KAPELL_KIND_TENSOR) return NULL;
   for (size_t i = 0; i < sizeof(kTypes) / sizeof(kTypes[0]); ++i)
-    if (kTypes[i].type == kapell_value_type(value)) descr = kTypes[i].text;
-  if (kapell_value_kind(value) != KAPELL_KIND_TENSOR || !descr) {
+    if (kTypes[i].type == kapell_value_type(value)) return kTypes[i].text;
+  return NULL;
+}
+
+bool npy_takes(const kapell_value* value) { return descr_of(value) != NULL; }
+
+bool npy_write(const kapell_value* value, char** out_bytes, size_t* out_size) {
+  const char* descr = descr_of(value);
+  if (!descr) {
     fprintf(stderr, "a value of this type cannot be saved as .npy; use .pb\n");
     return false;
   }

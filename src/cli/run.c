@@ -26,6 +26,9 @@ static const cli_option kOptions[] = {
     {"show", "N", "how many numbers of an output to print (default 10)"},
     {"time", NULL, "print how long each run took"},
     {"placement", NULL, "print where the nodes ran"},
+    {"shape", "NAME=1,3,224", "the shape of a random input; may be repeated"},
+    {"dump", "DIR",
+     "write every value of the run into DIR, for 'kapell compare'; nothing is fused then"},
     {"profile", "FILE", "write a Chrome trace (opens in Perfetto)"},
     {0},
 };
@@ -37,6 +40,7 @@ typedef struct job {
   long runs, top, show;
   double atol, rtol;
   size_t input_count, output_count;
+  cli_dump* dump;  // of --dump, else NULL
 } job;
 
 // --- what is given ---------------------------------------------------------------------------------------------------------
@@ -97,15 +101,6 @@ static bool count_runs(job* j) {
   return true;
 }
 
-static bool read_number(const cli_args* args, const char* name, double fallback, double* out) {
-  const char* text = cli_get(args, name);
-  char* end;
-  *out = text ? strtod(text, &end) : fallback;
-  if (!text || (end != text && !*end && *out >= 0)) return true;
-  fprintf(stderr, "kapell run: --%s '%s' is no number\n", name, text);
-  return false;
-}
-
 // --- what comes out ------------------------------------------------------------------------------------------------------------
 // The |index|-th line of |labels|; the number itself where there are none.
 static void print_label(const char* labels, size_t index) {
@@ -140,12 +135,8 @@ static void print_top(const job* j, const kapell_value* value) {
 // Largest differences of |value| from |expected|; true if all are within the tolerances.
 static bool compare(const job* j, const char* name, const kapell_value* value,
                     const kapell_value* expected) {
-  const size_t count = kapell_tensor_count(value);
-  bool same = kapell_value_kind(value) == kapell_value_kind(expected) &&
-              kapell_tensor_rank(value) == kapell_tensor_rank(expected);
-  for (int32_t d = 0; same && d < kapell_tensor_rank(value); ++d)
-    same = kapell_tensor_dims(value)[d] == kapell_tensor_dims(expected)[d];
-  if (!same) {
+  const cli_difference d = cli_differ(value, expected, j->atol, j->rtol);
+  if (!d.comparable) {
     printf("%s: expected ", name);
     print_value_type(stdout, expected);
     printf(", got ");
@@ -153,36 +144,11 @@ static bool compare(const job* j, const char* name, const kapell_value* value,
     printf("\n");
     return false;
   }
-  size_t wrong = 0, worst = 0;
-  double most = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const double a = kapell_tensor_get_double(value, i), b = kapell_tensor_get_double(expected, i),
-                 error = fabs(a - b);
-    if ((isnan(a) && isnan(b)) || a == b) continue;
-    if (!(error <= j->atol + j->rtol * fabs(b))) ++wrong;
-    if (!(error <= most)) most = error, worst = i;
-  }
-  printf("%s: %s, largest difference %.3g", name, wrong ? "differs" : "as expected", most);
-  if (wrong)
-    printf(" at element %zu; %zu of %zu elements are out of tolerance", worst, wrong, count);
+  printf("%s: %s, largest difference %.3g", name, d.wrong ? "differs" : "as expected", d.most);
+  if (d.wrong)
+    printf(" at element %zu; %zu of %zu elements are out of tolerance", d.worst, d.wrong, d.count);
   printf("\n");
-  return wrong == 0;
-}
-
-static bool save(const char* path, const char* name, const kapell_value* value) {
-  char* bytes = NULL;
-  size_t size = 0;
-  const size_t length = strlen(path);
-  if (length > 3 && !strcmp(path + length - 3, ".pb")) {
-    kapell_status* status = kapell_value_write_pb(value, name, &bytes, &size);
-    const bool written = !status && cli_write_file(path, bytes, size);
-    cli_print_status(status);
-    kapell_free_text(bytes);
-    return written;
-  }
-  const bool written = npy_write(value, &bytes, &size) && cli_write_file(path, bytes, size);
-  free(bytes);
-  return written;
+  return d.wrong == 0;
 }
 
 static bool check_expected(const job* j, long run, const kapell_io_info* info,
@@ -198,6 +164,9 @@ static bool check_expected(const job* j, long run, const kapell_io_info* info,
 static bool print_output(const job* j, long run, size_t index, const kapell_value* value) {
   const kapell_io_info* info = kapell_session_output(j->session, index);
   const char* path = named_value(&j->args, "output", info->name, run, NULL);
+  if (j->dump)
+    return (!path || cli_save_value(path, info->name, value)) &&
+           check_expected(j, run, info, value);
   if (cli_has(&j->args, "labels") && index == 0 && kapell_value_kind(value) == KAPELL_KIND_TENSOR) {
     print_top(j, value);
   } else {
@@ -207,7 +176,7 @@ static bool print_output(const job* j, long run, size_t index, const kapell_valu
     print_value(stdout, value, (size_t)j->show);
     printf("\n");
   }
-  if (path && !save(path, info->name, value)) return false;
+  if (path && !cli_save_value(path, info->name, value)) return false;
   return check_expected(j, run, info, value);
 }
 
@@ -248,6 +217,20 @@ static bool give_inputs(const job* j, long run, kapell_value** values, const cha
   return true;
 }
 
+// Writes what the nodes took and made, in the order of execution.
+static bool dump_values(const job* j, const char* const* names, kapell_value* const* inputs,
+                        size_t given, kapell_value* const* outputs) {
+  bool fine = true;
+  for (size_t i = 0; fine && i < given; ++i)
+    fine = cli_dump_value(j->dump, "", "(input)", names[i], inputs[i]);
+  for (size_t i = 0; fine && i < j->output_count; ++i) {
+    const kapell_placed_node* node = kapell_session_output_node(j->session, i);
+    fine = cli_dump_value(j->dump, node ? node->name : "", node ? node->op : "(constant)",
+                          kapell_session_output(j->session, i)->name, outputs[i]);
+  }
+  return fine;
+}
+
 static int run_once(const job* j, long run) {
   kapell_value** inputs = calloc(j->input_count + 1, sizeof(*inputs));
   kapell_value** outputs = calloc(j->output_count + 1, sizeof(*outputs));
@@ -267,6 +250,7 @@ static int run_once(const job* j, long run) {
                                : NULL;
   fine = fine && !status;
   cli_print_status(status);
+  if (fine && j->dump) fine = dump_values(j, names, inputs, given, outputs);
   if (fine) print_case(j, run);
   for (size_t i = 0; fine && i < j->output_count; ++i) fine = print_output(j, run, i, outputs[i]);
   if (fine) print_tail(j, &counters);
@@ -290,15 +274,36 @@ static int run_all(job* j) {
   return exit_code;
 }
 
+// One run into the folder of --dump. Says what it does not show: what fusions would have changed.
+static int run_dump(job* j) {
+  cli_dump dump;
+  if (j->runs != 1)
+    return fprintf(stderr, "kapell run: --dump takes one run, not %ld\n", j->runs), CLI_USAGE;
+  if (!cli_dump_open(cli_get(&j->args, "dump"), &dump)) return CLI_USAGE;
+  j->dump = &dump;
+  int exit_code = run_all(j);
+  if (!cli_dump_close(&dump) && exit_code == CLI_OK) exit_code = CLI_FAILED;
+  if (exit_code == CLI_OK)
+    printf(
+        "%zu values, %.1f MiB, are in %s. Opened without rewrites and fusions, so that every value "
+        "of the file is there;\n"
+        "rounding may differ from a usual run. Not in it: weights, and values inside bodies of If, "
+        "Loop and Scan.\n",
+        dump.count, (double)dump.byte_count / (1 << 20), dump.folder);
+  return exit_code;
+}
+
 static int run(const cli_command* command, int argc, char** argv) {
   job j = {0};
   int exit_code;
   if (!cli_parse(command, argc, argv, &j.args, &exit_code)) return exit_code;
   if (!cli_int(&j.args, "top", 1, 1000, 3, &j.top) ||
       !cli_int(&j.args, "show", 0, 1000000, 10, &j.show) ||
-      !read_number(&j.args, "atol", 1e-5, &j.atol) || !read_number(&j.args, "rtol", 1e-3, &j.rtol))
+      !cli_real(&j.args, "atol", 1e-5, &j.atol) || !cli_real(&j.args, "rtol", 1e-3, &j.rtol))
     return CLI_USAGE;
-  exit_code = cli_open(&j.args, cli_get(&j.args, "profile"), &j.session);
+  const cli_opening how = {.profile_path = cli_get(&j.args, "profile"),
+                           .keep_values = cli_has(&j.args, "dump")};
+  exit_code = cli_open_as(&j.args, &how, &j.session);
   if (exit_code) return exit_code;
   j.image = cli_get(&j.args, "image");
   j.input_count =
@@ -308,7 +313,7 @@ static int run(const cli_command* command, int argc, char** argv) {
                     check_names(&j, "output", j.output_count, kapell_session_output) &&
                     check_names(&j, "expect", j.output_count, kapell_session_output) &&
                     count_runs(&j);
-  exit_code = fine ? run_all(&j) : CLI_USAGE;
+  exit_code = !fine ? CLI_USAGE : how.keep_values ? run_dump(&j) : run_all(&j);
   kapell_session_close(j.session);
   return exit_code;
 }

@@ -58,7 +58,20 @@ static bool read_options(const cli_args* args, kapell_provider_option* list, siz
   return true;
 }
 
+static kapell_status* open_model(const cli_args* args, const cli_opening* how,
+                                 kapell_options* options, kapell_session** out_session) {
+  options->profile_path = how->profile_path;
+  options->keep_values = how->keep_values;
+  options->borrow_bytes = true;
+  if (!how->bytes) return kapell_session_open_file(args->model, options, out_session);
+  return kapell_session_open(how->bytes, how->byte_count, options, out_session);
+}
+
 int cli_open(const cli_args* args, const char* profile_path, kapell_session** out_session) {
+  return cli_open_as(args, &(cli_opening){.profile_path = profile_path}, out_session);
+}
+
+int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** out_session) {
   int exit_code = CLI_USAGE;
   kapell_options options = KAPELL_OPTIONS_INIT;
   progress p = {.shown = false};
@@ -75,13 +88,15 @@ int cli_open(const cli_args* args, const char* profile_path, kapell_session** ou
     options.provider_option_count = count;
     options.threads = (int)threads;
     options.cpu_mask = cli_get(args, "cpu-mask");
-    options.profile_path = profile_path;
     options.progress = isatty(STDERR_FILENO) ? show_progress : NULL;
     options.progress_user = &p;
-    kapell_status* status = kapell_session_open_file(args->model, &options, out_session);
+    kapell_status* status = open_model(args, how, &options, out_session);
     exit_code = status ? CLI_OPEN : CLI_OK;
     if (p.shown) fprintf(stderr, "\r%78s\r", "");
-    cli_print_status(status);
+    if (how->out_status)
+      *how->out_status = status;
+    else
+      cli_print_status(status);
   }
   for (size_t i = 0; i < count; ++i) free((char*)(uintptr_t)list[i].key);
   free(list);

@@ -56,44 +56,23 @@ static uint64_t next_random(uint64_t* state) {
 
 static double uniform(uint64_t* state) { return (double)(next_random(state) >> 11) * 0x1p-53; }
 
-bool cli_symbol_dim(const cli_args* args, const char* symbol, int64_t* out) {
-  int at = 0;
-  *out = 1;
-  for (const char* text; symbol && (text = cli_next(args, "dim", &at)) != NULL;) {
-    const char* equals = strchr(text, '=');
-    if (!equals || strlen(symbol) != (size_t)(equals - text) ||
-        strncmp(text, symbol, strlen(symbol)) != 0)
-      continue;
-    char* end;
-    *out = strtoll(equals + 1, &end, 10);
-    if (*end || *out < 0) return fprintf(stderr, "--dim '%s' is not NAME=N\n", text), false;
-  }
-  return true;
-}
-
-// Floats from the normal distribution, integers 0 and 1, bools.
-static kapell_value* random_value(const kapell_io_info* info, uint64_t seed, const cli_args* args) {
-  const kapell_type_info* type = info->type;
-  if (type->kind != KAPELL_KIND_TENSOR || type->rank < 0 || type->rank > 32 ||
-      type->element == KAPELL_STRING) {
+kapell_value* cli_random_value(const kapell_io_info* info, const int64_t* dims, int32_t rank,
+                               uint64_t seed) {
+  const kapell_type type = info->type->element;
+  kapell_value* value = NULL;
+  if (info->type->kind != KAPELL_KIND_TENSOR || type == KAPELL_STRING || rank < 0) {
     fprintf(stderr, "input '%s' is no tensor of known rank (at most 32); give it a file\n",
             info->name);
     return NULL;
   }
-  int64_t dims[32];
-  for (int32_t d = 0; d < type->rank; ++d) {
-    dims[d] = type->dims[d];
-    if (dims[d] < 0 && !cli_symbol_dim(args, type->symbols[d], &dims[d])) return NULL;
-  }
-  kapell_value* value = NULL;
-  kapell_status* status = kapell_tensor_create(type->element, dims, type->rank, &value);
+  kapell_status* status = kapell_tensor_create(type, dims, rank, &value);
   if (status) {
     cli_print_status(status);
     return NULL;
   }
   uint64_t state = seed;
-  const bool integers = type->element != KAPELL_FLOAT && type->element != KAPELL_DOUBLE &&
-                        type->element != KAPELL_FLOAT16 && type->element != KAPELL_BFLOAT16;
+  const bool integers = type != KAPELL_FLOAT && type != KAPELL_DOUBLE && type != KAPELL_FLOAT16 &&
+                        type != KAPELL_BFLOAT16;
   for (size_t i = 0; i < kapell_tensor_count(value); ++i) {
     const double u = uniform(&state), v = integers ? 0 : uniform(&state);
     kapell_tensor_set_double(
@@ -131,7 +110,10 @@ kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const
     const uint64_t seed = text[6] ? strtoull(text + 7, &end, 10) : 0;
     if (end && (end == text + 7 || *end))
       return fprintf(stderr, "'%s' is not random:SEED, SEED a number\n", text), NULL;
-    return random_value(info, seed, args);
+    int64_t dims[CLI_MAX_RANK];
+    int32_t rank;
+    if (!cli_choose_shape(args, info, dims, &rank)) return NULL;
+    return cli_random_value(info, dims, rank, seed);
   }
   char path[4096];
   snprintf(path, sizeof(path), "%s", text);
@@ -154,4 +136,19 @@ kapell_value* cli_read_value(const char* text, const kapell_io_info* info, const
     fprintf(stderr, "%s: the extension tells the format: .npy, .npz, .pb, .png or .jpg\n", path);
   free(bytes);
   return value;
+}
+
+bool cli_save_value(const char* path, const char* name, const kapell_value* value) {
+  char* bytes = NULL;
+  size_t size = 0;
+  if (ends_with(path, ".pb")) {
+    kapell_status* status = kapell_value_write_pb(value, name, &bytes, &size);
+    const bool written = !status && cli_write_file(path, bytes, size);
+    cli_print_status(status);
+    kapell_free_text(bytes);
+    return written;
+  }
+  const bool written = npy_write(value, &bytes, &size) && cli_write_file(path, bytes, size);
+  free(bytes);
+  return written;
 }

@@ -3,6 +3,7 @@
 #include "onnx/data.h"
 #include "onnx/data_messages.h"
 #include "onnx/encode.h"
+#include "onnx/writer.h"
 
 static kp_status* put_sequence(kp_arena* arena, const kapell_value* value, kp_onnx_sequence* out);
 static kp_status* put_map(kp_arena* arena, const kapell_value* value, kp_onnx_map* out);
@@ -30,8 +31,8 @@ static kp_status* pack_six_bit(kp_arena* arena, const uint8_t* codes, size_t cou
   return NULL;
 }
 
-static kp_status* put_elements(kp_arena* arena, kapell_type type, void* data, size_t count,
-                               kp_onnx_tensor* out) {
+kp_status* kp_onnx_put_elements(kp_arena* arena, kapell_type type, void* data, size_t count,
+                                kp_onnx_tensor* out) {
   out->type = (int32_t)type;
   if (type == KAPELL_STRING) {
     out->strings = data;
@@ -51,7 +52,7 @@ static kp_status* put_tensor(kp_arena* arena, const kapell_value* value, kp_onnx
     return KP_ERROR(INVALID_ARGUMENT, "the tensor lies on device %s", value->memory->name);
   out->dims = value->dims;
   out->rank = (size_t)value->rank;
-  return put_elements(arena, value->type, value->data, kp_value_count(value), out);
+  return kp_onnx_put_elements(arena, value->type, value->data, kp_value_count(value), out);
 }
 
 static kp_status* put_sparse(kp_arena* arena, const kapell_value* value, kp_onnx_sparse* out) {
@@ -179,7 +180,8 @@ static kp_status* put_scalars(kp_arena* arena, const kapell_value* vector, kp_on
   KP_PASS(take(arena, count, sizeof(kp_onnx_tensor), &memory));
   kp_onnx_tensor* const tensors = memory;
   for (size_t i = 0; i < count; ++i)
-    KP_PASS(put_elements(arena, vector->type, (char*)vector->data + i * width, 1, &tensors[i]));
+    KP_PASS(
+        kp_onnx_put_elements(arena, vector->type, (char*)vector->data + i * width, 1, &tensors[i]));
   *out = (kp_onnx_sequence){.type = KP_ONNX_DATA_TENSOR, .tensors = tensors, .tensor_count = count};
   return NULL;
 }

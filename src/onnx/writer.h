@@ -18,4 +18,9 @@ KP_MUST_USE kp_status* kp_onnx_read_tensor(const void* bytes, size_t byte_count,
 KP_MUST_USE kp_status* kp_onnx_write_tensor(const kp_onnx_tensor* tensor, void** out_bytes,
                                             size_t* out_byte_count);
 
+// Gives |out| its type and elements: |data| as values have them in memory (strings: kp_str), borrowed but for what the file packs
+// otherwise. Errors: OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_onnx_put_elements(kp_arena* arena, kapell_type type, void* data,
+                                            size_t count, kp_onnx_tensor* out);
+
 #endif  // KP_ONNX_WRITER_H_

@@ -13,7 +13,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits" / "digits.onnx"
 PICTURES = sorted((ROOT / "examples" / "digits" / "pictures").glob("*.png"))
-COMMANDS = ["run", "inspect", "place", "providers"]
+COMMANDS = ["run", "inspect", "place", "providers", "bundle", "compare"]
 
 pytestmark = pytest.mark.asan_programs
 
