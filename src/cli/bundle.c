@@ -14,7 +14,7 @@ static const cli_option kOptions[] = {
     {"force", NULL, "replace FILE if it is there"},
     {"keep-metadata", NULL, "keep doc strings and metadata in the model"},
     CLI_SESSION_OPTIONS,
-    {"dim", "SYMBOL=N", "a symbolic dimension of the inputs that are drawn (default 1)"},
+    {"dim", "SYMBOL=N", "a symbolic dimension of the inputs drawn (default 1)"},
     {"shape", "NAME=1,3,224", "the shape of an input, likewise; may be repeated"},
     {"runs", "N", "how many runs to time, 0 to 1000 (default 5)"},
     {0}};
@@ -26,10 +26,23 @@ static double now_ms(void) {
 }
 
 // --- runs --------------------------------------------------------------------------------------------------------------------
+// |text| without the folder of the model, which messages name.
+static void put_message(const bundle* b, FILE* out, const char* text) {
+  const char* slash = strrchr(b->args.model, '/');
+  const size_t length = slash ? (size_t)(slash - b->args.model) + 1 : 0;
+  while (*text)
+    if (length > 1 && !strncmp(text, b->args.model, length))
+      text += length;
+    else
+      fputc(*text++, out);
+  fputc('\n', out);
+}
+
 // Takes and frees |status|; false where there was one.
-static bool tell_status(FILE* out, const char* what, kapell_status* status) {
+static bool tell_status(const bundle* b, FILE* out, const char* what, kapell_status* status) {
   if (!status) return true;
-  fprintf(out, "%s:\n%s\n", what, kapell_status_text(status));
+  fprintf(out, "%s:\n", what);
+  put_message(b, out, kapell_status_text(status));
   kapell_status_free(status);
   return false;
 }
@@ -54,7 +67,7 @@ static bool draw_inputs(const bundle* b, const kapell_session* session, FILE* ou
   return true;
 }
 
-static bool run_once(kapell_session* session, kapell_value** inputs, FILE* out) {
+static bool run_once(const bundle* b, kapell_session* session, kapell_value** inputs, FILE* out) {
   const size_t count = kapell_session_output_count(session);
   kapell_value** outputs = calloc(count + 1, sizeof(*outputs));
   if (!outputs) return false;
@@ -64,7 +77,7 @@ static bool run_once(kapell_session* session, kapell_value** inputs, FILE* out) 
   const double took = now_ms() - start;
   for (size_t i = 0; i < count; ++i) kapell_value_release(outputs[i]);
   free(outputs);
-  if (!tell_status(out, "the run failed", status)) return false;
+  if (!tell_status(b, out, "the run failed", status)) return false;
   fprintf(out, "run: %.3f ms\n", took);
   return true;
 }
@@ -80,8 +93,8 @@ static bool try_model(const bundle* b, cli_opening* how, long runs, FILE* out, F
   how->out_status = &status;
   if (cli_open_as(&b->args, how, &session) == CLI_USAGE) return false;
   if (!session) {
-    if (place) fprintf(place, "%s\n", kapell_status_text(status));
-    tell_status(out, "it cannot be opened", status);
+    if (place) put_message(b, place, kapell_status_text(status));
+    tell_status(b, out, "it cannot be opened", status);
     return true;
   }
   fprintf(out, "opened in %.3f ms\n", now_ms() - start);
@@ -89,7 +102,7 @@ static bool try_model(const bundle* b, cli_opening* how, long runs, FILE* out, F
   const size_t count = kapell_session_input_count(session);
   kapell_value** inputs = calloc(count + 1, sizeof(*inputs));
   bool fine = inputs && (runs == 0 || draw_inputs(b, session, out, inputs));
-  for (long i = 0; fine && i < runs; ++i) fine = run_once(session, inputs, out);
+  for (long i = 0; fine && i < runs; ++i) fine = run_once(b, session, inputs, out);
   for (size_t i = 0; inputs && i < count; ++i) kapell_value_release(inputs[i]);
   free(inputs);
   kapell_session_close(session);
