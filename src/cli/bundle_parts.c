@@ -49,7 +49,6 @@ static void tell_providers(FILE* out) {
 }
 
 void bundle_environment(FILE* out) {
-  extern char** environ;
   struct utsname system;
   fprintf(out, "kapell: %s (built as %s)\n", kapell_version(), KAPELL_VERSION_STRING);
   if (uname(&system) == 0)
