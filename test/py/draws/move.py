@@ -111,6 +111,8 @@ def cast(rng, version, name):
     if target.kind == "u":
         x = np.abs(x).astype(x.dtype)
     if source.kind == "O":
+        if target == np.bool_:  # the text of a zero is true to Python, as is any text; to us it is the number
+            x = np.where(x == 0, 1, x)
         x = np.asarray(np.asarray(x).astype(str), object)
     return {"to": onnx.helper.np_dtype_to_tensor_dtype(np.dtype(target))}, [x]
 

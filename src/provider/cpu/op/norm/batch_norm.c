@@ -9,6 +9,7 @@ typedef struct kp_batch_job {
   const kp_op_run* run;
   size_t batch, channels, pixels;
   const double *scale, *shift;  // by channel: y = x * scale + shift
+  bool training;
 } kp_batch_job;
 
 // Statistics are kept for each channel, or with spatial=0 (until opset 9) for each element of an item of the batch.
@@ -44,13 +45,21 @@ static void scale_plane(const double* x, double* y, size_t count, double scale, 
   for (size_t i = 0; i < count; ++i) y[i] = scale * x[i] + shift;
 }
 
+// In double precision: a batch that varies little has a scale so large that float32 would lose what is left of x - mean.
+static void scale_plane_f32(const float* x, float* y, size_t count, double scale, double shift) {
+  for (size_t i = 0; i < count; ++i) y[i] = (float)(scale * (double)x[i] + shift);
+}
+
 static void batch_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_batch_job* job = arg;
   const size_t channel = task % job->channels, at = task * job->pixels;
   const void* x = job->run->inputs[0]->data;
   void* y = job->run->outputs[0]->data;
-  if (job->run->inputs[0]->type == KAPELL_FLOAT) {
+  if (job->run->inputs[0]->type == KAPELL_FLOAT && job->training) {
+    scale_plane_f32((const float*)x + at, (float*)y + at, job->pixels, job->scale[channel],
+                    job->shift[channel]);
+  } else if (job->run->inputs[0]->type == KAPELL_FLOAT) {
     const float scale = (float)job->scale[channel], shift = (float)job->shift[channel];
     const kp_norm_ops* kernel = job->run->state;
     kernel->scale_shift_rows(1, job->pixels, (const float*)x + at, job->pixels, &scale, &shift,
@@ -114,7 +123,7 @@ static kp_status* batch_run(const kp_op_run* run) {
   const kapell_value* x = run->inputs[0];
   kp_batch_job job = {.run = run};
   set_shape(run->node, x, &job);
-  const bool training = trains(run);
+  const bool training = job.training = trains(run);
   const double epsilon = (double)kp_node_attr_f(run->node, "epsilon", 1e-5f);
   double *scale = run->scratch, *shift = scale + job.channels;
   for (size_t c = 0; c < job.channels; ++c) {
