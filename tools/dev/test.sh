@@ -70,12 +70,11 @@ preload() {
 
 # python_tests PRESET MARKERS [NAME]: test/py against that preset's build. Markers that speak of programs need no runtime in Python.
 python_tests() {
-  local preset=$1 markers=$2 name=${3:-} loaded log
-  loaded=$([[ $markers == *programs* ]] || preload "$preset")
-  log=pytest-$preset$([[ $markers == *programs* ]] && echo -programs)
+  local preset=$1 markers=$2 name=${3:-} loaded log=pytest-$1
+  if [[ $markers == *programs* ]]; then log+=-programs; else loaded=$(preload "$preset"); fi
   # shellcheck disable=SC2046,SC2086
   run_suite "Python tests, $preset ($markers)" "$log" env KAPELL_PRESET="$preset" \
-    UBSAN_OPTIONS=print_stacktrace=1 $loaded $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    UBSAN_OPTIONS=print_stacktrace=1 ${loaded:-} $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
     -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/$log.xml" test/py || true
 }
 
