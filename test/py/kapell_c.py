@@ -127,7 +127,17 @@ def _load():
     return lib
 
 
-_lib = _load()
+class _Library:
+    """The library, loaded at the first use of one of its functions: a Python without a sanitizer's runtime imports this module too."""
+
+    def __getattr__(self, name):
+        self.__dict__.update(loaded=self.__dict__.get("loaded") or _load())
+        function = getattr(self.loaded, name)
+        setattr(self, name, function)
+        return function
+
+
+_lib = _Library()
 
 
 def cpu_features():
