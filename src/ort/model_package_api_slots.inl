@@ -1,0 +1,23 @@
+// The slots of OrtModelPackageApi, in order (slots.h says what the columns are and how to use them).
+#define TABLE OrtModelPackageApi
+#define PREFIX ort_package_
+#include "ort/slots_begin.inl"
+// clang-format off
+STATUS(0, CreateModelPackageOptionsFromSessionOptions, "31", (const OrtEnv* env, const OrtSessionOptions* options, OrtModelPackageOptions** out), DROPIN, NO, "not written")
+NOTHING(1, ReleaseModelPackageOptions, "31", (OrtModelPackageOptions* value), DROPIN, NO, "not written")
+STATUS(2, CreateModelPackageContext, "31", (const char* root, OrtModelPackageContext** out), DROPIN, NO, "not written")
+NOTHING(3, ReleaseModelPackageContext, "31", (OrtModelPackageContext* value), DROPIN, NO, "not written")
+STATUS(4, ModelPackage_GetSchemaVersion, "31", (const OrtModelPackageContext* context, int64_t* version), DROPIN, NO, "not written")
+STATUS(5, ModelPackage_GetComponentCount, "31", (const OrtModelPackageContext* context, size_t* version), DROPIN, NO, "not written")
+STATUS(6, ModelPackage_GetComponentNames, "31", (const OrtModelPackageContext* context, const char* const** names, size_t* count), DROPIN, NO, "not written")
+STATUS(7, ModelPackage_GetVariantCount, "31", (const OrtModelPackageContext* context, const char* component, size_t* count), DROPIN, NO, "not written")
+STATUS(8, ModelPackage_GetVariantNames, "31", (const OrtModelPackageContext* context, const char* component, const char* const** variant_names, size_t* count), DROPIN, NO, "not written")
+STATUS(9, ModelPackage_GetVariantEpName, "31", (const OrtModelPackageContext* context, const char* component, const char* variant, const char** ep), DROPIN, NO, "not written")
+STATUS(10, ModelPackage_ResolveStringRef, "31", (const OrtModelPackageContext* context, const char* base_dir, const char* input, int must_exist, const char** path), DROPIN, NO, "not written")
+STATUS(11, SelectComponent, "31", (const OrtModelPackageContext* context, const char* component, const OrtModelPackageOptions* options, OrtModelPackageComponentContext** out), DROPIN, NO, "not written")
+NOTHING(12, ReleaseModelPackageComponentContext, "31", (OrtModelPackageComponentContext* value), DROPIN, NO, "not written")
+STATUS(13, ModelPackageComponent_GetSelectedVariantName, "31", (const OrtModelPackageComponentContext* context, const char** name), DROPIN, NO, "not written")
+STATUS(14, ModelPackageComponent_GetSelectedVariantFolderPath, "31", (const OrtModelPackageComponentContext* context, const char** folder_path), DROPIN, NO, "not written")
+STATUS(15, CreateSession, "31", (const OrtEnv* env, const OrtModelPackageComponentContext* context, const OrtSessionOptions* options, OrtSession** session), DROPIN, NO, "not written")
+// clang-format on
+#include "ort/slots_end.inl"
