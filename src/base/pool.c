@@ -343,6 +343,22 @@ static int usable_width(int width, size_t task_count) {
   return (size_t)limit < task_count ? limit : (int)task_count;
 }
 
+static void start_job(job* j, int share_count, kp_task_fn fn, void* arg) {
+  j->fn = fn;
+  j->arg = arg;
+  j->share_count = share_count;
+  atomic_init(&j->finished, 0);
+}
+
+static void set_share(job* j, int index, size_t start, size_t end, size_t chunk) {
+  share* s = &j->shares[index];
+  s->chunk = chunk;
+  atomic_init(&s->next, start);
+  s->end = end;
+  s->owner = j;
+  s->index = index;
+}
+
 void kp_parallel_for(int width, size_t task_count, kp_task_fn fn, void* arg) {
   const int count = usable_width(width, task_count);
   if (count == 1) {
@@ -350,20 +366,13 @@ void kp_parallel_for(int width, size_t task_count, kp_task_fn fn, void* arg) {
     return;
   }
   job j;
-  j.fn = fn;
-  j.arg = arg;
-  j.share_count = count;
-  atomic_init(&j.finished, 0);
+  start_job(&j, count, fn, arg);
   const size_t each = task_count / (size_t)count, rest = task_count % (size_t)count;
   size_t start = 0;
   for (int i = 0; i < count; ++i) {
     const size_t length = each + ((size_t)i < rest);
     // Pieces of a share: small enough that others can help with it, large enough for the counter not to matter.
-    j.shares[i].chunk = 1 + length / 16;
-    atomic_init(&j.shares[i].next, start);
-    j.shares[i].end = start + length;
-    j.shares[i].owner = &j;
-    j.shares[i].index = i;
+    set_share(&j, i, start, start + length, 1 + length / 16);
     start += length;
   }
   run_job(&j);
@@ -376,17 +385,8 @@ void kp_parallel_for_dynamic(int width, size_t task_count, kp_task_fn fn, void* 
     return;
   }
   job j;
-  j.fn = fn;
-  j.arg = arg;
-  j.share_count = count;
-  atomic_init(&j.finished, 0);
-  for (int i = 0; i < count;
-       ++i) {  // share 0 has all tasks; the others only carry their threads' numbers
-    j.shares[i].chunk = 1;
-    atomic_init(&j.shares[i].next, 0);
-    j.shares[i].end = i == 0 ? task_count : 0;
-    j.shares[i].owner = &j;
-    j.shares[i].index = i;
-  }
+  start_job(&j, count, fn, arg);
+  // Share 0 has all tasks; the others only carry their threads' numbers.
+  for (int i = 0; i < count; ++i) set_share(&j, i, 0, i == 0 ? task_count : 0, 1);
   run_job(&j);
 }

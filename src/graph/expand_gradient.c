@@ -209,18 +209,10 @@ static kp_status* copy_node(kp_diff* d, const kp_node* node) {
     inputs[i] = node->inputs[i] == KP_NONE ? KP_NONE : d->at[node->inputs[i]];
   for (uint32_t i = 0; i < node->output_count; ++i)
     outputs[i] = node->outputs[i] == KP_NONE ? KP_ABSENT : KP_NONE;
-  const kp_node_spec spec = {.name = node->name,
-                             .op = node->op,
-                             .domain = node->domain,
-                             .version = node->version,
-                             .schema = node->schema,
-                             .interned = true,
-                             .inputs = inputs,
-                             .input_count = node->input_count,
-                             .outputs = outputs,
-                             .output_count = node->output_count,
-                             .attrs = node->attrs,
-                             .attr_count = node->attr_count};
+  kp_node_spec spec = kp_node_spec_like(node);
+  spec.inputs = inputs;
+  spec.outputs = outputs;
+  spec.implicit_count = 0;
   kp_node_id unused;
   const kp_node from = *node;
   KP_PASS(kp_graph_add_node(d->e.graph, &spec, d->e.node.origins, d->e.node.origin_count, NAME,

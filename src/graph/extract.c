@@ -192,20 +192,11 @@ static kp_status* copy_node(kp_copier* copier, const kp_node* node, kp_arena* sc
     attrs[i] = node->attrs[i];
     KP_PASS(own_attr(to, &attrs[i]));
   }
-  const kp_node_spec spec = {.name = node->name,
-                             .op = node->op,
-                             .domain = node->domain,
-                             .version = node->version,
-                             .schema = node->schema,
-                             .interned = true,
-                             .inputs = ids,
-                             .input_count = node->input_count,
-                             .outputs = outputs,
-                             .output_count = node->output_count,
-                             .attrs = attrs,
-                             .attr_count = node->attr_count,
-                             .implicit = implicit,
-                             .implicit_count = node->implicit_count};
+  kp_node_spec spec = kp_node_spec_like(node);
+  spec.inputs = ids;
+  spec.outputs = outputs;
+  spec.attrs = attrs;
+  spec.implicit = implicit;
   kp_node_id unused;
   return kp_graph_add_node(to, &spec, node->origins, node->origin_count, node->rewrite, &unused);
 }

@@ -208,6 +208,10 @@ typedef struct kp_node_spec {
   uint32_t implicit_count;
 } kp_node_spec;
 
+// The spec of one more node of |node|'s operator, name, inputs, outputs and attributes: the arrays are |node|'s own, in that
+// graph's values, for the caller to replace.
+kp_node_spec kp_node_spec_like(const kp_node* node);
+
 // Makes a value that nothing produces a constant; takes over |constant| even on error.
 KP_MUST_USE kp_status* kp_graph_set_constant(kp_graph* graph, kp_value_id value,
                                              kapell_value* constant);

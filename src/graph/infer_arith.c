@@ -74,6 +74,28 @@ static int64_t divide(kp_data_op op, int64_t a, int64_t b) {
   return op == KP_DATA_MOD && rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
+// Comparisons and logic, which are the same for every kind of number. Nothing of it holds for a NaN but "not equal".
+static bool holds(kp_data_op op, bool equal, bool less, bool greater, bool a, bool b) {
+  switch (op) {
+    case KP_DATA_EQUAL:
+      return equal;
+    case KP_DATA_LESS:
+      return less;
+    case KP_DATA_LESS_EQUAL:
+      return less || equal;
+    case KP_DATA_GREATER:
+      return greater;
+    case KP_DATA_GREATER_EQUAL:
+      return greater || equal;
+    case KP_DATA_AND:
+      return a && b;
+    case KP_DATA_OR:
+      return a || b;
+    default:
+      return a != b;
+  }
+}
+
 static int64_t whole_numbers(kp_data_op op, kapell_type type, int64_t a, int64_t b) {
   switch (op) {
     case KP_DATA_ADD:
@@ -92,24 +114,9 @@ static int64_t whole_numbers(kp_data_op op, kapell_type type, int64_t a, int64_t
       return a > b ? a : b;
     case KP_DATA_POW:
       return wrap(type, power(a, b));
-    case KP_DATA_EQUAL:
-      return a == b;
-    case KP_DATA_LESS:
-      return a < b;
-    case KP_DATA_LESS_EQUAL:
-      return a <= b;
-    case KP_DATA_GREATER:
-      return a > b;
-    case KP_DATA_GREATER_EQUAL:
-      return a >= b;
-    case KP_DATA_AND:
-      return a != 0 && b != 0;
-    case KP_DATA_OR:
-      return a != 0 || b != 0;
-    case KP_DATA_XOR:
-      return (a != 0) != (b != 0);
+    default:
+      return holds(op, a == b, a<b, a> b, a != 0, b != 0);
   }
-  return 0;
 }
 
 static double round_to(kapell_type type, double x) {
@@ -145,24 +152,9 @@ static double real_numbers(kp_data_op op, kapell_type type, double a, double b) 
       return a > b || isnan(a) ? a : b;
     case KP_DATA_POW:
       return round_to(type, pow(a, b));
-    case KP_DATA_EQUAL:
-      return a == b;
-    case KP_DATA_LESS:
-      return a < b;
-    case KP_DATA_LESS_EQUAL:
-      return a <= b;
-    case KP_DATA_GREATER:
-      return a > b;
-    case KP_DATA_GREATER_EQUAL:
-      return a >= b;
-    case KP_DATA_AND:
-      return a != 0 && b != 0;
-    case KP_DATA_OR:
-      return a != 0 || b != 0;
-    case KP_DATA_XOR:
-      return (a != 0) != (b != 0);
+    default:
+      return holds(op, a == b, a<b, a> b, a != 0, b != 0);
   }
-  return 0;
 }
 
 // --- symbols ----------------------------------------------------------------------------------------------------------

@@ -14,24 +14,11 @@ static const kp_type* body_output(const kp_graph* body, uint32_t k) {
   return &body->values[body->outputs[k]].type;
 }
 
-// Output |o| as |type|, which was found at load. While specialising its symbols are not known.
-static kp_status* out_loaded(kp_infer* infer, uint32_t o, const kp_type* type) {
-  if (infer->symbols || type->kind != KAPELL_KIND_TENSOR || type->rank < 0) {
-    kp_out_type(infer, o, type);
-    return NULL;
-  }
-  kp_expr* dims;
-  KP_PASS(kp_out_dims(infer, o, type->element, type->rank, &dims));
-  for (int32_t d = 0; d < type->rank; ++d)
-    dims[d] = kp_is_number(type->dims[d]) ? type->dims[d] : KP_DIM_UNKNOWN;
-  return NULL;
-}
-
 // While specialising: the types that values of the graph got at load.
 static kp_status* repeat_load(kp_infer* infer) {
   for (uint32_t o = 0; infer->graph && o < infer->node->output_count; ++o) {
     const kp_value* value = kp_node_output(infer->graph, infer->node, o);
-    if (value) KP_PASS(out_loaded(infer, o, &value->type));
+    if (value) KP_PASS(kp_out_loaded(infer, o, &value->type));
   }
   return NULL;
 }

@@ -147,45 +147,21 @@ kp_status* kp_out_container(kp_infer* infer, uint32_t o, kapell_kind kind, kapel
   return NULL;
 }
 
+kp_status* kp_out_loaded(kp_infer* infer, uint32_t o, const kp_type* type) {
+  if (infer->symbols || type->kind != KAPELL_KIND_TENSOR || type->rank < 0) {
+    kp_out_type(infer, o, type);
+    return NULL;
+  }
+  kp_expr* dims;
+  KP_PASS(kp_out_dims(infer, o, type->element, type->rank, &dims));
+  for (int32_t d = 0; d < type->rank; ++d)
+    dims[d] = kp_is_number(type->dims[d]) ? type->dims[d] : KP_DIM_UNKNOWN;
+  return NULL;
+}
+
 // --- arithmetic on dims -------------------------------------------------------------------------------------------------
 kp_expr kp_dim_fresh(kp_infer* infer) {
   return infer->symbols ? kp_symbol_fresh_dim(infer->symbols) : KP_DIM_UNKNOWN;
-}
-
-static int64_t floor_div(int64_t a, int64_t b) {
-  const int64_t quotient = a / b;
-  return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
-}
-
-// Both are numbers, so neither is INT64_MIN and the negations and quotients below cannot overflow.
-static bool number_op(kp_expr_op op, int64_t a, int64_t b, int64_t* out) {
-  switch (op) {
-    case KP_EXPR_ADD:
-      return kp_add_i64(a, b, out) && kp_is_number(*out);
-    case KP_EXPR_SUB:
-      return !__builtin_sub_overflow(a, b, out) && kp_is_number(*out);
-    case KP_EXPR_MUL:
-      return kp_mul_i64(a, b, out) && kp_is_number(*out);
-    case KP_EXPR_DIV:
-      *out = floor_div(a, b);
-      return true;
-    case KP_EXPR_CEILDIV:
-      *out = -floor_div(-a, b);
-      return true;
-    case KP_EXPR_MOD:
-      *out = a - floor_div(a, b) * b;
-      return true;
-    case KP_EXPR_MIN:
-      *out = kp_min_i64(a, b);
-      return true;
-    case KP_EXPR_MAX:
-      *out = kp_max_i64(a, b);
-      return true;
-    case KP_EXPR_NAMED:
-    case KP_EXPR_FRESH:
-      break;
-  }
-  return false;
 }
 
 kp_expr kp_dim_op(kp_infer* infer, kp_expr_op op, kp_expr a, kp_expr b) {
@@ -193,7 +169,7 @@ kp_expr kp_dim_op(kp_infer* infer, kp_expr_op op, kp_expr a, kp_expr b) {
     return kp_dim_fresh(infer);
   if (KP_LIKELY(kp_is_number(a) && kp_is_number(b))) {
     int64_t result;
-    if (KP_LIKELY(number_op(op, a, b, &result))) return result;
+    if (KP_LIKELY(kp_expr_fold(op, a, b, &result) && kp_is_number(result))) return result;
     infer->overflow = true;
     return KP_DIM_UNKNOWN;
   }

@@ -66,6 +66,8 @@ static inline bool kp_out_wanted(const kp_infer* infer, uint32_t o) {
 }
 // Sets output |o| to any type (shared, not copied). Outputs that the node does not have are ignored, here and below.
 void kp_out_type(kp_infer* infer, uint32_t o, const kp_type* type);
+// Output |o| as |type|, which was found at load: while specialising, dims that were symbols then are not known.
+kp_status* kp_out_loaded(kp_infer* infer, uint32_t o, const kp_type* type);
 // A dense tensor of |rank|; the caller fills *out_dims (valid even for outputs that the node does not have).
 KP_MUST_USE kp_status* kp_out_dims(kp_infer* infer, uint32_t o, kapell_type element, int32_t rank,
                                    kp_expr** out_dims);

@@ -18,19 +18,6 @@ static kp_status* out_sequence(kp_infer* infer, uint32_t o, const kp_type* inner
   return kp_out_container(infer, o, KAPELL_KIND_SEQUENCE, KAPELL_UNDEFINED, inner);
 }
 
-// A tensor as output |o|: while specialising, dims that were symbols at load are not known.
-static kp_status* out_element(kp_infer* infer, uint32_t o, const kp_type* type) {
-  if (infer->symbols || type->kind != KAPELL_KIND_TENSOR || type->rank < 0) {
-    kp_out_type(infer, o, type);
-    return NULL;
-  }
-  kp_expr* dims;
-  KP_PASS(kp_out_dims(infer, o, type->element, type->rank, &dims));
-  for (int32_t d = 0; d < type->rank; ++d)
-    dims[d] = kp_is_number(type->dims[d]) ? type->dims[d] : KP_DIM_UNKNOWN;
-  return NULL;
-}
-
 static kp_status* sequence_construct(kp_infer* infer) {
   kp_type common = {0};
   for (uint32_t i = 0; i < infer->node->input_count; ++i) {
@@ -76,7 +63,7 @@ static kp_status* sequence_erase(kp_infer* infer) {
 static kp_status* sequence_at(kp_infer* infer) {
   KP_PASS(check_sequence(infer, 0));
   const kp_type* inner = elements_of(infer, 0);
-  return inner ? out_element(infer, 0, inner) : NULL;
+  return inner ? kp_out_loaded(infer, 0, inner) : NULL;
 }
 
 static kp_status* sequence_length(kp_infer* infer) {
@@ -165,8 +152,8 @@ static kp_status* optional_get_element(kp_infer* infer) {
   const kp_type* type = kp_in_given(infer, 0) ? infer->inputs[0] : NULL;
   if (!type || type->kind == KAPELL_KIND_NONE) return NULL;
   if (type->kind == KAPELL_KIND_OPTIONAL)
-    return type->inner ? out_element(infer, 0, type->inner) : NULL;
-  return out_element(infer, 0, type);  // from opset 18 on plain values pass
+    return type->inner ? kp_out_loaded(infer, 0, type->inner) : NULL;
+  return kp_out_loaded(infer, 0, type);  // from opset 18 on plain values pass
 }
 
 static kp_status* optional_has_element(kp_infer* infer) {

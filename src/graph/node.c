@@ -8,6 +8,23 @@ bool kp_node_is(const kp_node* node, const char* domain, const char* op) {
   return strcmp(node->op, op) == 0 && strcmp(node->domain, domain) == 0;
 }
 
+kp_node_spec kp_node_spec_like(const kp_node* node) {
+  return (kp_node_spec){.name = node->name,
+                        .op = node->op,
+                        .domain = node->domain,
+                        .version = node->version,
+                        .schema = node->schema,
+                        .interned = true,
+                        .inputs = node->inputs,
+                        .input_count = node->input_count,
+                        .outputs = node->outputs,
+                        .output_count = node->output_count,
+                        .attrs = node->attrs,
+                        .attr_count = node->attr_count,
+                        .implicit = node->implicit,
+                        .implicit_count = node->implicit_count};
+}
+
 const kp_attr* kp_node_attr(const kp_node* node, const char* name) {
   for (uint32_t i = 0; i < node->attr_count; ++i)
     if (strcmp(node->attrs[i].name, name) == 0) return &node->attrs[i];

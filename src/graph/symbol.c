@@ -308,7 +308,7 @@ static int64_t floor_div(int64_t a, int64_t b) {
   return a / b - (a % b != 0 && (a < 0) != (b < 0));
 }
 
-static bool number_op(kp_expr_op op, int64_t a, int64_t b, int64_t* out) {
+bool kp_expr_fold(kp_expr_op op, int64_t a, int64_t b, int64_t* out) {
   const bool divides = op == KP_EXPR_DIV || op == KP_EXPR_CEILDIV || op == KP_EXPR_MOD;
   if (divides && (b == 0 || (b == -1 && a == INT64_MIN))) return false;
   switch (op) {
@@ -427,7 +427,7 @@ static bool modulo(kp_symbols* symbols, kp_expr ea, kp_expr eb, kp_expr* out) {
   }
   kp_expr left;
   if (!from_poly(symbols, &rest, &left)) return false;
-  if (kp_is_number(left) && kp_is_number(eb)) return number_op(KP_EXPR_MOD, left, eb, out);
+  if (kp_is_number(left) && kp_is_number(eb)) return kp_expr_fold(KP_EXPR_MOD, left, eb, out);
   if (left == 0) return (*out = 0, true);
   return make_atom(symbols, KP_EXPR_MOD, left, eb, out);
 }
@@ -481,7 +481,7 @@ static bool normalise(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b, 
 kp_expr kp_expr_make(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b) {
   kp_expr result;
   const bool numbers = kp_is_number(a) && kp_is_number(b);
-  if (numbers && number_op(op, a, b, &result) && kp_is_number(result)) return result;
+  if (numbers && kp_expr_fold(op, a, b, &result) && kp_is_number(result)) return result;
   const bool commutes =
       op == KP_EXPR_ADD || op == KP_EXPR_MUL || op == KP_EXPR_MIN || op == KP_EXPR_MAX;
   if (commutes && a > b) {
@@ -584,7 +584,7 @@ static bool evaluate(const kp_evaluation* ev, kp_expr e, int64_t* out) {
   if (record->op == KP_EXPR_POLY) return evaluate_poly(ev, record, out);
   int64_t a, b;
   if (!evaluate(ev, record->a, &a) || !evaluate(ev, record->b, &b)) return false;
-  return number_op((kp_expr_op)record->op, a, b, out);
+  return kp_expr_fold((kp_expr_op)record->op, a, b, out);
 }
 
 bool kp_expr_eval(const kp_symbols* symbols, kp_expr e,

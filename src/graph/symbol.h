@@ -44,6 +44,8 @@ kp_expr kp_symbol_named(kp_symbols* symbols, const char* interned_name);
 kp_expr kp_symbol_fresh(kp_symbols* symbols);      // may be any number
 kp_expr kp_symbol_fresh_dim(kp_symbols* symbols);  // a dimension that only the run knows: >= 0
 kp_expr kp_expr_make(kp_symbols* symbols, kp_expr_op op, kp_expr a, kp_expr b);
+// |op| of two numbers; false where it overflows or divides by zero.
+bool kp_expr_fold(kp_expr_op op, int64_t a, int64_t b, int64_t* out);
 kp_expr kp_expr_product(kp_symbols* symbols, const kp_expr* dims, int32_t count);
 // True where |e| is known to be >= 0 whatever its symbols are: named symbols are dimensions, hence not negative.
 bool kp_expr_nonnegative(const kp_symbols* symbols, kp_expr e);
