@@ -374,7 +374,24 @@ typedef struct kapell_placed_node {
   double flops;       // estimate with symbolic dimensions taken as 1; 0 = not known
   const kapell_refusal* refusals;
   size_t refusal_count;
+  // Where the provider rewrote it: the node that is run instead ("FusedConv"), by which rewrite, and the first node of the file that
+  // is run within the same one, as an index. NULL, NULL and SIZE_MAX: as in the file, or the provider does not say.
+  const char* run_as;
+  const char* rewrite;
+  size_t fused_with;
 } kapell_placed_node;
+
+// A copy between memories.
+typedef struct kapell_placed_copy {
+  const char* value;
+  const char* path;  // as in kapell_placed_node: of the graph that the copy stands in
+  const char* from;  // "host", "Mock:0"
+  const char* to;
+  int64_t bytes;         // with symbolic dimensions taken as 1; -1 = not known
+  bool exact;            // false: the shape is known only in a run
+  const char* producer;  // node that makes the value; NULL: an input or a constant
+  const char* consumer;  // first node that reads it there; NULL: it is an output
+} kapell_placed_copy;
 
 typedef struct kapell_placed_provider {
   const char* name;
@@ -388,6 +405,8 @@ typedef struct kapell_placed_provider {
   size_t nodes;
   size_t partitions;
   double flops;
+  uint64_t
+      weight_bytes;  // of the constants that its nodes read; one that several providers read counts for each
 } kapell_placed_provider;
 
 typedef struct kapell_placement {
@@ -399,6 +418,12 @@ typedef struct kapell_placement {
   size_t copies;       // between devices in one run of the main graph
   const char* list;    // the list of providers as used
   size_t body_copies;  // further ones inside bodies of control flow, each time such a body runs
+  double flops;        // of all nodes
+  const kapell_placed_copy* copy_list;  // those of the main graph, then those of bodies
+  size_t copy_list_count;
+  uint64_t
+      copied_bytes;  // of the main graph's copies in one run, with symbolic dimensions taken as 1
+  size_t unknown_copies;  // of the main graph's copies: those whose bytes only a run tells
 } kapell_placement;
 
 // Who runs what, and why. Owned by the session; read-only; the same at all times.
@@ -409,6 +434,16 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_json(
 // For people: providers, then nodes grouped by provider and reason (kapell_free_text it).
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_text(
     const kapell_session* session, char** out_text);
+// An edge of the user's graph: the value that node |from| makes and node |to| reads (indices into the placement's nodes).
+typedef struct kapell_placed_edge {
+  size_t from, to;
+  const char* value;
+} kapell_placed_edge;
+// The edges between the nodes of the placement, those into bodies included; free with kapell_edges_free. Reads the model again (a
+// session keeps no graph of the file): NOT_FOUND, IO, or INVALID_ARGUMENT when the file has changed since.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_edges(
+    const kapell_session* session, kapell_placed_edge** out_edges, size_t* out_count);
+KAPELL_API void kapell_edges_free(kapell_placed_edge* edges);
 // The node of kapell_session_placement that makes output |index|; NULL past the end, and for outputs that are inputs or constants.
 KAPELL_API const kapell_placed_node* kapell_session_output_node(const kapell_session* session,
                                                                 size_t index);

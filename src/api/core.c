@@ -167,6 +167,15 @@ static kp_status* keep_values(kp_graph* graph) {
   return NULL;
 }
 
+kp_status* kp_core_read_pristine(const kp_core_options* options, kp_model** out_model) {
+  const opening o = {.options = options};
+  const kp_build_options build = {.max_nodes = options->user->max_nodes};
+  kp_onnx_model* source;
+  *out_model = NULL;
+  KP_PASS(read_model(&o, &source));
+  return kp_model_build(source, &build, out_model);
+}
+
 static kp_status* prepare_model(opening* o) {
   kp_onnx_model* source;
   kp_core* core = o->core;

@@ -37,6 +37,8 @@ typedef struct kp_core {
 
 KP_MUST_USE kp_status* kp_core_open(const kp_core_options* options, kp_core** out_core);
 void kp_core_close(kp_core* core);
+// The model as its file has it, before any rewrite.
+KP_MUST_USE kp_status* kp_core_read_pristine(const kp_core_options* options, kp_model** out_model);
 // The variant in use; and the one that leaves |entry| out too, built at need.
 kp_variant* kp_core_current(kp_core* core);
 KP_MUST_USE kp_status* kp_core_exclude(kp_core* core, uint32_t entry, kp_variant** out_variant);

@@ -217,6 +217,30 @@ kapell_status* kapell_session_placement_text(const kapell_session* session, char
   return take_text(&buf, out_text);
 }
 
+kapell_status* kapell_session_placement_edges(const kapell_session* session,
+                                              kapell_placed_edge** out_edges, size_t* out_count) {
+  if (!session || !out_edges || !out_count)
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session, out_edges or out_count");
+  *out_edges = NULL;
+  *out_count = 0;
+  const kp_core_options options = {.user = &session->options,
+                                   .path = session->path,
+                                   .bytes = session->bytes,
+                                   .byte_count = session->byte_count,
+                                   .borrow_bytes = true};
+  kp_model* model;
+  KP_TRY(kp_core_read_pristine(&options, &model), "reading the model again for its edges");
+  kp_status* status = NULL;
+  if (model->origin_count != session->placement->node_count)
+    status = KP_ERROR(INVALID_ARGUMENT, "the file '%s' has changed since the session was opened",
+                      session->path ? session->path : "");
+  if (!status) status = kp_report_edges(model, out_edges, out_count);
+  kp_model_free(model);
+  return status;
+}
+
+void kapell_edges_free(kapell_placed_edge* edges) { kp_free(edges); }
+
 kapell_status* kapell_session_profile_json(kapell_session* session, char** out_text) {
   if (!session || !out_text)
     return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");

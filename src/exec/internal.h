@@ -142,6 +142,9 @@ KP_MUST_USE kp_status* kp_settle_captures(kp_frame* frame);
 KP_MUST_USE kp_status* kp_step_if(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_loop(kp_frame* frame, uint32_t step);
 KP_MUST_USE kp_status* kp_step_scan(kp_frame* frame, uint32_t step);
+// Whether the clauses allow a copy of |byte_count| bytes more. Error CLAUSE_VIOLATED naming the value.
+KP_MUST_USE kp_status* kp_check_copy(const kp_run_state* run, const char* name,
+                                     uint64_t byte_count);
 // Waits for all work under way on |memory|'s stream: it may still use what is to be overwritten by the host, or freed.
 KP_MUST_USE kp_status* kp_drain_streams(kp_run_state* run, const kp_memory* memory);
 // Copies tensor bytes between values of equal size, over memories. Sources on devices are ready.

@@ -192,11 +192,16 @@ kp_status* kp_frame_specialise(kp_frame* frame) {
   return NULL;
 }
 
+static const char* value_name(const kp_frame* frame, uint32_t slot) {
+  return frame->plan->graph->values[frame->plan->slots[slot].value].name;
+}
+
 // Contents of a device value that a late unit needs for its shapes: a copy like any other, and counted.
-static kp_status* fetch_contents(kp_frame* frame, const kapell_value* value, kp_arena* arena,
-                                 const void** out_data) {
+static kp_status* fetch_contents(kp_frame* frame, const char* name, const kapell_value* value,
+                                 kp_arena* arena, const void** out_data) {
   void* copy = kp_arena_alloc(arena, value->byte_count ? value->byte_count : 1);
   if (!copy) return KP_ERROR(OUT_OF_MEMORY, "a signature");
+  KP_PASS(kp_check_copy(frame->run, name, value->byte_count));
   KP_PASS(value->memory->copy_out(value->memory, copy, value->data, value->byte_count));
   *out_data = copy;
   ++frame->run->args->counters->copies;
@@ -213,7 +218,8 @@ static kp_status* late_special(kp_frame* frame, const kp_unit* unit, kp_arena* a
     const bool by_value = unit->compiled->value_inputs && unit->compiled->value_inputs[i];
     KP_PASS(info_of(value, by_value, arena, &inputs[i]));
     if (by_value && value && value->kind == KAPELL_KIND_TENSOR && value->memory)
-      KP_PASS(fetch_contents(frame, value, arena, &inputs[i].data));
+      KP_PASS(
+          fetch_contents(frame, value_name(frame, unit->inputs[i]), value, arena, &inputs[i].data));
   }
   const kp_specialise_args args = {.inputs = inputs,
                                    .input_count = unit->input_count,

@@ -282,14 +282,37 @@ kp_status* kp_drain_streams(kp_run_state* run, const kp_memory* memory) {
   return NULL;
 }
 
+kp_status* kp_check_copy(const kp_run_state* run, const char* name, uint64_t byte_count) {
+  const kp_chain* chain = run->executor->set->chain;
+  // Of an empty tensor nothing moves.
+  const uint64_t copies = run->args->counters->copies + (byte_count != 0);
+  const uint64_t bytes = run->args->counters->copied_bytes + byte_count;
+  const bool many = chain->max_copies >= 0 && copies > (uint64_t)chain->max_copies;
+  const bool large = chain->max_copy_bytes >= 0 && bytes > (uint64_t)chain->max_copy_bytes;
+  if (KP_LIKELY(!many && !large)) return NULL;
+  return kp_status_hint(
+      kp_status_at(
+          KP_ERROR(CLAUSE_VIOLATED,
+                   "'%s<=%lld': with the %llu bytes of '%s' this run would have copied %llu times, "
+                   "%llu bytes",
+                   many ? "copies" : "copy-bytes",
+                   (long long)(many ? chain->max_copies : chain->max_copy_bytes),
+                   (unsigned long long)byte_count, name, (unsigned long long)copies,
+                   (unsigned long long)bytes),
+          NULL, NULL, name),
+      "raise the limit; sizes that only a run tells, and copies in bodies of control flow, are "
+      "counted in the run");
+}
+
 // Copies and counts. |from| has been waited for; |to| has room.
 static kp_status* copy_ready(kp_run_state* run, const char* name, const kapell_value* from,
                              kapell_value* to) {
+  KP_PASS(kp_check_copy(run, name, from->byte_count));
   if (to->memory) KP_PASS(kp_drain_streams(run, to->memory));
   KP_TRY(kp_copy_value(run, from, to), "copying '%s' between %s and %s", name,
          from->memory ? from->memory->name : "the host",
          to->memory ? to->memory->name : "the host");
-  run->args->counters->copies += from->byte_count != 0;  // of an empty tensor nothing moves
+  run->args->counters->copies += from->byte_count != 0;
   run->args->counters->copied_bytes += from->byte_count;
   return NULL;
 }

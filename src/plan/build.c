@@ -2,10 +2,10 @@
 #include "base/alloc.h"
 #include "base/cancel.h"
 #include "base/log.h"
-#include "base/size.h"
 #include "graph/cost.h"
 #include "graph/rewrite.h"
 #include "plan/internal.h"
+#include "plan/report.h"
 
 static kp_status* build_graph(kp_plan_set* set, kp_graph* graph, kp_plan* parent, uint64_t excluded,
                               kp_plan** out_plan);
@@ -81,13 +81,10 @@ static void count_copies(kp_plan_set* set, const kp_plan* plan) {
       continue;
     }
     ++set->copy_count;
-    const kp_type* type = &plan->graph->values[plan->slots[step->from].value].type;
-    int64_t count = 1;
-    for (int32_t d = 0; d < type->rank && count >= 0; ++d)
-      if (!kp_is_number(type->dims[d]) || !kp_mul_i64(count, type->dims[d], &count)) count = -1;
-    size_t bytes;
-    if (type->rank >= 0 && count >= 0 && kp_type_bytes(type->element, (size_t)count, &bytes))
-      set->copy_bytes += (int64_t)bytes;
+    bool exact;
+    const int64_t bytes = kp_plan_copy_bytes(plan, step, &exact);
+    set->copy_bytes += exact && bytes > 0 ? bytes : 0;
+    set->unknown_copy_count += !exact || bytes < 0;
   }
 }
 

@@ -44,7 +44,8 @@ typedef struct kp_chain {
   kp_floor floor;
   const char** floor_ops;  // KP_FLOOR_LIST
   uint32_t floor_op_count;
-  int64_t max_partitions;  // clauses; -1 = none
+  const char* floor_written;  // "floor=none"; NULL where the list has no such clause
+  int64_t max_partitions;     // clauses; -1 = none
   int64_t max_copies;
   int64_t max_copy_bytes;
   bool no_loop_copies;

@@ -102,6 +102,8 @@ static bool parse_amount(kp_str text, bool suffix_allowed, int64_t* out) {
 }
 
 static kp_status* parse_floor(kp_chain* chain, kp_str clause, kp_str value) {
+  chain->floor_written = kp_arena_strndup(&chain->arena, clause.data, clause.length);
+  if (!chain->floor_written) return KP_ERROR(OUT_OF_MEMORY, "the provider list");
   if (equals(value, "all")) return chain->floor = KP_FLOOR_ALL, NULL;
   if (equals(value, "none")) return chain->floor = KP_FLOOR_NONE, NULL;
   chain->floor = KP_FLOOR_LIST;

@@ -96,6 +96,15 @@ static kp_status* refuse_everywhere(kp_plan_set* set, kp_placing* placing, uint3
   return NULL;
 }
 
+// What the floor's clause says of an operator that it does not name; NULL where there is no such clause.
+static kp_status* floor_refusal(kp_plan_set* set, const char** out_words) {
+  if (set->chain->floor == KP_FLOOR_ALL) return NULL;
+  *out_words =
+      kp_arena_printf(&set->arena, "the floor clause '%s' does not let it take this operator",
+                      set->chain->floor_written);
+  return *out_words ? NULL : KP_ERROR(OUT_OF_MEMORY, "reasons of the placement");
+}
+
 static kp_status* ask_entry(kp_plan_set* set, kp_placing* placing, uint32_t entry, bool* offered) {
   const kp_chain_entry* e = &set->chain->entries[entry];
   const kp_graph* graph = placing->graph;
@@ -106,6 +115,8 @@ static kp_status* ask_entry(kp_plan_set* set, kp_placing* placing, uint32_t entr
   if (failure) set->failed_entry = entry;
   KP_TRY(failure, "asking %s what it can run", e->short_name);
   KP_PASS(kp_claims_close(claims, e->short_name));
+  const char* floor_words = NULL;
+  KP_PASS(floor_refusal(set, &floor_words));
   for (uint32_t c = 0; c < claims->claim_count; ++c)
     KP_PASS(take_claim(set, placing, entry, &claims->claims[c]));
   for (uint32_t n = 0; n < graph->node_count; ++n) {
@@ -115,8 +126,7 @@ static kp_status* ask_entry(kp_plan_set* set, kp_placing* placing, uint32_t entr
       KP_PASS(add_refusal(set, &placing->places[n], entry, claims->refusals[refusal].source,
                           claims->refusals[refusal].words));
     } else if (!offered[n] && !kp_plan_is_control(&graph->nodes[n])) {
-      KP_PASS(add_refusal(set, &placing->places[n], entry, KP_SOURCE_INFERRED,
-                          "the floor clause does not let it take this operator"));
+      KP_PASS(add_refusal(set, &placing->places[n], entry, KP_SOURCE_INFERRED, floor_words));
     }
   }
   return NULL;

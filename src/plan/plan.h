@@ -109,10 +109,11 @@ typedef struct kp_plan_set {
   kp_node_place** places;  // parallel to plans: an entry a node of that plan's graph
   uint32_t plan_count, plan_capacity;
   uint32_t partition_count;
-  uint32_t copy_count;       // copy steps in the main graph, once a run
-  uint32_t loop_copy_count;  // copy steps inside bodies
-  int64_t copy_bytes;        // of the main graph's copies, where shapes are numbers
-  double flops;              // of all nodes; symbols counted as 1
+  uint32_t copy_count;          // copy steps in the main graph, once a run
+  uint32_t loop_copy_count;     // copy steps inside bodies
+  int64_t copy_bytes;           // of the main graph's copies, where shapes are numbers
+  uint32_t unknown_copy_count;  // of the main graph's copies, where they are not
+  double flops;                 // of all nodes; symbols counted as 1
   uint32_t
       failed_entry;  // chain entry whose provider failed when asked what it can run or while compiling, or KP_NONE
 } kp_plan_set;

@@ -1,10 +1,8 @@
 // Gathers the placement report from a plan set: every node of the user's file, with provider, partition and refusals.
 #include "plan/report.h"
 
-#include <stdlib.h>
-
-#include "base/alloc.h"
 #include "graph/cost.h"
+#include "plan/reasons.h"
 
 static const char* source_name(kp_reason_source source) {
   switch (source) {
@@ -20,73 +18,15 @@ static const char* source_name(kp_reason_source source) {
   return "none";
 }
 
-// --- reasons, grouped -------------------------------------------------------------------------------------------------------
-typedef struct reason_group {
-  const char* op;
-  const char* words;
-  uint32_t count;
-} reason_group;
-
-typedef struct reason_groups {
-  reason_group* groups;
-  uint32_t* slots;  // hash table over groups; KP_NONE = free
-  size_t count, capacity;
-} reason_groups;
-
-static void add_reason(reason_groups* g, const char* op, const char* words) {
-  uint64_t hash = kp_hash_bytes(words, strlen(words), kp_hash_bytes(op, strlen(op), 0));
-  for (size_t i = hash & (g->capacity - 1);; i = (i + 1) & (g->capacity - 1)) {
-    if (g->slots[i] == KP_NONE) {
-      g->slots[i] = (uint32_t)g->count;
-      g->groups[g->count++] = (reason_group){op, words, 1};
-      return;
-    }
-    reason_group* group = &g->groups[g->slots[i]];
-    if (strcmp(group->op, op) == 0 && strcmp(group->words, words) == 0) {
-      ++group->count;
-      return;
-    }
-  }
-}
-
-static int larger_first(const void* a, const void* b) {
-  const reason_group *x = a, *y = b;
-  if (x->count != y->count) return x->count < y->count ? 1 : -1;
-  const int by_op = strcmp(x->op, y->op);
-  return by_op ? by_op : strcmp(x->words, y->words);
-}
-
-static kp_status* alloc_groups(reason_groups* g, size_t nodes) {
-  g->capacity = 16;
-  while (g->capacity < nodes * 2) g->capacity *= 2;
-  g->groups = kp_alloc_array(nodes + 1, sizeof(*g->groups));
-  g->slots = kp_alloc_array(g->capacity, sizeof(*g->slots));
-  if (!g->groups || !g->slots) return KP_ERROR(OUT_OF_MEMORY, "the placement report");
-  memset(g->slots, 0xff, g->capacity * sizeof(*g->slots));
-  return NULL;
-}
-
-static void free_groups(reason_groups* g) {
-  kp_free(g->groups);
-  kp_free(g->slots);
-}
-
-static void print_groups(reason_groups* g, size_t most, const char* separator, kp_strbuf* out) {
-  qsort(g->groups, g->count, sizeof(*g->groups), larger_first);
-  for (size_t i = 0; i < g->count && i < most; ++i)
-    kp_strbuf_printf(out, "%s%u x %s: %s", i ? separator : "", g->groups[i].count, g->groups[i].op,
-                     g->groups[i].words);
-  if (g->count > most) kp_strbuf_printf(out, "%sand %zu more reasons", separator, g->count - most);
-}
-
-static void gather_entry_reasons(const kp_plan_set* set, uint32_t entry, reason_groups* g) {
+// --- reasons ------------------------------------------------------------------------------------------------------------------
+static void gather_entry_reasons(const kp_plan_set* set, uint32_t entry, kp_reasons* g) {
   for (uint32_t p = 0; p < set->plan_count; ++p) {
     const kp_graph* graph = set->plans[p]->graph;
     for (uint32_t n = 0; n < graph->node_count; ++n) {
       const kp_node_place* place = &set->places[p][n];
       for (uint32_t r = 0; r < place->refusal_count; ++r)
         if (place->refusals[r].entry == entry)
-          add_reason(g, graph->nodes[n].op, place->refusals[r].words);
+          kp_reasons_add(g, graph->nodes[n].op, place->refusals[r].words, graph->nodes[n].name);
     }
   }
 }
@@ -94,14 +34,12 @@ static void gather_entry_reasons(const kp_plan_set* set, uint32_t entry, reason_
 kp_status* kp_report_reasons(const kp_plan_set* set, uint32_t entry, size_t most, kp_strbuf* out) {
   size_t nodes = 0;
   for (uint32_t p = 0; p < set->plan_count; ++p) nodes += set->plans[p]->graph->node_count;
-  reason_groups g = {0};
-  kp_status* status = alloc_groups(&g, nodes);
-  if (!status) {
-    gather_entry_reasons(set, entry, &g);
-    print_groups(&g, most, "; ", out);
-  }
-  free_groups(&g);
-  return status;
+  kp_reasons g;
+  KP_PASS(kp_reasons_init(&g, nodes));
+  gather_entry_reasons(set, entry, &g);
+  kp_reasons_print(&g, most, "; ", out);
+  kp_reasons_free(&g);
+  return NULL;
 }
 
 // --- the struct ----------------------------------------------------------------------------------------------------------------
@@ -160,7 +98,8 @@ static kp_status* report_nodes(const kp_plan_set* set, kp_arena* arena,
                                     .domain = origin->domain,
                                     .path = origin->path,
                                     .how = "folded",
-                                    .partition = -1};
+                                    .partition = -1,
+                                    .fused_with = SIZE_MAX};
   }
   for (uint32_t p = 0; p < set->plan_count; ++p) {
     const kp_graph* graph = set->plans[p]->graph;
@@ -175,7 +114,43 @@ static kp_status* report_nodes(const kp_plan_set* set, kp_arena* arena,
   }
   placement->nodes = nodes;
   placement->node_count = model->origin_count;
-  return NULL;
+  return kp_report_fused(set, nodes);
+}
+
+// --- weights ---------------------------------------------------------------------------------------------------------------------
+// Counts what nodes of |entry| read in the bodies of a control-flow node that it claimed whole.
+static uint64_t body_weights(const kp_graph* body) {
+  uint64_t bytes = 0;
+  for (uint32_t v = 0; v < body->value_count; ++v)
+    if (body->values[v].constant && body->values[v].use_count)
+      bytes += body->values[v].constant->byte_count;
+  for (uint32_t n = 0; n < body->node_count; ++n)
+    for (uint32_t k = 0; !body->nodes[n].removed && k < kp_node_body_count(&body->nodes[n]); ++k)
+      bytes += body_weights(kp_node_body(&body->nodes[n], k));
+  return bytes;
+}
+
+// A constant counts once for each provider that reads it.
+static void count_weights(const kp_plan_set* set, kapell_placed_provider* providers) {
+  for (uint32_t p = 0; p < set->plan_count; ++p) {
+    const kp_graph* graph = set->plans[p]->graph;
+    const kp_node_place* places = set->places[p];
+    for (uint32_t v = 0; v < graph->value_count; ++v) {
+      const kp_value* value = &graph->values[v];
+      uint64_t seen = 0;
+      for (uint32_t u = 0; value->constant && u < value->use_count; ++u) {
+        const uint32_t entry = places[value->uses[u]].entry;
+        if (entry >= set->chain->count || (entry < 64 && (seen >> entry & 1))) continue;
+        if (entry < 64) seen |= UINT64_C(1) << entry;
+        providers[entry].weight_bytes += value->constant->byte_count;
+      }
+    }
+    for (uint32_t n = 0; n < graph->node_count; ++n)
+      for (uint32_t k = 0; !graph->nodes[n].removed && places[n].entry < set->chain->count &&
+                           k < kp_node_body_count(&graph->nodes[n]);
+           ++k)
+        providers[places[n].entry].weight_bytes += body_weights(kp_node_body(&graph->nodes[n], k));
+  }
 }
 
 static uint32_t entry_partitions(const kp_plan_set* set, uint32_t entry) {
@@ -229,6 +204,9 @@ kp_status* kp_report_build(const kp_plan_set* set, kp_arena* arena,
   KP_PASS(report_nodes(set, arena, placement));
   for (uint32_t e = 0; e < set->chain->count; ++e)
     KP_PASS(report_provider(set, e, arena, placement, &providers[e]));
+  count_weights(set, providers);
+  KP_PASS(kp_report_copies(set, arena, placement));
+  for (size_t n = 0; n < placement->node_count; ++n) placement->flops += placement->nodes[n].flops;
   placement->providers = providers;
   placement->provider_count = set->chain->count;
   placement->partition_count = set->partition_count;
@@ -237,68 +215,4 @@ kp_status* kp_report_build(const kp_plan_set* set, kp_arena* arena,
   placement->body_copies = set->loop_copy_count;
   *out_placement = placement;
   return NULL;
-}
-
-// --- text -------------------------------------------------------------------------------------------------------------------------
-static void text_provider(const kapell_placement* placement, const kapell_placed_provider* p,
-                          double total_flops, kp_strbuf* out) {
-  kp_strbuf_printf(out, "%-10s ", p->asked);
-  if (!p->available) {
-    kp_strbuf_printf(out, "not available: %s\n", p->reason ? p->reason : "no reason known");
-  } else if (!p->in_use) {
-    kp_strbuf_printf(out, "runs nothing: %s\n", p->reason ? p->reason : "no reason known");
-  } else {
-    kp_strbuf_printf(out, "%zu of %zu nodes in %zu partition%s", p->nodes, placement->node_count,
-                     p->partitions, p->partitions == 1 ? "" : "s");
-    if (total_flops > 0)
-      kp_strbuf_printf(out, ", %.1f %% of FLOPs", 100.0 * p->flops / total_flops);
-    kp_strbuf_puts(out, "\n");
-  }
-  if (p->fix && !p->in_use) kp_strbuf_printf(out, "%-10s to fix it: %s\n", "", p->fix);
-}
-
-// Reasons why |provider| does not run nodes, grouped, one a line.
-static void text_reasons(const kapell_placement* placement, const char* provider, kp_strbuf* out) {
-  reason_groups g = {0};
-  kp_status* status = alloc_groups(&g, placement->node_count);
-  for (size_t n = 0; !status && n < placement->node_count; ++n)
-    for (size_t r = 0; r < placement->nodes[n].refusal_count; ++r)
-      if (strcmp(placement->nodes[n].refusals[r].provider, provider) == 0)
-        add_reason(&g, placement->nodes[n].op, placement->nodes[n].refusals[r].reason);
-  if (!status && g.count) {
-    kp_strbuf_printf(out, "not on %s:\n  ", provider);
-    print_groups(&g, 40, "\n  ", out);
-    kp_strbuf_puts(out, "\n");
-  }
-  if (status) out->failed = true;
-  kp_status_ignore(status);
-  free_groups(&g);
-}
-
-void kp_report_text(const kapell_placement* placement, kp_strbuf* out) {
-  double total = 0;
-  size_t folded = 0, executor = 0;
-  for (size_t n = 0; n < placement->node_count; ++n) {
-    total += placement->nodes[n].flops;
-    folded += strcmp(placement->nodes[n].how, "folded") == 0;
-    executor += strcmp(placement->nodes[n].how, "executor") == 0;
-  }
-  for (size_t p = 0; p < placement->provider_count; ++p)
-    text_provider(placement, &placement->providers[p], total, out);
-  if (folded)
-    kp_strbuf_printf(out, "%-10s %zu nodes: constants, or not needed for the outputs\n", "folded",
-                     folded);
-  if (executor)
-    kp_strbuf_printf(out, "%-10s %zu nodes: control flow, its bodies are placed like the rest\n",
-                     "executor", executor);
-  if (placement->copies || placement->body_copies) {
-    kp_strbuf_printf(out, "%-10s %zu a run, between host and devices", "copies", placement->copies);
-    if (placement->body_copies)
-      kp_strbuf_printf(out, ", and %zu in bodies of control flow each time they run",
-                       placement->body_copies);
-    kp_strbuf_puts(out, "\n");
-  }
-  for (size_t p = 0; p < placement->provider_count; ++p)
-    if (placement->providers[p].available)
-      text_reasons(placement, placement->providers[p].name, out);
 }

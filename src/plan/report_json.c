@@ -15,6 +15,7 @@ static void json_provider(kp_json* json, const kapell_placed_provider* p) {
   kp_json_member_int(json, "nodes", (int64_t)p->nodes);
   kp_json_member_int(json, "partitions", (int64_t)p->partitions);
   kp_json_member_double(json, "flops", p->flops);
+  kp_json_member_int(json, "weight_bytes", (int64_t)p->weight_bytes);
   kp_json_end_object(json);
 }
 
@@ -28,6 +29,13 @@ static void json_node(kp_json* json, const kapell_placed_node* n) {
   kp_json_member_string(json, "how", n->how);
   kp_json_member_int(json, "partition", n->partition);
   kp_json_member_double(json, "flops", n->flops);
+  kp_json_member_string(json, "run_as", n->run_as);
+  kp_json_member_string(json, "rewrite", n->rewrite);
+  kp_json_key(json, "fused_with");
+  if (n->fused_with == SIZE_MAX)
+    kp_json_null(json);
+  else
+    kp_json_uint(json, n->fused_with);
   kp_json_key(json, "refusals");
   kp_json_begin_array(json);
   for (size_t i = 0; i < n->refusal_count; ++i) {
@@ -41,6 +49,23 @@ static void json_node(kp_json* json, const kapell_placed_node* n) {
   kp_json_end_object(json);
 }
 
+static void json_copy(kp_json* json, const kapell_placed_copy* c) {
+  kp_json_begin_object(json);
+  kp_json_member_string(json, "value", c->value);
+  kp_json_member_string(json, "path", c->path);
+  kp_json_member_string(json, "from", c->from);
+  kp_json_member_string(json, "to", c->to);
+  kp_json_key(json, "bytes");
+  if (c->bytes < 0)
+    kp_json_null(json);
+  else
+    kp_json_int(json, c->bytes);
+  kp_json_member_bool(json, "exact", c->exact);
+  kp_json_member_string(json, "producer", c->producer);
+  kp_json_member_string(json, "consumer", c->consumer);
+  kp_json_end_object(json);
+}
+
 void kp_report_json(const kapell_placement* placement, kp_strbuf* out) {
   kp_json json = {.buf = out};
   kp_json_begin_object(&json);
@@ -48,6 +73,14 @@ void kp_report_json(const kapell_placement* placement, kp_strbuf* out) {
   kp_json_member_int(&json, "partitions", (int64_t)placement->partition_count);
   kp_json_member_int(&json, "copies", (int64_t)placement->copies);
   kp_json_member_int(&json, "body_copies", (int64_t)placement->body_copies);
+  kp_json_member_int(&json, "copied_bytes", (int64_t)placement->copied_bytes);
+  kp_json_member_int(&json, "unknown_copies", (int64_t)placement->unknown_copies);
+  kp_json_member_double(&json, "flops", placement->flops);
+  kp_json_key(&json, "copy_list");
+  kp_json_begin_array(&json);
+  for (size_t i = 0; i < placement->copy_list_count; ++i)
+    json_copy(&json, &placement->copy_list[i]);
+  kp_json_end_array(&json);
   kp_json_key(&json, "providers");
   kp_json_begin_array(&json);
   for (size_t i = 0; i < placement->provider_count; ++i)

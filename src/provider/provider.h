@@ -238,6 +238,10 @@ struct kp_provider_type {
   kp_status* (*stream_signal)(kp_stream* stream, uint64_t* out_ticket);
   kp_status* (*stream_wait)(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns,
                             const volatile int* cancel, bool* out_done);
+  // (optional) Calls |node| for each node as it is run, with the rewrite and the origins that it has by then: the report traces
+  // fused nodes back to the file with it. Default: nothing is known of the inside.
+  void (*visit)(const kp_compiled* compiled,
+                void (*node)(void* user, const kp_node* node, const char* kernel), void* user);
   // (optional) What was done inside, as JSON object text appended to |out|; default: nothing.
   void (*describe)(const kp_compiled* compiled, kp_strbuf* out);
 };

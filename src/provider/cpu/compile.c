@@ -271,6 +271,13 @@ kp_status* kp_cpu_compile(kp_provider* provider, const kp_compile_args* args,
   return NULL;
 }
 
+void kp_cpu_visit(const kp_compiled* base,
+                  void (*node)(void* user, const kp_node* node, const char* kernel), void* user) {
+  const kp_cpu_compiled* compiled = (const kp_cpu_compiled*)base;
+  for (uint32_t i = 0; i < compiled->step_count; ++i)
+    node(user, compiled->steps[i].node, compiled->steps[i].kernel);
+}
+
 void kp_cpu_describe_compiled(const kp_compiled* base, kp_strbuf* out) {
   const kp_cpu_compiled* compiled = (const kp_cpu_compiled*)base;
   kp_json json = {.buf = out};

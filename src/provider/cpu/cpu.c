@@ -58,5 +58,6 @@ const kp_provider_type kp_provider_cpu = {
     .specialise = kp_cpu_specialise,
     .run = kp_cpu_run,
     .evaluate = kp_cpu_evaluate,
+    .visit = kp_cpu_visit,
     .describe = kp_cpu_describe_compiled,
 };

@@ -128,6 +128,8 @@ kp_status* kp_cpu_run(kp_compiled* compiled, const kp_special* base, const kp_ru
 kp_status* kp_cpu_evaluate(const kp_graph* graph, const kp_node* node, kapell_value* const* inputs,
                            kapell_value** outputs);
 void kp_cpu_describe_compiled(const kp_compiled* base, kp_strbuf* out);
+void kp_cpu_visit(const kp_compiled* base,
+                  void (*node)(void* user, const kp_node* node, const char* kernel), void* user);
 
 // Places for all slots of live steps and their scratch (layout.c).
 KP_MUST_USE kp_status* kp_cpu_layout(kp_cpu_spec* spec);
