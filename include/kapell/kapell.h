@@ -250,6 +250,22 @@ KAPELL_API size_t kapell_type_bytes(kapell_type type, size_t count);
 KAPELL_API double kapell_tensor_get_double(const kapell_value* value, size_t index);
 KAPELL_API void kapell_tensor_set_double(kapell_value* value, size_t index, double number);
 
+// How far a value is from the one that was expected.
+typedef struct kapell_difference {
+  size_t struct_size;   // set by the caller: sizeof(kapell_difference)
+  bool comparable;      // kinds, types and shapes agree; else all below is 0
+  size_t count, wrong;  // elements; those out of tolerance
+  size_t worst;         // where |most| is
+  double most;          // largest absolute difference; infinite where only one is NaN
+  double
+      relative_rms;  // root of the mean square of the differences, by that of the expected values; over finite elements
+} kapell_difference;
+// |value - expected| <= atol + rtol * |expected|; NaN is as NaN, infinity as infinity. Strings differ or not. Values of several items:
+// the elements of all of them, counted on. Both on the host.
+KAPELL_API void kapell_value_difference(const kapell_value* value, const kapell_value* expected,
+                                        double atol, double rtol,
+                                        kapell_difference* out_difference);
+
 // --- run --------------------------------------------------------------------------------------------------------------------
 
 // Lets one thread stop runs on others. kapell_cancel_request may be called from any thread or a signal handler; the runs
@@ -434,6 +450,16 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_json(
 // For people: providers, then nodes grouped by provider and reason (kapell_free_text it).
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_text(
     const kapell_session* session, char** out_text);
+// The placement as a lock: a stable text to keep beside the model and to compare, of nodes, partitions and copies (docs/placement.md;
+// kapell_free_text it).
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_placement_lock(
+    const kapell_session* session, char** out_text);
+// Compares the placement with a lock of |byte_count| bytes. Error PLACEMENT_CHANGED: nodes moved, partitions are split, copies came or
+// went; *out_diff (may be NULL; kapell_free_text it) then has a line for each, with the reason. INVALID_ARGUMENT: no lock.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_check_lock(const kapell_session* session,
+                                                                    const char* lock,
+                                                                    size_t byte_count,
+                                                                    char** out_diff);
 // An edge of the user's graph: the value that node |from| makes and node |to| reads (indices into the placement's nodes).
 typedef struct kapell_placed_edge {
   size_t from, to;

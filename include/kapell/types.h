@@ -88,6 +88,7 @@ typedef enum kapell_kind {
   X(PROVIDER_UNUSED, 403, "a listed provider would run no node of this model")                   \
   X(PROVIDER_FAILED, 404, "a provider failed while compiling or running")                        \
   X(CLAUSE_VIOLATED, 405, "the placement breaks a clause of the provider list")                  \
+  X(PLACEMENT_CHANGED, 406, "the placement is not that of its lock file")                        \
   X(INVALID_INPUT, 501, "an input of a run has a wrong name, type, shape or value")              \
   X(RUN_FAILED, 502, "a node failed on the data of this run")                                    \
   X(TIMEOUT, 503, "a time limit ran out")

@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "plan/report.h"
+#include "plan/lock.h"
 
 // The caller's options with every field this build knows: what an older program does not know is zero, the default.
 static kp_status* complete_options(const kapell_options* given, kapell_options* out) {
@@ -215,6 +215,27 @@ kapell_status* kapell_session_placement_text(const kapell_session* session, char
   kp_strbuf buf = {0};
   kp_report_text(session->placement, &buf);
   return take_text(&buf, out_text);
+}
+
+kapell_status* kapell_session_placement_lock(const kapell_session* session, char** out_text) {
+  if (!session || !out_text)
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or out_text");
+  kp_strbuf buf = {0};
+  kp_lock_write(session->placement, &buf);
+  return take_text(&buf, out_text);
+}
+
+kapell_status* kapell_session_check_lock(const kapell_session* session, const char* lock,
+                                         size_t byte_count, char** out_diff) {
+  if (out_diff) *out_diff = NULL;
+  if (!session || (!lock && byte_count))
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or lock");
+  kp_strbuf diff = {0};
+  kp_status* status = kp_lock_check(session->placement, (kp_str){lock, byte_count}, &diff);
+  if (out_diff && kp_status_code(status) == KAPELL_PLACEMENT_CHANGED)
+    *out_diff = kp_strbuf_take(&diff);
+  kp_strbuf_free(&diff);
+  return status;
 }
 
 kapell_status* kapell_session_placement_edges(const kapell_session* session,

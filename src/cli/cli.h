@@ -51,7 +51,8 @@ bool cli_real(const cli_args* args, const char* name, double fallback,
 void cli_help(const cli_command* command, FILE* out);
 
 extern const cli_command cli_run_command, cli_inspect_command, cli_place_command,
-    cli_providers_command, cli_bundle_command, cli_compare_command;
+    cli_providers_command, cli_bundle_command, cli_compare_command, cli_check_command,
+    cli_embed_command;
 
 // --- limits (limits.c) -------------------------------------------------------------------------------------------------------
 // Sets --untrusted and every --limit in |options|. False: printed.
@@ -63,6 +64,8 @@ bool cli_read_limits(const cli_args* args, kapell_options* options);
   {"providers", "LIST",                                                                          \
    "providers in order of priority, as in \"CUDA?,CPU\" (default CPU); docs/providers.md"},      \
       {"option", "NAME.KEY=VALUE", "an option of a provider; may be repeated"},                  \
+      {"on-failure", "POLICY",                                                                   \
+       "when a provider fails in a run: error (default), or continue without it"},               \
       {"untrusted", NULL,                                                                        \
        "the model may come from anyone: limits, and no file but its own (docs/untrusted.md)"},   \
       {"limit", "NAME=VALUE",                                                                    \
@@ -81,9 +84,14 @@ typedef struct cli_opening {
   bool keep_values;
   const void* bytes;  // the model, instead of the file's; they must outlive the session
   size_t byte_count;
+  // Instead of --providers and KAPELL_PROVIDERS. With CLI_REFERENCE, options of other providers are left out.
+  const char* providers;
   kapell_status** out_status;  // takes what went wrong instead of standard error; NULL: printed
 } cli_opening;
 int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** out_session);
+#define CLI_REFERENCE "CPU"  // the providers that results are compared with
+// |list| with its clauses left out, but for the floor's; free() it.
+char* cli_without_limits(const char* list);
 void cli_print_status(kapell_status* status);  // to standard error; frees it
 
 // --- tensors in files (tensor_file.c, npy.c, npz.c, picture.c) ---------------------------------------------------------------
@@ -118,17 +126,6 @@ bool npz_find(const char* path, const char* bytes, size_t size, const char* name
 // A picture as a float32 tensor for |type| ([N,C,H,W] or [N,H,W,C]), by |how|. NULL: printed.
 kapell_value* picture_read(const char* path, const char* bytes, size_t size,
                            const kapell_type_info* type, const char* how);
-
-// --- differences (difference.c) ----------------------------------------------------------------------------------------------
-typedef struct cli_difference {
-  bool comparable;      // kinds, types and shapes agree; else all below is 0
-  size_t count, wrong;  // elements; those out of tolerance
-  size_t worst;         // where |most| is
-  double most;          // largest absolute difference; infinite where only one is NaN
-} cli_difference;
-// |a| from |b|, the expected one: |a - b| <= atol + rtol * |b|, NaN is as NaN. Strings differ or not. Values of several items: the
-// elements of all of them, counted on.
-cli_difference cli_differ(const kapell_value* a, const kapell_value* b, double atol, double rtol);
 
 // --- dumps (dump.c) ----------------------------------------------------------------------------------------------------------
 // A folder with every value of a run: an index, and a file for each value.

@@ -25,7 +25,7 @@ static const cli_dumped* find(const cli_dumped* list, size_t count, const char* 
 }
 
 static void print_departure(const comparison* c, const cli_dumped* x, const cli_dumped* y,
-                            const cli_difference* d) {
+                            const kapell_difference* d) {
   if (c->departed > 1) return;
   if (x->node[0])
     printf("first departure: node '%s' (%s), value '%s' %s\n", x->node, x->op, x->name, x->type);
@@ -43,8 +43,8 @@ static bool compare_one(comparison* c, const cli_dumped* x, const cli_dumped* y)
   const bool nothing = !strcmp(x->file, "-") || !strcmp(y->file, "-");
   kapell_value* a = nothing ? NULL : cli_dump_read_value(c->a, x);
   kapell_value* b = a ? cli_dump_read_value(c->b, y) : NULL;
-  cli_difference d = {.comparable = !strcmp(x->file, y->file)};
-  if (b) d = cli_differ(b, a, c->atol, c->rtol);
+  kapell_difference d = {.struct_size = sizeof(d), .comparable = !strcmp(x->file, y->file)};
+  if (b) kapell_value_difference(b, a, c->atol, c->rtol, &d);
   kapell_value_release(a);
   kapell_value_release(b);
   if (!nothing && !b) return false;

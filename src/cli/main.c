@@ -3,16 +3,16 @@
 
 #include "cli/cli.h"
 
-static const cli_command* const kCommands[] = {&cli_run_command,    &cli_inspect_command,
-                                               &cli_place_command,  &cli_providers_command,
-                                               &cli_bundle_command, &cli_compare_command};
+static const cli_command* const kCommands[] = {
+    &cli_run_command,    &cli_inspect_command, &cli_place_command, &cli_providers_command,
+    &cli_bundle_command, &cli_compare_command, &cli_check_command, &cli_embed_command};
 
 static void usage(FILE* out) {
   fprintf(out, "kapell %s runs ONNX models on the execution providers that a machine has.\n\n",
           kapell_version());
   for (size_t i = 0; i < sizeof(kCommands) / sizeof(kCommands[0]); ++i) {
     const cli_command* c = kCommands[i];
-    fprintf(out, "  kapell %-9s %-11s %s\n", c->name, c->arguments, c->summary);
+    fprintf(out, "  kapell %-10s %-11s %s\n", c->name, c->arguments, c->summary);
   }
   fprintf(out,
           "\n'kapell COMMAND --help' has options and examples. Exit codes: 0 done, 1 a run failed "

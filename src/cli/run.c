@@ -135,7 +135,8 @@ static void print_top(const job* j, const kapell_value* value) {
 // Largest differences of |value| from |expected|; true if all are within the tolerances.
 static bool compare(const job* j, const char* name, const kapell_value* value,
                     const kapell_value* expected) {
-  const cli_difference d = cli_differ(value, expected, j->atol, j->rtol);
+  kapell_difference d = {.struct_size = sizeof(d)};
+  kapell_value_difference(value, expected, j->atol, j->rtol, &d);
   if (!d.comparable) {
     printf("%s: expected ", name);
     print_value_type(stdout, expected);

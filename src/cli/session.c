@@ -1,6 +1,7 @@
 // Opens sessions for subcommands, with a progress bar where somebody is watching.
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,18 @@ static size_t count_options(const cli_args* args) {
   return count;
 }
 
+char* cli_without_limits(const char* list) {
+  char* kept = strdup(list);
+  if (!kept) return NULL;
+  kept[strcspn(kept, ";")] = 0;
+  for (const char* at = strchr(list, ';'); at; at = strchr(at, ';')) {
+    ++at;
+    at += strspn(at, " ");
+    if (!strncasecmp(at, "floor", 5)) sprintf(strchr(kept, 0), ";%.*s", (int)strcspn(at, ";"), at);
+  }
+  return kept;
+}
+
 // Splits "NAME.KEY=VALUE"; the texts are owned by the list.
 static bool read_options(const cli_args* args, kapell_provider_option* list, size_t count) {
   int at = 0;
@@ -67,6 +80,27 @@ static kapell_status* open_model(const cli_args* args, const cli_opening* how,
   return kapell_session_open(how->bytes, how->byte_count, options, out_session);
 }
 
+static bool read_policy(const cli_args* args, kapell_options* options) {
+  const char* text = cli_get(args, "on-failure");
+  if (text && !strcmp(text, "continue")) options->on_failure = KAPELL_ON_FAILURE_CONTINUE;
+  if (!text || !strcmp(text, "continue") || !strcmp(text, "error")) return true;
+  fprintf(stderr, "kapell %s: --on-failure is '%s'; error or continue is wanted\n",
+          args->command->name, text);
+  return false;
+}
+
+// Leaves the options of the CPU, for a session on it alone; gives how many.
+static size_t keep_reference_options(kapell_provider_option* list, size_t count) {
+  size_t kept = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (!strncasecmp(list[i].key, "CPU", 3))
+      list[kept++] = list[i];
+    else
+      free((char*)(uintptr_t)list[i].key);
+  }
+  return kept;
+}
+
 int cli_open(const cli_args* args, const char* profile_path, kapell_session** out_session) {
   return cli_open_as(args, &(cli_opening){.profile_path = profile_path}, out_session);
 }
@@ -79,11 +113,17 @@ int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** o
   *out_session = NULL;
   clock_gettime(CLOCK_MONOTONIC, &p.start);
   if (!cli_int(args, "threads", 0, 256, 0, &threads)) return CLI_USAGE;
-  const size_t count = count_options(args);
+  if (!read_policy(args, &options)) return CLI_USAGE;
+  size_t count = count_options(args);
   kapell_provider_option* list = calloc(count + 1, sizeof(*list));
   if (!list) return CLI_OPEN;
   if (read_options(args, list, count) && cli_read_limits(args, &options)) {
     options.providers = cli_get(args, "providers");
+    if (how->providers) {
+      options.providers = how->providers;
+      unsetenv("KAPELL_PROVIDERS");
+      if (!strcmp(how->providers, CLI_REFERENCE)) count = keep_reference_options(list, count);
+    }
     options.provider_options = list;
     options.provider_option_count = count;
     options.threads = (int)threads;

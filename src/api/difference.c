@@ -2,7 +2,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "base/size.h"
+#include "kapell/kapell.h"
 
 static bool same_form(const kapell_value* a, const kapell_value* b) {
   if (kapell_value_kind(a) != kapell_value_kind(b)) return false;
@@ -50,17 +51,23 @@ static double imaginary(const kapell_value* a, const kapell_value* b, size_t i) 
   return isnan(x - y) ? INFINITY : fabs(x - y);
 }
 
+typedef struct sums {
+  double errors, expected;  // squares
+} sums;
+
 static void add(const kapell_value* a, const kapell_value* b, double atol, double rtol,
-                cli_difference* d) {
+                kapell_difference* d, sums* s) {
   if (kapell_value_kind(a) != KAPELL_KIND_TENSOR) {
     for (size_t i = 0; i < kapell_value_item_count(a); ++i)
-      add(kapell_value_item(a, i), kapell_value_item(b, i), atol, rtol, d);
+      add(kapell_value_item(a, i), kapell_value_item(b, i), atol, rtol, d, s);
     return;
   }
   for (size_t i = 0; i < kapell_tensor_count(a); ++i, ++d->count) {
     double size;
     const double error = fmax(distance(a, b, i, &size), imaginary(a, b, i));
+    if (isfinite(size)) s->expected += size * size;
     if (error == 0) continue;
+    if (isfinite(error)) s->errors += error * error;
     // Of infinity only infinity is near, whatever the relative tolerance makes of it.
     if (!(error <= atol + rtol * size) || isinf(error)) ++d->wrong;
     if (error > d->most) {
@@ -70,8 +77,13 @@ static void add(const kapell_value* a, const kapell_value* b, double atol, doubl
   }
 }
 
-cli_difference cli_differ(const kapell_value* a, const kapell_value* b, double atol, double rtol) {
-  cli_difference d = {.comparable = same_form(a, b)};
-  if (d.comparable) add(a, b, atol, rtol, &d);
-  return d;
+void kapell_value_difference(const kapell_value* value, const kapell_value* expected, double atol,
+                             double rtol, kapell_difference* out_difference) {
+  if (!out_difference) return;
+  kapell_difference d = {.struct_size = out_difference->struct_size};
+  sums s = {0};
+  d.comparable = value && expected && same_form(value, expected);
+  if (d.comparable) add(value, expected, atol, rtol, &d, &s);
+  if (s.errors > 0) d.relative_rms = s.expected > 0 ? sqrt(s.errors / s.expected) : INFINITY;
+  memcpy(out_difference, &d, kp_min_size(d.struct_size, sizeof(d)));
 }
