@@ -315,9 +315,8 @@ static const kp_qgemm_ops* chosen_qgemm(const line* l) {
 static void bench_qgemm(const line* l) {
   const kp_qgemm_ops* chosen = chosen_qgemm(l);
   FOR_EACH_VARIANT(qgemm, ops) {
-    if (ops != chosen) bench_qgemm_variant(l, ops, false);
+    bench_qgemm_variant(l, ops, ops == chosen);
   }
-  bench_qgemm_variant(l, chosen, true);
 }
 
 typedef struct qconv_context {

@@ -73,7 +73,9 @@ typedef struct kp_qgemm_ops {
   void (*fill_a)(size_t n, bool is_signed, int32_t zero, void* packed);
   // Sum of |n| packed elements.
   int32_t (*sum_a)(size_t n, const void* packed);
-  // Packs one panel of up to nr columns: nr sums of columns, then bytes [ceil(k / group)][nr][group].
+  // Bytes of one panel of packed B. NULL: nr sums and the padded columns, and no more.
+  size_t (*panel_bytes)(size_t k);
+  // Packs one panel of up to nr columns: nr sums of columns, then bytes [ceil(k / group)][nr][group] (or the variant's own form).
   void (*pack_b)(size_t k, size_t cols, const void* b, size_t b_stride, bool transposed,
                  bool is_signed, void* panel);
   void (*multiply)(const struct kp_qgemm_panel* panel);
@@ -82,8 +84,8 @@ typedef struct kp_qgemm_ops {
 
 KP_DECLARE_FAMILY(qgemm);
 
-// The variant for a constant B of |count| numbers: one that is right for small numbers only where that is faster and all are small
-// (|b| <= 64, for uint8 |b - 128|: what quantizers write that spare CPUs without byte dot products).
+// The variant for a constant B of |count| numbers. Where the CPU has no byte dot products, one that multiplies bytes in pairs is
+// faster as long as few neighbours in B exceed 16 bits together, which the numbers' distribution tells.
 const kp_qgemm_ops* kp_qgemm_select_for(uint64_t features, size_t count, const void* b,
                                         bool is_signed);
 

@@ -189,27 +189,53 @@ static void test_epilogues(void** state) {
   }
 }
 
-// Weights that spare 16-bit sums, at the ends of their range and of A's.
-static void test_small_weights(void** state) {
+// A weight around the middle of its type, |spread| of them all near it: sums of many draws, as trained weights are spread.
+static uint8_t weight(bool is_signed, size_t spread) {
+  int32_t sum = 0;
+  for (int i = 0; i < 4; ++i) sum += (int32_t)kt_below(2 * spread + 1) - (int32_t)spread;
+  if (kt_below(40) == 0) sum = kt_below(2) ? 127 : -128;
+  sum = sum > 127 ? 127 : sum < -128 ? -128 : sum;
+  return (uint8_t)(sum + (is_signed ? 0 : 128));
+}
+
+// Weights as models have them, which variants may pack in forms of their own, against the ends of A's range.
+static void test_spread_weights(void** state) {
   (void)state;
-  for (int form = 0; form < 16; ++form) {
-    const bool is_signed = form & 1;
-    const size_t m = 1 + kt_below(30), n = 1 + kt_below(60), k = 1 + kt_below(700);
-    uint8_t* b = malloc(k * n);
-    for (size_t i = 0; i < k * n; ++i)
-      b[i] = (uint8_t)((form & 2 ? kt_below(129) : kt_below(2) * 128) + (is_signed ? 192 : 64));
-    const kp_qgemm_ops* ops = kp_qgemm_select_for(kp_cpu_features(), k * n, b, is_signed);
-    fixture f;
-    open_fixture(&f, ops, (kp_qgemm_shape){1, m, n, k, KP_QGEMM_B_PLAIN, form & 4, is_signed},
-                 form & 8, !(form & 2));
-    memcpy(f.b, b, k * n);
-    run_all(ops, &f, 1);
-    check_and_close(&f);
-    free(b);
+  KT_FOR_EACH_VARIANT(qgemm, ops) {
+    for (int form = 0; form < 32; ++form) {
+      const size_t spread = (size_t)(10 + form * 2);
+      const bool is_signed = form & 1;
+      fixture f;
+      const kp_qgemm_shape s = {.batch = 1,
+                                .m = 1 + kt_below(30),
+                                .n = 1 + kt_below(60),
+                                .k = 1 + kt_below(form < 8 ? 12 : 700),
+                                .b = KP_QGEMM_B_PLAIN,
+                                .a_signed = form & 4,
+                                .b_signed = is_signed};
+      open_fixture(&f, ops, s, form & 8, form & 2);
+      for (size_t i = 0; i < s.k * s.n; ++i) f.b[i] = weight(is_signed, spread);
+      f.shape.b = KP_QGEMM_B_PACKED;
+      f.packed = kt_scratch(kp_qgemm_packed_b_size(ops, s.k, s.n));
+      kp_qgemm_pack_b(ops, s.k, s.n, f.b, s.n, false, is_signed, f.packed);
+      f.args.b = f.packed;
+      run_all(ops, &f, 1);
+      f.shape.b = KP_QGEMM_B_PLAIN;
+      check_and_close(&f);
+    }
   }
-  const uint8_t large[2] = {0, 65};
-  assert_ptr_equal(kp_qgemm_select_for(kp_cpu_features(), 2, large, true),
-                   kp_qgemm_select(kp_cpu_features()));
+}
+
+// The choice for a constant is right whatever the constant holds.
+static void test_choice_for_constants(void** state) {
+  (void)state;
+  uint8_t small[300], large[300];
+  for (size_t i = 0; i < 300; ++i) small[i] = (uint8_t)(i % 60), large[i] = (uint8_t)(i % 2 + 127);
+  const kp_qgemm_ops *usual = kp_qgemm_select(kp_cpu_features()),
+                     *for_small = kp_qgemm_select_for(kp_cpu_features(), 300, small, true);
+  assert_ptr_equal(kp_qgemm_select_for(kp_cpu_features(), 300, large, true), usual);
+  assert_non_null(for_small);
+  if (strcmp(usual->isa, "avx2") == 0) assert_string_equal(for_small->isa, "avx2_narrow");
 }
 
 static void test_empty(void** state) {
@@ -234,7 +260,8 @@ int main(void) {
       cmocka_unit_test(test_extremes_are_exact),
       cmocka_unit_test(test_many_tasks),
       cmocka_unit_test(test_epilogues),
-      cmocka_unit_test(test_small_weights),
+      cmocka_unit_test(test_spread_weights),
+      cmocka_unit_test(test_choice_for_constants),
       cmocka_unit_test(test_empty),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

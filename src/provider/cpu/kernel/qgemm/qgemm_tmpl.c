@@ -102,6 +102,9 @@ static int32_t qgemm_sum_a(size_t n, const void* packed) {
 }
 #endif
 
+#if defined(KP_Q_NARROW)
+#include "provider/cpu/kernel/qgemm/qgemm_narrow.inl"
+#else
 static void qgemm_pack_b(size_t k, size_t cols, const void* b, size_t b_stride, bool transposed,
                          bool is_signed, void* panel) {
   uint32_t* sums = panel;
@@ -222,6 +225,8 @@ static void qgemm_multiply(const kp_qgemm_panel* p) {
   } while (done < groups);
 }
 
+#endif  // KP_Q_NARROW
+
 // ---- storing ----------------------------------------------------------------------------------------------------------------
 // What a vector of columns is combined with, the same for all rows.
 typedef struct columns {
@@ -306,6 +311,9 @@ const kp_qgemm_ops KP_ISA_NAME(kp_qgemm) = {
     .group = KP_Q_GROUP,
     .a_bytes = sizeof(a_element),
     .wide_bytes = KP_Q_RAW ? 0 : DEPTH * PANEL * B_BYTES,
+#if defined(KP_Q_NARROW)
+    .panel_bytes = qgemm_panel_bytes,
+#endif
     .raw = KP_Q_RAW,
 #if KP_Q_RAW
     .raw_a_signed = KP_Q_A_SIGNED,

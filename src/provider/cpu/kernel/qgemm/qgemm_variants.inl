@@ -1,6 +1,7 @@
 // Variants of the 8-bit matrix product; oldest first, the last line that the CPU supports wins.
 KP_VARIANT(qgemm, scalar, KP_CPU_ANY)
 #if KP_VARIANTS_X86
+KP_VARIANT(qgemm, avx2_narrow, KP_ISA_AVX2_FEATURES)  // kp_qgemm_select_for takes it for most constants
 KP_VARIANT(qgemm, avx2, KP_ISA_AVX2_FEATURES)
 KP_VARIANT(qgemm, avxvnni, KP_ISA_AVX2_FEATURES | KP_CPU_AVXVNNI)
 KP_VARIANT(qgemm, avx512, KP_ISA_AVX512_FEATURES)
