@@ -551,7 +551,11 @@ static kp_status* convert_resize(layout* l, kp_node_id id) {
 // kernel/qconv works channels-last whatever comes: only where nobody before or after does is nothing gained.
 static bool qconv_fits(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
-  return kp_node_is(node, "kapell", "QLinearConv") && picture_rank(graph, node->inputs[0], &rank) &&
+  const bool known =
+      kp_node_is(node, "kapell", "QLinearConv") ||
+      ((kp_node_is(node, "", "QLinearConv") || kp_node_is(node, "com.microsoft", "QLinearConv")) &&
+       graph->values[node->inputs[3]].constant && !kp_node_attr_i(node, "channels_last", 0));
+  return known && picture_rank(graph, node->inputs[0], &rank) &&
          picture_rank(graph, node->outputs[0], &rank) && !kp_node_attr(node, "out_last");
 }
 
@@ -569,9 +573,9 @@ static kp_status* convert_qconv(layout* l, kp_node_id id) {
   if (node->attr_count) memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
   attrs[node->attr_count] = kp_make_int(l->graph, "in_last", !first);
   attrs[node->attr_count + 1] = kp_make_int(l->graph, "out_last", 1);
-  kp_node_spec spec = {.op = node->op,
-                       .domain = node->domain,
-                       .version = node->version,
+  kp_node_spec spec = {.op = "QLinearConv",
+                       .domain = "kapell",
+                       .version = 1,
                        .inputs = inputs,
                        .input_count = count,
                        .attrs = attrs,
@@ -579,10 +583,14 @@ static kp_status* convert_qconv(layout* l, kp_node_id id) {
   return convert(l, id, &spec);
 }
 
+// kapell's, and com.microsoft's where nothing is broadcast.
 static bool qbinary_fits(const layout* l, const kp_node* node) {
   int32_t rank;
-  return (kp_node_is(node, "kapell", "QLinearAdd") || kp_node_is(node, "kapell", "QLinearMul")) &&
-         picture_rank(l->graph, node->outputs[0], &rank) && any_twin(l, node);
+  if (strcmp(node->op, "QLinearAdd") != 0 && strcmp(node->op, "QLinearMul") != 0) return false;
+  if (!picture_rank(l->graph, node->outputs[0], &rank) || !any_twin(l, node)) return false;
+  return strcmp(node->domain, "kapell") == 0 ||
+         (kp_same_shape(l->graph, node->inputs[0], node->outputs[0]) &&
+          kp_same_shape(l->graph, node->inputs[3], node->outputs[0]));
 }
 
 static kp_status* convert_qbinary(layout* l, kp_node_id id) {

@@ -56,7 +56,16 @@ static int32_t qgemm_sum_a(size_t n, const void* packed) {
 #else
   const uint8_t* from = packed;
 #endif
-  for (size_t i = 0; i < n; ++i) sum += (uint32_t)from[i];
+  size_t i = 0;
+#if defined(KP_ISA_AVX2) && !KP_Q_A_SIGNED
+  __m256i eights = _mm256_setzero_si256();
+  for (; i + 32 <= n; i += 32)
+    eights = _mm256_add_epi64(eights, _mm256_sad_epu8(kp_q_load(from + i), _mm256_setzero_si256()));
+  const __m128i halves =
+      _mm_add_epi64(_mm256_castsi256_si128(eights), _mm256_extracti128_si256(eights, 1));
+  sum = (uint32_t)_mm_cvtsi128_si32(halves) + (uint32_t)_mm_extract_epi32(halves, 2);
+#endif
+  for (; i < n; ++i) sum += (uint32_t)from[i];
   return (int32_t)sum;
 }
 #else
