@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 
-from .base import FLOATS, array, dims, oracle, pick, spec
+from .base import FLOATS, INTS, array, dims, dtypes, oracle, pick, spec
 
 SMALL = [np.float32, np.float16, ml_dtypes.bfloat16]
 UNION = [np.bool_, np.float32, np.float16, np.float64, np.int8, np.int32, np.int64, np.uint8]
@@ -22,7 +22,7 @@ def mask_of(rng, dtype, full, keys_least):
     if rng.random() < 0.5:
         return rng.random(shape) < 0.7
     if rng.random() < 0.2:
-        return array(rng, shape, pick(rng, [np.int32, np.int64, np.int8]))
+        return array(rng, shape, pick(rng, INTS))
     mask = array(rng, shape, np.float32)
     return np.where(rng.random(shape) < 0.25, -np.inf, mask).astype(dtype)
 
@@ -167,7 +167,7 @@ def rotary(rng, version, name):
 
 @spec("TensorScatter", since=24)
 def tensor_scatter(rng, version, name):
-    dtype = pick(rng, FLOATS + [np.int8, np.int64, np.uint16, np.bool_, np.complex64, ml_dtypes.float8_e4m3fn, ml_dtypes.int4, np.dtype(object)])
+    dtype = pick(rng, dtypes(name, version))
     rank = int(rng.integers(2, 6))
     axis = int(rng.integers(1, rank))
     shape = dims(rng, rank, zero=0.03)
@@ -181,15 +181,9 @@ def tensor_scatter(rng, version, name):
         attrs["mode"] = str(pick(rng, ["linear", "circular"]))
     circular = attrs.get("mode") == "circular"
 
-    def fill(shape):
-        numbers = array(rng, shape, np.float32)
-        if dtype == object:
-            return numbers.astype(np.int32).astype(str).astype(object)
-        return numbers.astype(dtype)
-
     high = 3 * most if circular else most - fresh + 1
     indices = np.asarray(rng.integers(0, high, [shape[0]])).astype(np.int64) if rng.random() < 0.7 else None
-    return attrs, [fill(shape), fill(update)] + ([] if indices is None else [indices])
+    return attrs, [array(rng, shape, dtype), array(rng, update, dtype)] + ([] if indices is None else [indices])
 
 
 def linear_inputs(rng, dtype, state_dtype, q_heads, kv_heads, rule):

@@ -37,6 +37,8 @@ class Oracle:
 
 SPECS = {}  # (domain, name) -> [Spec]
 ORACLES = {}  # (domain, name) -> [Oracle]
+WIDENED = {}  # (domain, name) -> why
+MOVED = {}  # (domain, name) -> why
 
 
 def spec(*names, domain="", since=1, until=NEVER, tolerance=None, constants=()):
@@ -66,6 +68,16 @@ def prefer_runtime(*names, why, domain="", until=NEVER):
         ORACLES.setdefault((domain, name), []).append(Oracle(None, until, why))
 
 
+def widened(*names, why, domain=""):
+    """The oracles are asked for 32-bit floats where an input has 16 bits, and what they give is rounded: for those that round each step."""
+    WIDENED.update({(domain, name): why for name in names})
+
+
+def moved(*names, why, domain=""):
+    """Where the first input is no number, the oracles are asked where its elements go: for operators that move elements."""
+    MOVED.update({(domain, name): why for name in names})
+
+
 def oracle_of(domain, name, version):
     """The Oracle registered for that version, or None."""
     return next((o for o in sorted(ORACLES.get((domain, name), []), key=lambda o: o.until) if version <= o.until), None)
@@ -89,11 +101,14 @@ def cases():
     return found
 
 
-def dtypes(name, version, variable="T", domain=""):
-    """The numpy types that the schema lets |variable| stand for at that version; texts are numpy's objects."""
+def dtypes(name, version, variable="T", domain="", within=""):
+    """The numpy types that the schema lets |variable| stand for at that version; texts are numpy's objects.
+
+    |within| "seq(": the types of a sequence's items.
+    """
     schema = onnx.defs.get_schema(name, version, domain)
     allowed = next(c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == variable)
-    found = [t[len("tensor("):-1] for t in allowed if t.startswith("tensor(")]
+    found = [t[t.index("tensor(") + len("tensor("):].rstrip(")") for t in allowed if t.startswith(within + "tensor(")]
     return [np.dtype(object) if t == "string" else onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(t.upper()))
             for t in sorted(found)]
 

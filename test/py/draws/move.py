@@ -55,7 +55,8 @@ def slice_(rng, version, name):
         if steps[i] < 0:
             starts[i], ends[i] = max(starts[i], -max(shape[a], 1)), int(rng.integers(-7, 7))
     named = [a - (len(shape) if rng.random() < 0.3 else 0) for a in axes]
-    numbers = [np.asarray(v, pick(rng, [np.int64])) for v in (starts, ends, named, steps)]
+    kind = pick(rng, [np.int32, np.int64])
+    numbers = [np.asarray(v, kind) for v in (starts, ends, named, steps)]
     return {}, [array(rng, shape, pick(rng, dtypes(name, version))), *numbers]
 
 
@@ -74,7 +75,7 @@ def gather_elements(rng, version, name):
     at = axis(rng, len(shape))
     index_shape = list(shape)
     index_shape[at] = int(rng.integers(1, 6))
-    return {"axis": at}, [array(rng, shape, pick(rng, dtypes(name, version))), rng.integers(-shape[at], shape[at], index_shape)]
+    return {"axis": at}, [array(rng, shape, pick(rng, dtypes(name, version))), rng.integers(-shape[at], shape[at], index_shape).astype(pick(rng, [np.int32, np.int64]))]
 
 
 @spec("Expand", since=7)
@@ -121,7 +122,7 @@ def cast(rng, version, name):
 def cum_sum(rng, version, name):
     shape = dims(rng, rank=int(rng.integers(1, 4)), low=1)
     attrs = {"exclusive": int(rng.integers(2)), "reverse": int(rng.integers(2))}
-    return attrs, [array(rng, shape, pick(rng, dtypes(name, version))), np.asarray(axis(rng, len(shape)), np.int64)]
+    return attrs, [array(rng, shape, pick(rng, dtypes(name, version))), np.asarray(axis(rng, len(shape)), pick(rng, [np.int32, np.int64]))]
 
 
 @spec("Trilu", since=7)

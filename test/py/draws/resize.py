@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 
-from .base import INTS, array, oracle, pick, spec
+from .base import INTS, array, dtypes, moved, oracle, pick, spec
 
 EARLY = [np.float32, np.float64, np.float16] + INTS
 COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"]
@@ -28,7 +28,7 @@ def scales_of(rng, shape, axes):
 def resize10(rng, version, name):
     shape = [int(rng.integers(1, 3)), int(rng.integers(1, 3)), int(rng.integers(1, 7)), int(rng.integers(1, 7))]
     mode = pick(rng, ["nearest", "linear"])
-    dtype = pick(rng, [np.float32, np.int32, np.int8, np.uint8] if mode == "nearest" else [np.float32])
+    dtype = pick(rng, dtypes(name, version) if mode == "nearest" else [np.float32])
     scales = scales_of(rng, shape, range(4))
     if mode == "linear":
         scales[:2] = 1
@@ -61,11 +61,11 @@ def resize(rng, version, name):
     roi = None if version >= 13 else np.zeros(0, np.float32)
     if coordinates == "tf_crop_and_resize":
         start = rng.uniform(-0.2, 0.6, len(axes))
-        roi = np.concatenate([start, start + rng.uniform(0.2, 0.8, len(axes))]).astype(pick(rng, [np.float32, np.float64]))
+        roi = np.concatenate([start, start + rng.uniform(0.2, 0.8, len(axes))]).astype(pick(rng, [np.float32, np.float64, np.float16]))
         attrs["extrapolation_value"] = float(rng.integers(-5, 6))
-    types = EARLY if version < 13 else EARLY + [ml_dtypes.bfloat16]
+    types = [t for t in dtypes(name, version, "T1") if coordinates != "tf_crop_and_resize" or t.kind not in "bcO"]
     # Averages of whole numbers that fall between two by a rounding error alone go either way: those are drawn for nearest alone.
-    x = array(rng, shape, pick(rng, types if mode == "nearest" else [t for t in types if np.dtype(t).kind not in "iu"]))
+    x = array(rng, shape, pick(rng, types if mode == "nearest" else [t for t in types if t.kind in "fV"]))
     if rng.random() < 0.5:
         inputs = [x, roi, scales_of(rng, shape, axes)]
     else:
@@ -77,6 +77,9 @@ def resize(rng, version, name):
         # A single place: the reference reads at -0.5, the operator's words at 0; both are the same where that is an edge.
         attrs["mode"], _ = "linear", attrs.pop("antialias", 0)
     return attrs, inputs
+
+
+moved("Resize", why="the reference computes with numbers alone")
 
 
 @oracle("Upsample", until=6, why="the reference has only version 10")
@@ -115,7 +118,7 @@ def enlarge(x, factors, mode):
 def draw_upsample1(rng, version, name):
     attrs = {"height_scale": scale(rng, False), "width_scale": scale(rng, False)}
     attrs["mode"] = pick(rng, ["nearest", "bilinear"])
-    types = [np.float32, np.float64, np.int32, np.int64, np.bool_] if attrs["mode"] == "nearest" else [np.float64]
+    types = dtypes(name, version) if attrs["mode"] == "nearest" else [np.float64]
     return attrs, [array(rng, [int(rng.integers(1, 5)) for _ in range(4)], pick(rng, types))]
 
 
@@ -124,7 +127,7 @@ def draw_upsample(rng, version, name):
     shape = shape_of(rng)
     mode = pick(rng, ["nearest", "linear"])
     scales = [scale(rng, False) for _ in shape]
-    x = array(rng, shape, pick(rng, EARLY + [np.bool_]) if mode == "nearest" else np.float64)
+    x = array(rng, shape, pick(rng, dtypes(name, version)) if mode == "nearest" else np.float64)
     if version < 9:
         return {"mode": mode, "scales": scales}, [x]
     return {"mode": mode}, [x, np.array(scales, np.float32)]

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 
 from .base import array, axis, dims, dtypes, oracle, pick, spec
+from .move import cast
 
 
 def any_type(rng, name, version, variable="T", most=None):
@@ -168,7 +169,7 @@ def scatter(rng, version, name):
     at = int(rng.integers(len(shape)))
     index = np.take(np.argsort(rng.random(shape), axis=at), range(int(rng.integers(1, shape[at] + 1))), axis=at)
     dtype = any_type(rng, name, version)
-    return {"axis": at}, [array(rng, shape, dtype), index.astype(np.int64), array(rng, index.shape, dtype)]
+    return {"axis": at}, [array(rng, shape, dtype), index.astype(pick(rng, [np.int32, np.int64])), array(rng, index.shape, dtype)]
 
 
 @oracle("Scatter", why="the reference has ScatterElements alone")
@@ -236,27 +237,40 @@ def bitwise_not(rng, version, name):
 def cum_prod(rng, version, name):
     shape = dims(rng, rank=int(rng.integers(1, 4)), low=1)
     attrs = {k: int(rng.integers(2)) for k in ("exclusive", "reverse") if rng.random() < 0.6}
-    return attrs, [array(rng, shape, any_type(rng, name, version)), np.asarray(axis(rng, len(shape)), np.int64)]
+    return attrs, [array(rng, shape, any_type(rng, name, version)), np.asarray(axis(rng, len(shape)), pick(rng, [np.int32, np.int64]))]
+
+
+def bits_of(dtype):
+    """The bits of an element in a tensor; numpy holds one of 4 or 2 bits in a byte."""
+    return next((n for n in (2, 4, 6) if dtype.name.endswith(f"int{n}") or dtype.name.startswith(f"float{n}_")), dtype.itemsize * 8)
 
 
 @spec("BitCast")
 def bit_cast(rng, version, name):
-    source = any_type(rng, name, version, "T1", "iu")
-    target = pick(rng, [t for t in dtypes(name, version, "T2") if t.kind in "iu" and t.itemsize == source.itemsize and "4" not in t.name[-1:] or t == source])
-    return {"to": int(onnx.helper.np_dtype_to_tensor_dtype(target))}, [array(rng, dims(rng), source, True)]
+    source = pick(rng, [t for t in dtypes(name, version, "T1") if t.kind != "O"])
+    target = pick(rng, [t for t in dtypes(name, version, "T2") if t.kind != "O" and bits_of(t) == bits_of(source)])
+    x = array(rng, dims(rng), source, True)
+    if target == np.bool_ and source != np.bool_:
+        x = np.asarray(rng.integers(0, 2, x.shape)).astype(np.uint8).view(source)
+    return {"to": int(onnx.helper.np_dtype_to_tensor_dtype(target))}, [x]
 
 
 @oracle("BitCast", why="the bits stay")
 def bit_cast_of(version, attrs, inputs):
-    return [inputs[0].view(onnx.helper.tensor_dtype_to_np_dtype(attrs["to"]))]
+    target = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(attrs["to"]))
+    bits = bits_of(target)
+    if bits >= 8:
+        return [inputs[0].view(target)]
+    raw = inputs[0].view(np.uint8) & (1 << bits) - 1
+    if target.kind == "i" or target.name.startswith("int"):  # a byte of numpy's holds the number, sign and all
+        return [np.where(raw >= 1 << bits - 1, raw.astype(np.int16) - (1 << bits), raw).astype(target)]
+    return [raw.astype(target) if "uint" in target.name else raw.view(target)]
 
 
 @spec("CastLike")
 def cast_like(rng, version, name):
-    number = "fiub"
-    x = array(rng, dims(rng), any_type(rng, name, version, "T1", number))
-    like = any_type(rng, name, version, "T2", number)
-    return {}, [np.asarray(np.abs(x.astype(np.int32)) if like.kind == "u" and x.dtype.kind != "b" else x).astype(x.dtype), array(rng, [1], like)]
+    attrs, (x,) = cast(rng, version, "Cast")
+    return {}, [x, array(rng, [1], onnx.helper.tensor_dtype_to_np_dtype(attrs["to"]))]
 
 
 @spec("Swish", "SwiGLU")
@@ -353,12 +367,9 @@ def items(rng, dtype, low=1, high=5):
     return [array(rng, dims(rng), dtype) for _ in range(rng.integers(low, high))]
 
 
-ITEM_TYPES = [np.dtype(t) for t in (np.float32, np.float64, np.float16, np.int64, np.int8, np.uint16, np.bool_, np.complex64, object)]
-
-
 @spec("SequenceConstruct")
 def sequence_construct(rng, version, name):
-    return {}, items(rng, pick(rng, ITEM_TYPES))
+    return {}, items(rng, any_type(rng, name, version))
 
 
 @oracle("SequenceConstruct", why="the inputs in a list")
@@ -378,7 +389,7 @@ def sequence_empty_of(version, attrs, inputs):
 
 @spec("SequenceAt", "SequenceErase", "SequenceInsert", "SequenceLength")
 def sequence_at(rng, version, name):
-    dtype = pick(rng, ITEM_TYPES)
+    dtype = pick(rng, dtypes(name, version, "S", within="seq("))
     sequence, kind = items(rng, dtype), pick(rng, [np.int32, np.int64])
     place = np.asarray(rng.integers(-len(sequence), len(sequence)), kind)
     if name == "SequenceLength":
@@ -412,7 +423,7 @@ register_sequence("SequenceLength", lambda s: np.asarray(len(s), np.int64))
 
 @spec("ConcatFromSequence")
 def concat_from_sequence(rng, version, name):
-    shape, dtype = dims(rng, rank=int(rng.integers(1, 4))), pick(rng, ITEM_TYPES)
+    shape, dtype = dims(rng, rank=int(rng.integers(1, 4))), pick(rng, dtypes(name, version, "S", within="seq("))
     new = int(rng.integers(2))
     at = axis(rng, len(shape) + new)
     parts = []
@@ -457,7 +468,8 @@ def split_to_sequence_of(version, attrs, inputs):
 
 @spec("OptionalHasElement", "OptionalGetElement", "Optional")
 def optional(rng, version, name):
-    value = pick(rng, [array(rng, dims(rng), np.float32), items(rng, np.float32)])
+    of_items = dtypes("SequenceConstruct", version)  # which makes the sequence
+    value = pick(rng, [array(rng, dims(rng), pick(rng, dtypes("Optional", version, "V"))), items(rng, pick(rng, of_items))])
     if name == "Optional" or version >= 18 and rng.random() < 0.4:
         return {}, [value]
     if name == "OptionalHasElement" and rng.random() < 0.3:

@@ -186,7 +186,7 @@ def mel(rng, version, name):
     rate = pick(rng, [8000, 16000, 22050])
     low = float(rng.uniform(5, 300))
     high = float(rng.uniform(low + 100, rate / 2 - 50))
-    hertz = pick(rng, FLOATS[:2])
+    hertz = pick(rng, FLOATS)
     attrs = {"output_datatype": element(pick(rng, NUMBERS))} if rng.random() < 0.7 else {}
     return attrs, [np.asarray(bands, integers), np.asarray(length, integers), np.asarray(rate, integers), np.asarray(low, hertz),
                    np.asarray(high, hertz)]

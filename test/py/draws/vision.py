@@ -5,7 +5,7 @@ import io
 import ml_dtypes
 import numpy as np
 
-from .base import INTS, array, oracle, pick, prefer_runtime, spec
+from .base import array, dtypes, moved, oracle, pick, prefer_runtime, spec, widened
 
 REALS = [np.float32, np.float64, np.float16]
 
@@ -25,7 +25,7 @@ def grid_sample(rng, version, name):
         attrs["mode"] = old[mode] if version < 20 else mode
     if rng.random() < 0.7:
         attrs["padding_mode"] = pick(rng, ["zeros", "border", "reflection"])
-    dtype = pick(rng, INTS + [np.float16, np.float32, np.float64] if mode == "nearest" else [np.float32, np.float64])
+    dtype = pick(rng, dtypes(name, version, "T1") if mode == "nearest" else [np.dtype(np.float32), np.dtype(np.float64)])
     if mode == "cubic" and (rank != 2 or dtype != np.float32) and attrs.get("padding_mode") == "border":
         del attrs["padding_mode"]  # the reference alone knows these, see below
     if rng.random() < 0.6:
@@ -35,7 +35,11 @@ def grid_sample(rng, version, name):
     # The reference rounds coordinates to f32 and halves to whole numbers: other types of X are drawn for nearest alone.
     x = array(rng, [batch, channels, *shape], dtype)
     grid = rng.uniform(-1.6, 1.6, [batch, *[int(rng.integers(1, 5)) for _ in range(rank)], rank])
-    return attrs, [x, grid.astype(pick(rng, [np.float32, np.float64] if mode == "nearest" else [np.float32]))]
+    return attrs, [x, grid.astype(pick(rng, dtypes(name, version, "T2") if mode == "nearest" else [np.float32]))]
+
+
+widened("GridSample", "DeformConv", "RoiAlign", "MaxRoiPool", why="the reference rounds each step to 16 bits, ONNX Runtime has 32 alone")
+moved("GridSample", "CenterCropPad", why="the reference computes with numbers alone")
 
 
 prefer_runtime("GridSample", why="cubic with padding_mode border: the reference moves the point, PyTorch and ONNX Runtime each of its taps")
@@ -81,7 +85,7 @@ def deform_conv(rng, version, name):
     if rng.random() < 0.5:
         attrs["kernel_shape"] = kernel
     taps = offset_groups * kernel[0] * kernel[1]
-    dtype = pick(rng, [np.float32, np.float64])
+    dtype = pick(rng, dtypes(name, version))
     offset = rng.uniform(-2, 2, [1, taps * 2, *out]).astype(dtype)
     mask = pick(rng, [None, rng.random([1, taps, *out]).astype(dtype)])
     return attrs, [array(rng, [1, ic, *shape], dtype), array(rng, [oc, ic // groups, *kernel], dtype), offset,
@@ -114,7 +118,7 @@ def center_crop_pad(rng, version, name):
         axes = [int(a) for a in rng.permutation(rank)[:rng.integers(1, rank + 1)]]
         attrs["axes"] = [a - rank if rng.random() < 0.3 else a for a in axes]
     wanted = np.array([int(rng.integers(1, 8)) for _ in axes], pick(rng, [np.int32, np.int64]))
-    return attrs, [array(rng, shape, pick(rng, INTS + REALS + [np.bool_])), wanted]
+    return attrs, [array(rng, shape, pick(rng, dtypes(name, version))), wanted]
 
 
 @spec("Col2Im", tolerance=(1e-2, 1e-2))  # the reference adds in the type itself
@@ -125,7 +129,7 @@ def col2im(rng, version, name):
     shape = [int(rng.integers(5, 8)) for _ in range(rank)]
     places = [(n + pads[d] + pads[d + rank] - (block[d] - 1) * dilations[d] - 1) // strides[d] + 1 for d, n in enumerate(shape)]
     attrs = {"strides": strides, "dilations": dilations, "pads": pads}
-    x = array(rng, [int(rng.integers(1, 3)), int(rng.integers(1, 3)) * int(np.prod(block)), int(np.prod(places))], pick(rng, INTS + REALS))
+    x = array(rng, [int(rng.integers(1, 3)), int(rng.integers(1, 3)) * int(np.prod(block)), int(np.prod(places))], pick(rng, [t for t in dtypes(name, version) if t.kind != "O"]))
     return attrs, [x, np.array(shape, np.int64), np.array(block, np.int64)]
 
 
@@ -138,7 +142,7 @@ def regions(rng, count, dtype):
 
 @spec("RoiAlign", tolerance=(5e-3, 2e-3))
 def roi_align(rng, version, name):
-    dtype = pick(rng, [np.float32, np.float64])
+    dtype = pick(rng, dtypes(name, version, "T1"))
     shape = [int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(3, 9)), int(rng.integers(3, 9))]
     count = int(rng.integers(1, 5))
     attrs = {"output_height": int(rng.integers(1, 5)), "output_width": int(rng.integers(1, 5))}
@@ -155,10 +159,10 @@ prefer_runtime("RoiAlign", until=15, why="the reference shifts regions by half a
 
 @spec("MaxRoiPool")
 def max_roi_pool(rng, version, name):
-    dtype = np.float32
+    dtype = pick(rng, dtypes(name, version))
     shape = [int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(3, 9)), int(rng.integers(3, 9))]
     count = int(rng.integers(1, 5))
-    rois = np.concatenate([rng.integers(0, shape[0], [count, 1]), regions(rng, count, dtype)], 1).astype(dtype)
+    rois = np.concatenate([rng.integers(0, shape[0], [count, 1]), regions(rng, count, np.float32)], 1).astype(dtype)
     return {"pooled_shape": [int(rng.integers(1, 4)), int(rng.integers(1, 4))], "spatial_scale": float(pick(rng, [1, 0.5]))}, \
         [array(rng, shape, dtype), rois]
 

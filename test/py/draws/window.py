@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .base import array, axis, dims, dtypes, oracle, pick, prefer_runtime, spec
+from .base import array, axis, dims, dtypes, oracle, pick, prefer_runtime, spec, widened
 
 
 @spec("LayerNormalization", since=7)
@@ -24,8 +24,14 @@ def instance_norm(rng, version, name):
 def batch_norm(rng, version, name):
     shape = dims(rng, rank=int(rng.integers(2, 5)), low=1)
     channels = [shape[1]]
-    return {"epsilon": 1e-3}, [array(rng, shape), array(rng, channels), array(rng, channels), array(rng, channels),
-                               (np.abs(array(rng, channels)) + 0.1).astype(np.float32)]
+    x = pick(rng, dtypes(name, version))
+    scale = pick(rng, dtypes(name, version, "T1")) if version >= 15 else x
+    mean = pick(rng, dtypes(name, version, "T2" if version >= 15 else "U"))
+    return {"epsilon": 1e-3}, [array(rng, shape, x), array(rng, channels, scale), array(rng, channels, scale), array(rng, channels, mean),
+                               (np.abs(array(rng, channels)) + 0.1).astype(mean)]
+
+
+widened("LayerNormalization", "InstanceNormalization", "BatchNormalization", why="the reference rounds each step to 16 bits")
 
 
 def window(rng, rank, pads=True, dilations=True):
