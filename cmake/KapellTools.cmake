@@ -52,4 +52,6 @@ if(KAPELL_CLI)
   endif()
 endif()
 
+# The helper exports the host that provider libraries look for while they are loaded.
 kapell_add_tool(kapell-probe src/probe)
+set_target_properties(kapell-probe PROPERTIES ENABLE_EXPORTS ON)

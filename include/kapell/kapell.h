@@ -496,6 +496,44 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_providers(kapell_provider_info*
                                                            size_t* out_count);
 KAPELL_API void kapell_providers_free(kapell_provider_info* list);
 
+// --- doctor --------------------------------------------------------------------------------------------------------------------
+
+// What is here of every provider known, what each library found needs and lacks, and the command that installs what is missing
+// (docs/doctor.md). Start from KAPELL_DOCTOR_OPTIONS_INIT; every field's zero is its default.
+typedef struct kapell_doctor_options {
+  size_t struct_size;
+  const char* require;        // providers that have to be usable, by commas, for kapell_doctor_ready. Default NULL: none
+  const char* library;        // absolute path: look at this library instead of all providers. Default NULL
+  const char* provider_path;  // files and folders by colons, looked at before KAPELL_PROVIDER_PATH. Default NULL
+  const char* root;           // look at the system in this folder (an unpacked container image) by its files. Default NULL: this one
+  bool files_only;            // load nothing, not even in the helper process. Default false
+  uint64_t timeout_ns;        // a library that takes longer to load is taken to hang. 0 (default): 20 s
+} kapell_doctor_options;
+#ifdef __cplusplus
+#define KAPELL_DOCTOR_OPTIONS_INIT \
+  { sizeof(kapell_doctor_options) }
+#else
+#define KAPELL_DOCTOR_OPTIONS_INIT \
+  { .struct_size = sizeof(kapell_doctor_options) }
+#endif
+
+typedef struct kapell_doctor kapell_doctor;
+
+// Looks at everything once. Libraries are read as files; those that look whole are loaded in the helper process kapell-probe, never in
+// this one. Nothing is looked for in the working folder.
+// Threads: any. Errors: BAD_PROVIDER_LIST (a name in |require| that nobody knows), INVALID_ARGUMENT, OUT_OF_MEMORY; what is broken
+// or missing is no error, but part of the report. Cost: milliseconds, and about a second for each library that is loaded.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_doctor_open(const kapell_doctor_options* options,
+                                                             kapell_doctor** out_doctor);
+KAPELL_API void kapell_doctor_close(kapell_doctor* doctor);
+// The report for people, and as JSON. Owned by the report.
+KAPELL_API const char* kapell_doctor_text(const kapell_doctor* doctor);
+KAPELL_API const char* kapell_doctor_json(const kapell_doctor* doctor);
+// Whether sessions of this build can use each provider of |require|.
+KAPELL_API bool kapell_doctor_ready(const kapell_doctor* doctor);
+// Whether nothing that was found is broken.
+KAPELL_API bool kapell_doctor_healthy(const kapell_doctor* doctor);
+
 // Processor features that kernels are chosen by, as text ("avx2,fma,f16c"); static.
 KAPELL_API const char* kapell_cpu_features(void);
 

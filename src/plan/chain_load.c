@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "find/find.h"
 #include "plan/chain.h"
 
 // Does |key| ("CUDA.device_id") belong to |entry|? Gives the part after the dot.
@@ -101,7 +102,7 @@ static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* m
   const kp_provider_type* type = kp_provider_find(entry->canonical);
   if (!type) {
     const char *reason = NULL, *fix = NULL;
-    kp_provider_absence(entry->canonical, &reason, &fix);
+    kp_find_reason(entry->canonical, &chain->arena, &reason, &fix);
     kp_status* status =
         KP_ERROR(PROVIDER_UNAVAILABLE, "%s", reason ? reason : "this build does not have it");
     return settle_failure(chain, entry, fix ? kp_status_hint(status, "%s", fix) : status);

@@ -13,7 +13,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits" / "digits.onnx"
 PICTURES = sorted((ROOT / "examples" / "digits" / "pictures").glob("*.png"))
-COMMANDS = ["run", "inspect", "place", "providers", "bundle", "compare"]
+COMMANDS = ["run", "inspect", "place", "providers", "bundle", "compare", "doctor"]
 
 pytestmark = pytest.mark.asan_programs
 
@@ -101,6 +101,8 @@ def test_help_of_a_subcommand_has_examples_that_exist(kapell, command):
     (["run", DIGITS, "--input", "image=random:"], ["random:"]),
     (["inspect", DIGITS, "second.onnx"], ["second.onnx"]),
     (["inspect", DIGITS, "--threads", "257"], ["257"]),
+    (["doctor", "MODEL"], ["MODEL"]),
+    (["doctor", "--library", "/nowhere.so"], ["/nowhere.so"]),
     (["place", DIGITS, "--option", "nonsense"], ["nonsense", "NAME.KEY=VALUE"]),
 ], ids=lambda value: " ".join(map(str, value)).replace(str(ROOT), "") if isinstance(value, list) else None)
 def test_a_wrong_call(kapell, arguments, words):

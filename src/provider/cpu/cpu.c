@@ -1,6 +1,8 @@
 // The CPU provider: built in, always there, on host memory. See cpu.h for the parts.
 #include "provider/cpu/cpu.h"
 
+#include <unistd.h>
+
 #include "base/alloc.h"
 #include "base/cpu.h"
 #include "provider/host.h"
@@ -19,6 +21,8 @@ static kp_status* cpu_probe(const char* const* option_texts, kp_probe* probe) {
   kp_device_info* device = kp_arena_new(probe->arena, kp_device_info);
   if (!device) return KP_ERROR(OUT_OF_MEMORY, "describing the processor");
   device->name = kp_cpu_name();
+  const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+  if (pages > 0 && page_bytes > 0) device->memory_bytes = (uint64_t)pages * (uint64_t)page_bytes;
   probe->available = true;
   probe->devices = device;
   probe->device_count = 1;

@@ -1,0 +1,219 @@
+// All that can be said of one provider: built in, found and whole, found and broken, missing, or not for this system.
+#include <stdlib.h>
+
+#include "base/size.h"
+#include "find/find.h"
+
+kp_status* kp_examiner_init(kp_places* places, bool load, uint64_t timeout_ns,
+                            kp_examiner* out_examiner) {
+  *out_examiner =
+      (kp_examiner){.places = places, .load = load && !places->root[0], .timeout_ns = timeout_ns};
+  return kp_find_driver(places, &out_examiner->driver);
+}
+
+// --- NVIDIA's driver -----------------------------------------------------------------------------------------------------------
+static kp_status* ask_cuda(kp_examiner* e) {
+  if (e->asked_cuda) return NULL;
+  e->asked_cuda = true;
+  e->cuda_library = kp_places_cached(e->places, "libcuda.so.1");
+  const kp_place_list* const lists[] = {&e->places->library_path, &e->places->system};
+  for (size_t l = 0; l < KP_COUNT_OF(lists); ++l)
+    for (size_t i = 0; i < lists[l]->count && !e->cuda_library; ++i) {
+      const char* path =
+          kp_arena_printf(e->places->arena, "%s/libcuda.so.1", lists[l]->items[i].path);
+      if (path && kp_is_file(path)) e->cuda_library = path;
+    }
+  if (!e->cuda_library || !e->load) return NULL;
+  return kp_probe_devices(e->places, e->cuda_library, e->timeout_ns, &e->cuda);
+}
+
+// A CUDA needs a driver of its time: the oldest that runs each.
+static const char* driver_too_old(const kp_examiner* e, const kp_inspection* inspection) {
+  static const struct { int cuda, driver; } rows[] = {{13, 580}, {12, 525}, {11, 450}};
+  const char* version =
+      e->cuda.driver && strchr(e->cuda.driver, ' ') == NULL ? e->cuda.driver : e->driver.version;
+  const int driver = version ? atoi(version) : 0;
+  for (size_t i = 0; i < inspection->count && driver; ++i) {
+    if (strncmp(inspection->dependencies[i].name, "libcudart.so.", 13) != 0) continue;
+    const int cuda = atoi(inspection->dependencies[i].name + 13);
+    for (size_t k = 0; k < KP_COUNT_OF(rows); ++k)
+      if (rows[k].cuda == cuda && driver < rows[k].driver)
+        return kp_arena_printf(
+            e->places->arena,
+            "it is for CUDA %d, which needs NVIDIA's driver %d or newer; the driver here is %s",
+            cuda, rows[k].driver, version);
+  }
+  return NULL;
+}
+
+// --- the library -------------------------------------------------------------------------------------------------------------------
+static void break_off(kp_examined* out, const char* reason, const char* fix) {
+  out->finding = KP_FINDING_BROKEN;
+  out->reason = reason;
+  out->fix = fix;
+}
+
+static const char* reinstall(const kp_examiner* e, const kp_examined* x, const char* otherwise) {
+  if (!x->found.package) return otherwise;
+  return kp_advise_pip(e->places,
+                       kp_arena_printf(e->places->arena, "--force-reinstall %s", x->found.package));
+}
+
+// One command for all missing libraries that pip has, then the first advice for the others.
+static const char* fix_all(const kp_examiner* e, const kp_inspection* inspection) {
+  kp_arena* arena = e->places->arena;
+  const char *requirements = NULL, *other = NULL;
+  for (size_t i = 0; i < inspection->count; ++i) {
+    const kp_dependency* d = &inspection->dependencies[i];
+    if (!d->problem || d->at_run_time) continue;
+    if (!d->requirement && !other) other = d->fix;
+    if (!d->requirement || (requirements && strstr(requirements, d->requirement))) continue;
+    requirements = kp_arena_printf(arena, "%s%s%s", requirements ? requirements : "",
+                                   requirements ? " " : "", d->requirement);
+  }
+  const char* command = requirements ? kp_advise_pip(e->places, requirements) : NULL;
+  return command && other ? kp_arena_printf(arena, "%s; and %s", command, other)
+         : command        ? command
+                          : other;
+}
+
+static const char* list_missing(const kp_examiner* e, const kp_inspection* inspection) {
+  kp_strbuf names = {0};
+  for (size_t i = 0; i < inspection->count; ++i) {
+    const kp_dependency* d = &inspection->dependencies[i];
+    if (d->problem && !d->at_run_time)
+      kp_strbuf_printf(&names, "%s%s (%s)", names.length ? ", " : "", d->name, d->problem);
+  }
+  const char* text = kp_arena_printf(
+      e->places->arena, "%zu of the libraries that it needs %s not to be had: %s",
+      inspection->missing, inspection->missing == 1 ? "is" : "are", names.data ? names.data : "");
+  kp_strbuf_free(&names);
+  return text;
+}
+
+// What the file alone tells; true: nothing against it.
+static bool judge_file(const kp_examiner* e, kp_examined* x) {
+  const kp_inspection* i = &x->inspection;
+  if (i->status) {
+    break_off(x, kp_arena_printf(e->places->arena, "%s", kp_status_message(i->status)), NULL);
+    const char* hint = kp_status_hint_text(i->status);
+    x->fix = reinstall(e, x, hint ? kp_arena_printf(e->places->arena, "%s", hint) : NULL);
+  } else if (i->missing) {
+    break_off(x, list_missing(e, i), fix_all(e, i));
+  } else if (!(i->elf.exports & (KP_EXPORT_PLUGIN | KP_EXPORT_BRIDGE))) {
+    break_off(
+        x, "it exports neither CreateEpFactories nor GetProvider: it is no library of a provider",
+        reinstall(e, x, "name the provider's own library"));
+  } else {
+    return true;
+  }
+  return false;
+}
+
+static kp_status* judge_library(kp_examiner* e, kp_examined* x) {
+  KP_PASS(kp_inspect(e->places, x->found.path, x->found.run_time, &x->inspection));
+  const bool nvidia = x->canonical && kp_find_vendor(x->canonical) == KP_VENDOR_NVIDIA;
+  if (nvidia) KP_PASS(ask_cuda(e));
+  if (!judge_file(e, x)) return NULL;
+  const char* old = driver_too_old(e, &x->inspection);
+  if (old) {
+    break_off(x, old, "update NVIDIA's driver, or install the package for an older CUDA");
+    return NULL;
+  }
+  if (e->load)
+    KP_PASS(kp_probe_library(e->places, x->found.path, &x->inspection, e->timeout_ns, &x->loaded));
+  if (x->loaded.ran && !x->loaded.loaded) {
+    break_off(x,
+              x->loaded.detail ? kp_arena_printf(e->places->arena, "%s (its last words: %s)",
+                                                 x->loaded.reason, x->loaded.detail)
+                               : x->loaded.reason,
+              reinstall(e, x, "install it anew, or a version for this system"));
+    return NULL;
+  }
+  x->finding = KP_FINDING_FOUND;
+  x->reason = x->inspection.elf.exports & KP_EXPORT_PLUGIN
+                  ? "found, hosting not built yet: this build of Kapell checks provider libraries "
+                    "and does not run models on them"
+                  : "found, but made for ONNX Runtime's own bridge (GetProvider), which no other "
+                    "host can use";
+  return NULL;
+}
+
+// --- what is built in, and what is not here ------------------------------------------------------------------------------------------
+static kp_status* examine_built_in(kp_examiner* e, const kp_provider_type* type, kp_examined* x) {
+  const char** texts;
+  KP_PASS(kp_options_check(x->short_name, type->options, type->option_count, NULL, 0,
+                           e->places->arena, &texts));
+  x->built_in = (kp_probe){.type = type, .arena = e->places->arena};
+  if (type->probe) KP_PASS(type->probe(texts, &x->built_in));
+  x->finding = !type->probe || x->built_in.available ? KP_FINDING_BUILT_IN : KP_FINDING_BROKEN;
+  x->reason = x->built_in.reason;
+  x->fix = x->built_in.fix;
+  return NULL;
+}
+
+static kp_status* examine_missing(kp_examiner* e, kp_examined* x) {
+  const char* package = NULL;
+  kp_provider_absence(x->canonical, &x->reason, &x->fix);
+  const char* install = kp_find_install(e->places, x->canonical, &package);
+  x->finding = install ? KP_FINDING_MISSING : KP_FINDING_NOT_HERE;
+  if (!install) return NULL;
+  x->reason =
+      kp_arena_printf(e->places->arena, "its library is not installed (pip package %s)", package);
+  x->fix = install;
+  const bool nvidia = kp_find_vendor(x->canonical) == KP_VENDOR_NVIDIA;
+  if (nvidia) KP_PASS(ask_cuda(e));
+  if (nvidia && !e->driver.version && !e->cuda_library)
+    x->reason = kp_arena_printf(
+        e->places->arena, "%s, and no driver of NVIDIA's is to be seen here either", x->reason);
+  return NULL;
+}
+
+kp_status* kp_examine(kp_examiner* examiner, const char* canonical, const char* path,
+                      kp_examined* out_examined) {
+  *out_examined = (kp_examined){.canonical = canonical,
+                                .short_name = canonical ? kp_provider_short(canonical) : NULL};
+  const kp_provider_type* type = canonical && !path ? kp_provider_find(canonical) : NULL;
+  if (type) return examine_built_in(examiner, type, out_examined);
+  if (path) {
+    out_examined->found = (kp_found){.path = path, .how = "as told"};
+  } else if (!kp_find_provider(examiner->places, canonical, &out_examined->found)) {
+    return examine_missing(examiner, out_examined);
+  }
+  return judge_library(examiner, out_examined);
+}
+
+void kp_examined_free(kp_examined* examined) { kp_inspection_free(&examined->inspection); }
+
+static const char* in_short(const kp_examined* x, kp_arena* arena) {
+  switch (x->finding) {
+    case KP_FINDING_FOUND:
+      return kp_arena_printf(arena, "its library is here, hosting not built yet: %s",
+                             x->found.path);
+    case KP_FINDING_BROKEN:
+      return kp_arena_printf(arena, "its library %s is here, and broken: %s", x->found.path,
+                             x->reason);
+    case KP_FINDING_MISSING:
+      return x->reason;
+    default:
+      return NULL;
+  }
+}
+
+void kp_find_reason(const char* canonical, kp_arena* arena, const char** out_reason,
+                    const char** out_fix) {
+  kp_provider_absence(canonical, out_reason, out_fix);
+  if (!kp_find_is_findable(canonical)) return;
+  kp_places places = {0};
+  kp_examiner examiner;
+  kp_examined x = {0};
+  kp_status* status = kp_places_find(NULL, arena, &places);
+  if (!status) status = kp_examiner_init(&places, false, 0, &examiner);
+  if (!status) status = kp_examine(&examiner, canonical, NULL, &x);
+  const char* more = status ? NULL : in_short(&x, arena);
+  if (more && *out_reason)
+    *out_reason = kp_arena_printf(arena, "%s (%s; 'kapell doctor' says more)", *out_reason, more);
+  kp_examined_free(&x);
+  kp_places_free(&places);
+  kp_status_free(status);
+}
