@@ -129,6 +129,10 @@ typedef struct kapell_options {
   // of execution and the model's own among them; nothing is rewritten or fused away (no_optimize is implied), and the values of
   // a run are all alive at its end. Default false.
   bool keep_values;
+
+  // Operators of the program's own (kapell/custom_op.h), kept by pointer until the session is closed. Default none.
+  const struct kapell_custom_op* const* custom_ops;
+  size_t custom_op_count;
 } kapell_options;
 
 #ifdef __cplusplus

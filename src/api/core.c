@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "graph/build.h"
+#include "graph/custom.h"
 #include "graph/infer.h"
 #include "graph/rewrite.h"
 #include "onnx/reader.h"
@@ -179,15 +180,19 @@ kp_status* kp_core_read_pristine(const kp_core_options* options, kp_model** out_
 static kp_status* prepare_model(opening* o) {
   kp_onnx_model* source;
   kp_core* core = o->core;
+  const kapell_options* user = o->options->user;
+  KP_PASS(kp_custom_check(user->custom_ops, user->custom_op_count));
   tell(o, 0.0, "reading");
   KP_PASS(read_model(o, &source));
   KP_PASS(check_cancel(o));
   tell(o, 0.1, "building the graph");
-  const kp_build_options build = {.max_nodes = o->options->user->max_nodes};
+  const kp_build_options build = {.max_nodes = user->max_nodes,
+                                  .custom_ops = user->custom_ops,
+                                  .custom_op_count = user->custom_op_count};
   KP_PASS(kp_model_build(source, &build, &core->model));
   if (!o->options->keep_overridable) KP_PASS(fix_overridable(core->model->graph));
   KP_PASS(kp_graph_expand_gradients(core->model->graph, build.max_nodes));
-  if (o->options->user->keep_values) KP_TRY(keep_values(core->model->graph), "keeping all values");
+  if (user->keep_values) KP_TRY(keep_values(core->model->graph), "keeping all values");
   tell(o, 0.2, "optimising");
   KP_PASS(optimise(o, core->model));
   KP_PASS(expand_all(o, core->model));

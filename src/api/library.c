@@ -5,7 +5,7 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/pool.h"
-#include "kapell/kapell.h"
+#include "kapell/custom_op.h"
 #include "provider/provider.h"
 
 const char* kapell_version(void) { return KAPELL_VERSION_STRING; }
@@ -13,6 +13,11 @@ const char* kapell_version(void) { return KAPELL_VERSION_STRING; }
 kapell_code kapell_status_code(const kapell_status* status) { return kp_status_code(status); }
 
 const char* kapell_status_message(const kapell_status* status) { return kp_status_message(status); }
+
+kapell_status* kapell_status_create(kapell_code code, const char* message) {
+  return kp_status_make(code == KAPELL_OK ? KAPELL_INTERNAL : code, "", 0, "%s",
+                        message ? message : "");
+}
 
 const char* kapell_status_hint(const kapell_status* status) { return kp_status_hint_text(status); }
 

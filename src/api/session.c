@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "kapell/custom_op.h"
 #include "plan/lock.h"
 
 // The caller's options with every field this build knows: what an older program does not know is zero, the default.
@@ -26,7 +27,7 @@ static kp_status* complete_options(const kapell_options* given, kapell_options* 
   if (out->on_failure != KAPELL_ON_FAILURE_ERROR && out->on_failure != KAPELL_ON_FAILURE_CONTINUE)
     return KP_ERROR(INVALID_ARGUMENT, "options->on_failure is %d", (int)out->on_failure);
   if ((out->provider_option_count && !out->provider_options) ||
-      (out->link_folder_count && !out->link_folders))
+      (out->link_folder_count && !out->link_folders) || (out->custom_op_count && !out->custom_ops))
     return KP_ERROR(INVALID_ARGUMENT, "a count in options is set and its array is NULL");
   kp_limits_complete(out);
   return NULL;
@@ -61,6 +62,12 @@ static kp_status* keep_options(kapell_session* session) {
   }
   o->provider_options = options;
   o->link_folders = folders;
+  if (!o->custom_op_count) return NULL;
+  const kapell_custom_op** custom =
+      kp_arena_new_array(&session->arena, const kapell_custom_op*, o->custom_op_count);
+  if (!custom) return KP_ERROR(OUT_OF_MEMORY, "the session");
+  for (size_t i = 0; i < o->custom_op_count; ++i) custom[i] = o->custom_ops[i];
+  o->custom_ops = custom;
   return NULL;
 }
 

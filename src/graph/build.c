@@ -201,6 +201,10 @@ kp_status* kp_build_start(kp_builder* b, kp_model* model, kp_onnx_model* source,
                           const kp_build_options* options) {
   *b = (kp_builder){.model = model, .source = source};
   if (options) b->options = *options;
+  if (options && options->custom_op_count) {
+    model->custom_ops = options->custom_ops;
+    model->custom_op_count = options->custom_op_count;
+  }
   if (b->options.max_nodes == 0) b->options.max_nodes = DEFAULT_MAX_NODES;
   if (b->options.max_call_depth == 0) b->options.max_call_depth = DEFAULT_MAX_CALL_DEPTH;
   return NULL;

@@ -12,6 +12,10 @@ typedef struct kp_build_options {
   // NULL: model-local functions are expanded, ONNX's own operators kept.
   bool (*keep_call)(void* user, const kp_node* node);
   void* user;
+  // Operators of the program's own (kapell/custom_op.h), checked by kp_custom_check. They come before those of the tables, and
+  // live as long as the model.
+  const struct kapell_custom_op* const* custom_ops;
+  size_t custom_op_count;
 } kp_build_options;
 
 // Builds the graph; takes over |source| (closed with the model, or here on error).

@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 #include "base/size.h"
 #include "graph/build_internal.h"
+#include "graph/custom.h"
 
 // --- operators ---------------------------------------------------------------------------------------------------------
 kp_str kp_build_node_name(const kp_onnx_node* node) {
@@ -69,8 +70,9 @@ static kp_status* find_operator(kp_builder* b, const kp_scope* scope, const kp_n
         KP_ERROR(INVALID_MODEL, "domain '%s' is not among the model's opset imports", spec->domain);
     return kp_status_hint(status, "add an opset_import for it, or export the model again");
   }
-  const kp_op_schema* schema = kp_schema_find(domain, op, *out_version);
-  if (!schema && is_standard(domain)) return unknown_operator(domain, op, *out_version);
+  const bool custom = kp_custom_has(b->model, domain, op, *out_version);
+  const kp_op_schema* schema = custom ? NULL : kp_schema_find(domain, op, *out_version);
+  if (!schema && !custom && is_standard(domain)) return unknown_operator(domain, op, *out_version);
   if (schema && schema->deprecated && !b->warned_deprecated) {
     b->warned_deprecated = true;
     KP_LOG(WARNING, "operator %s is deprecated since opset %d; the rules before that are used",

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/size.h"
+#include "graph/custom.h"
 #include "graph/schema.h"
 #include "onnx/reader.h"
 
@@ -385,6 +386,9 @@ static kp_status* fill_node(kp_graph* graph, const kp_node_spec* spec, const uin
   node->version = spec->version;
   node->schema = spec->schema;
   if (!node->schema)
+    node->custom =
+        kp_custom_has(graph->model, kp_str_of(node->domain), kp_str_of(node->op), node->version);
+  if (!node->schema && !node->custom)
     node->schema = kp_schema_find(kp_str_of(node->domain), kp_str_of(node->op), node->version);
   return NULL;
 }

@@ -76,6 +76,7 @@ typedef struct kp_node {
   const char* domain;          // interned; "" = ai.onnx; "kapell" = made by a rewrite of ours
   int32_t version;             // opset version of the domain that governs this node
   const kp_op_schema* schema;  // NULL: not in the tables (custom operators)
+  bool custom;                 // an operator of kp_model.custom_ops is meant (custom.h says which)
   kp_value_id* inputs;
   kp_value_id* outputs;
   // values of this graph that the bodies use; parallel to each body's captures
@@ -152,6 +153,9 @@ typedef struct kp_model {
   size_t opset_count;
   kp_graph* graph;       // main graph; owned, bodies included
   uint32_t fresh_names;  // counts made-up names
+  // Custom operators of the program's (kapell/custom_op.h); borrowed.
+  const struct kapell_custom_op* const* custom_ops;
+  size_t custom_op_count;
 } kp_model;
 
 // An empty model without graph, for graphs that no file stands behind (tests, tools); kp_model_build makes the others.

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "graph/custom.h"
 #include "graph/infer_rule.h"
 
 // --- finding rules ------------------------------------------------------------------------------------------------------
@@ -34,6 +35,7 @@ static void make_slots(void) {
 }
 
 const kp_infer_rule* kp_infer_find(const kp_node* node) {
+  if (node->custom) return &kp_infer_custom_rule;
   pthread_once(&slots_once, make_slots);
   const kp_infer_rule* best = NULL;
   for (uint32_t at = slot_of(node->domain, node->op); slots[at]; at = (at + 1) & (SLOTS - 1)) {

@@ -26,6 +26,18 @@ void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count) {
   return memory;
 }
 
+kp_status* kp_prepare_cleanup(kp_op_prepare* prepare, void (*release)(void* object), void* object) {
+  kp_cpu_compiled* owner = prepare->owner;
+  kp_cpu_cleanup* cleanup = kp_arena_new(&owner->arena, kp_cpu_cleanup);
+  if (!cleanup) {
+    release(object);
+    return KP_ERROR(OUT_OF_MEMORY, "compiling a node");
+  }
+  *cleanup = (kp_cpu_cleanup){owner->cleanups, release, object};
+  owner->cleanups = cleanup;
+  return NULL;
+}
+
 // The constants as the operator wants them: |adapted| receives new values to release, NULL where there is none.
 static kp_status* adapt_constants(const kp_op_def* op, uint32_t count,
                                   kapell_value* const* constants, kapell_value** adapted,
@@ -238,6 +250,7 @@ static kp_status* build_steps(kp_builder* builder, const kp_compile_args* args) 
 void kp_cpu_release(kp_compiled* base) {
   if (!base) return;
   kp_cpu_compiled* compiled = (kp_cpu_compiled*)base;
+  for (const kp_cpu_cleanup* c = compiled->cleanups; c; c = c->next) c->release(c->object);
   for (uint32_t i = 0; i < compiled->packed_count; ++i) kp_free(compiled->packed[i]);
   kp_free(compiled->packed);
   kp_graph_free(compiled->graph);

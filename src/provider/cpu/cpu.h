@@ -39,6 +39,12 @@ typedef struct kp_cpu_step {
       for_shapes;  // a shape depends on its results: evaluated while specialising, whatever its size
 } kp_cpu_step;
 
+typedef struct kp_cpu_cleanup {
+  struct kp_cpu_cleanup* next;
+  void (*release)(void* object);
+  void* object;
+} kp_cpu_cleanup;
+
 typedef struct kp_cpu_compiled {
   kp_compiled base;
   kp_graph* graph;  // owned
@@ -54,6 +60,7 @@ typedef struct kp_cpu_compiled {
   uint32_t max_arity;            // most inputs and outputs together of one step
   void** packed;                 // packed weights, owned
   uint32_t packed_count, packed_capacity;
+  struct kp_cpu_cleanup* cleanups;  // what operators hold besides memory; in |arena|
 } kp_cpu_compiled;
 
 // --- special -------------------------------------------------------------------------------------------------------------

@@ -190,6 +190,7 @@ kp_status* kp_cpu_call_step(const kp_cpu_call* call) {
 // --- single nodes ------------------------------------------------------------------------------------------------------------
 static kp_status* eval(kp_cpu_compiled* owner, const kp_graph* graph, const kp_node* node,
                        kapell_value* const* inputs, kapell_value** outputs) {
+  if (node->custom) return KP_ERROR(UNSUPPORTED, "custom operators run in sessions only");
   const kp_op_query query = {graph, node, &owner->arena};
   const kp_reason reason = kp_op_check(&query);
   if (reason) return KP_ERROR(UNSUPPORTED, "CPU: %s", reason);

@@ -48,6 +48,9 @@ typedef struct kp_op_prepare {
 } kp_op_prepare;
 // KP_ALIGNMENT-aligned memory for packed weights; NULL when out of memory. Owned by the compiled partition.
 void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count);
+// |release| is called with |object| when the compiled partition goes; also at once where this fails: OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_prepare_cleanup(kp_op_prepare* prepare, void (*release)(void* object),
+                                          void* object);
 
 typedef struct kp_op_plan {
   const kp_node* node;
@@ -119,6 +122,8 @@ typedef struct kp_op_table {
 // At the end of a family's file, after its `static const kp_op_def ops[]`; the line in op/tables.inl finds it.
 #define KP_OP_TABLE(family) const kp_op_table kp_ops_##family = {ops, sizeof(ops) / sizeof(ops[0])}
 
+// The row of custom operators (custom.c).
+extern const kp_op_def kp_op_custom;
 // The row for a node, by domain, operator and version alone; NULL: the CPU provider does not have it.
 const kp_op_def* kp_op_find(const kp_node* node);
 // All rows, for docs and tests.

@@ -46,6 +46,7 @@ static void build(void) {
 }
 
 const kp_op_def* kp_op_find(const kp_node* node) {
+  if (node->custom) return &kp_op_custom;
   pthread_once(&once, build);
   const char* domain = strcmp(node->domain, "ai.onnx") == 0 ? "" : node->domain;
   for (uint16_t i = buckets[bucket_of(domain, node->op)]; i; i = next_row[i - 1]) {
