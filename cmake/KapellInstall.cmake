@@ -4,6 +4,9 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS kapell-shared kapell-static EXPORT kapell
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET onnxruntime)
+  install(TARGETS onnxruntime LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 foreach(tool kapell kapell-probe)
   if(TARGET ${tool})
     install(TARGETS ${tool} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

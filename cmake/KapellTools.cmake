@@ -55,3 +55,15 @@ endif()
 # The helper exports the host that provider libraries look for while they are loaded.
 kapell_add_tool(kapell-probe src/probe)
 set_target_properties(kapell-probe PROPERTIES ENABLE_EXPORTS ON)
+
+# The stand-in for ONNX Runtime: one file that carries everything. Its symbols have no version nodes (a client of another version
+# would not load), and what it takes from libkapell.a stays inside.
+file(GLOB_RECURSE dropin_sources CONFIGURE_DEPENDS src/dropin/*.c)
+list(FILTER dropin_sources EXCLUDE REGEX "_(test|fuzz|bench)\\.c$")
+if(dropin_sources AND NOT KAPELL_FUZZ)
+  add_library(onnxruntime SHARED ${dropin_sources})
+  target_include_directories(onnxruntime PRIVATE src include)
+  target_link_libraries(onnxruntime PRIVATE kapell-flags kapell-static)
+  target_link_options(onnxruntime PRIVATE -Wl,--exclude-libs,ALL)
+  set_target_properties(onnxruntime PROPERTIES OUTPUT_NAME onnxruntime SOVERSION 1)
+endif()

@@ -38,10 +38,6 @@ struct kapell_session {
   kapell_provider_counters* entries;  // parallel to the chain
 };
 
-struct kapell_cancel {
-  volatile int requested;
-};
-
 KP_MUST_USE kp_status* kp_session_describe(
     kapell_session* session);  // describe.c: inputs, outputs, metadata
 // The core whose inputs include the overridable initializers.

@@ -8,6 +8,11 @@
 
 #include "base/budget.h"
 
+// kapell.h's token, and what ONNX Runtime's run options hold.
+struct kapell_cancel {
+  volatile int requested;
+};
+
 // True once |flag| (NULL = never) is set. Relaxed: it orders nothing else.
 static inline bool kp_flag_is_set(const volatile int* flag) {
   return flag && __builtin_expect(__atomic_load_n(flag, __ATOMIC_RELAXED) != 0, 0);

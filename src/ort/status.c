@@ -1,38 +1,89 @@
-// OrtStatus: a code and a text. No status (NULL) is success.
+// Statuses: ONNX Runtime's object, and how Kapell's errors become it.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ort/slots.h"
+#include "base/alloc.h"
+#include "base/size.h"
+#include "ort/object.h"
 
-struct OrtStatus {
-  OrtErrorCode code;
-  char text[];
-};
+static OrtStatus out_of_memory = {ORT_FAIL, "out of memory"};
 
-// What CreateStatus answers without memory; ReleaseStatus leaves it alone.
-static struct {
-  OrtErrorCode code;
-  char text[16];
-} out_of_memory = {ORT_FAIL, "out of memory"};
-
-OrtStatus* ort_CreateStatus(OrtErrorCode code, const char* message) {
-  size_t size = message != NULL ? strlen(message) : 0;
-  OrtStatus* status = malloc(sizeof *status + size + 1);
-  if (status == NULL) return (OrtStatus*)(void*)&out_of_memory;
-  status->code = code;
-  if (size > 0) memcpy(status->text, message, size);
-  status->text[size] = 0;
+static OrtStatus* make_status(OrtErrorCode code, const char* message, size_t length) {
+  OrtStatus* status = kp_alloc(sizeof(*status) + length + 1);
+  if (!status) return &out_of_memory;
+  char* text = (char*)(status + 1);
+  memcpy(text, message, length);
+  text[length] = 0;
+  *status = (OrtStatus){code, text};
   return status;
 }
 
-OrtErrorCode ort_GetErrorCode(const OrtStatus* status) {
-  return status != NULL ? status->code : ORT_OK;
+OrtStatus* kp_ort_no_memory(void) { return &out_of_memory; }
+
+OrtStatus* kp_ort_error(OrtErrorCode code, const char* format, ...) {
+  char text[1024];
+  va_list args;
+  va_start(args, format);
+  const int length = vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  const size_t kept = length < 0 ? 0 : kp_min_size((size_t)length, sizeof text - 1);
+  return make_status(code, text, kept);
 }
 
-const char* ort_GetErrorMessage(const OrtStatus* status) {
-  return status != NULL ? status->text : "";
+// What a client of ONNX Runtime's would get for the same fault.
+OrtErrorCode kp_ort_code(kapell_code code) {
+  switch (code) {
+    case KAPELL_OK:
+      return ORT_OK;
+    case KAPELL_INVALID_ARGUMENT:
+    case KAPELL_INVALID_INPUT:
+    case KAPELL_BAD_PROVIDER_LIST:
+      return ORT_INVALID_ARGUMENT;
+    case KAPELL_NOT_FOUND:
+      return ORT_NO_SUCHFILE;
+    case KAPELL_NOT_A_MODEL:
+      return ORT_INVALID_PROTOBUF;
+    case KAPELL_INVALID_MODEL:
+      return ORT_INVALID_GRAPH;
+    case KAPELL_UNSUPPORTED:
+      return ORT_NOT_IMPLEMENTED;
+    case KAPELL_PROVIDER_UNAVAILABLE:
+    case KAPELL_PROVIDER_FAILED:
+      return ORT_EP_FAIL;
+    case KAPELL_INTERNAL:
+      return ORT_RUNTIME_EXCEPTION;
+    default:
+      return ORT_FAIL;
+  }
 }
+
+OrtStatus* kp_ort_status(kp_status* status) {
+  if (!status) return NULL;
+  kp_strbuf text = {0};
+  const char *op = kp_status_op(status), *hint = kp_status_hint_text(status);
+  if (op && kp_status_code(status) != KAPELL_CANCELLED)
+    kp_strbuf_printf(&text,
+                     "Node '%s' (%s): ", kp_status_node(status) ? kp_status_node(status) : "", op);
+  kp_strbuf_puts(&text, kp_status_message(status));
+  if (hint) kp_strbuf_printf(&text, "; %s", hint);
+  OrtStatus* made = text.failed
+                        ? &out_of_memory
+                        : make_status(kp_ort_code(kp_status_code(status)), text.data, text.length);
+  kp_strbuf_free(&text);
+  kp_status_free(status);
+  return made;
+}
+
+// --- the slots -------------------------------------------------------------------------------------------------------------------
+OrtStatus* ort_CreateStatus(OrtErrorCode code, const char* msg) {
+  return make_status(code, msg ? msg : "", msg ? strlen(msg) : 0);
+}
+
+OrtErrorCode ort_GetErrorCode(const OrtStatus* status) { return status ? status->code : ORT_OK; }
+
+const char* ort_GetErrorMessage(const OrtStatus* status) { return status ? status->message : ""; }
 
 void ort_ReleaseStatus(OrtStatus* status) {
-  if ((void*)status != (void*)&out_of_memory) free(status);
+  if (status != &out_of_memory) kp_free(status);
 }

@@ -1,0 +1,164 @@
+// What a session says of its model: inputs, outputs, replaceable initializers, metadata.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "dropin/session.h"
+
+// --- inputs and outputs ----------------------------------------------------------------------------------------------------------
+static const kapell_io_info* input_at(const OrtSession* session, size_t index) {
+  return index < kapell_session_input_count(session->session)
+             ? kapell_session_input(session->session, index)
+             : NULL;
+}
+
+static const kapell_io_info* output_at(const OrtSession* session, size_t index) {
+  return kapell_session_output(session->session, index);
+}
+
+static const kapell_io_info* overridable_at(const OrtSession* session, size_t index) {
+  const size_t before = kapell_session_input_count(session->session);
+  return index < kapell_session_overridable_count(session->session)
+             ? kapell_session_input(session->session, before + index)
+             : NULL;
+}
+
+static OrtStatus* give_name(const kapell_io_info* info, OrtAllocator* allocator, char** value) {
+  if (!info) return kp_ort_error(ORT_FAIL, "index out of range");
+  return kp_ort_give_text(allocator, info->name, value);
+}
+
+static OrtStatus* give_type(const kapell_io_info* info, OrtTypeInfo** out) {
+  if (!info) return kp_ort_error(ORT_FAIL, "out of index");
+  return kp_ort_type_info_from(info->type, out);
+}
+
+// clang-format off
+#define DESCRIBE(What, at, count_of)                                                                            \
+  OrtStatus* ort_SessionGet##What##Count(const OrtSession* session, size_t* out) {                              \
+    KP_ORT_NEED(session);                                                                                       \
+    KP_ORT_NEED(out);                                                                                           \
+    *out = count_of(session->session);                                                                          \
+    return NULL;                                                                                                \
+  }                                                                                                             \
+  OrtStatus* ort_SessionGet##What##Name(const OrtSession* session, size_t index, OrtAllocator* allocator,       \
+                                        char** value) {                                                         \
+    KP_ORT_NEED(session);                                                                                       \
+    KP_ORT_NEED(allocator);                                                                                     \
+    KP_ORT_NEED(value);                                                                                         \
+    return give_name(at(session, index), allocator, value);                                                     \
+  }                                                                                                             \
+  OrtStatus* ort_SessionGet##What##TypeInfo(const OrtSession* session, size_t index, OrtTypeInfo** type) {      \
+    KP_ORT_NEED(session);                                                                                       \
+    KP_ORT_NEED(type);                                                                                          \
+    return give_type(at(session, index), type);                                                                 \
+  }
+// clang-format on
+DESCRIBE(Input, input_at, kapell_session_input_count)
+DESCRIBE(Output, output_at, kapell_session_output_count)
+DESCRIBE(OverridableInitializer, overridable_at, kapell_session_overridable_count)
+
+// --- metadata --------------------------------------------------------------------------------------------------------------------
+// A copy: it may outlive the session.
+struct OrtModelMetadata {
+  OrtKeyValuePairs own;     // what the model says of itself, under Kapell's names
+  OrtKeyValuePairs custom;  // its properties
+};
+
+static OrtStatus* fill_metadata(OrtModelMetadata* metadata, const kapell_session* session) {
+  const size_t count = kapell_session_metadata_count(session);
+  for (size_t i = 0; i < count; ++i) {
+    const char *key, *value;
+    kapell_session_metadata(session, i, &key, &value);
+    const bool own = strncmp(key, "kapell:", 7) == 0;
+    KP_ORT_TAKE(kp_ort_pairs_set(own ? &metadata->own : &metadata->custom, key, value));
+  }
+  return NULL;
+}
+
+OrtStatus* ort_SessionGetModelMetadata(const OrtSession* session, OrtModelMetadata** out) {
+  KP_ORT_NEED(session);
+  KP_ORT_NEED(out);
+  *out = NULL;
+  OrtModelMetadata* metadata = kp_alloc_zero(1, sizeof(*metadata));
+  if (!metadata) return kp_ort_no_memory();
+  OrtStatus* status = fill_metadata(metadata, session->session);
+  if (status) {
+    ort_ReleaseModelMetadata(metadata);
+    return status;
+  }
+  *out = metadata;
+  return NULL;
+}
+
+void ort_ReleaseModelMetadata(OrtModelMetadata* metadata) {
+  if (!metadata) return;
+  kp_ort_pairs_clear(&metadata->own);
+  kp_ort_pairs_clear(&metadata->custom);
+  kp_free(metadata);
+}
+
+#define METADATA_TEXT(Name, key)                                                                   \
+  OrtStatus* ort_ModelMetadataGet##Name(const OrtModelMetadata* metadata, OrtAllocator* allocator, \
+                                        char** value) {                                            \
+    KP_ORT_NEED(metadata);                                                                         \
+    KP_ORT_NEED(allocator);                                                                        \
+    KP_ORT_NEED(value);                                                                            \
+    const char* text = kp_ort_pairs_get(&metadata->own, key);                                      \
+    return kp_ort_give_text(allocator, text ? text : "", value);                                   \
+  }
+METADATA_TEXT(ProducerName, "kapell:producer")
+METADATA_TEXT(GraphName, "kapell:graph")
+METADATA_TEXT(Domain, "kapell:domain")
+METADATA_TEXT(Description, "kapell:doc")
+METADATA_TEXT(GraphDescription, "kapell:graph_doc")
+
+OrtStatus* ort_ModelMetadataGetVersion(const OrtModelMetadata* metadata, int64_t* value) {
+  KP_ORT_NEED(metadata);
+  KP_ORT_NEED(value);
+  const char* text = kp_ort_pairs_get(&metadata->own, "kapell:model_version");
+  *value = text ? strtoll(text, NULL, 10) : 0;
+  return NULL;
+}
+
+OrtStatus* ort_ModelMetadataLookupCustomMetadataMap(const OrtModelMetadata* metadata,
+                                                    OrtAllocator* allocator, const char* key,
+                                                    char** value) {
+  KP_ORT_NEED(metadata);
+  KP_ORT_NEED(allocator);
+  KP_ORT_NEED(key);
+  KP_ORT_NEED(value);
+  const char* text = kp_ort_pairs_get(&metadata->custom, key);
+  *value = NULL;
+  return text ? kp_ort_give_text(allocator, text, value) : NULL;
+}
+
+// The array and each text in it are the client's, to be freed in |allocator|.
+OrtStatus* ort_ModelMetadataGetCustomMetadataMapKeys(const OrtModelMetadata* metadata,
+                                                     OrtAllocator* allocator, char*** keys,
+                                                     int64_t* count) {
+  KP_ORT_NEED(metadata);
+  KP_ORT_NEED(allocator);
+  KP_ORT_NEED(keys);
+  KP_ORT_NEED(count);
+  const size_t all = metadata->custom.count;
+  *keys = NULL;
+  *count = 0;
+  if (all == 0) return NULL;
+  char** made = allocator->Alloc(allocator, all * sizeof(*made));
+  if (!made) return kp_ort_error(ORT_FAIL, "the allocator gave no memory for %zu keys", all);
+  OrtStatus* status = NULL;
+  size_t done = 0;
+  while (!status && done < all) {
+    status = kp_ort_give_text(allocator, metadata->custom.keys[done], &made[done]);
+    if (!status) ++done;
+  }
+  if (status) {
+    while (done) allocator->Free(allocator, made[--done]);
+    allocator->Free(allocator, made);
+    return status;
+  }
+  *keys = made;
+  *count = (int64_t)all;
+  return NULL;
+}

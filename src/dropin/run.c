@@ -1,0 +1,124 @@
+// Runs: values of the client's to Kapell's and back.
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "dropin/session.h"
+
+#define FEW 16  // values that need no allocation
+
+// The two arrays of one run.
+typedef struct run_values {
+  kapell_value *few_inputs[FEW], *few_outputs[FEW];
+  kapell_value **inputs, **outputs;
+} run_values;
+
+static OrtStatus* make_room(run_values* v, size_t input_count, size_t output_count) {
+  v->inputs = input_count <= FEW ? v->few_inputs : kp_alloc_array(input_count, sizeof(*v->inputs));
+  v->outputs =
+      output_count <= FEW ? v->few_outputs : kp_alloc_array(output_count, sizeof(*v->outputs));
+  return v->inputs && v->outputs ? NULL : kp_ort_no_memory();
+}
+
+static void free_room(run_values* v) {
+  if (v->inputs != v->few_inputs) kp_free(v->inputs);
+  if (v->outputs != v->few_outputs) kp_free(v->outputs);
+}
+
+static OrtStatus* take(const OrtValue* value, const char* what, const char* name,
+                       kapell_value** out) {
+  if (!value)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "NULL value supplied for %s %s", what,
+                        name ? name : "");
+  if (!value->value)
+    return kp_ort_error(ORT_NOT_IMPLEMENTED, "%s %s is an opaque value, which no operator takes",
+                        what, name ? name : "");
+  if (!kp_ort_info_is_host(value->info))
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "There's no data transfer registered for copying tensors from %s: no "
+                        "provider of this session has "
+                        "such memory (%s %s)",
+                        value->info->name, what, name ? name : "");
+  if (value->sparse && value->sparse->format != ORT_SPARSE_COO &&
+      value->sparse->format != ORT_SPARSE_CSRC)
+    return kp_ort_error(ORT_NOT_IMPLEMENTED, "%s %s is a sparse tensor without COO or CSR indices",
+                        what, name ? name : "");
+  *out = value->value;
+  return NULL;
+}
+
+// Turns what the run made into values of the client's. On an error none of them stays.
+static OrtStatus* give(const kapell_session* session, kapell_value** made, const char* const* names,
+                       OrtValue** outputs, size_t count) {
+  (void)session;
+  (void)names;
+  OrtStatus* status = NULL;
+  bool fresh[FEW] = {false};
+  bool* is_fresh = count <= FEW ? fresh : kp_alloc_zero(count, sizeof(*is_fresh));
+  if (!is_fresh) status = kp_ort_no_memory();
+  for (size_t i = 0; i < count; ++i) {
+    if (outputs[i]) continue;
+    if (status) {
+      kp_value_release(made[i]);
+    } else {
+      status = kp_ort_value_wrap(made[i], &outputs[i]);
+      is_fresh[i] = !status;
+    }
+  }
+  for (size_t i = 0; status && is_fresh && i < count; ++i) {
+    if (!is_fresh[i]) continue;
+    ort_ReleaseValue(outputs[i]);
+    outputs[i] = NULL;
+  }
+  if (is_fresh != fresh) kp_free(is_fresh);
+  return status;
+}
+
+static OrtStatus* run_values_of(OrtSession* session, const OrtRunOptions* run_options,
+                                run_values* v, const char* const* input_names,
+                                const OrtValue* const* inputs, size_t input_count,
+                                const char* const* output_names, size_t output_count,
+                                OrtValue** outputs) {
+  KP_ORT_PASS(make_room(v, input_count, output_count));
+  for (size_t i = 0; i < input_count; ++i)
+    KP_ORT_PASS(take(inputs[i], "input", input_names[i], &v->inputs[i]));
+  for (size_t i = 0; i < output_count; ++i) {
+    v->outputs[i] = NULL;
+    if (outputs[i]) KP_ORT_PASS(take(outputs[i], "output", output_names[i], &v->outputs[i]));
+  }
+  kapell_run_options options = KAPELL_RUN_OPTIONS_INIT;
+  if (run_options) options.cancel = (kapell_cancel*)(uintptr_t)&run_options->terminate;
+  kapell_status* failed = kapell_session_run(session->session, &options, input_names, v->inputs,
+                                             input_count, output_names, v->outputs, output_count);
+  if (failed)
+    return dropin_explain_run(session, failed, input_names, v->inputs, input_count, output_names,
+                              output_count);
+  return give(session->session, v->outputs, output_names, outputs, output_count);
+}
+
+OrtStatus* dropin_run(OrtSession* session, const OrtRunOptions* run_options,
+                      const char* const* input_names, const OrtValue* const* inputs,
+                      size_t input_count, const char* const* output_names, size_t output_count,
+                      OrtValue** outputs) {
+  run_values v;
+  const OrtLogger* before = session->has_logger ? kp_ort_log_enter(&session->logger) : NULL;
+  OrtStatus* status = run_values_of(session, run_options, &v, input_names, inputs, input_count,
+                                    output_names, output_count, outputs);
+  free_room(&v);
+  if (session->has_logger) kp_ort_log_enter(before);
+  return status;
+}
+
+OrtStatus* ort_Run(OrtSession* session, const OrtRunOptions* run_options,
+                   const char* const* input_names, const OrtValue* const* inputs,
+                   size_t input_count, const char* const* output_names, size_t output_count,
+                   OrtValue** outputs) {
+  KP_ORT_NEED(session);
+  if (input_count && (!input_names || !inputs))
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "Run: inputs are NULL");
+  if (output_count && (!output_names || !outputs))
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "Run: outputs are NULL");
+  if (output_count == 0)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "At least one output should be requested.");
+  return dropin_run(session, run_options, input_names, inputs, input_count, output_names,
+                    output_count, outputs);
+}

@@ -1,0 +1,241 @@
+// Sessions: making them from a file or from bytes, with what session options say; ending them.
+#include "dropin/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+// --- what options come to --------------------------------------------------------------------------------------------------------
+// Keys that sessions read. Those with |silent| change nothing in what Kapell does and nothing is lost by that.
+typedef struct known_key {
+  const char* key;
+  bool silent;
+} known_key;
+
+static const known_key known_keys[] = {
+    {"session.disable_cpu_ep_fallback", false},
+    {"session.record_ep_graph_assignment_info", false},
+    {"session.model_external_initializers_file_folder_path", false},
+    {"session.load_model_format", true},
+    {"session.save_model_format", true},
+    {"session.disable_prepacking", true},
+    {"session.use_env_allocators", true},
+    {"session.set_denormal_as_zero", true},
+    {"session.intra_op.allow_spinning", true},
+    {"session.inter_op.allow_spinning", true},
+    {"session.intra_op_thread_affinities", true},
+    {"session.dynamic_block_base", true},
+    {"session.force_spinning_stop", true},
+    {"session.strict_shape_type_inference", true},
+    {"session.use_device_allocator_for_initializers", true},
+    {"session.use_ort_model_bytes_directly", true},
+    {"session.use_ort_model_bytes_for_initializers", true},
+    {"session.disable_quant_qdq", true},
+    {"session.disable_double_qdq_remover", true},
+    {"session.enable_quant_qdq_cleanup", true},
+    {"session.disable_aot_function_inlining", true},
+    {"session.use_memory_mapped_ort_model", true},
+    {"session.qdqisint8allowed", true},
+    {"session.x64quantprecision", true},
+    {"session.debug_layout_transformation", true},
+    {"session.collect_node_memory_stats_to_file", true},
+    {"session.optimized_model_external_initializers_file_name", true},
+    {"session.optimized_model_external_initializers_min_size_in_bytes", true},
+    {"optimization.enable_gelu_approximation", true},
+    {"optimization.enable_cast_chain_elimination", true},
+    {"optimization.disable_specified_optimizers", true},
+    {"optimization.minimal_build_optimizations", true},
+    {"optimization.memory_optimizer_config", true},
+    {"mlas.enable_gemm_fastmath_arm64_bfloat16", true},
+};
+
+static void log_unknown_keys(const OrtSessionOptions* options) {
+  for (size_t i = 0; i < options->config.count; ++i) {
+    const char* key = options->config.keys[i];
+    bool known = strncmp(key, "ep.", 3) == 0;
+    for (size_t k = 0; k < sizeof known_keys / sizeof known_keys[0] && !known; ++k)
+      known = strcmp(known_keys[k].key, key) == 0;
+    if (!known)
+      KP_LOG(INFO, "session config entry '%s' = '%s' is not known and changes nothing", key,
+             options->config.values[i]);
+  }
+}
+
+static bool load_is_cancelled(void* user, double done, const char* what) {
+  (void)done;
+  (void)what;
+  return __atomic_load_n((const volatile int*)user, __ATOMIC_RELAXED) != 0;
+}
+
+static int thread_count(const OrtEnv* env, const OrtSessionOptions* options) {
+  const int wanted = options->global_threads ? env->threading.intra_op : options->intra_op;
+  return wanted < 0 ? 0 : wanted > 256 ? 256 : wanted;
+}
+
+static OrtStatus* check_options(const OrtEnv* env, const OrtSessionOptions* options) {
+  if (options->global_threads && !env->global_threads)
+    return kp_ort_error(ORT_FAIL,
+                        "When the session is not configured to use per session threadpools, the "
+                        "env must be created with "
+                        "the CreateEnvWithGlobalThreadPools API.");
+  return NULL;
+}
+
+static OrtStatus* translate(const OrtEnv* env, const OrtSessionOptions* options, kp_arena* arena,
+                            kapell_options* out) {
+  KP_ORT_PASS(check_options(env, options));
+  out->threads = thread_count(env, options);
+  out->no_optimize = options->level == ORT_DISABLE_ALL;
+  out->progress = load_is_cancelled;
+  out->progress_user = (void*)(uintptr_t)&options->cancel_load->set;
+  out->external_folder =
+      kp_ort_options_config(options, "session.model_external_initializers_file_folder_path", NULL);
+  return dropin_providers(options, arena, out);
+}
+
+// --- the session -----------------------------------------------------------------------------------------------------------------
+static OrtStatus* set_logger(OrtSession* session, const OrtEnv* env,
+                             const OrtSessionOptions* options) {
+  session->has_logger = options->log_function || options->log_severity >= 0 || options->log_id;
+  if (!session->has_logger) return NULL;
+  session->logger = env->logger;
+  if (options->log_function) {
+    session->logger.function = options->log_function;
+    session->logger.param = options->log_param;
+  }
+  if (options->log_severity >= 0) session->logger.severity = (OrtLoggingLevel)options->log_severity;
+  session->logger.id = kp_strdup(options->log_id ? options->log_id : env->logger.id);
+  kp_ort_log_lower(session->logger.severity);
+  return session->logger.id ? NULL : kp_ort_no_memory();
+}
+
+static OrtStatus* keep_libraries(OrtSession* session, const OrtSessionOptions* options) {
+  session->libraries = kp_alloc_zero(options->library_count, sizeof(*session->libraries));
+  if (!session->libraries) return kp_ort_no_memory();
+  for (size_t i = 0; i < options->library_count; ++i)
+    session->libraries[session->library_count++] = kp_ort_library_retain(options->libraries[i]);
+  return NULL;
+}
+
+// ONNX Runtime's words for a model that did not load.
+static OrtStatus* explain_open(kapell_status* status, const char* path) {
+  const kapell_code code = kapell_status_code(status);
+  if (!status) return NULL;
+  OrtStatus* made;
+  if (code == KAPELL_NOT_FOUND && path)
+    made = kp_ort_error(ORT_NO_SUCHFILE,
+                        "Load model from %s failed:Load model %s failed. File doesn't exist", path,
+                        path);
+  else if (code == KAPELL_CANCELLED)
+    made = kp_ort_error(ORT_MODEL_LOAD_CANCELED,
+                        "Session initialization canceled due to user request.");
+  else
+    return kp_ort_status(status);
+  kapell_status_free(status);
+  return made;
+}
+
+static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const char* path,
+                               const void* data, size_t size, const OrtSessionOptions* options) {
+  kp_arena arena = {0};
+  kapell_options opening = KAPELL_OPTIONS_INIT;
+  OrtStatus* status = translate(env, options, &arena, &opening);
+  if (!status)
+    status = explain_open(path ? kapell_session_open_file(path, &opening, &session->session)
+                               : kapell_session_open(data, size, &opening, &session->session),
+                          path);
+  kp_arena_free(&arena);
+  return status;
+}
+
+static OrtStatus* build_session(OrtSession* session, const OrtEnv* env, const char* path,
+                                const void* data, size_t size, const OrtSessionOptions* options) {
+  KP_ORT_PASS(set_logger(session, env, options));
+  KP_ORT_PASS(keep_libraries(session, options));
+  session->record_assignment =
+      strcmp(kp_ort_options_config(options, "session.record_ep_graph_assignment_info", "0"), "1") ==
+      0;
+  session->single_thread = thread_count(env, options) == 1;
+  session->start_ns = kp_clock_ns();
+  const OrtLogger* before = kp_ort_log_enter(session->has_logger ? &session->logger : NULL);
+  log_unknown_keys(options);
+  OrtStatus* status = open_session(session, env, path, data, size, options);
+  if (!status) dropin_report(session, path);
+  kp_ort_log_enter(before);
+  return status;
+}
+
+OrtStatus* dropin_session_create(const OrtEnv* env, const char* path, const void* data, size_t size,
+                                 const OrtSessionOptions* options, OrtSession** out) {
+  OrtSessionOptions* defaults = NULL;
+  OrtSession* session = kp_alloc_zero(1, sizeof(*session));
+  if (!session) return kp_ort_no_memory();
+  pthread_mutex_init(&session->lock, NULL);
+  pthread_cond_init(&session->idle, NULL);
+  OrtStatus* status = options ? NULL : ort_CreateSessionOptions(&defaults);
+  if (!status) status = build_session(session, env, path, data, size, options ? options : defaults);
+  ort_ReleaseSessionOptions(defaults);
+  if (status) {
+    ort_ReleaseSession(session);
+    return status;
+  }
+  *out = session;
+  return NULL;
+}
+
+// Waits for runs that RunAsync began.
+void ort_ReleaseSession(OrtSession* session) {
+  if (!session) return;
+  pthread_mutex_lock(&session->lock);
+  while (session->async_runs) pthread_cond_wait(&session->idle, &session->lock);
+  pthread_mutex_unlock(&session->lock);
+  kapell_session_close(session->session);
+  for (size_t i = 0; i < session->library_count; ++i) kp_ort_library_release(session->libraries[i]);
+  kp_free(session->libraries);
+  dropin_assignment_free(session->assigned);
+  kp_free(session->profile_path);
+  kp_free(session->logger.id);
+  pthread_cond_destroy(&session->idle);
+  pthread_mutex_destroy(&session->lock);
+  kp_free(session);
+}
+
+// --- the slots -------------------------------------------------------------------------------------------------------------------
+OrtStatus* ort_CreateSession(const OrtEnv* env, const char* path, const OrtSessionOptions* options,
+                             OrtSession** out) {
+  KP_ORT_NEED(out);
+  *out = NULL;
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(path);
+  return dropin_session_create(env, path, NULL, 0, options, out);
+}
+
+OrtStatus* ort_CreateSessionFromArray(const OrtEnv* env, const void* data, size_t size,
+                                      const OrtSessionOptions* options, OrtSession** out) {
+  KP_ORT_NEED(out);
+  *out = NULL;
+  KP_ORT_NEED(env);
+  if (size) KP_ORT_NEED(data);
+  return dropin_session_create(env, NULL, data, size, options, out);
+}
+
+// The container is not used: each session packs its own weights.
+OrtStatus* ort_CreateSessionWithPrepackedWeightsContainer(const OrtEnv* env, const char* path,
+                                                          const OrtSessionOptions* options,
+                                                          OrtPrepackedWeightsContainer* prepacked,
+                                                          OrtSession** out) {
+  KP_ORT_NEED(prepacked);
+  return ort_CreateSession(env, path, options, out);
+}
+
+OrtStatus* ort_CreateSessionFromArrayWithPrepackedWeightsContainer(
+    const OrtEnv* env, const void* data, size_t size, const OrtSessionOptions* options,
+    OrtPrepackedWeightsContainer* prepacked, OrtSession** out) {
+  KP_ORT_NEED(prepacked);
+  return ort_CreateSessionFromArray(env, data, size, options, out);
+}

@@ -1,0 +1,56 @@
+// A session behind ONNX Runtime's API, between the files of dropin/.
+#ifndef KP_DROPIN_SESSION_H_
+#define KP_DROPIN_SESSION_H_
+
+#include <pthread.h>
+
+#include "kapell/kapell.h"
+#include "ort/env.h"
+#include "ort/options.h"
+
+struct OrtSession {
+  kapell_session* session;
+  OrtLogger logger;    // where what is done for this session is logged
+  bool has_logger;     // else the environment's
+  char* profile_path;  // NULL: not profiled
+  uint64_t start_ns;   // of profiling, or of the session
+  kp_ort_library** libraries;
+  size_t library_count;
+  pthread_mutex_t lock;  // guards |async_runs|, |assigned|, |profile_path|
+  pthread_cond_t idle;   // |async_runs| became 0
+  size_t async_runs;
+  struct dropin_assignment* assigned;  // made when first asked for
+  bool record_assignment;
+  bool single_thread;
+};
+
+// --- session.c
+// What both ways of loading share: exactly one of |path| and |data| is given.
+OrtStatus* dropin_session_create(const OrtEnv* env, const char* path, const void* data, size_t size,
+                                 const OrtSessionOptions* options, OrtSession** out);
+
+// --- providers.c
+// The list of providers in Kapell's grammar, and their options: kapell_options' fields, in |arena|'s memory.
+OrtStatus* dropin_providers(const OrtSessionOptions* options, kp_arena* arena, kapell_options* out);
+
+// --- run.c
+OrtStatus* dropin_run(OrtSession* session, const OrtRunOptions* run_options,
+                      const char* const* input_names, const OrtValue* const* inputs,
+                      size_t input_count, const char* const* output_names, size_t output_count,
+                      OrtValue** outputs);
+
+// --- explain.c
+// What ONNX Runtime says where a run was refused (|status| taken): unknown names, types and shapes that do not fit.
+OrtStatus* dropin_explain_run(const OrtSession* session, kapell_status* status,
+                              const char* const* input_names, kapell_value* const* inputs,
+                              size_t input_count, const char* const* output_names,
+                              size_t output_count);
+
+// --- assignment.c
+void dropin_assignment_free(struct dropin_assignment* assignment);
+
+// --- report.c
+// Appends the session's placement to the file that KAPELL_REPORT names, if it does.
+void dropin_report(const OrtSession* session, const char* model);
+
+#endif  // KP_DROPIN_SESSION_H_

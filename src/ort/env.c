@@ -1,0 +1,321 @@
+// Environments and threading options. As with ONNX Runtime there is one environment in a process: making another while it lives gives
+// the same one, whose logger stays as it was.
+//
+// Locks: |env_lock| guards |the_env|, |env_refs| and the lists of allocators in it. Nothing that calls back runs under it.
+#include "ort/env.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static pthread_mutex_t env_lock = PTHREAD_MUTEX_INITIALIZER;
+static OrtEnv* the_env;
+static int env_refs;
+
+void kp_ort_env_lock(void) { pthread_mutex_lock(&env_lock); }
+void kp_ort_env_unlock(void) { pthread_mutex_unlock(&env_lock); }
+
+OrtEnv* kp_ort_env_current(void) {
+  kp_ort_env_lock();
+  OrtEnv* env = the_env;
+  kp_ort_env_unlock();
+  return env;
+}
+
+static void free_env(OrtEnv* env) {
+  kp_ort_log_to(NULL);
+  for (size_t i = 0; i < env->allocator_count; ++i) ort_ReleaseAllocator(env->allocators[i]);
+  kp_free(env->allocators);
+  kp_ort_devices_free(env);
+  kp_ort_pairs_clear(&env->config);
+  kp_free(env->logger.id);
+  kp_free(env);
+}
+
+static OrtStatus* make_env(const OrtEnvCreationOptions* options, OrtEnv** out) {
+  OrtEnv* env = kp_alloc_zero(1, sizeof(*env));
+  if (!env) return kp_ort_no_memory();
+  env->logger = (OrtLogger){.function = options->custom_logging_function,
+                            .param = options->custom_logging_param,
+                            .severity = (OrtLoggingLevel)options->logging_severity_level,
+                            .id = kp_strdup(options->log_id ? options->log_id : "")};
+  OrtStatus* status = env->logger.id ? NULL : kp_ort_no_memory();
+  if (!status && options->config_entries)
+    status = kp_ort_status(kp_ort_pairs_copy(&env->config, options->config_entries));
+  if (!status) status = kp_ort_devices_find(env);
+  if (status) {
+    free_env(env);
+    return status;
+  }
+  if (options->threading_options) {
+    env->global_threads = true;
+    env->threading = *options->threading_options;
+  }
+  *out = env;
+  return NULL;
+}
+
+OrtStatus* ort_CreateEnvWithOptions(const OrtEnvCreationOptions* options, OrtEnv** out) {
+  KP_ORT_NEED(options);
+  KP_ORT_NEED(out);
+  *out = NULL;
+  if (options->logging_severity_level < ORT_LOGGING_LEVEL_VERBOSE ||
+      options->logging_severity_level > ORT_LOGGING_LEVEL_FATAL)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid logging severity level %d",
+                        (int)options->logging_severity_level);
+  OrtStatus* status = NULL;
+  kp_ort_env_lock();
+  if (!the_env) {
+    status = make_env(options, &the_env);
+    if (!status) kp_ort_log_to(&the_env->logger);
+  }
+  if (!status) {
+    *out = the_env;
+    ++env_refs;
+  }
+  kp_ort_env_unlock();
+  return status;
+}
+
+void ort_ReleaseEnv(OrtEnv* env) {
+  if (!env) return;
+  kp_ort_env_lock();
+  OrtEnv* last = env == the_env && --env_refs == 0 ? the_env : NULL;
+  if (last) the_env = NULL;
+  kp_ort_env_unlock();
+  if (last) free_env(last);
+}
+
+// --- the other ways of making one ------------------------------------------------------------------------------------------------
+static OrtStatus* create(OrtLoggingFunction function, void* param, OrtLoggingLevel severity,
+                         const char* id, const OrtThreadingOptions* threading, OrtEnv** out) {
+  const OrtEnvCreationOptions options = {.version = ORT_API_VERSION,
+                                         .logging_severity_level = (int32_t)severity,
+                                         .log_id = id,
+                                         .custom_logging_function = function,
+                                         .custom_logging_param = param,
+                                         .threading_options = threading};
+  return ort_CreateEnvWithOptions(&options, out);
+}
+
+OrtStatus* ort_CreateEnv(OrtLoggingLevel severity, const char* id, OrtEnv** out) {
+  return create(NULL, NULL, severity, id, NULL, out);
+}
+
+OrtStatus* ort_CreateEnvWithCustomLogger(OrtLoggingFunction log, void* log_param,
+                                         OrtLoggingLevel severity, const char* id, OrtEnv** out) {
+  return create(log, log_param, severity, id, NULL, out);
+}
+
+OrtStatus* ort_CreateEnvWithGlobalThreadPools(OrtLoggingLevel severity, const char* id,
+                                              const OrtThreadingOptions* threading, OrtEnv** out) {
+  KP_ORT_NEED(threading);
+  return create(NULL, NULL, severity, id, threading, out);
+}
+
+OrtStatus* ort_CreateEnvWithCustomLoggerAndGlobalThreadPools(
+    OrtLoggingFunction log, void* log_param, OrtLoggingLevel severity, const char* id,
+    const OrtThreadingOptions* threading, OrtEnv** out) {
+  KP_ORT_NEED(threading);
+  return create(log, log_param, severity, id, threading, out);
+}
+
+OrtStatus* ort_UpdateEnvWithCustomLogLevel(OrtEnv* env, OrtLoggingLevel severity) {
+  KP_ORT_NEED(env);
+  env->logger.severity = severity;
+  kp_ort_log_to(&env->logger);
+  return NULL;
+}
+
+// Nothing is ever sent anywhere: there are no events to switch.
+OrtStatus* ort_EnableTelemetryEvents(const OrtEnv* env) {
+  (void)env;
+  return NULL;
+}
+OrtStatus* ort_DisableTelemetryEvents(const OrtEnv* env) {
+  (void)env;
+  return NULL;
+}
+// Told for telemetry alone.
+OrtStatus* ort_SetLanguageProjection(const OrtEnv* env, OrtLanguageProjection projection) {
+  (void)env;
+  (void)projection;
+  return NULL;
+}
+
+// --- allocators in the environment -----------------------------------------------------------------------------------------------
+static size_t find_allocator(const OrtEnv* env, const OrtMemoryInfo* info) {
+  size_t i = 0;
+  while (i < env->allocator_count) {
+    const OrtMemoryInfo* have = env->allocators[i]->Info(env->allocators[i]);
+    if (have && have->device_type == info->device_type && have->device_id == info->device_id &&
+        have->mem_type == info->mem_type && have->device_mem_type == info->device_mem_type)
+      break;
+    ++i;
+  }
+  return i;
+}
+
+OrtAllocator* kp_ort_env_allocator(const OrtEnv* env, const OrtMemoryInfo* info) {
+  kp_ort_env_lock();
+  const size_t at = find_allocator(env, info);
+  OrtAllocator* found = at < env->allocator_count ? env->allocators[at] : NULL;
+  kp_ort_env_unlock();
+  return found;
+}
+
+static OrtStatus* add_allocator(OrtEnv* env, OrtAllocator* allocator, const OrtMemoryInfo* info) {
+  OrtStatus* status = NULL;
+  kp_ort_env_lock();
+  OrtAllocator** grown = NULL;
+  if (find_allocator(env, info) < env->allocator_count)
+    status = kp_ort_error(ORT_INVALID_ARGUMENT,
+                          "An allocator for this device has already been registered for sharing.");
+  else if (!(grown = kp_realloc_array(env->allocators, env->allocator_count + 1, sizeof(*grown))))
+    status = kp_ort_no_memory();
+  if (grown) {
+    env->allocators = grown;
+    env->allocators[env->allocator_count++] = allocator;
+  }
+  kp_ort_env_unlock();
+  return status;
+}
+
+OrtStatus* ort_RegisterAllocator(OrtEnv* env, OrtAllocator* allocator) {
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(allocator);
+  const OrtMemoryInfo* info = allocator->Info ? allocator->Info(allocator) : NULL;
+  if (!info) return kp_ort_error(ORT_INVALID_ARGUMENT, "the allocator gives no OrtMemoryInfo");
+  if (info->allocator_type == OrtArenaAllocator && !kp_ort_info_is_host(info))
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "arena allocators of devices cannot be registered");
+  return add_allocator(env, allocator, info);
+}
+
+OrtStatus* ort_UnregisterAllocator(OrtEnv* env, const OrtMemoryInfo* info) {
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(info);
+  OrtAllocator* gone = NULL;
+  kp_ort_env_lock();
+  const size_t at = find_allocator(env, info);
+  if (at < env->allocator_count) {
+    gone = env->allocators[at];
+    memmove(env->allocators + at, env->allocators + at + 1,
+            (--env->allocator_count - at) * sizeof(*env->allocators));
+  }
+  kp_ort_env_unlock();
+  if (!gone)
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "No allocator for this device has been registered for sharing.");
+  ort_ReleaseAllocator(gone);
+  return NULL;
+}
+
+OrtStatus* ort_CreateAndRegisterAllocator(OrtEnv* env, const OrtMemoryInfo* info,
+                                          const OrtArenaCfg* arena) {
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(info);
+  (void)arena;  // there is no arena to shape: a run plans its memory
+  if (info->device_type != OrtMemoryInfoDeviceType_CPU)
+    return kp_ort_error(
+        ORT_INVALID_ARGUMENT,
+        "Only CPU devices are supported. Please call CreateAndRegisterAllocatorV2() "
+        "for other device.");
+  OrtAllocator* made;
+  KP_ORT_PASS(kp_ort_allocator_create(info, &made));
+  OrtStatus* status = add_allocator(env, made, info);
+  if (status) ort_ReleaseAllocator(made);
+  return status;
+}
+
+OrtStatus* ort_CreateAndRegisterAllocatorV2(OrtEnv* env, const char* provider_type,
+                                            const OrtMemoryInfo* info, const OrtArenaCfg* arena,
+                                            const char* const* keys, const char* const* values,
+                                            size_t count) {
+  (void)keys;
+  (void)values;
+  (void)count;
+  KP_ORT_NEED(provider_type);
+  if (strcmp(provider_type, "CPUExecutionProvider") == 0)
+    return ort_CreateAndRegisterAllocator(env, info, arena);
+  return kp_ort_error(ORT_INVALID_ARGUMENT,
+                      "%s is not implemented in CreateAndRegisterAllocatorV2()", provider_type);
+}
+
+OrtStatus* ort_GetSharedAllocator(OrtEnv* env, const OrtMemoryInfo* info,
+                                  OrtAllocator** allocator) {
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(info);
+  KP_ORT_NEED(allocator);
+  *allocator = kp_ort_env_allocator(env, info);
+  if (!*allocator && kp_ort_info_is_host(info)) *allocator = &kp_ort_cpu_allocator;
+  return NULL;
+}
+
+OrtStatus* ort_CreateSharedAllocator(OrtEnv* env, const OrtEpDevice* device,
+                                     OrtDeviceMemoryType mem_type, OrtAllocatorType allocator_type,
+                                     const OrtKeyValuePairs* options, OrtAllocator** allocator) {
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(device);
+  (void)allocator_type;
+  (void)options;
+  const OrtMemoryInfo* info = ort_EpDevice_MemoryInfo(device, mem_type);
+  if (!info)
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "Invalid memory type for OrtEpDevice: %s has no memory of this kind",
+                        device->name);
+  return allocator ? ort_GetSharedAllocator(env, info, allocator) : NULL;
+}
+
+// The host's allocator is always there; a shared one that a client registered stays until it is unregistered.
+OrtStatus* ort_ReleaseSharedAllocator(OrtEnv* env, const OrtEpDevice* device,
+                                      OrtDeviceMemoryType mem_type) {
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(device);
+  (void)mem_type;
+  return NULL;
+}
+
+// --- threading options -----------------------------------------------------------------------------------------------------------
+OrtStatus* ort_CreateThreadingOptions(OrtThreadingOptions** out) {
+  KP_ORT_NEED(out);
+  *out = kp_alloc_zero(1, sizeof(**out));
+  return *out ? NULL : kp_ort_no_memory();
+}
+
+void ort_ReleaseThreadingOptions(OrtThreadingOptions* options) { kp_free(options); }
+
+OrtStatus* ort_SetGlobalIntraOpNumThreads(OrtThreadingOptions* threading, int count) {
+  KP_ORT_NEED(threading);
+  threading->intra_op = count;
+  return NULL;
+}
+
+OrtStatus* ort_SetGlobalInterOpNumThreads(OrtThreadingOptions* threading, int count) {
+  KP_ORT_NEED(threading);
+  threading->inter_op = count;
+  return NULL;
+}
+
+// Kapell's workers spin for a moment after work and then sleep, whatever is asked.
+OrtStatus* ort_SetGlobalSpinControl(OrtThreadingOptions* threading, int allow_spinning) {
+  KP_ORT_NEED(threading);
+  if (allow_spinning != 0 && allow_spinning != 1)
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "Received invalid value for allow_spinning. Valid values are 0 or 1");
+  return NULL;
+}
+
+OrtStatus* ort_SetGlobalDenormalAsZero(OrtThreadingOptions* threading) {
+  KP_ORT_NEED(threading);
+  threading->denormal_as_zero = true;
+  return NULL;
+}
+
+OrtStatus* ort_SetGlobalIntraOpThreadAffinity(OrtThreadingOptions* threading,
+                                              const char* affinity_string) {
+  KP_ORT_NEED(threading);
+  if (!affinity_string || !affinity_string[0])
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "Affinity string must not be empty");
+  return NULL;
+}

@@ -1,0 +1,148 @@
+// Run options, and objects that carry settings which Kapell has no use for: arena configurations, prepacked-weights containers.
+#include <string.h>
+
+#include "base/alloc.h"
+#include "ort/options.h"
+
+// --- run options -----------------------------------------------------------------------------------------------------------------
+OrtStatus* ort_CreateRunOptions(OrtRunOptions** out) {
+  KP_ORT_NEED(out);
+  *out = kp_alloc_zero(1, sizeof(**out));
+  if (!*out) return kp_ort_no_memory();
+  (*out)->log_severity = -1;
+  return NULL;
+}
+
+void ort_ReleaseRunOptions(OrtRunOptions* options) {
+  if (!options) return;
+  kp_free(options->tag);
+  kp_free(options->profile_prefix);
+  kp_ort_pairs_clear(&options->config);
+  kp_free(options);
+}
+
+OrtStatus* ort_RunOptionsSetRunLogVerbosityLevel(OrtRunOptions* options, int level) {
+  KP_ORT_NEED(options);
+  options->log_verbosity = level;
+  return NULL;
+}
+
+OrtStatus* ort_RunOptionsSetRunLogSeverityLevel(OrtRunOptions* options, int severity) {
+  KP_ORT_NEED(options);
+  options->log_severity = severity;
+  return NULL;
+}
+
+OrtStatus* ort_RunOptionsSetRunTag(OrtRunOptions* options, const char* run_tag) {
+  KP_ORT_NEED(options);
+  char* copy = kp_strdup(run_tag ? run_tag : "");
+  if (!copy) return kp_ort_no_memory();
+  kp_free(options->tag);
+  options->tag = copy;
+  return NULL;
+}
+
+OrtStatus* ort_RunOptionsGetRunLogVerbosityLevel(const OrtRunOptions* options, int* level) {
+  KP_ORT_NEED(options);
+  KP_ORT_NEED(level);
+  *level = options->log_verbosity;
+  return NULL;
+}
+
+OrtStatus* ort_RunOptionsGetRunLogSeverityLevel(const OrtRunOptions* options, int* severity) {
+  KP_ORT_NEED(options);
+  KP_ORT_NEED(severity);
+  *severity = options->log_severity;
+  return NULL;
+}
+
+OrtStatus* ort_RunOptionsGetRunTag(const OrtRunOptions* options, const char** run_tag) {
+  KP_ORT_NEED(options);
+  KP_ORT_NEED(run_tag);
+  *run_tag = options->tag ? options->tag : "";
+  return NULL;
+}
+
+OrtStatus* ort_RunOptionsSetTerminate(OrtRunOptions* options) {
+  KP_ORT_NEED(options);
+  __atomic_store_n(&options->terminate.requested, 1, __ATOMIC_RELAXED);
+  return NULL;
+}
+
+OrtStatus* ort_RunOptionsUnsetTerminate(OrtRunOptions* options) {
+  KP_ORT_NEED(options);
+  __atomic_store_n(&options->terminate.requested, 0, __ATOMIC_RELAXED);
+  return NULL;
+}
+
+OrtStatus* ort_AddRunConfigEntry(OrtRunOptions* options, const char* key, const char* value) {
+  KP_ORT_NEED(options);
+  KP_ORT_NEED(key);
+  KP_ORT_NEED(value);
+  if (!key[0])
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "Config key is empty or longer than maximum length 1024");
+  KP_ORT_TAKE(kp_ort_pairs_set(&options->config, key, value));
+  return NULL;
+}
+
+const char* ort_GetRunConfigEntry(const OrtRunOptions* options, const char* key) {
+  return options && key ? kp_ort_pairs_get(&options->config, key) : NULL;
+}
+
+// --- arena configurations: a run plans its memory, there is no arena to shape ---------------------------------------------------
+struct OrtArenaCfg {
+  char unused;
+};
+
+OrtStatus* ort_CreateArenaCfg(size_t max_mem, int arena_extend_strategy,
+                              int initial_chunk_size_bytes, int max_dead_bytes_per_chunk,
+                              OrtArenaCfg** out) {
+  (void)max_mem;
+  (void)arena_extend_strategy;
+  (void)initial_chunk_size_bytes;
+  (void)max_dead_bytes_per_chunk;
+  KP_ORT_NEED(out);
+  *out = kp_alloc_zero(1, sizeof(**out));
+  return *out ? NULL : kp_ort_no_memory();
+}
+
+OrtStatus* ort_CreateArenaCfgV2(const char* const* keys, const size_t* values, size_t count,
+                                OrtArenaCfg** out) {
+  static const char* const known[] = {"max_mem",
+                                      "arena_extend_strategy",
+                                      "initial_chunk_size_bytes",
+                                      "max_dead_bytes_per_chunk",
+                                      "initial_growth_chunk_size_bytes",
+                                      "max_power_of_two_extend_bytes"};
+  KP_ORT_NEED(out);
+  *out = NULL;
+  if (count) KP_ORT_NEED(keys);
+  if (count) KP_ORT_NEED(values);
+  for (size_t i = 0; i < count; ++i) {
+    bool found = false;
+    for (size_t k = 0; keys[i] && k < sizeof known / sizeof known[0]; ++k)
+      found = found || !strcmp(keys[i], known[k]);
+    if (!found)
+      return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid key found: %s",
+                          keys[i] ? keys[i] : "NULL");
+  }
+  return ort_CreateArenaCfg(0, -1, -1, -1, out);
+}
+
+void ort_ReleaseArenaCfg(OrtArenaCfg* config) { kp_free(config); }
+
+// --- prepacked-weights containers: each session packs its own ---------------------------------------------------------------------
+struct OrtPrepackedWeightsContainer {
+  char unused;
+};
+
+OrtStatus* ort_CreatePrepackedWeightsContainer(OrtPrepackedWeightsContainer** out) {
+  KP_ORT_NEED(out);
+  *out = kp_alloc_zero(1, sizeof(**out));
+  return *out ? NULL : kp_ort_no_memory();
+}
+
+void ort_ReleasePrepackedWeightsContainer(OrtPrepackedWeightsContainer* container) {
+  kp_free(container);
+}
