@@ -331,8 +331,10 @@ typedef struct kapell_run_options {
 // |outputs|: for each of |output_names| (NULL: all, in order) either NULL, and the run makes the value (the caller releases
 // it), or a value of the caller's that results are written into: a tensor of the right type and shape. Outputs that are not
 // named are not computed where nothing else needs them. On an error no new value is left in |outputs|.
-// Memory of an output may overlap an input's or another output's: that output is then computed apart and copied at the end (so it
-// allocates, and of outputs that overlap each other the later one wins).
+// Memory of an output may overlap an input's or another output's. An output that has exactly an input's memory, type and shape is
+// written in place where the node that makes it can do so and is the last to read that input: attention caches, scatters, elementwise
+// operators. A run that fails may then have overwritten the input, and is not started again without the provider that failed. Any
+// other is computed apart and copied at the end (so it allocates, and of outputs that overlap each other the later one wins).
 //
 // Threads: any, at once. Errors: INVALID_ARGUMENT, INVALID_INPUT (names the input, what was expected and what came), RUN_FAILED,
 // PROVIDER_FAILED, CANCELLED, TIMEOUT, LIMIT, OUT_OF_MEMORY.

@@ -17,11 +17,13 @@ typedef struct call {
   kapell_value** outputs;  // parallel to the plan's outputs
   bool* wanted;
   uint32_t* position;  // plan output -> index in the caller's arrays
+  uint32_t* aliases;   // plan output -> input whose memory it was bound to, or KP_NONE; NULL: none
   size_t input_count, output_count;
   kapell_value* few_inputs[FEW];
   kapell_value* few_outputs[FEW];
   bool few_wanted[FEW];
   uint32_t few_position[FEW];
+  uint32_t few_aliases[FEW];
   kp_entry_counters few_entries[FEW];
   kp_entry_counters* entries;
   kp_run_counters counters;
@@ -149,6 +151,7 @@ static void free_room(call* c) {
   if (c->outputs != c->few_outputs) kp_free(c->outputs);
   if (c->wanted != c->few_wanted) kp_free(c->wanted);
   if (c->position != c->few_position) kp_free(c->position);
+  if (c->aliases != c->few_aliases) kp_free(c->aliases);
   if (c->entries != c->few_entries) kp_free(c->entries);
 }
 
@@ -221,23 +224,12 @@ static kp_status* take_outputs(call* c, const char* const* names, kapell_value**
   return NULL;
 }
 
-// Results must not be written over what is still to be read: an output that shares memory with an input, or with another
-// output, is computed apart and copied at the end.
+// Results must not be written over what is still to be read. An output that lies exactly where an input lies may be written in place if
+// the plan allows; one that shares memory otherwise is computed apart and copied at the end.
 static bool overlaps(const kapell_value* a, const kapell_value* b) {
   if (!a || !b || a->kind != KAPELL_KIND_TENSOR || b->kind != KAPELL_KIND_TENSOR) return false;
   const char *x = a->data, *y = b->data;
   return x && y && x < y + b->byte_count && y < x + a->byte_count;
-}
-
-static void part_overlaps(call* c) {
-  for (size_t k = 0; k < c->output_count; ++k) {
-    bool shared = false;
-    for (size_t i = 0; c->outputs[k] && i < c->input_count && !shared; ++i)
-      shared = overlaps(c->outputs[k], c->inputs[i]);
-    for (size_t o = 0; c->outputs[k] && o < k && !shared; ++o)
-      shared = overlaps(c->outputs[k], c->outputs[o]);
-    if (shared) c->outputs[k] = NULL;
-  }
 }
 
 static bool same_tensor(const kapell_value* a, const kapell_value* b) {
@@ -245,6 +237,46 @@ static bool same_tensor(const kapell_value* a, const kapell_value* b) {
               a->kind == KAPELL_KIND_TENSOR;
   for (int32_t d = 0; same && d < a->rank; ++d) same = a->dims[d] == b->dims[d];
   return same;
+}
+
+static kp_status* note_alias(call* c, size_t output, size_t input) {
+  if (!c->aliases) {
+    c->aliases = c->output_count <= FEW ? c->few_aliases
+                                        : kp_alloc_zero(c->output_count, sizeof(*c->aliases));
+    if (!c->aliases) return KP_ERROR(OUT_OF_MEMORY, "a run");
+    memset(c->aliases, 0xff, c->output_count * sizeof(*c->aliases));
+  }
+  c->aliases[output] = (uint32_t)input;
+  return NULL;
+}
+
+// The one input that |output| overlaps if it has its place and shape, SIZE_MAX if it overlaps otherwise; false if it overlaps none.
+static bool shared_input(const call* c, const kapell_value* output, size_t* out_input) {
+  bool shared = false;
+  for (size_t i = 0; i < c->input_count; ++i) {
+    if (!overlaps(output, c->inputs[i])) continue;
+    const bool exact =
+        !shared && output->data == c->inputs[i]->data && same_tensor(output, c->inputs[i]);
+    *out_input = exact ? i : SIZE_MAX;
+    shared = true;
+  }
+  return shared;
+}
+
+static kp_status* part_overlaps(call* c) {
+  for (size_t k = 0; k < c->output_count; ++k) {
+    size_t input = SIZE_MAX;
+    bool apart = c->outputs[k] && shared_input(c, c->outputs[k], &input);
+    // Replaced initializers make another plan, whose inputs are others.
+    if (apart && input != SIZE_MAX && c->core == c->session->core) {
+      KP_PASS(note_alias(c, k, input));
+      apart = false;
+    }
+    for (size_t o = 0; c->outputs[k] && o < k && !apart; ++o)
+      apart = overlaps(c->outputs[k], c->outputs[o]);
+    if (apart) c->outputs[k] = NULL;
+  }
+  return NULL;
 }
 
 // Copies an output that was computed apart into the value the caller bound.
@@ -400,6 +432,7 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
     kp_exec_args args = {.inputs = c->inputs,
                          .outputs = c->outputs,
                          .wanted = c->wanted,
+                         .aliases = c->aliases,
                          .width = limits->width,
                          .cancel = limits->cancel,
                          .deadline_ns = limits->deadline_ns,
@@ -412,6 +445,11 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
     const kp_chain_entry* entry =
         args.failed_entry != KP_NONE ? &c->core->chain->entries[args.failed_entry] : NULL;
     if (!may_continue(c, status, args.failed_entry)) return with_advice(status, entry);
+    if (args.in_place)
+      return kp_status_hint(status,
+                            "the run is not started again without %s: outputs are bound to the "
+                            "memory of inputs, which may have been overwritten",
+                            entry->short_name);
     KP_LOG(WARNING, "%s failed in a run and is left out from now on: %s", entry->short_name,
            kp_status_message(status));
     kp_status* again = kp_core_exclude(c->core, args.failed_entry, &variant);
@@ -445,7 +483,7 @@ static kp_status* run_call(call* c, const kapell_run_options* options,
   KP_PASS(take_inputs(c, input_names, inputs, input_count));
   KP_PASS(take_outputs(c, output_names, outputs, output_count));
   KP_PASS(read_limits(c->session, options, &limits));
-  part_overlaps(c);
+  KP_PASS(part_overlaps(c));
   KP_PASS(arrange_overridable(c));
   const uint64_t start = kp_clock_ns();
   uint64_t failovers = 0;

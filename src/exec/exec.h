@@ -29,6 +29,10 @@ typedef struct kp_exec_args {
   kapell_value**
       outputs;  // parallel to the plan's outputs. In: NULL = make one, else write into it. Out: filled
   const bool* wanted;  // parallel to outputs; NULL = all. Outputs that are not wanted stay NULL
+  // Parallel to outputs: the input whose memory and shape the given output has, or KP_NONE; NULL = none has. Where the plan cannot
+  // write it in place the output is taken for not given. In neither case may it share memory with anything else.
+  const uint32_t* aliases;
+  bool in_place;  // out: inputs may have been overwritten
   int width;
   const volatile int* cancel;  // never NULL
   uint64_t deadline_ns;        // 0 = none

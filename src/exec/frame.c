@@ -294,8 +294,22 @@ static kp_status* run_step(kp_frame* frame, uint32_t step) {
   return KP_ERROR(INTERNAL, "an unknown kind of step");
 }
 
+// Of the outputs that lie in an input's memory, those that cannot be written there are made apart.
+static void settle_aliases(kp_frame* frame) {
+  kp_exec_args* args = frame->run->args;
+  if (!args->aliases || frame->run->root != frame) return;
+  for (uint32_t k = 0; k < frame->plan->output_count; ++k) {
+    if (args->aliases[k] == KP_NONE || !args->outputs[k]) continue;
+    if (frame->special->aliases[k] == args->aliases[k])
+      args->in_place = true;
+    else
+      args->outputs[k] = NULL;
+  }
+}
+
 static kp_status* walk(kp_frame* frame) {
   KP_PASS(kp_frame_specialise(frame));
+  settle_aliases(frame);
   KP_PASS(patch_planned(frame));
   KP_PASS(kp_settle_captures(frame));
   for (uint32_t i = 0; i < frame->plan->step_count; ++i) {

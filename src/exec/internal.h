@@ -18,7 +18,9 @@ typedef struct kp_frame_special {
   size_t*
       offsets;  // of slots in their memory's block; KP_NOT_PLANNED: output, given, or not known yet
   const kp_special**
-      units;             // parallel to steps; NULL = late: specialised when its inputs are there
+      units;  // parallel to steps; NULL = late: specialised when its inputs are there
+  uint32_t*
+      aliases;  // parallel to the plan's outputs: input that the output may be written over; KP_NONE
   size_t host_bytes;     // blocks
   size_t* memory_bytes;  // parallel to plan->memories
 } kp_frame_special;

@@ -140,6 +140,48 @@ static kp_status* plan_memory(const kp_plan* plan, kp_frame_special* special,
   return NULL;
 }
 
+static void count_uses(uint32_t* uses, const uint32_t* slots, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i)
+    if (slots[i] != KP_NONE) ++uses[slots[i]];
+}
+
+// How often steps read each slot.
+static kp_status* slot_uses(const kp_plan* plan, kp_arena* arena, uint32_t** out_uses) {
+  uint32_t* uses = *out_uses = kp_arena_new_array(arena, uint32_t, (size_t)plan->slot_count + 1);
+  if (!uses) return KP_ERROR(OUT_OF_MEMORY, "a signature");
+  for (uint32_t i = 0; i < plan->step_count; ++i) {
+    const kp_step* step = &plan->steps[i];
+    const bool unit = step->kind == KP_STEP_UNIT;
+    if (step->kind == KP_STEP_COPY) count_uses(uses, &step->from, 1);
+    count_uses(uses, unit ? step->unit.inputs : step->inputs,
+               unit ? step->unit.input_count : step->input_count);
+    count_uses(uses, step->implicit, step->implicit_count);
+  }
+  count_uses(uses, plan->outputs, plan->output_count);
+  return NULL;
+}
+
+// Outputs that may be written over an input: those that a unit allows, where no other step reads that input.
+static kp_status* find_aliases(const kp_plan* plan, kp_frame_special* special, kp_arena* arena) {
+  uint32_t* uses;
+  KP_PASS(slot_uses(plan, arena, &uses));
+  special->aliases = kp_arena_new_array(arena, uint32_t, (size_t)plan->output_count + 1);
+  if (!special->aliases) return KP_ERROR(OUT_OF_MEMORY, "a signature");
+  memset(special->aliases, 0xff, sizeof(uint32_t) * plan->output_count);
+  for (uint32_t i = 0; i < plan->step_count; ++i) {
+    const kp_unit* unit = &plan->steps[i].unit;
+    const kp_special* inner = plan->steps[i].kind == KP_STEP_UNIT ? special->units[i] : NULL;
+    for (uint32_t o = 0; inner && inner->aliases && o < unit->output_count; ++o) {
+      const uint32_t output = plan->slots[unit->outputs[o]].output;
+      if (output == KP_NONE || inner->aliases[o] == KP_NONE) continue;
+      const uint32_t from = unit->inputs[inner->aliases[o]];
+      if (plan->slots[from].kind == KP_SLOT_INPUT && uses[from] == 1)
+        special->aliases[output] = plan->slots[from].index;
+    }
+  }
+  return NULL;
+}
+
 kp_status* kp_frame_make_special(kp_frame* frame, kp_arena* arena, kp_frame_special** out_special) {
   const kp_plan* plan = frame->plan;
   kp_frame_special* special = kp_arena_new(arena, kp_frame_special);
@@ -152,6 +194,7 @@ kp_status* kp_frame_make_special(kp_frame* frame, kp_arena* arena, kp_frame_spec
     return KP_ERROR(OUT_OF_MEMORY, "a signature");
   for (uint32_t s = 0; s < plan->slot_count; ++s) special->offsets[s] = KP_NOT_PLANNED;
   KP_PASS(infer_slots(frame, special, arena));
+  KP_PASS(find_aliases(plan, special, arena));
   KP_PASS(plan_memory(plan, special, NULL, arena, &special->host_bytes));
   for (uint32_t m = 0; m < plan->memory_count; ++m)
     KP_PASS(plan_memory(plan, special, plan->memories[m], arena, &special->memory_bytes[m]));

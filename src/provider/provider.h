@@ -142,6 +142,8 @@ struct
   const kp_shape_info*
       outputs;  // parallel to the partition's outputs; |data| set for outputs that are known already
   uint32_t output_count;
+  // Parallel to outputs: the input in whose very memory the output may lie, which is then overwritten; KP_NONE. NULL = none may.
+  const uint32_t* aliases;
   bool allocates;  // sizes inside that only the run tells: it takes memory besides the scratch
   // For messages: the node whose value or working memory is the largest part of the scratch; NULL = not known.
   const kp_node* largest_node;

@@ -54,7 +54,8 @@ static uint32_t class_of_input(kp_layout* layout, uint32_t slot) {
   const kp_cpu_compiled* compiled = layout->spec->compiled;
   uint32_t index = 0;
   while (compiled->input_slots[index] != slot) ++index;
-  layout->classes[layout->class_count] = (kp_class){KP_PLACE_INPUT, index, 0, UINT32_MAX, 0};
+  layout->classes[layout->class_count] =
+      (kp_class){KP_PLACE_INPUT, index, 0, layout->spec->last_use[slot], 0};
   return layout->class_of[slot] = layout->class_count++;
 }
 
@@ -190,6 +191,65 @@ static void list_direct(const kp_layout* layout) {
   }
 }
 
+// --- outputs over inputs ------------------------------------------------------------------------------------------------------
+// Input |index| of |step| as an input of the partition, if its bytes are read by no step after the |last|-th; else KP_NONE.
+static uint32_t input_read_last(const kp_layout* layout, const kp_cpu_step* step, uint32_t index,
+                                uint32_t last) {
+  const uint32_t slot = index < step->node->input_count ? step->inputs[index] : KP_NONE;
+  if (slot == KP_NONE) return KP_NONE;
+  const uint32_t id = layout->class_of[slot];
+  if (id != KP_NONE) {
+    const kp_class* class = &layout->classes[id];
+    return class->base == KP_PLACE_INPUT && class->last <= last ? class->index : KP_NONE;
+  }
+  if (layout->spec->places[slot] != KP_PLACE_INPUT || layout->spec->last_use[slot] > last)
+    return KP_NONE;
+  const kp_cpu_compiled* compiled = layout->spec->compiled;
+  uint32_t input = 0;
+  while (compiled->input_slots[input] != slot) ++input;
+  return input;
+}
+
+// Which input of its node output |output| may be written over; KP_NONE.
+static uint32_t node_alias(const kp_op_def* op, uint32_t output) {
+  if (output == 0) return op->flags & KP_OP_INPLACE ? 0 : KP_NONE;
+  for (uint32_t i = 0; i < KP_COUNT_OF(op->aliases); ++i)
+    if (op->aliases[i].output == output) return op->aliases[i].input;
+  return KP_NONE;
+}
+
+// The partition's input that |class|, which lies in an output, may be written over: the step that opens it is the last to read it.
+static uint32_t find_alias(const kp_layout* layout, uint32_t id) {
+  const kp_class* class = &layout->classes[id];
+  const kp_cpu_live* live = &layout->spec->special->steps[class->first];
+  const kp_cpu_step* step = live->step;
+  if (live->late || live->adapted) return KP_NONE;
+  uint32_t output = 0;
+  while (step->outputs[output] == KP_NONE || layout->class_of[step->outputs[output]] != id)
+    ++output;
+  const uint32_t index = node_alias(step->op, output);
+  if (index == KP_NONE) return KP_NONE;
+  const uint32_t input = input_read_last(layout, step, index, class->first);
+  for (uint32_t i = 0; i < step->node->input_count && input != KP_NONE; ++i)
+    if (i != index && input_read_last(layout, step, i, class->first) == input) return KP_NONE;
+  return input;
+}
+
+static kp_status* list_aliases(const kp_layout* layout) {
+  const kp_cpu_compiled* compiled = layout->spec->compiled;
+  const uint32_t count = compiled->graph->output_count;
+  uint32_t* aliases = kp_arena_new_array(layout->spec->arena, uint32_t, count + 1);
+  if (!aliases) return KP_ERROR(OUT_OF_MEMORY, "memory plan of a partition");
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t slot = compiled->output_slots[i];
+    const bool direct =
+        layout->spec->places[slot] == KP_PLACE_OUTPUT && layout->output_of[slot] == (int32_t)i;
+    aliases[i] = direct ? find_alias(layout, layout->class_of[slot]) : KP_NONE;
+  }
+  layout->spec->special->base.aliases = aliases;
+  return NULL;
+}
+
 // The live step that has the largest part of the block: in a value that it makes, or in its scratch.
 static const kp_node* largest_node(const kp_layout* layout) {
   const kp_cpu_special* special = layout->spec->special;
@@ -264,6 +324,7 @@ kp_status* kp_cpu_layout(kp_cpu_spec* spec) {
   KP_PASS(place_block(&layout, offsets, &block));
   special->base.largest_node = largest_node(&layout);
   special->base.allocates = special->has_owned;
+  KP_PASS(list_aliases(&layout));  // while classes count steps as they were
   for (uint32_t s = 0; s < special->step_count; ++s)
     if (!nothing[s]) special->steps[kept++] = special->steps[s];
   special->step_count = kept;

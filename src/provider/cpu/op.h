@@ -98,6 +98,13 @@ KP_MUST_USE kp_status* kp_op_keep(kapell_value* value, kapell_value** out_value)
 #define KP_OP_UNPACK \
   8u  // tensors of 4- and 2-bit types are given as one byte an element: the runtime unpacks and packs
 
+// An output that may lie in the very memory of an input of its type and shape, which is overwritten: caches. Output 0 over input 0 is
+// what KP_OP_INPLACE says.
+typedef struct kp_op_alias {
+  uint8_t output;  // 0 = none
+  uint8_t input;
+} kp_op_alias;
+
 typedef struct kp_op_def {
   const char* domain;  // NULL = ai.onnx; "kapell": made by a pass of fuse/
   const char* name;
@@ -113,6 +120,7 @@ typedef struct kp_op_def {
   const char* kernels;  // for docs/operators.md: which types are vectorised; NULL = generic loops
   kp_infer_fn
       infer;  // shapes of nodes that passes make (symbols NULL); NULL = the rule of graph/infer.h
+  kp_op_alias aliases[2];
 } kp_op_def;
 
 typedef struct kp_op_table {

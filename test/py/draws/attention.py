@@ -253,6 +253,8 @@ def rms_normalization(rng, version, name):
     scale = [1 if rng.random() < 0.2 else d for d in shape[axis:]]
     if rng.random() < 0.2:
         scale = scale[int(rng.integers(0, len(scale))):]
+    if rng.random() < 0.15:  # PyTorch's newer exporter writes ones of the input's whole shape
+        scale = [1 if rng.random() < 0.3 else d for d in shape]
     return attrs, [array(rng, shape, dtype), array(rng, scale, dtype if rng.random() < 0.7 else scale_dtype)]
 
 

@@ -545,6 +545,7 @@ static const kp_op_def ops[] = {
      .prepare = grouped_prepare,
      .plan = grouped_plan,
      .run = grouped_run,
-     .kernels = "f32, f16, bf16: attention"},
+     .kernels = "f32, f16, bf16: attention",
+     .aliases = {{1, kPastKey}, {2, kPastValue}}},
 };
 KP_OP_TABLE(attention_grouped);

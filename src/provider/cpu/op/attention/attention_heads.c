@@ -202,7 +202,8 @@ static const kp_op_def ops[] = {
      .prepare = heads_prepare,
      .plan = heads_plan,
      .run = heads_run,
-     .kernels = "f32, f16, bf16: attention"},
+     .kernels = "f32, f16, bf16: attention",
+     .aliases = {{1, 6}, {2, 7}}},
     {.domain = "com.microsoft",
      .name = "DecoderMaskedMultiHeadAttention",
      .since = 1,
@@ -210,6 +211,7 @@ static const kp_op_def ops[] = {
      .prepare = heads_prepare,
      .plan = heads_plan,
      .run = heads_run,
-     .kernels = "f32, f16, bf16: attention"},
+     .kernels = "f32, f16, bf16: attention",
+     .aliases = {{1, 5}, {2, 6}}},
 };
 KP_OP_TABLE(attention_heads);

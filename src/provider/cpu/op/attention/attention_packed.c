@@ -192,6 +192,7 @@ static const kp_op_def ops[] = {
      .plan = packed_plan,
      .run = packed_run,
      .flags = KP_OP_WIDEN,
-     .kernels = "f32: gemm, attention"},
+     .kernels = "f32: gemm, attention",
+     .aliases = {{1, 4}}},
 };
 KP_OP_TABLE(attention_packed);

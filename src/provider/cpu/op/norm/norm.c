@@ -67,17 +67,22 @@ static float* at_row(const kapell_value* value, size_t row) {
   return value ? (float*)value->data + row : NULL;
 }
 
-// f32, one scale for all rows, an element each.
+// f32, an element of the scale for each of a row.
 static void kernel_rows(const kp_norm_job* job, size_t first, size_t last) {
   const kp_norm_params* p = job->params;
+  if (p->scale_period > 1 && last - first > 1) {  // each row has a scale of its own
+    for (size_t row = first; row < last; ++row) kernel_rows(job, row, row + 1);
+    return;
+  }
+  const size_t at = first % p->scale_period * p->scale_row;
   const kp_row_norm norm = {.rows = last - first,
                             .cols = p->cols,
                             .x = (const float*)job->x->data + first * p->cols,
                             .x_stride = p->cols,
                             .y = (float*)job->y->data + first * p->cols,
                             .y_stride = p->cols,
-                            .gamma = job->scale,
-                            .beta = job->shift,
+                            .gamma = job->scale ? (const float*)job->scale + at : NULL,
+                            .beta = job->shift ? (const float*)job->shift + at : NULL,
                             .epsilon = (float)p->epsilon,
                             .mean = at_row(job->mean, first),
                             .inverse_deviation = at_row(job->inverse, first)};
@@ -153,17 +158,19 @@ static kp_status* run_rows(const kp_op_run* run, kp_norm_job* job) {
 }
 
 // --- LayerNormalization, RMSNormalization ------------------------------------------------------------------------------------
+// Sets |*each_row| where |scale| is not the same for all rows: more than the standard asks for, but exporters write it.
 static kp_status* check_scale(const kapell_value* x, kapell_type result, const kapell_value* scale,
-                              int32_t axis, const char* name) {
+                              int32_t axis, const char* name, bool* each_row) {
   if (!scale) return NULL;
   if (scale->type != result)
     return KP_ERROR(RUN_FAILED, "%s is %s, not %s", name, kp_type_name(scale->type),
                     kp_type_name(result));
   for (int32_t d = 1; d <= scale->rank; ++d) {
     const int64_t dim = scale->dims[scale->rank - d];
-    const bool inside = d <= x->rank - axis;
-    if (dim != 1 && (!inside || dim != x->dims[x->rank - d]))
-      return KP_ERROR(RUN_FAILED, "%s does not broadcast to the normalized dims", name);
+    if (dim == 1) continue;
+    if (d > x->rank || dim != x->dims[x->rank - d])
+      return KP_ERROR(RUN_FAILED, "%s does not broadcast to the input", name);
+    *each_row |= d > x->rank - axis;
   }
   return NULL;
 }
@@ -179,22 +186,25 @@ static kp_status* layer_plan(kp_op_plan* plan) {
   if (!kp_axis(stated, x->rank, &axis))
     return KP_ERROR(RUN_FAILED, "axis %lld of a tensor of rank %d", (long long)stated,
                     (int)x->rank);
-  KP_PASS(check_scale(x, plan->outputs[0]->type, scale, axis, "scale"));
-  KP_PASS(check_scale(x, plan->outputs[0]->type, shift, axis, "bias"));
+  bool each_row = false;
+  KP_PASS(check_scale(x, plan->outputs[0]->type, scale, axis, "scale", &each_row));
+  KP_PASS(check_scale(x, plan->outputs[0]->type, shift, axis, "bias", &each_row));
   params->rows = kp_span(x, 0, axis);
   params->cols = kp_span(x, axis, x->rank);
   params->epsilon = (double)kp_node_attr_f(plan->node, "epsilon", 1e-5f);
   params->rms = strcmp(plan->node->op, "LayerNormalization") != 0;
-  params->scale_period = params->scale_run = 1;
-  const bool whole =
-      kp_value_count(scale) == params->cols && (!shift || kp_value_count(shift) == params->cols);
+  params->scale_run = 1;
+  params->scale_period = each_row ? kp_max_size(params->rows, 1) : 1;
+  params->scale_row = params->cols;
+  const size_t span = params->scale_period * params->cols;
+  const bool whole = kp_value_count(scale) == span && (!shift || kp_value_count(shift) == span);
   params->expanded =
-      whole ? 0 : (params->cols * sizeof(double) + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
+      whole ? 0 : (span * sizeof(double) + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
   plan->scratch_bytes = params->expanded * 2;
   return NULL;
 }
 
-// |value| broadcast over the normalized dims of |x|, into |room| where it is not there already.
+// |value| broadcast over the dims of |x| that scales differ in, into |room| where it is not there already.
 static kp_status* broadcast(const kp_op_run* run, const kapell_value* value, char* room,
                             const void** out_data) {
   const kp_norm_params* params = run->params;
@@ -203,13 +213,14 @@ static kp_status* broadcast(const kp_op_run* run, const kapell_value* value, cha
   const kapell_value* x = run->inputs[0];
   int32_t rank = 0;
   int64_t dims[KP_MAX_RANK], to[KP_MAX_RANK], from[KP_MAX_RANK], own[KP_MAX_RANK];
-  for (size_t span = 1; span < params->cols; ++rank) span *= (size_t)x->dims[x->rank - 1 - rank];
+  const size_t whole = params->scale_period * params->cols;
+  for (size_t span = 1; span < whole; ++rank) span *= (size_t)x->dims[x->rank - 1 - rank];
   if (rank < value->rank)
     rank = kp_min_i64(value->rank, x->rank) == value->rank ? value->rank : x->rank;
   kp_strides(value->rank, value->dims, own);
   for (int32_t d = 0; d < rank; ++d) {
     const int32_t mine = d - (rank - value->rank);
-    const bool inner = kp_span(x, x->rank - rank + d, x->rank) <= params->cols;
+    const bool inner = kp_span(x, x->rank - rank + d, x->rank) <= whole;
     dims[d] = inner ? x->dims[x->rank - rank + d] : 1;
     from[d] = mine >= 0 && value->dims[mine] != 1 ? own[mine] : 0;
   }
