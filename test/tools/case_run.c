@@ -5,19 +5,13 @@
 // absolute. Prints "ok FOLDER" or "bad FOLDER: what" for each; exit status 1 if any is bad.
 #include "kapell/kapell.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "onnx/data.h"
+#include "support/backend_case.h"
 
 #define MAX_VALUES 64
-
-typedef struct tolerance {
-  double relative, absolute;
-} tolerance;
 
 typedef struct value_list {
   kapell_value* items[MAX_VALUES];
@@ -30,20 +24,6 @@ static void clear(value_list* list) {
 }
 
 // --- reading -----------------------------------------------------------------------------------------------------------------
-static bool exists(const char* path) {
-  FILE* file = fopen(path, "rb");
-  if (file) fclose(file);
-  return file != NULL;
-}
-
-static kp_status* read_value(const char* path, kapell_kind kind, kapell_value** out_value) {
-  kp_file* file;
-  KP_PASS(kp_file_map(path, &file));
-  kp_status* status = kp_onnx_read_value(kind, file->data, file->size, out_value);
-  kp_file_release(file);
-  return status;
-}
-
 // |what| is "input" or "output": as many files as there are, at most as many as the session has.
 static kp_status* read_all(const char* folder, int set, const char* what, kapell_session* session,
                            value_list* out) {
@@ -53,76 +33,12 @@ static kp_status* read_all(const char* folder, int set, const char* what, kapell
   for (size_t i = 0; i < most && i < MAX_VALUES; ++i) {
     char path[4096];
     snprintf(path, sizeof path, "%s/test_data_set_%d/%s_%zu.pb", folder, set, what, i);
-    if (!exists(path)) break;
+    if (!kp_case_exists(path)) break;
     const kapell_io_info* info =
         input ? kapell_session_input(session, i) : kapell_session_output(session, i);
-    KP_TRY(read_value(path, info->type->kind, &out->items[i]), "reading '%s'", path);
+    KP_TRY(kp_case_read_value(path, info->type->kind, &out->items[i]), "reading '%s'", path);
     ++out->count;
   }
-  return NULL;
-}
-
-// --- comparing -----------------------------------------------------------------------------------------------------------------
-static kp_status* compare(const kapell_value* got, const kapell_value* want, tolerance t);
-
-static kp_status* compare_numbers(const kapell_value* got, const kapell_value* want, tolerance t) {
-  const kapell_type type = kapell_value_type(want);
-  const bool is_complex = type == KAPELL_COMPLEX64 || type == KAPELL_COMPLEX128;
-  const size_t count = kapell_tensor_count(want) * (is_complex ? 2 : 1);
-  const void *a = kapell_tensor_const_data(got), *b = kapell_tensor_const_data(want);
-  // two steps of bfloat16, as the package's own comparison allows
-  const double relative = type == KAPELL_BFLOAT16 ? fmax(t.relative, 0x1p-6) : t.relative;
-  for (size_t i = 0; i < count; ++i) {
-    double x, y;
-    if (type == KAPELL_COMPLEX64) {
-      x = (double)((const float*)a)[i], y = (double)((const float*)b)[i];
-    } else if (type == KAPELL_COMPLEX128) {
-      x = ((const double*)a)[i], y = ((const double*)b)[i];
-    } else {
-      x = kapell_tensor_get_double(got, i), y = kapell_tensor_get_double(want, i);
-    }
-    if ((isnan(x) && isnan(y)) || x == y) continue;
-    if (!(fabs(x - y) <= t.absolute + relative * fabs(y)) || isinf(y))
-      return KP_ERROR(INTERNAL, "element %zu of %zu is %.9g, not %.9g", i, count, x, y);
-  }
-  return NULL;
-}
-
-static kp_status* compare_strings(const kapell_value* got, const kapell_value* want) {
-  for (size_t i = 0; i < kapell_tensor_count(want); ++i) {
-    size_t a_length, b_length;
-    const char* a = kapell_tensor_string(got, i, &a_length);
-    const char* b = kapell_tensor_string(want, i, &b_length);
-    if (a_length != b_length || memcmp(a, b, a_length) != 0)
-      return KP_ERROR(INTERNAL, "element %zu is '%s', not '%s'", i, a, b);
-  }
-  return NULL;
-}
-
-static kp_status* compare_tensors(const kapell_value* got, const kapell_value* want, tolerance t) {
-  if (kapell_value_type(got) != kapell_value_type(want))
-    return KP_ERROR(INTERNAL, "%s, not %s", kapell_type_name(kapell_value_type(got)),
-                    kapell_type_name(kapell_value_type(want)));
-  const int32_t rank = kapell_tensor_rank(want);
-  if (kapell_tensor_rank(got) != rank)
-    return KP_ERROR(INTERNAL, "rank %d, not %d", (int)kapell_tensor_rank(got), (int)rank);
-  for (int32_t d = 0; d < rank; ++d) {
-    const long long a = kapell_tensor_dims(got)[d], b = kapell_tensor_dims(want)[d];
-    if (a != b) return KP_ERROR(INTERNAL, "dimension %d is %lld, not %lld", (int)d, a, b);
-  }
-  return kapell_value_type(want) == KAPELL_STRING ? compare_strings(got, want)
-                                                  : compare_numbers(got, want, t);
-}
-
-static kp_status* compare(const kapell_value* got, const kapell_value* want, tolerance t) {
-  if (kapell_value_kind(got) != kapell_value_kind(want))
-    return KP_ERROR(INTERNAL, "values of different kinds");
-  if (kapell_value_kind(want) == KAPELL_KIND_TENSOR) return compare_tensors(got, want, t);
-  if (kapell_value_item_count(got) != kapell_value_item_count(want))
-    return KP_ERROR(INTERNAL, "%zu items, not %zu", kapell_value_item_count(got),
-                    kapell_value_item_count(want));
-  for (size_t i = 0; i < kapell_value_item_count(want); ++i)
-    KP_TRY(compare(kapell_value_item(got, i), kapell_value_item(want, i), t), "item %zu", i);
   return NULL;
 }
 
@@ -136,12 +52,13 @@ static kp_status* run_session(kapell_session* session, const value_list* inputs,
 }
 
 static kp_status* compare_output(size_t index, const kapell_value* got, const kapell_value* want,
-                                 tolerance t) {
-  KP_TRY(compare(got, want, t), "output %zu", index);
+                                 kp_case_tolerance t) {
+  KP_TRY(kp_case_compare(got, want, t), "output %zu", index);
   return NULL;
 }
 
-static kp_status* run_set(const char* folder, int set, kapell_session* session, tolerance t) {
+static kp_status* run_set(const char* folder, int set, kapell_session* session,
+                          kp_case_tolerance t) {
   value_list inputs = {.count = 0}, wanted = {.count = 0}, got = {.count = 0};
   kp_status* status = read_all(folder, set, "input", session, &inputs);
   if (!status) status = read_all(folder, set, "output", session, &wanted);
@@ -159,27 +76,16 @@ static kp_status* run_set(const char* folder, int set, kapell_session* session, 
   return status;
 }
 
-static tolerance read_tolerance(const char* folder) {
-  tolerance t = {1e-3, 1e-7};
-  char path[4096];
-  snprintf(path, sizeof path, "%s/tolerance", folder);
-  FILE* file = fopen(path, "r");
-  if (!file) return t;
-  if (fscanf(file, "%lf %lf", &t.relative, &t.absolute) != 2) t = (tolerance){0, 0};
-  fclose(file);
-  return t;
-}
-
 static kp_status* run_case(const char* folder, const kapell_options* options) {
   char path[4096];
   snprintf(path, sizeof path, "%s/model.onnx", folder);
   kapell_session* session;
   KP_PASS(kapell_session_open_file(path, options, &session));
-  const tolerance t = read_tolerance(folder);
+  const kp_case_tolerance t = kp_case_read_tolerance(folder);
   kp_status* status = NULL;
   for (int set = 0; !status; ++set) {
     snprintf(path, sizeof path, "%s/test_data_set_%d/output_0.pb", folder, set);
-    if (!exists(path)) {
+    if (!kp_case_exists(path)) {
       if (set == 0) status = KP_ERROR(NOT_FOUND, "no data: '%s'", path);
       break;
     }
@@ -201,9 +107,7 @@ int main(int argc, char** argv) {
     if (!status) {
       printf("ok %s\n", argv[at]);
     } else {
-      printf("bad %s: ", argv[at]);
-      for (const char* c = kapell_status_text(status); *c; ++c) putchar(*c == '\n' ? ' ' : *c);
-      printf("\n");
+      kp_case_say_bad(argv[at], kapell_status_text(status));
       kapell_status_free(status);
       bad = 1;
     }
