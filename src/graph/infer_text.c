@@ -21,7 +21,7 @@ static kp_status* string_split(kp_infer* infer) {
   return NULL;
 }
 
-// One axis more than X, as long as the longest row of tokens; X itself where that is empty.
+// One axis more than X, as long as the longest row of tokens; [0] or [N, 0] where X is empty, as ONNX Runtime has it.
 static kp_status* tokenizer(kp_infer* infer) {
   const int32_t rank = kp_in_rank(infer, 0);
   KP_PASS(kp_in_check_rank(infer, 0, 1, 2));
@@ -33,7 +33,10 @@ static kp_status* tokenizer(kp_infer* infer) {
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, KAPELL_STRING, empty ? rank : rank + 1, &dims));
   for (int32_t d = 0; d < rank; ++d) dims[d] = kp_in_dim(infer, 0, d);
-  if (!empty) dims[rank] = kp_dim_fresh(infer);
+  if (empty)
+    dims[rank - 1] = 0;
+  else
+    dims[rank] = kp_dim_fresh(infer);
   return NULL;
 }
 

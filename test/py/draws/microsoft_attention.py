@@ -204,7 +204,8 @@ def multi_head_oracle(version, attrs, inputs):
     return [y] + (presents if multi_head_presents(inputs) else [])
 
 
-@spec("Attention", domain=MS)
+# Where a mask hides a whole row, its scores lie near -10000, where 32-bit floats are a thousandth apart.
+@spec("Attention", domain=MS, tolerance=(1e-3, 1e-4))
 def packed(rng, version, name):
     batch, heads, size, features = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 17)), int(rng.integers(1, 20))
     length, before = int(rng.integers(1, 7)), 0

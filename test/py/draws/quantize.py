@@ -159,7 +159,7 @@ def along(rng, shape, rows):
 def spread(values, shape, rows):
     """|values| as they broadcast against a factor."""
     values = np.asarray(values)
-    if rows and values.ndim == 1 and values.size > 1:
+    if rows and values.ndim == 1 and values.size != 1:
         return values[:, None]
     return values.reshape(()) if values.size == 1 and values.ndim == 1 else values
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .base import array, axis, broadcast_pair, dims, dtypes, oracle, pick, spec
+from .base import array, axis, broadcast_pair, dims, dtypes, oracle, pick, spec, widened
 
 
 @spec("MatMul", since=7)
@@ -52,6 +52,10 @@ def reduce(rng, version, name):
     if chosen:
         attrs["axes"] = chosen
     return attrs, [x]
+
+
+widened("ReduceSum", "ReduceMean", "ReduceProd", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
+        why="the reference rounds each step to 16 bits")
 
 
 @oracle("ReduceLogSumExp", why="the reference subtracts the largest in whole numbers, after rounding the logarithm")

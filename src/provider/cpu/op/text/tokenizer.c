@@ -152,6 +152,7 @@ static kp_status* tokenizer_run(const kp_op_run* run) {
     longest = kp_max_i64(longest, (int64_t)c.count);
   }
   dims[x->rank] = longest && c.state->mark ? longest + 2 : longest;
+  if (!count) dims[x->rank - 1] = 0;
   KP_PASS(kp_op_output(run, 0, KAPELL_STRING, dims, count ? x->rank + 1 : x->rank, &c.y));
   for (size_t i = 0; longest && i < count && !kp_cancelled(run); ++i)
     KP_PASS(write_row(&c, kp_value_string(x, i), i, (size_t)dims[x->rank]));
