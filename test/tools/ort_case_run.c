@@ -10,6 +10,7 @@
 #include "base/size.h"
 #include "ort/abi.h"
 #include "support/backend_case.h"
+#include "support/model_text.h"
 
 #define MAX_VALUES 64
 
@@ -86,6 +87,22 @@ static kp_status* to_tensor(const kapell_value* from, OrtValue** out) {
   return fill(from, *out);
 }
 
+// CreateValue makes no sequence without items; a model does.
+static kp_status* empty_sequence(OrtValue** out) {
+  const char* name = "s";
+  size_t size;
+  OrtSessionOptions* options;
+  OrtSession* session = NULL;
+  ORT_TRY(api->CreateSessionOptions(&options));
+  char* bytes = kp_test_model("s = SequenceEmpty() dtype=1\n out s seq(float[..])", 13, &size);
+  OrtStatus* status = api->CreateSessionFromArray(env, bytes, size, options, &session);
+  if (!status) status = api->Run(session, NULL, NULL, NULL, 0, &name, 1, out);
+  api->ReleaseSession(session);
+  api->ReleaseSessionOptions(options);
+  free(bytes);
+  return status ? failed(status) : NULL;
+}
+
 static kp_status* to_ort(const kapell_value* from, OrtValue** out);
 
 static kp_status* to_parts(const kapell_value* from, enum ONNXType kind, OrtValue** out) {
@@ -111,7 +128,8 @@ static kp_status* to_ort(const kapell_value* from, OrtValue** out) {
     case KAPELL_KIND_TENSOR:
       return to_tensor(from, out);
     case KAPELL_KIND_SEQUENCE:
-      return to_parts(from, ONNX_TYPE_SEQUENCE, out);
+      return kapell_value_item_count(from) ? to_parts(from, ONNX_TYPE_SEQUENCE, out)
+                                           : empty_sequence(out);
     case KAPELL_KIND_MAP:
       return to_parts(from, ONNX_TYPE_MAP, out);
     case KAPELL_KIND_OPTIONAL:  // a value with an element is that element; the C API makes none without
