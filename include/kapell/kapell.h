@@ -61,6 +61,28 @@ typedef struct kapell_provider_option {
   const char* value;
 } kapell_provider_option;
 
+// A value in place of an initializer's own, which is then not read, external data included.
+typedef struct kapell_initializer {
+  const char* name;
+  kapell_value*
+      value;  // a dense tensor of the initializer's element type; retained. Its data must not change
+  bool may_be_absent;  // a model without such an initializer is no error
+} kapell_initializer;
+
+// A number for a symbolic dimension of the model's inputs, everywhere it is used.
+typedef struct kapell_dimension {
+  const char* name;    // the symbol, "batch"; or the denotation, "DATA_BATCH"
+  bool is_denotation;  // which of them |name| is
+  int64_t value;
+} kapell_dimension;
+
+// A file of external data that is in memory.
+typedef struct kapell_memory_file {
+  const char* name;  // as the model calls it
+  const void* data;  // valid and unchanged until the session is closed
+  size_t byte_count;
+} kapell_memory_file;
+
 typedef enum kapell_on_failure {
   KAPELL_ON_FAILURE_ERROR = 0,  // a provider that fails in a run fails the run
   KAPELL_ON_FAILURE_CONTINUE =
@@ -133,6 +155,18 @@ typedef struct kapell_options {
   // Operators of the program's own (kapell/custom_op.h), kept by pointer until the session is closed. Default none.
   const struct kapell_custom_op* const* custom_ops;
   size_t custom_op_count;
+
+  // What the model is opened with in place of its own. Default none. INVALID_ARGUMENT for a name that the model lacks (a dimension's may
+  // be absent) or a value of another type.
+  const kapell_initializer* initializers;
+  size_t initializer_count;
+  const kapell_dimension* dimensions;
+  size_t dimension_count;
+  const kapell_memory_file* memory_files;  // looked at before external_folder
+  size_t memory_file_count;
+
+  // Keeps a profile for kapell_session_profile_json, without a file. Default false.
+  bool profile;
 } kapell_options;
 
 #ifdef __cplusplus
@@ -193,7 +227,8 @@ KAPELL_API const kapell_io_info* kapell_session_output(const kapell_session* ses
 KAPELL_API size_t kapell_session_overridable_count(const kapell_session* session);
 
 // The model's metadata: properties of the file, and what it says of itself under "kapell:" names
-// (kapell:producer, kapell:producer_version, kapell:domain, kapell:graph, kapell:doc, kapell:model_version, kapell:ir_version).
+// (kapell:producer, kapell:producer_version, kapell:domain, kapell:graph, kapell:doc, kapell:graph_doc, kapell:model_version,
+// kapell:ir_version).
 KAPELL_API size_t kapell_session_metadata_count(const kapell_session* session);
 KAPELL_API void kapell_session_metadata(const kapell_session* session, size_t index,
                                         const char** out_key, const char** out_value);
@@ -481,9 +516,27 @@ KAPELL_API const kapell_placed_node* kapell_session_output_node(const kapell_ses
                                                                 size_t index);
 // Counters over all runs so far. |counters->struct_size| must be set. |providers| stays valid until this thread asks again.
 KAPELL_API void kapell_session_counters(const kapell_session* session, kapell_counters* counters);
-// The profile so far as Chrome trace JSON; "[]"-like when profile_path is not set (kapell_free_text it).
+// The profile so far as Chrome trace JSON; "[]"-like when neither profile nor profile_path is set (kapell_free_text it).
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_profile_json(kapell_session* session,
                                                                       char** out_text);
+// One thing that a run did: a node, a fused group, a copy.
+typedef struct kapell_profile_event {
+  const char* name;
+  const char* op;
+  const char* provider;
+  const char* kernel;         // NULL where the provider says none
+  const char* shapes;         // "float32[1,3,8,8] -> float32[1,8,8,8]"; NULL without memory
+  uint64_t start_ns, end_ns;  // monotonic clock
+  int64_t thread;
+  double flops, bytes;
+} kapell_profile_event;
+
+// Calls |visit| with each event of the profile so far, in the order of their ends, on this thread and under the profile's lock: |visit|
+// must not run the session. Texts are valid during the call. Does nothing when there is no profile.
+KAPELL_API void kapell_session_profile_visit(kapell_session* session,
+                                             void (*visit)(void* user,
+                                                           const kapell_profile_event* event),
+                                             void* user);
 KAPELL_API void kapell_free_text(char* text);
 
 // Every provider that this build knows, available or not.
@@ -508,12 +561,16 @@ KAPELL_API void kapell_providers_free(kapell_provider_info* list);
 // (docs/doctor.md). Start from KAPELL_DOCTOR_OPTIONS_INIT; every field's zero is its default.
 typedef struct kapell_doctor_options {
   size_t struct_size;
-  const char* require;        // providers that have to be usable, by commas, for kapell_doctor_ready. Default NULL: none
-  const char* library;        // absolute path: look at this library instead of all providers. Default NULL
-  const char* provider_path;  // files and folders by colons, looked at before KAPELL_PROVIDER_PATH. Default NULL
-  const char* root;           // look at the system in this folder (an unpacked container image) by its files. Default NULL: this one
-  bool files_only;            // load nothing, not even in the helper process. Default false
-  uint64_t timeout_ns;        // a library that takes longer to load is taken to hang. 0 (default): 20 s
+  const char*
+      require;  // providers that have to be usable, by commas, for kapell_doctor_ready. Default NULL: none
+  const char*
+      library;  // absolute path: look at this library instead of all providers. Default NULL
+  const char*
+      provider_path;  // files and folders by colons, looked at before KAPELL_PROVIDER_PATH. Default NULL
+  const char*
+      root;  // look at the system in this folder (an unpacked container image) by its files. Default NULL: this one
+  bool files_only;      // load nothing, not even in the helper process. Default false
+  uint64_t timeout_ns;  // a library that takes longer to load is taken to hang. 0 (default): 20 s
 } kapell_doctor_options;
 #ifdef __cplusplus
 #define KAPELL_DOCTOR_OPTIONS_INIT \

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "api/override.h"
 #include "base/alloc.h"
 #include "base/budget.h"
 #include "base/clock.h"
@@ -38,7 +39,7 @@ static kp_status* check_cancel(const opening* o) {
   return o->cancel ? KP_ERROR(CANCELLED, "opening the session was cancelled") : NULL;
 }
 
-static kp_status* read_model(const opening* o, kp_onnx_model** out_source) {
+static kp_status* read_source(const opening* o, kp_onnx_model** out_source) {
   const kapell_options* user = o->options->user;
   const kp_onnx_read_options read = {.borrow_bytes = o->options->borrow_bytes,
                                      .external_folder = user->external_folder,
@@ -47,6 +48,13 @@ static kp_status* read_model(const opening* o, kp_onnx_model** out_source) {
                                      .contain_strictly = user->untrusted};
   if (o->options->path) return kp_onnx_read_file(o->options->path, &read, out_source);
   return kp_onnx_read_bytes(o->options->bytes, o->options->byte_count, &read, out_source);
+}
+
+static kp_status* read_model(const opening* o, kp_onnx_model** out_source) {
+  KP_PASS(read_source(o, out_source));
+  kp_status* status = kp_override_model(*out_source, o->options->user);
+  if (status) kp_onnx_model_close(*out_source);
+  return status;
 }
 
 // Initializers that a run could replace are constants like the others until one does.

@@ -97,13 +97,14 @@ static kp_status* add_number(kapell_session* session, const char* key, int64_t n
 }
 
 static kp_status* describe_metadata(kapell_session* session, const kp_onnx_model* source) {
-  session->metadata = kp_arena_new_array(&session->arena, kp_metadata, source->metadata_count + 8);
+  session->metadata = kp_arena_new_array(&session->arena, kp_metadata, source->metadata_count + 9);
   if (!session->metadata) return no_memory();
   KP_PASS(add_metadata(session, "kapell:producer", source->producer_name));
   KP_PASS(add_metadata(session, "kapell:producer_version", source->producer_version));
   KP_PASS(add_metadata(session, "kapell:domain", source->domain));
   KP_PASS(add_metadata(session, "kapell:graph", source->graph.name));
   KP_PASS(add_metadata(session, "kapell:doc", source->doc));
+  KP_PASS(add_metadata(session, "kapell:graph_doc", source->graph.doc));
   KP_PASS(add_number(session, "kapell:model_version", source->model_version));
   KP_PASS(add_number(session, "kapell:ir_version", source->ir_version));
   for (size_t i = 0; i < source->metadata_count; ++i) {

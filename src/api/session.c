@@ -27,7 +27,10 @@ static kp_status* complete_options(const kapell_options* given, kapell_options* 
   if (out->on_failure != KAPELL_ON_FAILURE_ERROR && out->on_failure != KAPELL_ON_FAILURE_CONTINUE)
     return KP_ERROR(INVALID_ARGUMENT, "options->on_failure is %d", (int)out->on_failure);
   if ((out->provider_option_count && !out->provider_options) ||
-      (out->link_folder_count && !out->link_folders) || (out->custom_op_count && !out->custom_ops))
+      (out->link_folder_count && !out->link_folders) ||
+      (out->custom_op_count && !out->custom_ops) ||
+      (out->initializer_count && !out->initializers) ||
+      (out->dimension_count && !out->dimensions) || (out->memory_file_count && !out->memory_files))
     return KP_ERROR(INVALID_ARGUMENT, "a count in options is set and its array is NULL");
   kp_limits_complete(out);
   return NULL;
@@ -71,6 +74,37 @@ static kp_status* keep_options(kapell_session* session) {
   return NULL;
 }
 
+// What the model is opened with instead of its own. Values are retained until the session is closed.
+static kp_status* keep_overrides(kapell_session* session) {
+  kapell_options* o = &session->options;
+  kapell_initializer* initializers =
+      kp_arena_new_array(&session->arena, kapell_initializer, o->initializer_count + 1);
+  kapell_dimension* dimensions =
+      kp_arena_new_array(&session->arena, kapell_dimension, o->dimension_count + 1);
+  kapell_memory_file* files =
+      kp_arena_new_array(&session->arena, kapell_memory_file, o->memory_file_count + 1);
+  if (!initializers || !dimensions || !files) return KP_ERROR(OUT_OF_MEMORY, "the session");
+  for (size_t i = 0; i < o->initializer_count; ++i) {
+    initializers[i] = o->initializers[i];
+    KP_PASS(copy_text(session, &initializers[i].name));
+  }
+  for (size_t i = 0; i < o->dimension_count; ++i) {
+    dimensions[i] = o->dimensions[i];
+    KP_PASS(copy_text(session, &dimensions[i].name));
+  }
+  for (size_t i = 0; i < o->memory_file_count; ++i) {
+    files[i] = o->memory_files[i];
+    KP_PASS(copy_text(session, &files[i].name));
+    if (!files[i].name)
+      return KP_ERROR(INVALID_ARGUMENT, "options->memory_files[%zu] has no name", i);
+  }
+  o->dimensions = dimensions;
+  o->memory_files = files;
+  o->initializers = session->kept_initializers = initializers;
+  for (size_t i = 0; i < o->initializer_count; ++i) kp_value_retain(initializers[i].value);
+  return NULL;
+}
+
 // Where the first core's model has its bytes, for a second one.
 static void find_bytes(kapell_session* session, const void* bytes, size_t byte_count) {
   const kp_onnx_model* source = session->core->model->source;
@@ -80,6 +114,7 @@ static void find_bytes(kapell_session* session, const void* bytes, size_t byte_c
 
 static kp_status* open_session(kapell_session* session, const void* bytes, size_t byte_count) {
   KP_PASS(keep_options(session));
+  KP_PASS(keep_overrides(session));
   const kp_core_options core = {.user = &session->options,
                                 .path = session->path,
                                 .bytes = bytes,
@@ -97,8 +132,9 @@ static kp_status* open_session(kapell_session* session, const void* bytes, size_
   if (!session->entries) return KP_ERROR(OUT_OF_MEMORY, "the session");
   for (uint32_t e = 0; e < chain->count; ++e)
     session->entries[e].provider = chain->entries[e].canonical;
-  return session->options.profile_path ? kp_profile_create(session->core->model, &session->profile)
-                                       : NULL;
+  return session->options.profile_path || session->options.profile
+             ? kp_profile_create(session->core->model, &session->profile)
+             : NULL;
 }
 
 // Opens within the session's limits.
@@ -170,6 +206,8 @@ void kapell_session_close(kapell_session* session) {
   kp_profile_free(session->profile);
   kp_core_close(session->overridable);
   kp_core_close(session->core);
+  for (size_t i = 0; session->kept_initializers && i < session->options.initializer_count; ++i)
+    kp_value_release(session->kept_initializers[i].value);
   pthread_mutex_destroy(&session->lock);
   kp_arena_free(&session->arena);
   kp_budget_release(session->budget);
@@ -275,6 +313,12 @@ kapell_status* kapell_session_profile_json(kapell_session* session, char** out_t
   kp_strbuf buf = {0};
   kp_profile_json(session->profile, &buf);
   return take_text(&buf, out_text);
+}
+
+void kapell_session_profile_visit(kapell_session* session,
+                                  void (*visit)(void* user, const kapell_profile_event* event),
+                                  void* user) {
+  if (session && visit) kp_profile_visit(session->profile, visit, user);
 }
 
 void kapell_free_text(char* text) { kp_free(text); }

@@ -17,6 +17,7 @@ typedef struct kp_metadata {
 struct kapell_session {
   kp_arena arena;          // everything that getters lend
   kapell_options options;  // texts copied to the arena; limits made whole
+  const kapell_initializer* kept_initializers;  // options', once their values are retained
   kp_budget* budget;
   uint64_t opened_bytes,
       opening_bytes;  // of the budget: when opening was done; most while it was done

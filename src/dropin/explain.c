@@ -4,14 +4,14 @@
 
 #include "dropin/session.h"
 
-static const kapell_io_info* find_input(const kapell_session* session, const char* name) {
+const kapell_io_info* dropin_find_input(const kapell_session* session, const char* name) {
   const kapell_io_info* info;
   for (size_t i = 0; (info = kapell_session_input(session, i)) != NULL; ++i)
     if (name && strcmp(info->name, name) == 0) return info;
   return NULL;
 }
 
-static const kapell_io_info* find_output(const kapell_session* session, const char* name) {
+const kapell_io_info* dropin_find_output(const kapell_session* session, const char* name) {
   const kapell_io_info* info;
   for (size_t i = 0; (info = kapell_session_output(session, i)) != NULL; ++i)
     if (name && strcmp(info->name, name) == 0) return info;
@@ -60,7 +60,8 @@ static OrtStatus* explain_shape(const char* name, const kapell_type_info* type,
 
 static OrtStatus* explain_input(const kapell_session* session, const char* name,
                                 const kapell_value* value) {
-  const kapell_io_info* info = find_input(session, name);
+  const kapell_io_info* info = dropin_find_input(session, name);
+  if (!name || !name[0]) return kp_ort_error(ORT_INVALID_ARGUMENT, "input name cannot be empty");
   if (!info)
     return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid input name: %s", name ? name : "NULL");
   const kapell_type_info* type = info->type;
@@ -72,8 +73,7 @@ static OrtStatus* explain_input(const kapell_session* session, const char* name,
     print_type(have, sizeof have, value->kind, value->type);
     print_type(want, sizeof want, type->kind, type->element);
     return kp_ort_error(ORT_INVALID_ARGUMENT,
-                        "Unexpected input data type. Actual: (%s) , expected: (%s) (input: %s)",
-                        have, want, name);
+                        "Unexpected input data type. Actual: (%s) , expected: (%s)", have, want);
   }
   return dense ? explain_shape(name, type, value) : NULL;
 }
@@ -94,13 +94,16 @@ static OrtStatus* explain(const kapell_session* session, const char* const* inpu
                           kapell_value* const* inputs, size_t input_count,
                           const char* const* output_names, size_t output_count) {
   for (size_t i = 0; i < input_count; ++i)
-    if (!find_input(session, input_names[i]))
+    if (!dropin_find_input(session, input_names[i]))
       return explain_input(session, input_names[i], inputs[i]);
   for (size_t i = 0; i < input_count; ++i)
     KP_ORT_PASS(explain_input(session, input_names[i], inputs[i]));
   KP_ORT_PASS(explain_missing(session, input_names, input_count));
   for (size_t i = 0; i < output_count; ++i)
-    if (!find_output(session, output_names[i]))
+    if (output_names[i] && !output_names[i][0])
+      return kp_ort_error(ORT_INVALID_ARGUMENT, "output name cannot be empty");
+  for (size_t i = 0; i < output_count; ++i)
+    if (!dropin_find_output(session, output_names[i]))
       return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid output name: %s",
                           output_names[i] ? output_names[i] : "NULL");
   return NULL;

@@ -37,10 +37,13 @@ static OrtStatus* list_options(const OrtSessionOptions* options, kp_arena* arena
   return NULL;
 }
 
+bool dropin_has_no_floor(const OrtSessionOptions* options) {
+  return strcmp(kp_ort_options_config(options, "session.disable_cpu_ep_fallback", "0"), "1") == 0;
+}
+
 OrtStatus* dropin_providers(const OrtSessionOptions* options, kp_arena* arena,
                             kapell_options* out) {
-  const bool no_floor =
-      strcmp(kp_ort_options_config(options, "session.disable_cpu_ep_fallback", "0"), "1") == 0;
+  const bool no_floor = dropin_has_no_floor(options);
   kp_strbuf list = {0};
   for (size_t i = 0; i < options->provider_count; ++i) {
     const char* name = options->providers[i].name;

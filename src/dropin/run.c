@@ -27,7 +27,7 @@ static void free_room(run_values* v) {
 static OrtStatus* take(const OrtValue* value, const char* what, const char* name,
                        kapell_value** out) {
   if (!value)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "NULL value supplied for %s %s", what,
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "NULL %s supplied for %s %s", what, what,
                         name ? name : "");
   if (!value->value)
     return kp_ort_error(ORT_NOT_IMPLEMENTED, "%s %s is an opaque value, which no operator takes",
@@ -46,11 +46,17 @@ static OrtStatus* take(const OrtValue* value, const char* what, const char* name
   return NULL;
 }
 
+// What is no tensor does not know its whole type, when empty: the session does.
+static OrtStatus* declare(const kapell_session* session, const char* name, OrtValue* value) {
+  const kapell_io_info* info = dropin_find_output(session, name);
+  if (!info || info->type->kind == KAPELL_KIND_NONE || info->type->kind == KAPELL_KIND_OPTIONAL)
+    return NULL;
+  return kp_ort_type_info_from(info->type, &value->declared);
+}
+
 // Turns what the run made into values of the client's. On an error none of them stays.
 static OrtStatus* give(const kapell_session* session, kapell_value** made, const char* const* names,
                        OrtValue** outputs, size_t count) {
-  (void)session;
-  (void)names;
   OrtStatus* status = NULL;
   bool fresh[FEW] = {false};
   bool* is_fresh = count <= FEW ? fresh : kp_alloc_zero(count, sizeof(*is_fresh));
@@ -60,8 +66,10 @@ static OrtStatus* give(const kapell_session* session, kapell_value** made, const
     if (status) {
       kp_value_release(made[i]);
     } else {
+      const kapell_kind kind = made[i]->kind;
       status = kp_ort_value_wrap(made[i], &outputs[i]);
       is_fresh[i] = !status;
+      if (!status && kind != KAPELL_KIND_TENSOR) status = declare(session, names[i], outputs[i]);
     }
   }
   for (size_t i = 0; status && is_fresh && i < count; ++i) {

@@ -1,8 +1,10 @@
 // Sessions: making them from a file or from bytes, with what session options say; ending them.
 #include "dropin/session.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,7 +88,60 @@ static OrtStatus* check_options(const OrtEnv* env, const OrtSessionOptions* opti
   return NULL;
 }
 
-static OrtStatus* translate(const OrtEnv* env, const OrtSessionOptions* options, kp_arena* arena,
+static OrtStatus* list_initializers(const OrtSessionOptions* options, kp_arena* arena,
+                                    kapell_options* out) {
+  kapell_initializer* list =
+      kp_arena_new_array(arena, kapell_initializer, options->initializer_count + 1);
+  kapell_dimension* dimensions =
+      kp_arena_new_array(arena, kapell_dimension, options->dimension_count + 1);
+  if (!list || !dimensions) return kp_ort_no_memory();
+  for (size_t i = 0; i < options->initializer_count; ++i) {
+    const kp_ort_initializer* given = &options->initializers[i];
+    list[i] = (kapell_initializer){
+        .name = given->name, .value = given->value, .may_be_absent = !given->external};
+  }
+  for (size_t i = 0; i < options->dimension_count; ++i) {
+    const kp_ort_dimension* given = &options->dimensions[i];
+    dimensions[i] = (kapell_dimension){
+        .name = given->name, .is_denotation = given->is_denotation, .value = given->value};
+  }
+  out->initializers = list;
+  out->initializer_count = options->initializer_count;
+  out->dimensions = dimensions;
+  out->dimension_count = options->dimension_count;
+  return NULL;
+}
+
+// The client's buffers need to live only until the session is made, Kapell reads weights where they lie: the session keeps copies.
+static OrtStatus* copy_files(OrtSession* session, const OrtSessionOptions* options, kp_arena* arena,
+                             kapell_options* out) {
+  kapell_memory_file* list = kp_arena_new_array(arena, kapell_memory_file, options->file_count + 1);
+  session->copies = kp_alloc_zero(options->file_count, sizeof(*session->copies));
+  if (!list || !session->copies) return kp_ort_no_memory();
+  for (size_t i = 0; i < options->file_count; ++i) {
+    const kp_ort_memory_file* file = &options->files[i];
+    void* copy = session->copies[i] = kp_alloc_aligned(file->size, KP_ALIGNMENT);
+    if (!copy) return kp_ort_no_memory();
+    session->copy_count = i + 1;
+    memcpy(copy, file->data, file->size);
+    list[i] = (kapell_memory_file){.name = file->name, .data = copy, .byte_count = file->size};
+  }
+  out->memory_files = list;
+  out->memory_file_count = options->file_count;
+  return NULL;
+}
+
+// KAPELL_PROFILE names the file of the first session's profile; further ones get a number behind it.
+static const char* forced_profile(kp_arena* arena) {
+  static atomic_uint sessions;
+  const char* path = getenv("KAPELL_PROFILE");
+  if (!path || !path[0]) return NULL;
+  const unsigned number = atomic_fetch_add(&sessions, 1);
+  return number ? kp_arena_printf(arena, "%s.%u", path, number + 1) : path;
+}
+
+static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
+                            const OrtSessionOptions* options, kp_arena* arena,
                             kapell_options* out) {
   KP_ORT_PASS(check_options(env, options));
   out->threads = thread_count(env, options);
@@ -95,6 +150,10 @@ static OrtStatus* translate(const OrtEnv* env, const OrtSessionOptions* options,
   out->progress_user = (void*)(uintptr_t)&options->cancel_load->set;
   out->external_folder =
       kp_ort_options_config(options, "session.model_external_initializers_file_folder_path", NULL);
+  out->profile = options->profiling;
+  out->profile_path = forced_profile(arena);
+  KP_ORT_PASS(list_initializers(options, arena, out));
+  KP_ORT_PASS(copy_files(session, options, arena, out));
   return dropin_providers(options, arena, out);
 }
 
@@ -122,20 +181,59 @@ static OrtStatus* keep_libraries(OrtSession* session, const OrtSessionOptions* o
   return NULL;
 }
 
-// ONNX Runtime's words for a model that did not load.
-static OrtStatus* explain_open(kapell_status* status, const char* path) {
+// ONNX Runtime's code for a model that did not load, and its words in |text|.
+static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t size,
+                                 bool no_floor, kp_strbuf* text) {
+  struct stat info;
   const kapell_code code = kapell_status_code(status);
+  const char *message = kapell_status_message(status), *op = kapell_status_op(status),
+             *node = kapell_status_node(status);
+  const bool is_empty = path ? stat(path, &info) == 0 && info.st_size == 0 : size == 0;
+  if (code == KAPELL_NOT_A_MODEL && is_empty) {
+    kp_strbuf_puts(text, "No graph was found in the protobuf.");
+    return ORT_INVALID_ARGUMENT;
+  }
+  if (code == KAPELL_NOT_FOUND && path) {
+    kp_strbuf_printf(text, "Load model %s failed. File doesn't exist", path);
+    return ORT_NO_SUCHFILE;
+  }
+  if (code == KAPELL_NOT_A_MODEL) kp_strbuf_puts(text, "Protobuf parsing failed. ");
+  if (code == KAPELL_UNSUPPORTED && no_floor) {
+    kp_strbuf_printf(text,
+                     "This session contains graph nodes that are assigned to the default CPU EP, "
+                     "but fallback to CPU EP has been "
+                     "explicitly disabled by the user. %s",
+                     message);
+    return ORT_FAIL;
+  }
+  if (code == KAPELL_UNSUPPORTED_MODEL && op) {
+    kp_strbuf_printf(text, "This is an invalid model. In Node '%s' (%s): %s", node ? node : "", op,
+                     message);
+    return ORT_INVALID_GRAPH;
+  }
+  if (code == KAPELL_UNSUPPORTED && op)
+    kp_strbuf_printf(text, "Could not find an implementation for %s node with name '%s': ", op,
+                     node ? node : "");
+  else if (op)
+    kp_strbuf_printf(text, "Node '%s' (%s): ", node ? node : "", op);
+  kp_strbuf_puts(text, message);
+  return kp_ort_code(code);
+}
+
+static OrtStatus* explain_open(kapell_status* status, const char* path, size_t size,
+                               bool no_floor) {
   if (!status) return NULL;
-  OrtStatus* made;
-  if (code == KAPELL_NOT_FOUND && path)
-    made = kp_ort_error(ORT_NO_SUCHFILE,
-                        "Load model from %s failed:Load model %s failed. File doesn't exist", path,
-                        path);
-  else if (code == KAPELL_CANCELLED)
-    made = kp_ort_error(ORT_MODEL_LOAD_CANCELED,
-                        "Session initialization canceled due to user request.");
-  else
-    return kp_ort_status(status);
+  kp_strbuf text = {0};
+  OrtErrorCode code = ORT_MODEL_LOAD_CANCELED;
+  if (kapell_status_code(status) == KAPELL_CANCELLED) {
+    kp_strbuf_puts(&text, "Session initialization canceled due to user request.");
+  } else {
+    if (path) kp_strbuf_printf(&text, "Load model from %s failed:", path);
+    code = restate_open(status, path, size, no_floor, &text);
+    if (kapell_status_hint(status)) kp_strbuf_printf(&text, "; %s", kapell_status_hint(status));
+  }
+  OrtStatus* made = text.failed ? kp_ort_no_memory() : ort_CreateStatus(code, text.data);
+  kp_strbuf_free(&text);
   kapell_status_free(status);
   return made;
 }
@@ -144,11 +242,11 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
                                const void* data, size_t size, const OrtSessionOptions* options) {
   kp_arena arena = {0};
   kapell_options opening = KAPELL_OPTIONS_INIT;
-  OrtStatus* status = translate(env, options, &arena, &opening);
+  OrtStatus* status = translate(session, env, options, &arena, &opening);
   if (!status)
     status = explain_open(path ? kapell_session_open_file(path, &opening, &session->session)
                                : kapell_session_open(data, size, &opening, &session->session),
-                          path);
+                          path, size, dropin_has_no_floor(options));
   kp_arena_free(&arena);
   return status;
 }
@@ -162,6 +260,7 @@ static OrtStatus* build_session(OrtSession* session, const OrtEnv* env, const ch
       0;
   session->single_thread = thread_count(env, options) == 1;
   session->start_ns = kp_clock_ns();
+  if (options->profiling) KP_ORT_PASS(dropin_profile_begin(session, options->profile_prefix));
   const OrtLogger* before = kp_ort_log_enter(session->has_logger ? &session->logger : NULL);
   log_unknown_keys(options);
   OrtStatus* status = open_session(session, env, path, data, size, options);
@@ -194,7 +293,10 @@ void ort_ReleaseSession(OrtSession* session) {
   pthread_mutex_lock(&session->lock);
   while (session->async_runs) pthread_cond_wait(&session->idle, &session->lock);
   pthread_mutex_unlock(&session->lock);
+  dropin_profile_end(session);
   kapell_session_close(session->session);
+  for (size_t i = 0; i < session->copy_count; ++i) kp_free(session->copies[i]);
+  kp_free(session->copies);
   for (size_t i = 0; i < session->library_count; ++i) kp_ort_library_release(session->libraries[i]);
   kp_free(session->libraries);
   dropin_assignment_free(session->assigned);

@@ -20,6 +20,9 @@ struct OrtSession {
   pthread_cond_t idle;   // |async_runs| became 0
   size_t async_runs;
   struct dropin_assignment* assigned;  // made when first asked for
+  void** copies;                       // of files of external data that were in memory
+  size_t copy_count;
+  bool profile_written;  // guarded by |lock|
   bool record_assignment;
   bool single_thread;
 };
@@ -33,6 +36,9 @@ OrtStatus* dropin_session_create(const OrtEnv* env, const char* path, const void
 // The list of providers in Kapell's grammar, and their options: kapell_options' fields, in |arena|'s memory.
 OrtStatus* dropin_providers(const OrtSessionOptions* options, kp_arena* arena, kapell_options* out);
 
+// Has the client forbidden that the CPU takes what nobody else does?
+bool dropin_has_no_floor(const OrtSessionOptions* options);
+
 // --- run.c
 OrtStatus* dropin_run(OrtSession* session, const OrtRunOptions* run_options,
                       const char* const* input_names, const OrtValue* const* inputs,
@@ -45,6 +51,15 @@ OrtStatus* dropin_explain_run(const OrtSession* session, kapell_status* status,
                               const char* const* input_names, kapell_value* const* inputs,
                               size_t input_count, const char* const* output_names,
                               size_t output_count);
+
+const kapell_io_info* dropin_find_input(const kapell_session* session,
+                                        const char* name);  // NULL if not there
+const kapell_io_info* dropin_find_output(const kapell_session* session, const char* name);
+
+// --- profile.c
+// Names the session's profile after |prefix|; and writes it, once.
+OrtStatus* dropin_profile_begin(OrtSession* session, const char* prefix);
+void dropin_profile_end(OrtSession* session);
 
 // --- assignment.c
 void dropin_assignment_free(struct dropin_assignment* assignment);

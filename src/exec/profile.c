@@ -114,3 +114,23 @@ void kp_profile_json(kp_profile* profile, kp_strbuf* out) {
   if (profile && profile->lost) kp_json_member_int(&json, "eventsLost", profile->lost);
   kp_json_end_object(&json);
 }
+
+void kp_profile_visit(kp_profile* profile,
+                      void (*visit)(void* user, const kapell_profile_event* event), void* user) {
+  if (!profile) return;
+  pthread_mutex_lock(&profile->lock);
+  for (const event* ev = profile->first; ev; ev = ev->next) {
+    const kapell_profile_event told = {.name = ev->e.name,
+                                       .op = ev->e.op,
+                                       .provider = ev->e.provider,
+                                       .kernel = ev->e.kernel,
+                                       .shapes = ev->shapes,
+                                       .start_ns = ev->e.start_ns,
+                                       .end_ns = ev->e.end_ns,
+                                       .thread = ev->thread,
+                                       .flops = ev->e.flops,
+                                       .bytes = ev->e.bytes};
+    visit(user, &told);
+  }
+  pthread_mutex_unlock(&profile->lock);
+}

@@ -8,6 +8,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "kapell/kapell.h"
 
 struct kp_onnx_externals {
   pthread_mutex_t mutex;
@@ -180,6 +181,19 @@ static kp_status* as_external(kp_status* status) {
   return external;
 }
 
+// The file of this name that the caller has in memory, or NULL.
+static const kapell_memory_file* find_in_memory(const kp_onnx_model* model, kp_str location) {
+  for (size_t i = 0; model && i < model->memory_file_count; ++i)
+    if (kp_str_is(location, model->memory_files[i].name)) return &model->memory_files[i];
+  return NULL;
+}
+
+static kp_status* check_range(kp_str location, size_t size, size_t offset, size_t byte_count) {
+  if (offset <= size && byte_count <= size - offset) return NULL;
+  return KP_ERROR(EXTERNAL_DATA, "%zu bytes at offset %zu of '%.*s', which has %zu", byte_count,
+                  offset, KP_STR_ARG(location), size);
+}
+
 kp_status* kp_onnx_external_bytes(kp_onnx_model* model, const kp_onnx_tensor* tensor,
                                   size_t byte_count, const uint8_t** out_data) {
   *out_data = NULL;
@@ -187,6 +201,12 @@ kp_status* kp_onnx_external_bytes(kp_onnx_model* model, const kp_onnx_tensor* te
   size_t offset;
   collect(tensor, &e);
   KP_PASS(parse_entries(&e, byte_count, &offset));
+  const kapell_memory_file* in_memory = find_in_memory(model, e.location);
+  if (in_memory) {
+    KP_PASS(check_range(e.location, in_memory->byte_count, offset, byte_count));
+    *out_data = in_memory->data ? (const uint8_t*)in_memory->data + offset : NULL;
+    return NULL;
+  }
   if (!model || !model->folder)
     return kp_status_hint(
         KP_ERROR(EXTERNAL_DATA, "external data in '%.*s', but no folder was handed over to look in",
@@ -201,9 +221,7 @@ kp_status* kp_onnx_external_bytes(kp_onnx_model* model, const kp_onnx_tensor* te
   const kp_file* file;
   KP_TRY(as_external(find_file(model, e.location, &file)), "opening external data '%.*s'",
          KP_STR_ARG(e.location));
-  if (offset > file->size || byte_count > file->size - offset)
-    return KP_ERROR(EXTERNAL_DATA, "%zu bytes at offset %zu of '%.*s', which has %zu", byte_count,
-                    offset, KP_STR_ARG(e.location), file->size);
+  KP_PASS(check_range(e.location, file->size, offset, byte_count));
   *out_data = file->data ? file->data + offset : NULL;
   return NULL;
 }

@@ -248,6 +248,8 @@ typedef struct kp_onnx_model {
   size_t more_folder_count;
   bool contain_strictly;
   struct kp_onnx_externals* externals;  // files mapped so far; guarded by its own lock
+  const struct kapell_memory_file* memory_files;  // looked at before |folder|; the opener's
+  size_t memory_file_count;
   int64_t ir_version;
   int64_t model_version;
   kp_str producer_name, producer_version, domain, doc;

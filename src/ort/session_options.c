@@ -345,11 +345,14 @@ OrtStatus* ort_GetSessionConfigEntry(const OrtSessionOptions* options, const cha
   KP_ORT_NEED(key);
   KP_ORT_NEED(size);
   const char* entry = kp_ort_pairs_get(&options->config, key);
-  if (!entry) return kp_ort_error(ORT_FAIL, "Session config entry '%s' was not found.", key);
+  if (!entry)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "Session config entry '%s' was not found.", key);
   const size_t needed = strlen(entry) + 1, room = *size;
   *size = needed;
   if (!value) return NULL;
-  if (room < needed) return kp_ort_error(ORT_INVALID_ARGUMENT, "Result buffer is not large enough");
+  if (room < needed)
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "Output buffer is not large enough for session config entry");
   memcpy(value, entry, needed);
   return NULL;
 }

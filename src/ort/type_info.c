@@ -270,10 +270,8 @@ OrtStatus* ort_GetTensorShapeElementCount(const OrtTensorTypeAndShapeInfo* info,
   size_t count = 1;
   bool fits = true;
   for (size_t d = 0; d < info->rank; ++d) {
-    if (info->dims[d] < 0) {  // not known: what ONNX Runtime says then
-      *out = SIZE_MAX;
-      return NULL;
-    }
+    if (info->dims[d] < 0)
+      return kp_ort_error(ORT_FAIL, "the shape has a dimension that is not known");
     fits = kp_mul_size(count, (size_t)info->dims[d], &count) && fits;
   }
   if (!fits) return kp_ort_error(ORT_FAIL, "the shape's element count does not fit in 64 bits");

@@ -30,6 +30,18 @@ OrtStatus* kp_ort_value_wrap(kapell_value* value, OrtValue** out) {
   return NULL;
 }
 
+OrtStatus* kp_ort_value_share(const OrtValue* value, OrtValue** out) {
+  if (!value->value) return kp_ort_error(ORT_NOT_IMPLEMENTED, "an opaque value cannot be bound");
+  KP_ORT_PASS(kp_ort_value_wrap(kp_value_retain(value->value), out));
+  kp_ort_info_retain(value->info);
+  ort_ReleaseMemoryInfo((OrtMemoryInfo*)(uintptr_t)(*out)->info);
+  (*out)->info = value->info;
+  if (!value->declared) return NULL;
+  OrtStatus* status = kp_ort_type_info_clone(value->declared, &(*out)->declared);
+  if (status) ort_ReleaseValue(*out);
+  return status;
+}
+
 static void free_opaque(kp_ort_opaque* opaque) {
   if (!opaque) return;
   kp_free(opaque->domain);
@@ -54,11 +66,15 @@ static void free_by_allocator(void* user, void* data) {
   allocator->Free(allocator, data);
 }
 
-static OrtStatus* check_type(ONNXTensorElementDataType type, size_t rank, kapell_type* out) {
+static OrtStatus* check_type(ONNXTensorElementDataType type, const int64_t* shape, size_t rank,
+                             kapell_type* out) {
+  for (size_t d = 0; d < rank; ++d)
+    if (shape[d] < 0)
+      return kp_ort_error(ORT_INVALID_ARGUMENT,
+                          "tried creating tensor with negative value in shape");
   *out = kp_ort_type_from(type);
   if (*out == KAPELL_UNDEFINED)
-    return kp_ort_error(ORT_NOT_IMPLEMENTED, "Element type %d is not supported for tensors.",
-                        (int)type);
+    return kp_ort_error(ORT_NOT_IMPLEMENTED, "tensor type %d is not supported", (int)type);
   if (rank > KP_MAX_RANK)
     return kp_ort_error(ORT_INVALID_ARGUMENT, "a shape of rank %zu; %d dimensions are possible",
                         rank, KP_MAX_RANK);
@@ -69,7 +85,7 @@ OrtStatus* kp_ort_tensor_over(const int64_t* shape, size_t rank, ONNXTensorEleme
                               void* data, size_t size, OrtAllocator* deleter, kapell_value** out) {
   kapell_type element;
   size_t needed = 0;
-  KP_ORT_PASS(check_type(type, rank, &element));
+  KP_ORT_PASS(check_type(type, shape, rank, &element));
   if (element == KAPELL_STRING)
     return kp_ort_error(
         ORT_INVALID_ARGUMENT,
@@ -87,7 +103,7 @@ OrtStatus* kp_ort_tensor_from(OrtAllocator* allocator, const int64_t* shape, siz
                               ONNXTensorElementDataType type, kapell_value** out) {
   kapell_type element;
   size_t needed = 0;
-  KP_ORT_PASS(check_type(type, rank, &element));
+  KP_ORT_PASS(check_type(type, shape, rank, &element));
   if (allocator == &kp_ort_cpu_allocator || element == KAPELL_STRING) {
     KP_ORT_TAKE(kp_value_create_tensor(element, shape, (int32_t)rank, out));
     return NULL;
@@ -216,7 +232,7 @@ OrtStatus* ort_GetTensorTypeAndShape(const OrtValue* value, OrtTensorTypeAndShap
   KP_ORT_NEED(out);
   const kapell_value* v = value->value;
   if (!v || (v->kind != KAPELL_KIND_TENSOR && v->kind != KAPELL_KIND_SPARSE))
-    return kp_ort_error(ORT_NOT_IMPLEMENTED, "Argument is not a tensor");
+    return kp_ort_error(ORT_FAIL, "Argument is not a tensor");
   return kp_ort_shape_info_create(v->type, true, v->dims, (size_t)v->rank, out);
 }
 
@@ -244,7 +260,7 @@ OrtStatus* ort_GetTensorSizeInBytes(const OrtValue* value, size_t* size) {
   const kapell_value* tensor = kp_ort_value_tensor(value, &status);
   if (!tensor) return status;
   if (tensor->type == KAPELL_STRING)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "String tensors are not supported");
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "String tensors are not supported by this API");
   *size = tensor->byte_count;
   return NULL;
 }
@@ -256,5 +272,37 @@ OrtStatus* ort_GetTensorMemoryInfo(const OrtValue* value, const OrtMemoryInfo** 
   if (!v || (v->kind != KAPELL_KIND_TENSOR && v->kind != KAPELL_KIND_SPARSE))
     return kp_ort_error(ORT_INVALID_ARGUMENT, "the value is no tensor");
   *mem_info = value->info;
+  return NULL;
+}
+
+// --- copies ----------------------------------------------------------------------------------------------------------------------
+static OrtStatus* copy_tensor(const OrtValue* from, OrtValue* to) {
+  OrtStatus* status;
+  const kapell_value* source = kp_ort_value_tensor(from, &status);
+  if (!source) return status;
+  kapell_value* target = kp_ort_value_tensor(to, &status);
+  if (!target) return status;
+  if (!kp_ort_info_is_host(from->info) || !kp_ort_info_is_host(to->info))
+    return kp_ort_error(ORT_NOT_IMPLEMENTED,
+                        "Data transfer is not registered to copy from %s to %s", from->info->name,
+                        to->info->name);
+  if (source->type != target->type || kp_value_count(source) != kp_value_count(target))
+    return kp_ort_error(ORT_FAIL, "a tensor is copied into one of another type or size");
+  if (source->type != KAPELL_STRING) {
+    if (source->byte_count) memmove(target->data, source->data, source->byte_count);
+    return NULL;
+  }
+  for (size_t i = 0; i < kp_value_count(source); ++i)
+    KP_ORT_TAKE(kp_value_set_string(target, i, kp_value_string(source, i)));
+  return NULL;
+}
+
+OrtStatus* ort_CopyTensors(const OrtEnv* env, const OrtValue* const* src_tensors,
+                           OrtValue* const* dst_tensors, OrtSyncStream* stream, size_t count) {
+  KP_ORT_NEED(env);
+  (void)stream;  // copies are done when this returns
+  if (count == 0 || !src_tensors || !dst_tensors)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid arguments provided to CopyTensors.");
+  for (size_t i = 0; i < count; ++i) KP_ORT_PASS(copy_tensor(src_tensors[i], dst_tensors[i]));
   return NULL;
 }

@@ -31,6 +31,9 @@ struct OrtValue {
 // Wraps |value| (taken, also on an error), which lies on the host. An optional with an element becomes that element.
 OrtStatus* kp_ort_value_wrap(kapell_value* value, OrtValue** out);
 
+// Another handle on the same value. Errors: NOT_IMPLEMENTED for opaque ones.
+OrtStatus* kp_ort_value_share(const OrtValue* value, OrtValue** out);
+
 // --- between the files of values ---
 // The dense tensor behind |value|; else NULL and *out_status is INVALID_ARGUMENT.
 kapell_value* kp_ort_value_tensor(const OrtValue* value, OrtStatus** out_status);

@@ -8,7 +8,7 @@
 static kapell_value* strings_of(const OrtValue* value, OrtStatus** out_status) {
   kapell_value* tensor = kp_ort_value_tensor(value, out_status);
   if (!tensor || tensor->type == KAPELL_STRING) return tensor;
-  *out_status = kp_ort_error(ORT_INVALID_ARGUMENT, "the tensor does not hold strings");
+  *out_status = kp_ort_error(ORT_FAIL, "the tensor does not hold strings");
   return NULL;
 }
 
