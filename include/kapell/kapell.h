@@ -555,6 +555,20 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_providers(kapell_provider_info*
                                                            size_t* out_count);
 KAPELL_API void kapell_providers_free(kapell_provider_info* list);
 
+// An option of a provider, for kapell_options.provider_options. Texts are static.
+typedef struct kapell_provider_option_info {
+  const char* key;            // "device_id"
+  const char* kind;           // "bool", "int", "float", "text", "one of", "list of"
+  const char* default_value;  // NULL: as the provider likes
+  double min, max;            // of numbers
+  const char* const* values;  // of "one of" and "list of", NULL at the end; NULL = any
+  const char* help;
+} kapell_provider_option_info;
+// Option |index| of the provider (any form of its name), also of one that is not built in: the keys are ONNX Runtime's. False past
+// the end, and for a name that nobody knows.
+KAPELL_API bool kapell_provider_option_at(const char* provider, size_t index,
+                                          kapell_provider_option_info* out_info);
+
 // --- doctor --------------------------------------------------------------------------------------------------------------------
 
 // What is here of every provider known, what each library found needs and lacks, and the command that installs what is missing

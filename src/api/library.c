@@ -107,3 +107,18 @@ void kapell_providers_free(kapell_provider_info* list) {
   kp_arena_free(&whole->arena);
   kp_free(whole);
 }
+
+bool kapell_provider_option_at(const char* provider, size_t index,
+                               kapell_provider_option_info* out_info) {
+  static const char* const kinds[] = {
+      [KP_OPTION_BOOL] = "bool",   [KP_OPTION_INT] = "int",     [KP_OPTION_FLOAT] = "float",
+      [KP_OPTION_STRING] = "text", [KP_OPTION_ENUM] = "one of", [KP_OPTION_LIST] = "list of"};
+  const char* canonical = provider ? kp_provider_canonical(kp_str_of(provider)) : NULL;
+  size_t count = 0;
+  const kp_option_def* defs = canonical ? kp_provider_options(canonical, &count) : NULL;
+  if (index >= count || !out_info) return false;
+  const kp_option_def* def = &defs[index];
+  *out_info = (kapell_provider_option_info){def->key, kinds[def->kind], def->default_text, def->min,
+                                            def->max, def->values,      def->help};
+  return true;
+}

@@ -200,20 +200,63 @@ static const char* in_short(const kp_examined* x, kp_arena* arena) {
   }
 }
 
-void kp_find_reason(const char* canonical, kp_arena* arena, const char** out_reason,
-                    const char** out_fix) {
-  kp_provider_absence(canonical, out_reason, out_fix);
-  if (!kp_find_is_findable(canonical)) return;
-  kp_places places = {0};
+kp_status* kp_find_check_device(const kp_driver* driver, const char* canonical, int64_t id) {
+  const kp_vendor vendor = kp_find_vendor(canonical);
+  kp_strbuf names = {0};
+  int64_t count = 0;
+  for (size_t i = 0; i < driver->count; ++i) {
+    if (driver->devices[i].vendor != vendor || strcmp(driver->devices[i].kind, "GPU") != 0)
+      continue;
+    kp_strbuf_printf(&names, "%s%s", count++ ? ", " : "", driver->devices[i].name);
+  }
+  kp_status* status = NULL;
+  if (count && id >= count)
+    status = kp_status_hint(
+        KP_ERROR(BAD_PROVIDER_LIST, "%s.device_id is %lld; this machine has %lld such device%s: %s",
+                 kp_provider_short(canonical), (long long)id, (long long)count,
+                 count == 1 ? "" : "s", names.data ? names.data : ""),
+        "use a number from 0 to %lld; 'kapell doctor' lists which is which", (long long)count - 1);
+  kp_strbuf_free(&names);
+  return status;
+}
+
+static const char* option_text(const char* canonical, const char* const* texts, const char* key) {
+  size_t count;
+  const kp_option_def* defs = kp_provider_options(canonical, &count);
+  for (size_t i = 0; texts && i < count; ++i)
+    if (!strcmp(defs[i].key, key)) return texts[i];
+  return NULL;
+}
+
+static kp_status* look(kp_places* places, const char* canonical, const char* const* texts,
+                       kp_examined* x) {
   kp_examiner examiner;
+  KP_PASS(kp_examiner_init(places, false, 0, &examiner));
+  const char *device = option_text(canonical, texts, "device_id"),
+             *library = option_text(canonical, texts, "library");
+  int64_t id;
+  if (device && kp_find_vendor(canonical) != KP_VENDOR_NONE && kp_parse_i64(kp_str_of(device), &id))
+    KP_PASS(kp_find_check_device(&examiner.driver, canonical, id));
+  if (library && library[0] != '/')
+    return KP_ERROR(BAD_PROVIDER_LIST,
+                    "%s.library is '%s'; it takes an absolute path, because libraries are never "
+                    "looked up in the working folder",
+                    kp_provider_short(canonical), library);
+  return kp_examine(&examiner, canonical, library, x);
+}
+
+kp_status* kp_find_reason(const char* canonical, const char* const* option_texts, kp_arena* arena,
+                          const char** out_reason, const char** out_fix) {
+  kp_provider_absence(canonical, out_reason, out_fix);
+  if (!kp_find_is_findable(canonical)) return NULL;
+  kp_places places = {0};
   kp_examined x = {0};
   kp_status* status = kp_places_find(NULL, arena, &places);
-  if (!status) status = kp_examiner_init(&places, false, 0, &examiner);
-  if (!status) status = kp_examine(&examiner, canonical, NULL, &x);
+  if (!status) status = look(&places, canonical, option_texts, &x);
   const char* more = status ? NULL : in_short(&x, arena);
   if (more && *out_reason)
     *out_reason = kp_arena_printf(arena, "%s (%s; 'kapell doctor' says more)", *out_reason, more);
   kp_examined_free(&x);
   kp_places_free(&places);
-  kp_status_free(status);
+  return status;
 }

@@ -223,10 +223,15 @@ KP_MUST_USE kp_status* kp_examiner_init(kp_places* places, bool load, uint64_t t
 // Looks at provider |canonical|, or at the library |path| if that is not NULL. Release with kp_examined_free. Errors: OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_examine(kp_examiner* examiner, const char* canonical, const char* path,
                                   kp_examined* out_examined);
-// Why provider |canonical|, which is not built in, is not to be had on this machine, by its files alone; texts in |arena|. Either may be
-// NULL. Out of memory says less.
-void kp_find_reason(const char* canonical, kp_arena* arena, const char** out_reason,
-                    const char** out_fix);
+// Why provider |canonical|, which is not built in, is not to be had on this machine, by its files alone; texts in |arena|, either may be
+// NULL. |option_texts|: checked options, parallel to kp_provider_options; may be NULL. Errors: BAD_PROVIDER_LIST for a device that
+// is not there, listing those that are; OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_find_reason(const char* canonical, const char* const* option_texts,
+                                      kp_arena* arena, const char** out_reason,
+                                      const char** out_fix);
+// Is device |id| among those of the vendor that |canonical| is for? Where none is to be seen, the answer is yes: that is told otherwise.
+KP_MUST_USE kp_status* kp_find_check_device(const kp_driver* driver, const char* canonical,
+                                            int64_t id);
 void kp_examined_free(kp_examined* examined);
 
 #endif  // KP_FIND_FIND_H_

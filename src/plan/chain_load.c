@@ -35,8 +35,10 @@ static kp_status* check_owners(const kp_chain* chain, const kp_chain_option* opt
 }
 
 static kp_status* gather_options(kp_chain* chain, const kp_chain_entry* entry,
-                                 const kp_provider_type* type, const kp_chain_option* options,
-                                 size_t count, const char*** out_texts) {
+                                 const kp_chain_option* options, size_t count,
+                                 const char*** out_texts) {
+  size_t def_count;
+  const kp_option_def* defs = kp_provider_options(entry->canonical, &def_count);
   kp_option* own = kp_arena_new_array(&chain->arena, kp_option, count + 1);
   if (!own) return KP_ERROR(OUT_OF_MEMORY, "options of %s", entry->short_name);
   size_t n = 0;
@@ -44,8 +46,7 @@ static kp_status* gather_options(kp_chain* chain, const kp_chain_entry* entry,
     const char* key;
     if (option_is_for(entry, options[i].key, &key)) own[n++] = (kp_option){key, options[i].value};
   }
-  return kp_options_check(entry->short_name, type->options, type->option_count, own, n,
-                          &chain->arena, out_texts);
+  return kp_options_check(entry->short_name, defs, def_count, own, n, &chain->arena, out_texts);
 }
 
 static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry,
@@ -100,15 +101,15 @@ static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* m
                              uint64_t features, const kp_chain_option* options, size_t count,
                              bool no_libraries) {
   const kp_provider_type* type = kp_provider_find(entry->canonical);
+  const char** texts = NULL;
+  KP_PASS(gather_options(chain, entry, options, count, &texts));
   if (!type) {
     const char *reason = NULL, *fix = NULL;
-    kp_find_reason(entry->canonical, &chain->arena, &reason, &fix);
+    KP_PASS(kp_find_reason(entry->canonical, texts, &chain->arena, &reason, &fix));
     kp_status* status =
         KP_ERROR(PROVIDER_UNAVAILABLE, "%s", reason ? reason : "this build does not have it");
     return settle_failure(chain, entry, fix ? kp_status_hint(status, "%s", fix) : status);
   }
-  const char** texts = NULL;
-  KP_PASS(gather_options(chain, entry, type, options, count, &texts));
   kp_status* status = create_provider(chain, entry, type, texts, model, features, no_libraries);
   return status ? settle_failure(chain, entry, status) : NULL;
 }

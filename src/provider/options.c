@@ -69,6 +69,23 @@ static kp_status* read_enum(const char* provider, const kp_option_def* def, cons
   return status;
 }
 
+// Words between ',' and ':', each one of |def->values|; behind a '.' a word may say which device ("AUTO:GPU.1,CPU").
+static kp_status* read_list(const char* provider, const kp_option_def* def, const kp_option* option,
+                            const char** out_text) {
+  for (const char* at = option->value;;) {
+    const size_t length = strcspn(at, ",:");
+    char word[64] = "";
+    if (length < sizeof word) memcpy(word, at, length);
+    word[strcspn(word, ".")] = 0;
+    const kp_option one = {option->key, word};
+    const char* text;
+    kp_status* status = read_enum(provider, def, &one, &text);
+    if (status) return status;
+    if (!at[length]) return *out_text = option->value, NULL;
+    at += length + 1;
+  }
+}
+
 static kp_status* read_value(const char* provider, const kp_option_def* def,
                              const kp_option* option, const char** out_text) {
   switch (def->kind) {
@@ -79,8 +96,10 @@ static kp_status* read_value(const char* provider, const kp_option_def* def,
       return read_number(provider, def, option, out_text);
     case KP_OPTION_ENUM:
       return read_enum(provider, def, option, out_text);
-    case KP_OPTION_STRING:
     case KP_OPTION_LIST:
+      if (def->values) return read_list(provider, def, option, out_text);
+      break;
+    case KP_OPTION_STRING:
       break;
   }
   *out_text = option->value;

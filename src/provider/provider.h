@@ -39,7 +39,7 @@ typedef struct kp_option_def {
   kp_option_kind kind;
   const char* default_text;
   double min, max;            // INT, FLOAT
-  const char* const* values;  // ENUM: NULL-terminated list
+  const char* const* values;  // ENUM: NULL-terminated list; LIST: the words allowed, NULL = any
   const char* help;
 } kp_option_def;
 
@@ -280,6 +280,8 @@ const kp_provider_type* kp_provider_find(
 // Why a known provider is not in this build, and what to do ("CoreML is part of macOS and iOS; this is Linux"). Both NULL for
 // one that is built in or unknown.
 void kp_provider_absence(const char* canonical, const char** out_reason, const char** out_fix);
+// Options of provider |canonical|, built in or only known (known_options.inl); |*out_count| 0: none.
+const kp_option_def* kp_provider_options(const char* canonical, size_t* out_count);
 // The error for a name that nobody knows: BAD_PROVIDER_LIST, with the nearest known name and the list of short names.
 KP_MUST_USE kp_status* kp_provider_unknown(kp_str name);
 // Short names of all known providers, by ", ".

@@ -30,6 +30,17 @@ static const known knowns[] = {
 #include "provider/known.inl"
 };
 
+// The owner and the definition of each option of known_options.inl.
+static const char* const option_owners[] = {
+#define KP_KNOWN_OPTION(canonical, key, kind, default_text, min, max, values, help) canonical,
+#include "provider/known_options.inl"
+};
+static const kp_option_def known_options[] = {
+#define KP_KNOWN_OPTION(canonical, key, kind, default_text, min, max, values, help) \
+  {key, KP_OPTION_##kind, default_text, min, max, values, help},
+#include "provider/known_options.inl"
+};
+
 static const char suffix[] = "ExecutionProvider";
 
 const kp_provider_type* kp_provider_builtin(size_t index) {
@@ -94,6 +105,19 @@ void kp_provider_absence(const char* canonical, const char** out_reason, const c
   const known* row = kp_provider_find(canonical) ? NULL : find_known(canonical);
   *out_reason = row ? row->reason : NULL;
   *out_fix = row ? row->fix : NULL;
+}
+
+const kp_option_def* kp_provider_options(const char* canonical, size_t* out_count) {
+  const kp_provider_type* type = kp_provider_find(canonical);
+  *out_count = type ? type->option_count : 0;
+  if (type) return type->options;
+  const kp_option_def* first = NULL;
+  for (size_t i = 0; i < KP_COUNT_OF(known_options); ++i) {
+    if (strcmp(option_owners[i], canonical) != 0) continue;
+    if (!first) first = &known_options[i];
+    ++*out_count;
+  }
+  return first;
 }
 
 void kp_provider_list_names(kp_strbuf* buf) {

@@ -334,23 +334,60 @@ def test_a_session_says_what_the_doctor_knows(doctor, root):
     assert run.returncode == 0 and "pip package onnxruntime-gpu" in run.stderr
 
 
-def test_without_the_helper_files_alone_are_looked_at(tmp_path, build_dir):
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    shutil.copy(build_dir / "lib" / "libkapell.so", alone)
+def test_without_the_helper_files_alone_are_looked_at(doctor, tmp_path, build_dir):
+    (tmp_path / "alone" / "bin").mkdir(parents=True)
+    shutil.copy(build_dir / "bin" / "kapell", tmp_path / "alone" / "bin")
+    shutil.copytree(build_dir / "lib", tmp_path / "alone" / "lib", symlinks=True)
     top = build(tmp_path / "libtop.so", PLUGIN)
-    program = ("import ctypes, sys\nclass O(ctypes.Structure):\n"
-               " _fields_ = [('size', ctypes.c_size_t), ('require', ctypes.c_char_p), ('library', ctypes.c_char_p), ('path', ctypes.c_char_p),"
-               " ('root', ctypes.c_char_p), ('files', ctypes.c_bool), ('timeout', ctypes.c_uint64)]\n"
-               "k = ctypes.CDLL(sys.argv[1])\nk.kapell_doctor_open.restype = ctypes.c_void_p\nk.kapell_doctor_text.restype = ctypes.c_char_p\n"
-               "o, d = O(ctypes.sizeof(O), library=sys.argv[2].encode()), ctypes.c_void_p()\n"
-               "assert k.kapell_doctor_open(ctypes.byref(o), ctypes.byref(d)) is None\n"
-               "print(k.kapell_doctor_text(d).decode())\nassert k.kapell_doctor_healthy(d)\nk.kapell_doctor_close(d)\n")
-    environment = {k: v for k, v in os.environ.items() if k != "PATH"}
-    run = subprocess.run([sys.executable, "-c", program, alone / "libkapell.so", top], capture_output=True, text=True, check=False,
-                         env={**environment, "PATH": "/nowhere"})
+    run = subprocess.run([tmp_path / "alone" / "bin" / "kapell", "doctor", "--library", top], capture_output=True, text=True, check=False,
+                         env={**doctor.environment, "PATH": "/nowhere"})
     assert run.returncode == 0, run.stderr
     assert "the helper kapell-probe is neither beside this library" in run.stdout
+
+
+# --- options ----------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("option, words", [
+    ("CUDA.devise_id=1", ["has no option 'devise_id'", "gpu_mem_limit", "did you mean CUDA.device_id?"]),
+    ("CUDA.device_id=-1", ["whole number from 0 to 255"]),
+    ("CUDA.gpu_mem_limit=2GB", ["'2GB'", "whole number"]),
+    ("CUDA.enable_cuda_graph=maybe", ["0 or 1"]),
+    ("CUDA.arena_extend_strategy=kNextPowerOfThree", ["kNextPowerOfTwo, kSameAsRequested", "did you mean 'kNextPowerOfTwo'?"]),
+    ("CUDA.library=lib.so", ["absolute path"]),
+    ("TensorRT.trt_fp16_enabled=1", ["did you mean TensorRT.trt_fp16_enable?"]),
+    ("TensorRT.trt_builder_optimization_level=9", ["from 0 to 5"]),
+    ("OpenVINO.device_type=AUTO:GPU.1,CPX", ["CPU, GPU, NPU", "did you mean 'CPU'?"]),
+    ("QNN.backend_type=dsp", ["cpu, gpu, htp"]),
+    ("WebGPU.powerPreference=high", ["high-performance, low-power"]),
+    ("CoreML.ModelFormat=MLprogramme", ["NeuralNetwork, MLProgram"]),
+    ("MIGraphX.migraphx_fp16_enable=2", ["0 or 1"]),
+    ("XNNPACK.threads=1", ["intra_op_num_threads"]),
+])
+def test_a_wrong_option_is_an_error_even_of_an_optional_provider(doctor, root, option, words):
+    provider = option.split(".", maxsplit=1)[0]
+    run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", f"{provider}?,CPU", "--option", option, env=doctor.environment)
+    assert run.returncode == 3 and "BAD_PROVIDER_LIST" in run.stderr
+    for word in words:
+        assert word in run.stderr, run.stderr
+
+
+@pytest.mark.parametrize("option", ["CUDA.device_id=1", "CUDA.gpu_mem_limit=2147483648", "TensorRT.trt_engine_cache_enable=True", "TensorRT.trt_max_workspace_size=1",
+                                    "OpenVINO.device_type=auto:gpu.1,CPU", "OpenVINO.device_type=GPU", "DML.device_id=0", "ROCm.device_id=0"])
+def test_a_right_option_is_taken(doctor, root, option):
+    provider = option.split(".", maxsplit=1)[0]
+    run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", f"{provider}?,CPU", "--option", option, env=doctor.environment)
+    assert run.returncode == 0 and f"{provider}? is not in use" in run.stderr
+
+
+def test_options_are_listed(doctor):
+    text = doctor.kapell("providers", "--options", "trt").stdout
+    assert "trt_max_workspace_size" in text and "trt_engine_cache_enable" in text and "int from 0 to 5; default 3" in text
+    assert doctor.kapell("providers", "--options", "Azure").returncode == 2
+
+
+def test_the_library_can_be_named(doctor, tmp_path, root):
+    mine = build(tmp_path / "mine" / "libmine.so", PLUGIN)
+    run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", "WebGPU?,CPU", "--option", f"WebGPU.library={mine}", env=doctor.environment)
+    assert run.returncode == 0 and str(mine) in run.stderr
 
 
 # --- packages as their makers ship them ---------------------------------------------------------------------------------------------------

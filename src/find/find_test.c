@@ -1,5 +1,5 @@
-// The reader on libraries that are there on every system, and on damaged copies of them.
-#include "find/elf.h"
+// The reader of shared objects on libraries that are there on every system and on damaged copies of them; ids of devices.
+#include "find/find.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,10 +13,11 @@
 
 #include "base/file.h"
 
-// The C library's own file, by the address of one of its functions.
+// The C library's own file, by a function that no sanitizer puts another in the place of.
 static const char* library_path(void) {
   Dl_info info;
-  void* address = dlsym(RTLD_DEFAULT, "qsort");
+  void* address = dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+  if (!address) address = dlsym(RTLD_DEFAULT, "qsort");
   assert_non_null(address);
   assert_true(dladdr(address, &info) != 0);
   return info.dli_fname;
@@ -147,11 +148,28 @@ static void test_damaged(void** state) {
   kp_file_release(file);
 }
 
+// A device id beyond what the system shows names those that there are; where it shows none that is told otherwise.
+static void test_device_ids(void** state) {
+  (void)state;
+  const kp_system_device devices[] = {
+      {.vendor = KP_VENDOR_NVIDIA, .kind = "GPU", .name = "NVIDIA H200"},
+      {.vendor = KP_VENDOR_INTEL, .kind = "GPU", .name = "Intel Arc"}};
+  const kp_driver driver = {.devices = devices, .count = 2};
+  assert_null(kp_find_check_device(&driver, "CUDAExecutionProvider", 0));
+  assert_null(kp_find_check_device(&(kp_driver){0}, "CUDAExecutionProvider", 7));
+  kp_status* status = kp_find_check_device(&driver, "CUDAExecutionProvider", 1);
+  assert_int_equal(kp_status_code(status), KAPELL_BAD_PROVIDER_LIST);
+  assert_string_equal(kp_status_message(status),
+                      "CUDA.device_id is 1; this machine has 1 such device: NVIDIA H200");
+  kp_status_free(status);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_c_library),   cmocka_unit_test(test_math_library_wants_the_c_library),
       cmocka_unit_test(test_other_files), cmocka_unit_test(test_other_machine),
       cmocka_unit_test(test_cut_off),     cmocka_unit_test(test_damaged),
+      cmocka_unit_test(test_device_ids),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
