@@ -80,8 +80,8 @@ foreach(source IN LISTS bench_sources)
   kapell_add_test_program(${target} "${source}" bench)
 endforeach()
 
-# Programs that Python tests run: test/tools/op_run.c is build/<preset>/test/op_run.
-file(GLOB tool_sources CONFIGURE_DEPENDS test/tools/*.c)
+# Programs that Python tests and benches run: test/tools/op_run.c is build/<preset>/test/op_run.
+file(GLOB tool_sources CONFIGURE_DEPENDS test/tools/*.c bench/tools/*.c)
 foreach(source IN LISTS tool_sources)
   cmake_path(GET source STEM target)
   kapell_add_test_program(${target} "${source}" test)
