@@ -105,6 +105,18 @@ void kp_file_release(kp_file* file) {
   kp_free(file);
 }
 
+bool kp_file_holds(const kp_file* file, const void* data) {
+  const uint8_t* at = data;
+  return file && file->mapped && at >= file->data && at < file->data + file->size;
+}
+
+void kp_file_forget(const void* data, size_t byte_count) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t first = ((uintptr_t)data + page - 1) / page * page,
+                  last = ((uintptr_t)data + byte_count) / page * page;
+  if (first < last) madvise((void*)first, last - first, MADV_DONTNEED);
+}
+
 // --- writing -------------------------------------------------------------------------------------------------------
 
 static kp_status* write_all(int descriptor, const char* shown, const void* data,

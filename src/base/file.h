@@ -22,6 +22,12 @@ KP_MUST_USE kp_status* kp_file_map(const char* path, kp_file** out_file);
 kp_file* kp_file_retain(kp_file* file);
 void kp_file_release(kp_file* file);  // NULL is fine
 
+// Whether |data| lies in |file| (NULL: no) and that is mapped.
+bool kp_file_holds(const kp_file* file, const void* data);
+// Tells the system that these bytes of a mapped file are not needed for now: it takes their pages, and reads them again should
+// somebody look after all. Pages that lie partly outside stay. Only for bytes of a kp_file that is |mapped|.
+void kp_file_forget(const void* data, size_t byte_count);
+
 // A folder handle that contained files are opened under (the handle keeps pointing at the folder even if renamed).
 typedef struct kp_folder kp_folder;
 KP_MUST_USE kp_status* kp_folder_open(const char* path, kp_folder** out_folder);

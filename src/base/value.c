@@ -187,6 +187,20 @@ kp_status* kp_value_wrap_tensor(kapell_type type, const int64_t* dims, int32_t r
   return NULL;
 }
 
+kp_status* kp_value_outline(const kapell_value* like, kapell_value** out_value) {
+  *out_value = NULL;
+  kapell_value* value;
+  KP_PASS(kp_value_create_shell(&value));
+  kp_status* status = kp_value_set_dims(value, like->dims, like->rank);
+  if (status) {
+    kp_value_release(value);
+    return status;
+  }
+  set_tensor(value, like->type, NULL, NULL, NULL, like->byte_count);
+  *out_value = value;
+  return NULL;
+}
+
 kp_status* kp_value_reset_on(kapell_value* value, const kp_memory* memory, kapell_type type,
                              const int64_t* dims, int32_t rank, void* data) {
   KP_PASS(kp_value_set_dims(value, dims, rank));

@@ -71,6 +71,8 @@ KP_MUST_USE kp_status* kp_value_wrap_tensor(kapell_type type, const int64_t* dim
                                             void* data, size_t byte_count,
                                             void (*release)(void* user, void* data), void* user,
                                             kapell_value** out_value);
+// A tensor of the type and shape of |like| that has no data.
+KP_MUST_USE kp_status* kp_value_outline(const kapell_value* like, kapell_value** out_value);
 // Turns |value| (not shared, any kind) into a borrowed view on the host, dropping what it held; allocates only when the rank grows
 // beyond KP_INLINE_RANK for the first time. Dims are trusted (checked before) and may be the value's own.
 // Errors: OUT_OF_MEMORY.

@@ -1,5 +1,6 @@
 // Tensors and types of the file as values and types of the graph.
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/types.h"
 #include "graph/build_internal.h"
 #include "onnx/reader.h"
@@ -11,6 +12,11 @@ static void free_data(void* user, void* data) {
   (void)user;
   kp_free(data);
 }
+
+// A view into a mapped file goes: its pages need not stay. |user| is the number of bytes.
+static void forget_data(void* user, void* data) { kp_file_forget(data, (size_t)(uintptr_t)user); }
+
+#define FORGET_BYTES ((size_t)64 << 10)  // views below this are not worth a call of the system
 
 static kp_status* string_tensor(const kp_onnx_tensor* tensor, int32_t rank,
                                 kapell_value** out_value) {
@@ -54,6 +60,10 @@ kp_status* kp_build_tensor(kp_onnx_model* source, const kp_onnx_tensor* tensor,
   size_t byte_count;
   void* owned;
   KP_PASS(kp_onnx_tensor_bytes(source, tensor, &data, &byte_count, &owned));
+  if (!owned && byte_count >= FORGET_BYTES && kp_onnx_is_mapped(source, data))
+    return kp_value_wrap_tensor((kapell_type)tensor->type, tensor->dims, rank,
+                                (void*)(uintptr_t)data, byte_count, forget_data,
+                                (void*)(uintptr_t)byte_count, out_value);
   return wrap((kapell_type)tensor->type, tensor->dims, rank, data, byte_count, owned, out_value);
 }
 

@@ -41,6 +41,16 @@ void kp_onnx_externals_free(kp_onnx_externals* externals) {
   kp_free(externals);
 }
 
+bool kp_onnx_externals_hold(kp_onnx_externals* externals, const void* data) {
+  bool found = false;
+  if (!externals) return false;
+  pthread_mutex_lock(&externals->mutex);
+  for (size_t i = 0; i < externals->count && !found; ++i)
+    found = kp_file_holds(externals->files[i], data);
+  pthread_mutex_unlock(&externals->mutex);
+  return found;
+}
+
 uint64_t kp_onnx_externals_bytes(kp_onnx_externals* externals) {
   uint64_t bytes = 0;
   if (!externals) return 0;

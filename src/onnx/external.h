@@ -10,6 +10,8 @@ typedef struct kp_onnx_externals kp_onnx_externals;
 
 KP_MUST_USE kp_status* kp_onnx_externals_create(kp_onnx_externals** out_externals);
 void kp_onnx_externals_free(kp_onnx_externals* externals);  // unmaps; NULL is fine
+// Whether |data| lies in one of the files mapped so far; |externals| may be NULL.
+bool kp_onnx_externals_hold(kp_onnx_externals* externals, const void* data);
 uint64_t kp_onnx_externals_bytes(
     kp_onnx_externals* externals);  // of the files mapped so far; NULL is fine
 

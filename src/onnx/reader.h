@@ -55,6 +55,9 @@ KP_MUST_USE kp_status* kp_onnx_tensor_bytes(kp_onnx_model* model, const kp_onnx_
 KP_MUST_USE kp_status* kp_onnx_tensor_count(const kp_onnx_tensor* tensor,
                                             size_t* out_element_count);
 
+// Whether |data|, a view that kp_onnx_tensor_bytes gave, lies in a file that is mapped: kp_file_forget may be used on it.
+bool kp_onnx_is_mapped(const kp_onnx_model* model, const void* data);
+
 // The elements of a string tensor, row-major, views that live as long as the model. Errors: INVALID_MODEL.
 KP_MUST_USE kp_status* kp_onnx_tensor_strings(const kp_onnx_tensor* tensor,
                                               const kp_str** out_strings, size_t* out_count);

@@ -287,6 +287,10 @@ static kp_status* tensor_bytes(kp_onnx_model* model, const kp_onnx_tensor* tenso
   return align(tensor->type, b);
 }
 
+bool kp_onnx_is_mapped(const kp_onnx_model* model, const void* data) {
+  return kp_file_holds(model->file, data) || kp_onnx_externals_hold(model->externals, data);
+}
+
 kp_status* kp_onnx_tensor_bytes(kp_onnx_model* model, const kp_onnx_tensor* tensor,
                                 const void** out_data, size_t* out_byte_count, void** out_owned) {
   *out_data = NULL;
@@ -299,6 +303,8 @@ kp_status* kp_onnx_tensor_bytes(kp_onnx_model* model, const kp_onnx_tensor* tens
     return kp_status_frame(status, __FILE__, __LINE__, "reading the data of tensor '%.*s'",
                            KP_STR_ARG(tensor->name));
   }
+  if (b.owned && tensor->has_raw && model && kp_onnx_is_mapped(model, tensor->raw.data))
+    kp_file_forget(tensor->raw.data, tensor->raw.length);  // the copy is what will be read
   *out_data = b.data;
   *out_byte_count = b.size;
   *out_owned = b.owned;

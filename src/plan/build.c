@@ -208,8 +208,39 @@ static kp_status* find_value_inputs(kp_plan_set* set, kp_plan* plan) {
   return NULL;
 }
 
+// Weights below this are not worth a description in their place.
+#define WEIGHT_BYTES ((size_t)64 << 10)
+
+static bool has_slot(const kp_plan* plan, const kapell_value* constant) {
+  for (uint32_t i = 0; i < plan->slot_count; ++i)
+    if (plan->slots[i].constant == constant) return true;
+  return false;
+}
+
+// The copies that providers compile hold the weights from now on, alone, so that each can go once it is packed. Only where nothing
+// can fail that would have the model placed anew: the floor is the whole chain.
+static kp_status* hand_over_weights(kp_plan_set* set) {
+  if (set->chain->count != 1) return NULL;
+  for (uint32_t p = 0; p < set->plan_count; ++p) {
+    const kp_plan* plan = set->plans[p];
+    for (uint32_t v = 0; v < plan->graph->value_count; ++v) {
+      kp_value* value = &plan->graph->values[v];
+      const kapell_value* constant = value->constant;
+      if (!constant || constant->kind != KAPELL_KIND_TENSOR || constant->type == KAPELL_STRING ||
+          constant->byte_count < WEIGHT_BYTES || has_slot(plan, constant))
+        continue;
+      kapell_value* description;
+      KP_PASS(kp_value_outline(constant, &description));
+      kp_value_release(value->constant);
+      value->constant = description;
+    }
+  }
+  return NULL;
+}
+
 static kp_status* compile_all(kp_plan_set* set, const kp_plan_options* options) {
   compile_job job = {.set = set, .options = options};
+  KP_PASS(hand_over_weights(set));
   uint32_t* seen = kp_arena_new_array(&set->arena, uint32_t, (size_t)set->model->origin_count + 1);
   if (!seen) return KP_ERROR(OUT_OF_MEMORY, "the plan");
   for (uint32_t p = 0; p < set->plan_count; ++p)

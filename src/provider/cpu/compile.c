@@ -134,6 +134,32 @@ static bool is_read(const kp_graph* graph, const kp_node* node) {
   return false;
 }
 
+// Puts a description, without data, in the place of the constant in |slot|.
+static kp_status* let_go(kp_cpu_compiled* compiled, uint32_t slot) {
+  const kapell_value* constant = compiled->slots[slot].constant;
+  kapell_value* description = kp_arena_new(&compiled->arena, kapell_value);
+  const int64_t* dims = kp_cpu_copy_dims(&compiled->arena, constant->dims, constant->rank);
+  if (!description || !dims) return KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
+  KP_PASS(kp_cpu_describe_tensor(description, constant->type, dims, constant->rank));
+  compiled->slots[slot].constant = description;
+  kp_value* value = &compiled->graph->values[compiled->slots[slot].value];
+  kp_value_release(value->constant);
+  value->constant = NULL;
+  return NULL;
+}
+
+// Lets go of what |step| has packed and nobody else reads; release_packed sees to the rest.
+static kp_status* release_own(kp_cpu_compiled* compiled, const kp_cpu_step* step) {
+  for (uint32_t i = 0; step->consumed && i < step->node->input_count; ++i) {
+    if (!step->consumed[i] || step->inputs[i] == KP_NONE) continue;
+    const kp_value* value = &compiled->graph->values[step->node->inputs[i]];
+    if (value->constant && value->use_count == 1 && !value->output_refs &&
+        value->constant->kind == KAPELL_KIND_TENSOR)
+      KP_PASS(let_go(compiled, step->inputs[i]));
+  }
+  return NULL;
+}
+
 static kp_status* add_step(kp_builder* builder, const kp_node* node) {
   kp_cpu_compiled* compiled = builder->compiled;
   const kp_graph* graph = compiled->graph;
@@ -161,7 +187,7 @@ static kp_status* add_step(kp_builder* builder, const kp_node* node) {
   if (node->input_count + node->output_count > compiled->max_arity)
     compiled->max_arity = node->input_count + node->output_count;
   ++compiled->step_count;
-  return NULL;
+  return release_own(compiled, step);
 }
 
 // Which contents decide shapes: from the inputs that rules read, back through shape arithmetic to the partition's inputs.
@@ -210,16 +236,10 @@ static kp_status* release_packed(kp_builder* builder) {
   for (uint32_t i = 0; i < compiled->graph->output_count; ++i)
     needed[compiled->output_slots[i]] = true;
   for (uint32_t slot = 0; slot < compiled->slot_count; ++slot) {
-    kapell_value* constant = compiled->slots[slot].constant;
+    const kapell_value* constant = compiled->slots[slot].constant;
     if (!constant || needed[slot] || constant->kind != KAPELL_KIND_TENSOR) continue;
-    kapell_value* description = kp_arena_new(&compiled->arena, kapell_value);
-    const int64_t* dims = kp_cpu_copy_dims(&compiled->arena, constant->dims, constant->rank);
-    if (!description || !dims) return KP_ERROR(OUT_OF_MEMORY, "compiling a partition");
-    KP_PASS(kp_cpu_describe_tensor(description, constant->type, dims, constant->rank));
-    compiled->slots[slot].constant = description;
-    kp_value* value = &compiled->graph->values[compiled->slots[slot].value];
-    kp_value_release(value->constant);
-    value->constant = NULL;
+    if (compiled->graph->values[compiled->slots[slot].value].constant)
+      KP_PASS(let_go(compiled, slot));
   }
   return NULL;
 }

@@ -49,7 +49,7 @@ static kp_status* fold(kp_pass* pass, kp_node_id conv_id, kp_node_id norm_id,
     b[c] = (float)(((b_old ? (double)b_old[c] : 0) - (double)n->mean[c]) * s + (double)n->shift[c]);
   }
   const kp_node* conv = &graph->nodes[conv_id];
-  const kp_value_id inputs[3] = {conv->inputs[0], w_value, b_value};
+  const kp_value_id inputs[3] = {conv->inputs[0], w_value, b_value}, folded = conv->inputs[1];
   kp_value_id output = graph->nodes[norm_id].outputs[0];
   kp_node_spec fresh = {.name = conv->name,
                         .op = "Conv",
@@ -69,7 +69,9 @@ static kp_status* fold(kp_pass* pass, kp_node_id conv_id, kp_node_id norm_id,
                               .fresh_count = 1,
                               .origin_of = KP_NONE};
   ++pass->changes;
-  return kp_graph_rewrite(graph, &rewrite);
+  KP_PASS(kp_graph_rewrite(graph, &rewrite));
+  kp_drop_unused(graph, folded);
+  return NULL;
 }
 
 kp_status* kp_pass_conv_norm(kp_pass* pass) {

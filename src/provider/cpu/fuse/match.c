@@ -189,3 +189,10 @@ bool kp_read_fused_act(const kp_node* node, kp_act* out_act) {
   }
   return false;
 }
+
+void kp_drop_unused(kp_graph* graph, kp_value_id id) {
+  kp_value* value = &graph->values[id];
+  if (!value->constant || value->use_count || value->output_refs) return;
+  kp_value_release(value->constant);
+  value->constant = NULL;
+}

@@ -41,6 +41,8 @@ bool kp_read_fused_act(const kp_node* node, kp_act* out_act);
 // A fresh value of type tensor(|element|) with |dims| (copied).
 KP_MUST_USE kp_status* kp_make_value(kp_graph* graph, kapell_type element, const kp_expr* dims,
                                      int32_t rank, kp_value_id* out_value);
+// Lets go of the constant |value| if nobody reads it any more.
+void kp_drop_unused(kp_graph* graph, kp_value_id value);
 // A fresh f32 constant of |dims| whose contents are still to be written through *out_data.
 KP_MUST_USE kp_status* kp_make_f32(kp_graph* graph, const int64_t* dims, int32_t rank,
                                    float** out_data, kp_value_id* out_value);
