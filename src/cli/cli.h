@@ -52,7 +52,7 @@ void cli_help(const cli_command* command, FILE* out);
 
 extern const cli_command cli_run_command, cli_inspect_command, cli_place_command,
     cli_providers_command, cli_bundle_command, cli_compare_command, cli_check_command,
-    cli_embed_command, cli_doctor_command;
+    cli_embed_command, cli_doctor_command, cli_exec_command;
 
 // --- limits (limits.c) -------------------------------------------------------------------------------------------------------
 // Sets --untrusted and every --limit in |options|. False: printed.

@@ -16,6 +16,18 @@ static void append(const char* path, const kp_strbuf* text) {
   if (file >= 0) close(file);
 }
 
+// "CPUExecutionProvider 11 nodes, 1 partition; CUDAExecutionProvider not in use: ..."
+static void summarise(const kapell_placement* placement, kp_strbuf* out) {
+  for (size_t i = 0; i < placement->provider_count; ++i) {
+    const kapell_placed_provider* p = &placement->providers[i];
+    kp_strbuf_printf(out, "%s%s", i ? "; " : "", p->name);
+    if (p->in_use)
+      kp_strbuf_printf(out, " %zu of %zu nodes", p->nodes, placement->node_count);
+    else
+      kp_strbuf_printf(out, " not in use%s%s", p->reason ? ": " : "", p->reason ? p->reason : "");
+  }
+}
+
 void dropin_report(const OrtSession* session, const char* model) {
   const char* path = getenv("KAPELL_REPORT");
   char* json = NULL;
@@ -29,6 +41,11 @@ void dropin_report(const OrtSession* session, const char* model) {
   kp_strbuf line = {0};  // one JSON object a line
   kp_strbuf_printf(&line, "{\"process\": %ld, \"model\": ", (long)getpid());
   kp_strbuf_json(&line, kp_str_of(model ? model : "(bytes)"));
+  kp_strbuf summary = {0};
+  summarise(kapell_session_placement(session->session), &summary);
+  kp_strbuf_puts(&line, ", \"summary\": ");
+  kp_strbuf_json(&line, kp_str_of(summary.data ? summary.data : ""));
+  kp_strbuf_free(&summary);
   kp_strbuf_puts(&line, ", \"placement\": ");
   for (const char* c = json; *c; ++c)
     if (*c != '\n') kp_strbuf_append(&line, c, 1);
