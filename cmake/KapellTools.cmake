@@ -21,6 +21,15 @@ function(kapell_add_tool name folder)
   set_target_properties(${name} PROPERTIES BUILD_RPATH_USE_ORIGIN ON INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 endfunction()
 
+# The page that `kapell place --html` fills in is a source file of its own; the build turns it into an array.
+function(kapell_embed_file target input name)
+  set(output ${CMAKE_BINARY_DIR}/embed/${name}.c)
+  add_custom_command(OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${input} -DOUTPUT=${output} -DNAME=${name} -P ${CMAKE_SOURCE_DIR}/cmake/EmbedFile.cmake
+    DEPENDS ${input} ${CMAKE_SOURCE_DIR}/cmake/EmbedFile.cmake VERBATIM)
+  target_sources(${target} PRIVATE ${output})
+endfunction()
+
 if(KAPELL_CLI)
   find_package(PkgConfig)
   set(cli_libraries kapell::SHARED)
@@ -42,6 +51,7 @@ if(KAPELL_CLI)
     endif()
   endforeach()
   kapell_add_tool(kapell src/cli ${cli_libraries})
+  kapell_embed_file(kapell-objects ${CMAKE_SOURCE_DIR}/src/cli/place.html kapell_place_page)
   if(TARGET kapell-tool)
     get_property(cli_definitions DIRECTORY PROPERTY KAPELL_CLI_DEFINITIONS)
     target_compile_definitions(kapell-tool INTERFACE ${cli_definitions})

@@ -501,7 +501,8 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_check_lock(const kapell
                                                                     const char* lock,
                                                                     size_t byte_count,
                                                                     char** out_diff);
-// An edge of the user's graph: the value that node |from| makes and node |to| reads (indices into the placement's nodes).
+// An edge of the user's graph: the value that node |from| makes and node |to| reads (indices into the placement's nodes). SIZE_MAX:
+// |from| is an input of the model, |to| an output.
 typedef struct kapell_placed_edge {
   size_t from, to;
   const char* value;

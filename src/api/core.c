@@ -176,30 +176,32 @@ static kp_status* keep_values(kp_graph* graph) {
   return NULL;
 }
 
-kp_status* kp_core_read_pristine(const kp_core_options* options, kp_model** out_model) {
-  const opening o = {.options = options};
-  const kp_build_options build = {.max_nodes = options->user->max_nodes};
+static kp_status* build_pristine(opening* o, kp_model** out_model) {
+  const kapell_options* user = o->options->user;
+  const kp_build_options build = {.max_nodes = user->max_nodes,
+                                  .custom_ops = user->custom_ops,
+                                  .custom_op_count = user->custom_op_count};
   kp_onnx_model* source;
   *out_model = NULL;
-  KP_PASS(read_model(&o, &source));
+  KP_PASS(read_model(o, &source));
+  KP_PASS(check_cancel(o));
+  tell(o, 0.1, "building the graph");
   return kp_model_build(source, &build, out_model);
 }
 
+kp_status* kp_core_read_pristine(const kp_core_options* options, kp_model** out_model) {
+  opening o = {.options = options};
+  return build_pristine(&o, out_model);
+}
+
 static kp_status* prepare_model(opening* o) {
-  kp_onnx_model* source;
   kp_core* core = o->core;
   const kapell_options* user = o->options->user;
   KP_PASS(kp_custom_check(user->custom_ops, user->custom_op_count));
   tell(o, 0.0, "reading");
-  KP_PASS(read_model(o, &source));
-  KP_PASS(check_cancel(o));
-  tell(o, 0.1, "building the graph");
-  const kp_build_options build = {.max_nodes = user->max_nodes,
-                                  .custom_ops = user->custom_ops,
-                                  .custom_op_count = user->custom_op_count};
-  KP_PASS(kp_model_build(source, &build, &core->model));
+  KP_PASS(build_pristine(o, &core->model));
   if (!o->options->keep_overridable) KP_PASS(fix_overridable(core->model->graph));
-  KP_PASS(kp_graph_expand_gradients(core->model->graph, build.max_nodes));
+  KP_PASS(kp_graph_expand_gradients(core->model->graph, user->max_nodes));
   if (user->keep_values) KP_TRY(keep_values(core->model->graph), "keeping all values");
   tell(o, 0.2, "optimising");
   KP_PASS(optimise(o, core->model));

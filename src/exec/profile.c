@@ -95,6 +95,10 @@ static void write_event(const kp_profile* profile, const event* ev, kp_json* jso
   for (uint32_t i = 0; i < ev->e.origin_count; ++i)
     kp_json_string(json, profile->model->origins[ev->e.origins[i]].name);
   kp_json_end_array(json);
+  kp_json_key(json, "origins");  // their positions among the nodes of the placement report
+  kp_json_begin_array(json);
+  for (uint32_t i = 0; i < ev->e.origin_count; ++i) kp_json_uint(json, ev->e.origins[i]);
+  kp_json_end_array(json);
   kp_json_end_object(json);
   kp_json_end_object(json);
 }

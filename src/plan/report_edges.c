@@ -15,25 +15,31 @@ static uint32_t origin_of(const kp_graph* graph, kp_node_id id) {
   return node->origin_count ? node->origins[0] : KP_NONE;
 }
 
-// The node that makes |value| of |graph|, in an outer graph where it is captured; KP_NONE for inputs and constants of the main
-// graph. Inputs of a body come from the node that the body belongs to.
-static uint32_t source_of(const kp_graph* graph, kp_value_id id) {
+// The node that makes |value| of |graph|, in an outer graph where it is captured; SIZE_MAX for inputs of the model. Inputs of a body
+// come from the node that the body belongs to. False: a constant.
+static bool source_of(const kp_graph* graph, kp_value_id id, size_t* out_source) {
   for (; id != KP_NONE; graph = graph->parent) {
     const kp_value* value = &graph->values[id];
-    if (value->producer != KP_NONE) return origin_of(graph, value->producer);
-    if (value->constant || !graph->parent) return KP_NONE;
-    if (!value->is_capture) return origin_of(graph->parent, graph->parent_node);
-    const kp_node* owner = &graph->parent->nodes[graph->parent_node];
+    kp_node_id node = value->producer;
+    const kp_node* owner = graph->parent ? &graph->parent->nodes[graph->parent_node] : NULL;
+    if (node == KP_NONE && (value->constant || (!owner && !value->is_input))) return false;
+    if (node == KP_NONE && !owner) return *out_source = SIZE_MAX, true;
+    if (node != KP_NONE || !value->is_capture) {
+      const uint32_t origin =
+          node != KP_NONE ? origin_of(graph, node) : origin_of(graph->parent, graph->parent_node);
+      *out_source = origin;
+      return origin != KP_NONE;
+    }
     uint32_t at = 0;
     while (at < graph->capture_count && graph->captures[at] != id) ++at;
     id = at < owner->implicit_count ? owner->implicit[at] : KP_NONE;
   }
-  return KP_NONE;
+  return false;
 }
 
-static void add_edge(edges* e, const kp_graph* graph, uint32_t to, kp_value_id id) {
-  const uint32_t from = id == KP_NONE ? KP_NONE : source_of(graph, id);
-  if (from == KP_NONE || to == KP_NONE || from == to) return;
+static void add_edge(edges* e, const kp_graph* graph, size_t to, kp_value_id id) {
+  size_t from;
+  if (id == KP_NONE || to == KP_NONE || !source_of(graph, id, &from) || from == to) return;
   const char* name = graph->values[id].name;
   const size_t bytes = strlen(name) + 1;
   if (e->list) {
@@ -52,6 +58,8 @@ static void walk(edges* e, const kp_graph* graph) {
     for (uint32_t i = 0; i < node->input_count; ++i) add_edge(e, graph, to, node->inputs[i]);
     for (uint32_t b = 0; b < kp_node_body_count(node); ++b) walk(e, kp_node_body(node, b));
   }
+  for (uint32_t i = 0; !graph->parent && i < graph->output_count; ++i)
+    add_edge(e, graph, SIZE_MAX, graph->outputs[i]);
 }
 
 kp_status* kp_report_edges(const kp_model* pristine, kapell_placed_edge** out_edges,

@@ -137,10 +137,13 @@ static void test_report(void** state) {
   kapell_placed_edge* edges;
   size_t count;
   kp_test_must(kapell_session_placement_edges(run.session, &edges, &count));
-  assert_int_equal(count, 6);
-  assert_string_equal(p->nodes[edges[0].from].name, "a");
-  assert_string_equal(p->nodes[edges[0].to].name, "b");
-  assert_string_equal(edges[0].value, "a");
+  assert_int_equal(count, 8);
+  assert_true(edges[0].from == SIZE_MAX && edges[7].to == SIZE_MAX);
+  assert_string_equal(edges[0].value, "x");
+  assert_string_equal(edges[7].value, "y");
+  assert_string_equal(p->nodes[edges[1].from].name, "a");
+  assert_string_equal(p->nodes[edges[1].to].name, "b");
+  assert_string_equal(edges[1].value, "a");
   kapell_edges_free(edges);
   kp_chain_close(&run);
 }
