@@ -244,6 +244,13 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
   kapell_options opening = KAPELL_OPTIONS_INIT;
   OrtStatus* status = translate(session, env, options, &arena, &opening);
   if (!status)
+    status = kp_ort_custom_ops_create(options, session->has_logger ? &session->logger : NULL,
+                                      &session->custom_ops);
+  if (session->custom_ops) {
+    opening.custom_ops = session->custom_ops->list;
+    opening.custom_op_count = session->custom_ops->count;
+  }
+  if (!status)
     status = explain_open(path ? kapell_session_open_file(path, &opening, &session->session)
                                : kapell_session_open(data, size, &opening, &session->session),
                           path, size, dropin_has_no_floor(options));
@@ -295,6 +302,7 @@ void ort_ReleaseSession(OrtSession* session) {
   pthread_mutex_unlock(&session->lock);
   dropin_profile_end(session);
   kapell_session_close(session->session);
+  kp_ort_custom_ops_free(session->custom_ops);
   for (size_t i = 0; i < session->copy_count; ++i) kp_free(session->copies[i]);
   kp_free(session->copies);
   for (size_t i = 0; i < session->library_count; ++i) kp_ort_library_release(session->libraries[i]);

@@ -6,7 +6,7 @@
 
 #include "kapell/kapell.h"
 #include "ort/env.h"
-#include "ort/options.h"
+#include "ort/kernel.h"
 
 struct OrtSession {
   kapell_session* session;
@@ -16,8 +16,9 @@ struct OrtSession {
   uint64_t start_ns;   // of profiling, or of the session
   kp_ort_library** libraries;
   size_t library_count;
-  pthread_mutex_t lock;  // guards |async_runs|, |assigned|, |profile_path|
-  pthread_cond_t idle;   // |async_runs| became 0
+  kp_ort_custom_ops* custom_ops;  // NULL: none
+  pthread_mutex_t lock;           // guards |async_runs|, |assigned|, |profile_path|
+  pthread_cond_t idle;            // |async_runs| became 0
   size_t async_runs;
   struct dropin_assignment* assigned;  // made when first asked for
   void** copies;                       // of files of external data that were in memory

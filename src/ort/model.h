@@ -1,0 +1,73 @@
+// Models made by clients: the model editor's objects, and what becomes a file's messages on the way to a session.
+#ifndef KP_ORT_MODEL_H_
+#define KP_ORT_MODEL_H_
+
+#include "onnx/model.h"
+#include "ort/kernel.h"
+
+struct OrtValueInfo {
+  char* name;
+  OrtTypeInfo* type;  // owned
+};
+
+struct OrtNode {
+  kp_arena arena;  // all below
+  const char *op, *domain, *name;
+  kp_str *inputs, *outputs;
+  size_t input_count, output_count;
+  OrtOpAttr** attrs;  // owned, each
+  size_t attr_count;
+};
+
+typedef struct kp_ort_graph_tensor {
+  char* name;
+  OrtValue* value;  // owned
+} kp_ort_graph_tensor;
+
+struct OrtGraph {
+  OrtValueInfo **inputs, **outputs;  // owned
+  size_t input_count, output_count;
+  bool has_inputs, has_outputs;  // were set
+  kp_ort_graph_tensor* initializers;
+  size_t initializer_count;
+  OrtNode** nodes;  // owned
+  size_t node_count;
+};
+
+struct OrtModel {
+  kp_onnx_opset* opsets;  // texts are heap copies
+  size_t opset_count;
+  OrtGraph* graph;  // owned; NULL until one is added
+};
+
+// An operator that kernels invoke. |session| and its key are the caller's of kp_ort_op_model to keep.
+struct OrtOp {
+  kp_arena arena;
+  const char *name, *domain;
+  int version;
+  OrtOpAttr** attrs;  // owned, each; |arena|
+  size_t attr_count, input_count, output_count;
+  void* sessions;  // the drop-in's
+};
+
+// Is there such an operator? An error if not.
+OrtStatus* kp_ort_op_exists(const char* name, const char* domain, int version);
+// Serialises a model of the one node, with inputs "i0", "i1", ... of the types of |inputs| (NULL: absent) and outputs "o0", ...
+// kp_free *out_bytes.
+OrtStatus* kp_ort_op_model(const OrtOp* op, const OrtValue* const* inputs, void** out_bytes,
+                           size_t* out_size);
+// Serialises |model|, which must have a graph with inputs and outputs.
+OrtStatus* kp_ort_model_bytes(const OrtModel* model, void** out_bytes, size_t* out_size);
+
+// A model that is being augmented.
+typedef struct kp_ort_editor kp_ort_editor;
+// Exactly one of |path| and |data| (copied) is given.
+OrtStatus* kp_ort_editor_open(const char* path, const void* data, size_t size, kp_ort_editor** out);
+OrtStatus* kp_ort_editor_apply(kp_ort_editor* editor, const OrtModel* model);
+OrtStatus* kp_ort_editor_bytes(const kp_ort_editor* editor, void** out_bytes, size_t* out_size);
+OrtStatus* kp_ort_editor_opset(const kp_ort_editor* editor, const char* domain, int* out_version);
+// Folder of the model's file, or NULL.
+const char* kp_ort_editor_folder(const kp_ort_editor* editor);
+void kp_ort_editor_free(kp_ort_editor* editor);  // NULL is fine
+
+#endif  // KP_ORT_MODEL_H_
