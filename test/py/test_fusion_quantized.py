@@ -105,6 +105,22 @@ def test_conv_multiplies_bytes(form, act, kind):
     assert ops(events).count("DequantizeLinear") == 1  # at the end
 
 
+@pytest.mark.parametrize("act", [None, "Relu", "Clip"])
+@pytest.mark.parametrize("zero", [U8(110), I8(-3)])
+def test_normalization_maps_bytes(act, zero):
+    """A batch normalization that the quantizer met unfolded, between two convolutions."""
+    b = models.Builder("quantized", opset=17)
+    y = conv(b, qdq(b, "x"), 8, 12, "runtime")
+    rng = np.random.default_rng(4)
+    factors = [b.const(rng.uniform(0.5, 1.5, 12).astype(np.float32)) for _ in range(4)]
+    y = b.op("BatchNormalization", y, *factors)
+    y = {"Relu": lambda: b.op("Relu", y), "Clip": lambda: b.op("Clip", y, b.const(np.float32(-1)), b.const(np.float32(1.5)))}.get(act, lambda: y)()
+    y = conv(b, qdq(b, y, 0.04, zero), 12, 4, "runtime", kernel=1, x_scale=0.04)
+    events = run(b, [PICTURE], [(y, F, None)], {"x": normal(2, 8, 9, 9)}, steps=2)
+    assert "QLinearScaleShift" in ops(events)
+    assert not {"BatchNormalization", "ScaleShift", "Relu", "Clip"} & set(ops(events)) and ops(events).count("DequantizeLinear") == 1
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_chain_stays_bytes(form):
     """Convolutions, a pool, an addition and a linear layer: one quantization at the front, floats at the end alone."""

@@ -4,6 +4,7 @@
 //   quantize    y = clip(round(x / scale) + zero, low, high): ties to even, NaN becomes |low|
 //   dequantize  y = (x - zero) * scale; int32 of 24 bits and more are rounded to f32 first
 //   binary      y = quantize(dequantize(a) + dequantize(b)), or their product: bytes in and out
+//   remap       y = clip(round(x * scale + shift) + zero, low, high), a scale and shift a column: bytes in and out
 //   range       the smallest and largest of |n| floats and 0; NaN are passed over
 // Aliasing:  none.   Alignment: of the element.   Threads: pure functions.
 #ifndef KP_PROVIDER_CPU_KERNEL_QUANTIZE_QUANTIZE_H_
@@ -36,6 +37,9 @@ typedef struct kp_quantize_ops {
                      const int32_t* zero, size_t step, float* y);
   void (*binary)(size_t n, bool product, const void* a, const kp_quant_bytes* a_form, const void* b,
                  const kp_quant_bytes* b_form, void* y, const kp_quant_bytes* y_form);
+  // |x|, |y|: [rows][n]; |scale|, |shift|: [n]; the scale of |form| is not looked at.
+  void (*remap)(size_t rows, size_t n, const void* x, bool is_signed, const float* scale,
+                const float* shift, const kp_quant_bytes* form, void* y);
   void (*range)(size_t n, const float* x, float* low, float* high);
 } kp_quantize_ops;
 

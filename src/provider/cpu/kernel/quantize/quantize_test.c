@@ -96,6 +96,31 @@ static void test_binary(void** state) {
   }
 }
 
+static void test_remap(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(quantize, ops) {
+    for (size_t n = 1; n < 40; ++n)
+      for (unsigned form = 0; form < 4; ++form) {
+        const kp_quant_type from = types[form & 1];
+        kp_quant_bytes to = {0, 11, types[form >> 1]};
+        if (n % 2) to.type.low = 11;
+        unsigned char *x = malloc(3 * n), *y = malloc(3 * n);
+        float *scale = kt_input(n), *shift = kt_input(n);
+        for (size_t i = 0; i < 3 * n; ++i) x[i] = (unsigned char)kt_random();
+        // Steps of a quarter and an eighth: sums are exact, and ties come up.
+        for (size_t i = 0; i < n; ++i)
+          scale[i] = (float)kt_below(9) * 0.25f - 1, shift[i] = (float)kt_below(64) * 0.125f - 4;
+        ops->remap(3, n, x, from.low < 0, scale, shift, &to, y);
+        for (size_t i = 0; i < 3 * n; ++i) {
+          const float real = (float)read_at(x, from, i) * scale[i % n] + shift[i % n];
+          assert_int_equal(to.type.low < 0 ? (signed char)y[i] : y[i],
+                           quantized(real, 1, to.zero, to.type));
+        }
+        free(x), free(y), free(scale), free(shift);
+      }
+  }
+}
+
 static void test_range(void** state) {
   (void)state;
   KT_FOR_EACH_VARIANT(quantize, ops) {
@@ -115,9 +140,8 @@ static void test_range(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_quantize),
-      cmocka_unit_test(test_dequantize),
-      cmocka_unit_test(test_binary),
+      cmocka_unit_test(test_quantize), cmocka_unit_test(test_dequantize),
+      cmocka_unit_test(test_binary),   cmocka_unit_test(test_remap),
       cmocka_unit_test(test_range),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

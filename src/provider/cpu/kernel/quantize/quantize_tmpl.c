@@ -124,6 +124,36 @@ static void quantize_binary(size_t n, bool product, const void* a, const kp_quan
   memcpy(to + i, tail[2], n - i);
 }
 
+KP_INLINE void remap_row(size_t n, const char* x, const bool is_signed, const float* scale,
+                         const float* shift, const kp_quant_bytes* form, char* y) {
+  const kp_vf low = kp_vf_set1((float)(form->type.low - form->zero)),
+              high = kp_vf_set1((float)(form->type.high - form->zero));
+  const kp_vi zero = kp_vi_set1(form->zero);
+  for (size_t i = 0; i < n; i += KP_VF_LANES) {
+    const size_t left = n - i;
+    char tail[2][KP_VF_LANES] = {{0}};
+    if (left < KP_VF_LANES) memcpy(tail[0], x + i, left);
+    const kp_vi in = kp_vi_load8(left < KP_VF_LANES ? tail[0] : x + i, is_signed);
+    kp_vf v = left < KP_VF_LANES
+                  ? kp_vf_fma(kp_vi_to_vf(in), kp_vf_load_upto(scale + i, left),
+                              kp_vf_load_upto(shift + i, left))
+                  : kp_vf_fma(kp_vi_to_vf(in), kp_vf_load(scale + i), kp_vf_load(shift + i));
+    v = kp_vf_min(kp_vf_max(v, low), high);
+    kp_vi_store8(left < KP_VF_LANES ? tail[1] : y + i, kp_vi_add(kp_vf_to_vi(v), zero));
+    if (left < KP_VF_LANES) memcpy(y + i, tail[1], left);
+  }
+}
+
+static void quantize_remap(size_t rows, size_t n, const void* x, bool is_signed, const float* scale,
+                           const float* shift, const kp_quant_bytes* form, void* y) {
+  for (size_t r = 0; r < rows; ++r) {
+    if (is_signed)
+      remap_row(n, (const char*)x + r * n, true, scale, shift, form, (char*)y + r * n);
+    else
+      remap_row(n, (const char*)x + r * n, false, scale, shift, form, (char*)y + r * n);
+  }
+}
+
 static void quantize_range(size_t n, const float* x, float* low, float* high) {
   kp_vf least = kp_vf_zero(), most = kp_vf_zero();
   size_t i = 0;
@@ -145,5 +175,6 @@ const kp_quantize_ops KP_ISA_NAME(kp_quantize) = {
     .quantize = quantize_quantize,
     .dequantize = quantize_dequantize,
     .binary = quantize_binary,
+    .remap = quantize_remap,
     .range = quantize_range,
 };
