@@ -19,6 +19,7 @@
 #include "base/pool.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -71,6 +72,8 @@ typedef struct worker {
   _Alignas(LINE) _Atomic uintptr_t offer;
   _Atomic uint32_t wakeups;  // counts the wake-ups sent; the word slept on
   pthread_t thread;
+  void* handle;                // of a thread that somebody else made, and
+  void (*join)(void* handle);  // how to wait for it; NULL for our own
 } worker;
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -81,6 +84,8 @@ static int wanted_width;           // widest acquired; under |pool_lock|, as are
 static int user_count;
 static bool handles_fork;
 static _Thread_local bool inside;  // this thread runs tasks of a job
+static _Thread_local kp_thread_maker
+    maker;  // of this thread's wishes; |create| is NULL where there is none
 
 // --- waiting -------------------------------------------------------------------------------------------------------
 
@@ -171,14 +176,31 @@ static void serve(worker* w, share* s) {
   if (before & SLEEPING) futex_wake(&j->finished);
 }
 
-static void* worker_main(void* arg) {
+static void serve_until_stopped(void* arg) {
   worker* const w = arg;
   inside = true;
   for (bool spin = false;; spin = true) {
     uintptr_t offer = await_offer(w, spin);
-    if (offer == STOP) return NULL;
+    if (offer == STOP) return;
     if (atomic_compare_exchange_strong(&w->offer, &offer, TAKEN)) serve(w, (share*)offer);
   }
+}
+
+static void* worker_main(void* arg) {
+  serve_until_stopped(arg);
+  return NULL;
+}
+
+static int make_thread(worker* w) {
+  w->join = NULL;
+  if (!maker.create) return pthread_create(&w->thread, NULL, worker_main, w);
+  w->handle = maker.create(maker.user, serve_until_stopped, w);
+  w->join = maker.join;
+  return w->handle ? 0 : EAGAIN;
+}
+
+void kp_pool_set_maker(const kp_thread_maker* given) {
+  maker = given ? *given : (kp_thread_maker){0};
 }
 
 // Starts worker |index|, with all signals blocked: they are the program's business.
@@ -188,13 +210,14 @@ static bool start_worker(int index) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int error = pthread_create(&w->thread, NULL, worker_main, w);
+  const int error = make_thread(w);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error) {
     KP_LOG(WARNING, "thread %d of the pool was not to be had (%s); runs use fewer", index + 1,
            strerror(error));
     return false;
   }
+  if (w->join) return true;
   char name[16];
   snprintf(name, sizeof name, "kapell-%u", (index + 1) & 0xFFFFu);
   pthread_setname_np(w->thread, name);
@@ -219,7 +242,12 @@ static void stop_all(void) {
     atomic_fetch_add(&w->wakeups, 1);
     futex_wake(&w->wakeups);
   }
-  for (int i = 0; i < count; ++i) pthread_join(workers[i].thread, NULL);
+  for (int i = 0; i < count; ++i) {
+    if (workers[i].join)
+      workers[i].join(workers[i].handle);
+    else
+      pthread_join(workers[i].thread, NULL);
+  }
 }
 
 // --- fork ----------------------------------------------------------------------------------------------------------

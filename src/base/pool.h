@@ -33,6 +33,17 @@ int kp_pool_width_under(const char* root, int processors);
 KP_MUST_USE kp_status* kp_pool_acquire(int width, int* out_width);
 void kp_pool_release(void);
 
+// Somebody else's way of making threads: |create| starts one that calls work(arg) and gives a handle, NULL if it cannot; |join| waits for
+// the end of such a thread. Both must work for as long as the pool has users.
+typedef struct kp_thread_maker {
+  void* (*create)(void* user, void (*work)(void* arg), void* arg);
+  void (*join)(void* handle);
+  void* user;
+} kp_thread_maker;
+
+// Workers that this thread's calls of kp_pool_acquire start are made by |maker| (copied; NULL: by the system again).
+void kp_pool_set_maker(const kp_thread_maker* maker);
+
 // Static: task i of n belongs to a fixed share, each share to one thread (best locality); a thread that is done helps with
 // what is left of the others. Dynamic: threads take tasks one by one in order (uneven tasks). Tasks run in the caller's bounds
 // (budget.h); those not yet begun when its deadline passes are left out.

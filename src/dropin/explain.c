@@ -85,7 +85,7 @@ static OrtStatus* explain_missing(const kapell_session* session, const char* con
     const char* name = kapell_session_input(session, i)->name;
     size_t k = 0;
     while (k < count && strcmp(names[k], name) != 0) ++k;
-    if (k == count) return kp_ort_error(ORT_INVALID_ARGUMENT, "Missing Input: %s", name);
+    if (k == count) return kp_ort_error(ORT_FAIL, "Missing Input: %s", name);
   }
   return NULL;
 }
@@ -120,8 +120,9 @@ OrtStatus* dropin_explain_run(const OrtSession* session, kapell_status* status,
   else if (code == KAPELL_INVALID_INPUT || code == KAPELL_INVALID_ARGUMENT)
     made = explain(session->session, input_names, inputs, input_count, output_names, output_count);
   else if (kapell_status_op(status))
+    // What a node finds wrong with its data is an argument's fault.
     made = kp_ort_error(
-        kp_ort_code(code),
+        code == KAPELL_RUN_FAILED ? ORT_INVALID_ARGUMENT : kp_ort_code(code),
         "Non-zero status code returned while running %s node. Name:'%s' Status Message: %s",
         kapell_status_op(status), kapell_status_node(status) ? kapell_status_node(status) : "",
         kapell_status_message(status));

@@ -10,7 +10,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
+#include "base/pool.h"
 
 // --- what options come to --------------------------------------------------------------------------------------------------------
 // Keys that sessions read. Those with |silent| change nothing in what Kapell does and nothing is lost by that.
@@ -197,7 +199,13 @@ static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t
     kp_strbuf_printf(text, "Load model %s failed. File doesn't exist", path);
     return ORT_NO_SUCHFILE;
   }
-  if (code == KAPELL_NOT_A_MODEL) kp_strbuf_puts(text, "Protobuf parsing failed. ");
+  // A message that does not read is told with the byte where reading ended.
+  const bool is_unreadable = code == KAPELL_NOT_A_MODEL || (code == KAPELL_INVALID_MODEL && !op &&
+                                                            strncmp(message, "byte ", 5) == 0);
+  if (is_unreadable) {
+    kp_strbuf_printf(text, "Protobuf parsing failed. %s", message);
+    return ORT_INVALID_PROTOBUF;
+  }
   if (code == KAPELL_UNSUPPORTED && no_floor) {
     kp_strbuf_printf(text,
                      "This session contains graph nodes that are assigned to the default CPU EP, "
@@ -238,6 +246,20 @@ static OrtStatus* explain_open(kapell_status* status, const char* path, size_t s
   return made;
 }
 
+// A client's threads for this session's workers, in the pool's terms.
+static void* create_thread(void* user, void (*work)(void* arg), void* arg) {
+  const OrtSessionOptions* options = user;
+  return (void*)(uintptr_t)options->create_thread(options->thread_options, work, arg);
+}
+
+static void enter_threads(const OrtSessionOptions* options) {
+  // Handles are pointers, and a client's function takes such.
+  const kp_thread_maker maker = {.create = create_thread,
+                                 .join = (void (*)(void*))options->join_thread,
+                                 .user = (void*)(uintptr_t)options};
+  if (options->create_thread && options->join_thread) kp_pool_set_maker(&maker);
+}
+
 static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const char* path,
                                const void* data, size_t size, const OrtSessionOptions* options) {
   kp_arena arena = {0};
@@ -250,11 +272,56 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
     opening.custom_ops = session->custom_ops->list;
     opening.custom_op_count = session->custom_ops->count;
   }
-  if (!status)
-    status = explain_open(path ? kapell_session_open_file(path, &opening, &session->session)
-                               : kapell_session_open(data, size, &opening, &session->session),
-                          path, size, dropin_has_no_floor(options));
+  if (!status) {
+    enter_threads(options);
+    kapell_status* failed = path ? kapell_session_open_file(path, &opening, &session->session)
+                                 : kapell_session_open(data, size, &opening, &session->session);
+    kp_pool_set_maker(NULL);
+    status = explain_open(failed, path, size, dropin_has_no_floor(options));
+  }
   kp_arena_free(&arena);
+  return status;
+}
+
+// The model as it came: what Kapell makes of it is no ONNX model any more.
+static OrtStatus* write_model(const char* to, const char* path, const void* data, size_t size) {
+  kp_file* file = NULL;
+  kp_status* status = path ? kp_file_map(path, &file) : NULL;
+  if (!status) status = kp_file_write(to, path ? file->data : data, path ? file->size : size);
+  kp_file_release(file);
+  return kp_ort_status(status);
+}
+
+// Asks the client which devices it wants; their providers come first in the list.
+static OrtStatus* ask_delegate(const OrtEnv* env, const OrtSessionOptions* options,
+                               OrtSessionOptions** out) {
+  enum { MOST = 8 };
+  const OrtEpDevice* selected[MOST];
+  size_t count = 0;
+  OrtKeyValuePairs metadata = {0};
+  KP_ORT_PASS(options->delegate((const OrtEpDevice**)(void*)env->ep_devices, env->ep_device_count,
+                                &metadata, NULL, selected, MOST, &count, options->delegate_state));
+  if (count > MOST || count == 0)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "the function that selects devices selected %zu",
+                        count);
+  KP_ORT_PASS(ort_CloneSessionOptions(options, out));
+  for (size_t i = 0; i < count; ++i) {
+    bool listed = false;
+    for (size_t k = 0; k < (*out)->provider_count; ++k)
+      listed = listed || strcmp((*out)->providers[k].name, selected[i]->name) == 0;
+    if (!listed) KP_ORT_PASS(kp_ort_options_add_provider(*out, selected[i]->name, NULL, NULL, 0));
+  }
+  return NULL;
+}
+
+static OrtStatus* open_selected(OrtSession* session, const OrtEnv* env, const char* path,
+                                const void* data, size_t size, const OrtSessionOptions* options) {
+  OrtSessionOptions* selected = NULL;
+  OrtStatus* status = options->delegate ? ask_delegate(env, options, &selected) : NULL;
+  if (!status) status = open_session(session, env, path, data, size, selected ? selected : options);
+  ort_ReleaseSessionOptions(selected);
+  if (!status && options->optimized_path)
+    status = write_model(options->optimized_path, path, data, size);
   return status;
 }
 
@@ -270,8 +337,13 @@ static OrtStatus* build_session(OrtSession* session, const OrtEnv* env, const ch
   if (options->profiling) KP_ORT_PASS(dropin_profile_begin(session, options->profile_prefix));
   const OrtLogger* before = kp_ort_log_enter(session->has_logger ? &session->logger : NULL);
   log_unknown_keys(options);
-  OrtStatus* status = open_session(session, env, path, data, size, options);
-  if (!status) dropin_report(session, path);
+  OrtStatus* status = open_selected(session, env, path, data, size, options);
+  if (!status) {
+    KP_LOG(INFO, "session of %s is ready: %zu nodes of the model, providers %s",
+           path ? path : "bytes", kapell_session_placement(session->session)->node_count,
+           kapell_session_placement(session->session)->list);
+    dropin_report(session, path);
+  }
   kp_ort_log_enter(before);
   return status;
 }

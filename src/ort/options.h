@@ -67,6 +67,9 @@ struct OrtSessionOptions {
   kp_ort_library** libraries;
   size_t library_count;
   kp_ort_flag* cancel_load;  // one reference
+  OrtCustomCreateThreadFn create_thread;  // NULL: the system's way
+  OrtCustomJoinThreadFn join_thread;
+  void* thread_options;
   bool has_policy;
   OrtExecutionProviderDevicePolicy policy;
   EpSelectionDelegate delegate;

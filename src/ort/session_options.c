@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "ort/options.h"
 
 #define CONFIG_KEY_LIMIT 1024
@@ -458,24 +457,24 @@ OrtStatus* ort_AddCustomOpDomain(OrtSessionOptions* options, OrtCustomOpDomain* 
   return NULL;
 }
 
-// Threads are Kapell's own; a client's way of making them is not used.
+// The pool is shared by all sessions: threads that one session's functions made serve the others too.
 OrtStatus* ort_SessionOptionsSetCustomCreateThreadFn(OrtSessionOptions* options,
                                                      OrtCustomCreateThreadFn create) {
   KP_ORT_NEED(options);
-  if (create) KP_LOG(WARNING, "a function that makes threads was given: Kapell makes its own");
+  options->create_thread = create;
   return NULL;
 }
 
 OrtStatus* ort_SessionOptionsSetCustomThreadCreationOptions(OrtSessionOptions* options,
                                                             void* thread_options) {
   KP_ORT_NEED(options);
-  (void)thread_options;
+  options->thread_options = thread_options;
   return NULL;
 }
 
 OrtStatus* ort_SessionOptionsSetCustomJoinThreadFn(OrtSessionOptions* options,
                                                    OrtCustomJoinThreadFn join) {
   KP_ORT_NEED(options);
-  (void)join;
+  options->join_thread = join;
   return NULL;
 }

@@ -15,10 +15,11 @@ OrtStatus* kp_ort_value_wrap(kapell_value* value, OrtValue** out) {
     kp_value_release(value);
     value = element;
   }
-  OrtValue* made = kp_alloc(sizeof(*made));
+  kp_status* sorted = value->kind == KAPELL_KIND_MAP ? kp_ort_map_sort(&value) : NULL;
+  OrtValue* made = sorted ? NULL : kp_alloc(sizeof(*made));
   if (!made) {
     kp_value_release(value);
-    return kp_ort_no_memory();
+    return sorted ? kp_ort_status(sorted) : kp_ort_no_memory();
   }
   *made = (OrtValue){.value = value, .info = kp_ort_info_retain(&kp_ort_cpu_info)};
   OrtStatus* status = value->kind == KAPELL_KIND_SPARSE ? kp_ort_sparse_describe(made) : NULL;

@@ -1,7 +1,10 @@
 // Values that hold values: sequences, maps, optionals; opaque ones; and what is asked of every kind.
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/size.h"
+#include "base/types.h"
 #include "ort/value.h"
 
 // --- what a value is -------------------------------------------------------------------------------------------------------------
@@ -88,6 +91,81 @@ OrtStatus* ort_GetTypeInfo(const OrtValue* value, OrtTypeInfo** out) {
   }
   *out = info;
   return NULL;
+}
+
+// --- maps ------------------------------------------------------------------------------------------------------------------------
+typedef struct map_key {
+  int64_t number;
+  kp_str text;
+  size_t at;  // in the map
+} map_key;
+
+static int compare_texts(const void* a, const void* b) {
+  const kp_str x = ((const map_key*)a)->text, y = ((const map_key*)b)->text;
+  const size_t common = kp_min_size(x.length, y.length);
+  const int order = common ? memcmp(x.data, y.data, common) : 0;
+  return order ? order : (x.length > y.length) - (x.length < y.length);
+}
+
+static int compare_numbers(const void* a, const void* b) {
+  const int64_t x = ((const map_key*)a)->number, y = ((const map_key*)b)->number;
+  return (x > y) - (x < y);
+}
+
+// The elements of a tensor, or of a sequence, in the order of |keys|.
+static kp_status* permute(const kapell_value* from, const map_key* keys, size_t count,
+                          kapell_value** out) {
+  if (from->kind == KAPELL_KIND_SEQUENCE) {
+    KP_PASS(kp_value_create_sequence(out));
+    for (size_t i = 0; i < count; ++i)
+      KP_PASS(kp_value_sequence_append(*out, from->items[keys[i].at]));
+    return NULL;
+  }
+  const size_t width = kp_type_bits(from->type) / 8;
+  KP_PASS(kp_value_create_tensor(from->type, from->dims, from->rank, out));
+  for (size_t i = 0; i < count; ++i) {
+    if (from->type == KAPELL_STRING)
+      KP_PASS(kp_value_set_string(*out, i, kp_value_string(from, keys[i].at)));
+    else
+      memcpy((char*)(*out)->data + i * width, (const char*)from->data + keys[i].at * width, width);
+  }
+  return NULL;
+}
+
+static kp_status* sort_by(kapell_value** map, map_key* keys, size_t count) {
+  kapell_value *old = *map, *new_keys = NULL, *new_values = NULL, *made = NULL;
+  bool ordered = true;
+  qsort(keys, count, sizeof(*keys),
+        old->items[0]->type == KAPELL_STRING ? compare_texts : compare_numbers);
+  for (size_t i = 0; i < count; ++i) ordered = ordered && keys[i].at == i;
+  if (ordered) return NULL;
+  kp_status* status = permute(old->items[0], keys, count, &new_keys);
+  if (!status) status = permute(old->items[1], keys, count, &new_values);
+  if (!status) status = kp_value_create_map(new_keys, new_values, &made);
+  kp_value_release(new_keys);
+  kp_value_release(new_values);
+  if (status) return status;
+  kp_value_release(old);
+  *map = made;
+  return NULL;
+}
+
+kp_status* kp_ort_map_sort(kapell_value** map) {
+  const kapell_value* from = (*map)->items[0];
+  const size_t count = kp_value_count(from);
+  if (count < 2 || (from->type != KAPELL_STRING && from->type != KAPELL_INT64)) return NULL;
+  map_key* keys = kp_alloc_array(count, sizeof(*keys));
+  if (!keys) return KP_ERROR(OUT_OF_MEMORY, "a map of %zu keys", count);
+  for (size_t i = 0; i < count; ++i) {
+    keys[i] = (map_key){.at = i};
+    if (from->type == KAPELL_STRING)
+      keys[i].text = kp_value_string(from, i);
+    else
+      memcpy(&keys[i].number, (const char*)from->data + i * sizeof(int64_t), sizeof(int64_t));
+  }
+  kp_status* status = sort_by(map, keys, count);
+  kp_free(keys);
+  return status;
 }
 
 // --- taking apart ----------------------------------------------------------------------------------------------------------------

@@ -38,9 +38,11 @@ static inline void rig_ok(OrtStatus* status) {
 
 // The status must have this code and its text hold |words|.
 static inline void rig_error(OrtStatus* status, OrtErrorCode code, const char* words) {
-  if (!status || api->GetErrorCode(status) != code || !strstr(api->GetErrorMessage(status), words)) {
+  if (!status || api->GetErrorCode(status) != code ||
+      !strstr(api->GetErrorMessage(status), words)) {
     fprintf(stderr, "wanted code %d with '%s', got %d: %s\n", (int)code, words,
-            status ? (int)api->GetErrorCode(status) : 0, status ? api->GetErrorMessage(status) : "success");
+            status ? (int)api->GetErrorCode(status) : 0,
+            status ? api->GetErrorMessage(status) : "success");
     fail();
   }
   api->ReleaseStatus(status);
@@ -84,10 +86,12 @@ static inline OrtSession* rig_open(const char* text, const OrtSessionOptions* op
 }
 
 // A tensor over |data| of the caller's.
-static inline OrtValue* rig_tensor(ONNXTensorElementDataType type, void* data, size_t size, int64_t rows, int64_t columns) {
+static inline OrtValue* rig_tensor(ONNXTensorElementDataType type, void* data, size_t size,
+                                   int64_t rows, int64_t columns) {
   const int64_t shape[] = {rows, columns};
   OrtValue* value = NULL;
-  rig_ok(api->CreateTensorWithDataAsOrtValue(rig_host, data, size, shape, columns ? 2 : 1, type, &value));
+  rig_ok(api->CreateTensorWithDataAsOrtValue(rig_host, data, size, shape, columns ? 2 : 1, type,
+                                             &value));
   return value;
 }
 

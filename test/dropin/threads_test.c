@@ -53,7 +53,8 @@ static bool run_bound(worker* w, OrtValue* input, float expected) {
   size_t count;
   void* data;
   if (api->CreateIoBinding(w->session, &binding) || api->BindInput(binding, "x", input) ||
-      api->BindOutputToDevice(binding, "y", rig_host) || api->RunWithBinding(w->session, NULL, binding) ||
+      api->BindOutputToDevice(binding, "y", rig_host) ||
+      api->RunWithBinding(w->session, NULL, binding) ||
       api->GetBoundOutputValues(binding, rig_allocator, &outputs, &count) || count != 1 ||
       api->GetTensorMutableData(outputs[0], &data))
     return false;
@@ -68,7 +69,8 @@ static bool run_async(worker* w, OrtValue* input) {
   const OrtValue* inputs[] = {input};
   OrtValue* outputs[1] = {NULL};
   atomic_fetch_add(&pending, 1);
-  if (api->RunAsync(w->session, NULL, input_names, inputs, 1, output_names, 1, outputs, on_done, w)) return false;
+  if (api->RunAsync(w->session, NULL, input_names, inputs, 1, output_names, 1, outputs, on_done, w))
+    return false;
   while (atomic_load(&pending)) usleep(100);
   return true;
 }
@@ -81,7 +83,8 @@ static void* work(void* arg) {
   OrtValue* input = rig_tensor(RIG_FLOAT, in, sizeof in, 2, 3);
   OrtValue* bound = rig_tensor(RIG_FLOAT, out, sizeof out, 2, 3);
   while (!w->failed && kp_clock_ns() < w->until_ns) {
-    w->failed = !run_once(w, input, bound, expected) || (w->runs % 50 == 0 && !run_bound(w, input, expected)) ||
+    w->failed = !run_once(w, input, bound, expected) ||
+                (w->runs % 50 == 0 && !run_bound(w, input, expected)) ||
                 (w->index == 0 && w->runs % 100 == 0 && !run_async(w, input));
     ++w->runs;
   }
@@ -94,7 +97,8 @@ static void test_sixteen_threads(void** state) {
   (void)state;
   OrtSessionOptions* options = rig_options();
   rig_ok(api->SetIntraOpNumThreads(options, 2));
-  OrtSession* session = rig_open("in x float[N,3]\na = Relu(x)\ny = Add(a, a)\nout y float[N,3]\n", options);
+  OrtSession* session =
+      rig_open("in x float[N,3]\na = Relu(x)\ny = Add(a, a)\nout y float[N,3]\n", options);
   const uint64_t until = kp_clock_ns() + (uint64_t)wanted("KAPELL_TEST_SECONDS", 1) * 1000000000u;
   pthread_t threads[THREADS];
   worker workers[THREADS];
@@ -112,7 +116,9 @@ static void test_sixteen_threads(void** state) {
 }
 
 // What malloc has given out. Sanitizers have allocators of their own, and find leaks by themselves.
-static size_t bytes_in_use(void) { return KP_ASAN || KP_TSAN || KP_MSAN ? 0 : mallinfo2().uordblks + mallinfo2().hblkhd; }
+static size_t bytes_in_use(void) {
+  return KP_ASAN || KP_TSAN || KP_MSAN ? 0 : mallinfo2().uordblks + mallinfo2().hblkhd;
+}
 
 static void make_sessions(long count) {
   for (long i = 0; i < count; ++i) {
@@ -128,7 +134,8 @@ static void test_sessions_do_not_grow(void** state) {
   const size_t before = bytes_in_use();
   make_sessions(wanted("KAPELL_TEST_SESSIONS", 100));
   const size_t after = bytes_in_use();
-  if (after > before + 65536) fprintf(stderr, "%zu bytes in use before, %zu after\n", before, after);
+  if (after > before + 65536)
+    fprintf(stderr, "%zu bytes in use before, %zu after\n", before, after);
   assert_true(after <= before + 65536);
 }
 
