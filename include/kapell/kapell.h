@@ -53,6 +53,36 @@ KAPELL_API void kapell_log_set_callback(kapell_log_callback callback, void* user
 // Default WARNING, or what the environment variable KAPELL_LOG says.
 KAPELL_API void kapell_log_set_level(kapell_log_level level);
 
+// --- shadow checks -------------------------------------------------------------------------------------------------------
+
+// How far a value is from the one that was expected.
+typedef struct kapell_difference {
+  size_t struct_size;   // set by the caller: sizeof(kapell_difference)
+  bool comparable;      // kinds, types and shapes agree; else all below is 0
+  size_t count, wrong;  // elements; those out of tolerance
+  size_t worst;         // where |most| is
+  double most;          // largest absolute difference; infinite where only one is NaN
+  double
+      relative_rms;  // root of the mean square of the differences, by that of the expected values; over finite elements
+} kapell_difference;
+
+// An output of a run beside the same on the CPU.
+typedef struct kapell_shadow_output {
+  const char* name;
+  bool alarm;  // it is out of tolerance, or of another type or shape
+  kapell_difference difference;
+} kapell_shadow_output;
+
+// What a shadow check found; valid during the callback.
+typedef struct kapell_shadow_report {
+  size_t struct_size;                   // sizeof(kapell_shadow_report) of the library
+  uint64_t run;                         // number of the run in the session, from 1
+  bool alarm;                           // of any output, or the CPU failed
+  const char* failure;                  // why the CPU failed, or NULL
+  const kapell_shadow_output* outputs;  // those that the run asked for
+  size_t output_count;
+} kapell_shadow_report;
+
 // --- options ------------------------------------------------------------------------------------------------------------
 
 // A setting of one provider: {"CUDA.device_id", "1"}. The part before the first dot is the provider's name in any form.
@@ -167,6 +197,17 @@ typedef struct kapell_options {
 
   // Keeps a profile for kapell_session_profile_json, without a file. Default false.
   bool profile;
+
+  // Shadow check: the first of each |shadow_every| runs is computed on the CPU as well, before it, and the outputs are compared. Takes the
+  // CPU's memory and time besides. 0 (default): never. Runs that replace initializers are left out; nodes that draw random numbers
+  // without a seed depart.
+  uint32_t shadow_every;
+  double shadow_atol,
+      shadow_rtol;  // |value - CPU's| <= atol + rtol * |CPU's|. 0 (default): 1e-4, 1e-3
+  // Called for each such run, within kapell_session_run and on its thread, with no lock held: possibly on several at once. Default NULL:
+  // a warning in the log for each output that is out of tolerance.
+  void (*shadow)(void* user, const kapell_shadow_report* report);
+  void* shadow_user;
 } kapell_options;
 
 #ifdef __cplusplus
@@ -289,16 +330,6 @@ KAPELL_API size_t kapell_type_bytes(kapell_type type, size_t count);
 KAPELL_API double kapell_tensor_get_double(const kapell_value* value, size_t index);
 KAPELL_API void kapell_tensor_set_double(kapell_value* value, size_t index, double number);
 
-// How far a value is from the one that was expected.
-typedef struct kapell_difference {
-  size_t struct_size;   // set by the caller: sizeof(kapell_difference)
-  bool comparable;      // kinds, types and shapes agree; else all below is 0
-  size_t count, wrong;  // elements; those out of tolerance
-  size_t worst;         // where |most| is
-  double most;          // largest absolute difference; infinite where only one is NaN
-  double
-      relative_rms;  // root of the mean square of the differences, by that of the expected values; over finite elements
-} kapell_difference;
 // |value - expected| <= atol + rtol * |expected|; NaN is as NaN, infinity as infinity. Strings differ or not. Values of several items:
 // the elements of all of them, counted on. Both on the host.
 KAPELL_API void kapell_value_difference(const kapell_value* value, const kapell_value* expected,
@@ -340,6 +371,7 @@ typedef struct kapell_counters {
   const kapell_provider_counters*
       providers;  // in the order of the chain; owned by the session (or the run's thread)
   size_t provider_count;
+  uint64_t shadow_runs, shadow_alarms;  // runs computed on the CPU as well; those that departed
 } kapell_counters;
 
 // Options of one run. Start from KAPELL_RUN_OPTIONS_INIT; zero is the default.
@@ -348,7 +380,7 @@ typedef struct kapell_run_options {
   kapell_cancel* cancel;  // default NULL
   uint64_t timeout_ns;    // 0 (default): the session's
   int threads;            // 0 (default): the session's; at most that
-  // Filled with what this run did; default NULL. |providers| points into memory that stays valid until this thread's next run
+  // Filled with what this run did, also where it fails; default NULL. |providers| points into memory that stays valid until this thread's next run
   // of the session.
   kapell_counters* counters;
 } kapell_run_options;
@@ -517,6 +549,10 @@ KAPELL_API const kapell_placed_node* kapell_session_output_node(const kapell_ses
                                                                 size_t index);
 // Counters over all runs so far. |counters->struct_size| must be set. |providers| stays valid until this thread asks again.
 KAPELL_API void kapell_session_counters(const kapell_session* session, kapell_counters* counters);
+// The same in the text form that Prometheus reads, with what the placement gives each provider (kapell_free_text it). |name| is the value
+// of the label "session"; NULL: no such label.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_metrics(const kapell_session* session,
+                                                                 const char* name, char** out_text);
 // The profile so far as Chrome trace JSON; "[]"-like when neither profile nor profile_path is set (kapell_free_text it).
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_profile_json(kapell_session* session,
                                                                       char** out_text);

@@ -223,12 +223,13 @@ static kp_status* load_chain(opening* o) {
   uint64_t features = kp_cpu_features();
   if (user->cpu_mask)
     KP_TRY(kp_cpu_parse_mask(kp_str_of(user->cpu_mask), features, &features), "reading cpu_mask");
-  KP_PASS(kp_chain_parse(provider_list(user), &o->core->chain));
+  const bool alone = o->options->reference;
+  KP_PASS(kp_chain_parse(alone ? "CPU" : provider_list(user), &o->core->chain));
   _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option),
                  "the same pair of texts");
-  return kp_chain_load(o->core->chain, o->core->model, features,
-                       (const kp_chain_option*)user->provider_options, user->provider_option_count,
-                       user->untrusted && !user->allow_libraries);
+  return kp_chain_load(
+      o->core->chain, o->core->model, features, (const kp_chain_option*)user->provider_options,
+      alone ? 0 : user->provider_option_count, user->untrusted && !user->allow_libraries);
 }
 
 static kp_status* build_variant(opening* o, uint64_t excluded) {

@@ -14,6 +14,7 @@ typedef struct kp_core_options {
   const void* bytes;
   size_t byte_count;
   bool borrow_bytes;
+  bool reference;         // on the CPU alone, whatever the options and the environment say
   bool keep_overridable;  // initializers that are inputs stay inputs, instead of constants
 } kp_core_options;
 

@@ -1,5 +1,5 @@
 // kapell_session_run: names to slots, checks of what the caller gives, failover, counters.
-#include "api/session.h"
+#include "api/shadow.h"
 #include "base/alloc.h"
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -27,6 +27,10 @@ typedef struct call {
   kp_entry_counters few_entries[FEW];
   kp_entry_counters* entries;
   kp_run_counters counters;
+  uint64_t failed;  // bit e: chain entry e failed
+  bool shadowed, alarm;
+  kapell_value** shadow_outputs;  // of the CPU; NULL where the run is not shadowed
+  kp_status* shadow_failure;
 } call;
 
 static _Thread_local kapell_provider_counters
@@ -319,11 +323,20 @@ static kp_status* hand_out(call* c, kapell_value** values) {
 }
 
 // --- counters -------------------------------------------------------------------------------------------------------------------------------
-static void fill_user_counters(const call* c, uint64_t time_ns, uint64_t failovers,
-                               kapell_counters* out) {
+static bool has_failed(const call* c, size_t entry) {
+  return entry < 64 && (c->failed >> entry & 1) != 0;
+}
+
+static void fill_user_counters(const call* c, const kp_status* status, uint64_t time_ns,
+                               uint64_t failovers, kapell_counters* out) {
+  const bool cancelled = kp_status_code(status) == KAPELL_CANCELLED;
   const uint32_t count = c->session->core->chain->count;
   kapell_counters all = {.struct_size = out->struct_size,
-                         .runs = 1,
+                         .runs = status == NULL,
+                         .failed_runs = status && !cancelled,
+                         .cancelled_runs = cancelled,
+                         .shadow_runs = c->shadowed,
+                         .shadow_alarms = c->alarm,
                          .failovers = failovers,
                          .time_ns = time_ns,
                          .copies = c->counters.copies,
@@ -340,12 +353,13 @@ static void fill_user_counters(const call* c, uint64_t time_ns, uint64_t failove
                                                     .runs = c->entries[e].units > 0,
                                                     .nodes = c->entries[e].nodes,
                                                     .time_ns = c->entries[e].time_ns,
+                                                    .failures = has_failed(c, e),
                                                     .bytes = c->entries[e].bytes};
   memcpy(out, &all, kp_min_size(out->struct_size, sizeof(all)));
 }
 
-static void add_totals(const call* c, const kp_status* status, uint64_t time_ns, uint64_t failovers,
-                       uint32_t failed_entry) {
+static void add_totals(const call* c, const kp_status* status, uint64_t time_ns,
+                       uint64_t failovers) {
   kapell_session* s = c->session;
   pthread_mutex_lock(&s->lock);
   kapell_counters* t = &s->totals;
@@ -353,6 +367,8 @@ static void add_totals(const call* c, const kp_status* status, uint64_t time_ns,
   t->cancelled_runs += kp_status_code(status) == KAPELL_CANCELLED;
   t->failed_runs += status != NULL && kp_status_code(status) != KAPELL_CANCELLED;
   t->failovers += failovers;
+  t->shadow_runs += c->shadowed;
+  t->shadow_alarms += c->alarm;
   t->time_ns += time_ns;
   t->copies += c->counters.copies;
   t->copied_bytes += c->counters.copied_bytes;
@@ -364,7 +380,7 @@ static void add_totals(const call* c, const kp_status* status, uint64_t time_ns,
     s->entries[e].nodes += c->entries[e].nodes;
     s->entries[e].time_ns += c->entries[e].time_ns;
     s->entries[e].bytes += c->entries[e].bytes;
-    s->entries[e].failures += failed_entry == e;
+    s->entries[e].failures += has_failed(c, e);
   }
   pthread_mutex_unlock(&s->lock);
 }
@@ -425,8 +441,7 @@ static kp_status* with_advice(kp_status* status, const kp_chain_entry* entry) {
                         entry->short_name);
 }
 
-static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t* failovers,
-                                    uint32_t* failed_entry) {
+static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t* failovers) {
   kp_variant* variant = kp_core_current(c->core);
   for (;;) {
     kp_exec_args args = {.inputs = c->inputs,
@@ -440,8 +455,8 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
                          .profile = c->session->profile,
                          .counters = &c->counters};
     kp_status* status = kp_exec_run(variant->executor, &args);
-    *failed_entry = args.failed_entry;
     if (!status) return NULL;
+    if (args.failed_entry < 64) c->failed |= UINT64_C(1) << args.failed_entry;
     const kp_chain_entry* entry =
         args.failed_entry != KP_NONE ? &c->core->chain->entries[args.failed_entry] : NULL;
     if (!may_continue(c, status, args.failed_entry)) return with_advice(status, entry);
@@ -464,14 +479,55 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
 }
 
 // Runs within the session's limits.
-static kp_status* run_within(call* c, const run_limits* limits, uint64_t* failovers,
-                             uint32_t* failed_entry) {
+static kp_status* run_within(call* c, const run_limits* limits, uint64_t* failovers) {
   const kp_budget* budget = c->session->budget;
   kp_bounds before;
   kp_limits_enter(c->session->budget, limits->deadline_ns, &before);
-  kp_status* status = run_with_failover(c, limits, failovers, failed_entry);
+  kp_status* status = run_with_failover(c, limits, failovers);
   (void)kp_bounds_enter(before);
   return kp_limits_explain(status, budget, limits->deadline_ns, kp_flag_is_set(limits->cancel));
+}
+
+// --- shadow -----------------------------------------------------------------------------------------------------------------------------------
+static kp_exec_args shadow_args(const call* c, const run_limits* limits) {
+  return (kp_exec_args){.inputs = c->inputs,
+                        .outputs = c->outputs,
+                        .wanted = c->wanted,
+                        .width = limits ? limits->width : 1,
+                        .cancel = limits ? limits->cancel : NULL,
+                        .deadline_ns = limits ? limits->deadline_ns : 0,
+                        .max_iterations = limits ? limits->max_iterations : 0};
+}
+
+static void shadow_run(call* c, const run_limits* limits) {
+  const kp_exec_args args = shadow_args(c, limits);
+  c->shadowed = true;
+  c->shadow_failure = kp_shadow_run(c->session, &args, c->output_count, &c->shadow_outputs);
+}
+
+static bool shadow_compare(const call* c) {
+  const kp_exec_args args = shadow_args(c, NULL);
+  return kp_shadow_compare(c->session, &args, c->output_count, c->shadow_outputs,
+                           c->shadow_failure);
+}
+
+static void shadow_end(call* c) {
+  kp_status_ignore(c->shadow_failure);
+  kp_shadow_release(c->shadow_outputs, c->output_count);
+}
+
+// Runs, and counts what was done.
+static kp_status* run_counted(call* c, const kapell_run_options* options,
+                              const run_limits* limits) {
+  const uint64_t start = kp_clock_ns();
+  uint64_t failovers = 0;
+  kp_status* status = run_within(c, limits, &failovers);
+  const uint64_t time_ns = kp_clock_ns() - start;
+  if (c->shadowed && !status) c->alarm = shadow_compare(c);
+  add_totals(c, status, time_ns, failovers);
+  if (options && options->struct_size > offsetof(kapell_run_options, counters) && options->counters)
+    fill_user_counters(c, status, time_ns, failovers, options->counters);
+  return status;
 }
 
 static kp_status* run_call(call* c, const kapell_run_options* options,
@@ -485,15 +541,12 @@ static kp_status* run_call(call* c, const kapell_run_options* options,
   KP_PASS(read_limits(c->session, options, &limits));
   KP_PASS(part_overlaps(c));
   KP_PASS(arrange_overridable(c));
-  const uint64_t start = kp_clock_ns();
-  uint64_t failovers = 0;
-  uint32_t failed_entry = KP_NONE;
-  kp_status* status = run_within(c, &limits, &failovers, &failed_entry);
-  const uint64_t time_ns = kp_clock_ns() - start;
-  add_totals(c, status, time_ns, failovers, failed_entry);
-  if (!status && options && options->struct_size > offsetof(kapell_run_options, counters) &&
-      options->counters)
-    fill_user_counters(c, time_ns, failovers, options->counters);
+  if (c->core == c->session->core && kp_shadow_due(c->session)) {
+    shadow_run(c, &limits);
+    KP_PASS(read_limits(c->session, options, &limits));  // the CPU's time is not the run's
+  }
+  kp_status* status = run_counted(c, options, &limits);
+  shadow_end(c);
   return status ? status : hand_out(c, outputs);
 }
 

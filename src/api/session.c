@@ -1,5 +1,5 @@
 // Opening and closing sessions; their reports and counters.
-#include "api/session.h"
+#include "api/shadow.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -132,9 +132,9 @@ static kp_status* open_session(kapell_session* session, const void* bytes, size_
   if (!session->entries) return KP_ERROR(OUT_OF_MEMORY, "the session");
   for (uint32_t e = 0; e < chain->count; ++e)
     session->entries[e].provider = chain->entries[e].canonical;
-  return session->options.profile_path || session->options.profile
-             ? kp_profile_create(session->core->model, &session->profile)
-             : NULL;
+  if (session->options.profile_path || session->options.profile)
+    KP_PASS(kp_profile_create(session->core->model, &session->profile));
+  return kp_shadow_open(session);
 }
 
 // Opens within the session's limits.
@@ -205,6 +205,7 @@ void kapell_session_close(kapell_session* session) {
   if (session->profile && session->options.profile_path) write_profile(session);
   kp_profile_free(session->profile);
   kp_core_close(session->overridable);
+  kp_core_close(session->shadow);
   kp_core_close(session->core);
   for (size_t i = 0; session->kept_initializers && i < session->options.initializer_count; ++i)
     kp_value_release(session->kept_initializers[i].value);

@@ -15,13 +15,15 @@ typedef struct kp_metadata {
 } kp_metadata;
 
 struct kapell_session {
-  kp_arena arena;          // everything that getters lend
-  kapell_options options;  // texts copied to the arena; limits made whole
+  kp_arena arena;                               // everything that getters lend
+  kapell_options options;                       // texts copied to the arena; limits made whole
   const kapell_initializer* kept_initializers;  // options', once their values are retained
   kp_budget* budget;
   uint64_t opened_bytes,
       opening_bytes;  // of the budget: when opening was done; most while it was done
   kp_core* core;
+  kp_core* shadow;       // on the CPU alone; NULL without shadow_every
+  uint64_t shadow_turn;  // runs so far; atomic
   kp_core* overridable;  // made when a run first replaces an initializer
   pthread_mutex_t lock;  // guards |overridable| and |totals|
   const char* path;      // for the second core

@@ -86,6 +86,8 @@ typedef struct cli_opening {
   size_t byte_count;
   // Instead of --providers and KAPELL_PROVIDERS. With CLI_REFERENCE, options of other providers are left out.
   const char* providers;
+  uint32_t shadow_every;
+  void (*shadow)(void* user, const kapell_shadow_report* report);
   kapell_status** out_status;  // takes what went wrong instead of standard error; NULL: printed
 } cli_opening;
 int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** out_session);

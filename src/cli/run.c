@@ -30,6 +30,8 @@ static const cli_option kOptions[] = {
     {"dump", "DIR",
      "write every value of the run into DIR, for 'kapell compare'; nothing is fused then"},
     {"profile", "FILE", "write a Chrome trace (opens in Perfetto)"},
+    {"shadow", "N", "compute the first of each N runs on the CPU as well, and compare"},
+    {"metrics", "FILE", "write the counters of all runs in Prometheus' text form (-: print them)"},
     {0},
 };
 
@@ -195,12 +197,19 @@ static void print_case(const job* j, long run) {
 }
 
 static void print_tail(const job* j, const kapell_counters* counters) {
-  const bool tail = cli_has(&j->args, "time") || cli_has(&j->args, "placement");
+  const bool tail =
+      cli_has(&j->args, "time") || cli_has(&j->args, "placement") || counters->failovers;
   if (cli_has(&j->args, "time")) printf("%8.3f ms   ", (double)counters->time_ns * 1e-6);
   for (size_t p = 0; cli_has(&j->args, "placement") && p < counters->provider_count; ++p)
     if (counters->providers[p].nodes)
       printf("%s: %llu nodes  ", counters->providers[p].provider,
              (unsigned long long)counters->providers[p].nodes);
+  if (cli_has(&j->args, "placement") && counters->copies)
+    printf("copies: %llu of %llu bytes  ", (unsigned long long)counters->copies,
+           (unsigned long long)counters->copied_bytes);
+  if (counters->failovers)
+    printf("started again without a provider that failed: %llu  ",
+           (unsigned long long)counters->failovers);
   if (tail || cli_has(&j->args, "labels")) printf("\n");
 }
 
@@ -263,9 +272,40 @@ static int run_once(const job* j, long run) {
   return fine ? CLI_OK : exit_code;
 }
 
+// Prints a shadow check as the run ends.
+static void print_shadow(void* user, const kapell_shadow_report* report) {
+  (void)user;
+  if (report->failure) printf("shadow: the CPU failed: %s\n", report->failure);
+  for (size_t i = 0; i < report->output_count; ++i) {
+    const kapell_shadow_output* o = &report->outputs[i];
+    printf("shadow: run %llu, output '%s' %s the CPU's", (unsigned long long)report->run, o->name,
+           o->alarm ? "DEPARTS from" : "is near");
+    if (o->difference.comparable)
+      printf(", largest difference %.3g, %zu of %zu elements out of tolerance\n",
+             o->difference.most, o->difference.wrong, o->difference.count);
+    else
+      printf(": another type or shape\n");
+  }
+}
+
+static bool write_metrics(const job* j, const char* path) {
+  char* text = NULL;
+  const char* slash = strrchr(j->args.model, '/');
+  kapell_status* status =
+      kapell_session_metrics(j->session, slash ? slash + 1 : j->args.model, &text);
+  const bool print = !strcmp(path, "-");
+  if (text && print) fputs(text, stdout);
+  const bool fine = text && (print || cli_write_file(path, text, strlen(text)));
+  cli_print_status(status);
+  kapell_free_text(text);
+  return fine;
+}
+
 static int run_all(job* j) {
   int exit_code = CLI_OK;
   for (long run = 0; run < j->runs && exit_code == CLI_OK; ++run) exit_code = run_once(j, run);
+  const char* metrics = cli_get(&j->args, "metrics");
+  if (metrics && !write_metrics(j, metrics)) exit_code = CLI_FAILED;
   if (exit_code != CLI_OK || !cli_has(&j->args, "placement")) return exit_code;
   char* text = NULL;
   kapell_status* status = kapell_session_placement_text(j->session, &text);
@@ -297,12 +337,16 @@ static int run_dump(job* j) {
 static int run(const cli_command* command, int argc, char** argv) {
   job j = {0};
   int exit_code;
+  long shadow_every;
   if (!cli_parse(command, argc, argv, &j.args, &exit_code)) return exit_code;
   if (!cli_int(&j.args, "top", 1, 1000, 3, &j.top) ||
       !cli_int(&j.args, "show", 0, 1000000, 10, &j.show) ||
       !cli_real(&j.args, "atol", 1e-5, &j.atol) || !cli_real(&j.args, "rtol", 1e-3, &j.rtol))
     return CLI_USAGE;
+  if (!cli_int(&j.args, "shadow", 1, 1000000000, 0, &shadow_every)) return CLI_USAGE;
   const cli_opening how = {.profile_path = cli_get(&j.args, "profile"),
+                           .shadow_every = (uint32_t)shadow_every,
+                           .shadow = print_shadow,
                            .keep_values = cli_has(&j.args, "dump")};
   exit_code = cli_open_as(&j.args, &how, &j.session);
   if (exit_code) return exit_code;

@@ -75,6 +75,8 @@ static kapell_status* open_model(const cli_args* args, const cli_opening* how,
                                  kapell_options* options, kapell_session** out_session) {
   options->profile_path = how->profile_path;
   options->keep_values = how->keep_values;
+  options->shadow_every = how->shadow_every;
+  options->shadow = how->shadow;
   options->borrow_bytes = true;
   if (!how->bytes) return kapell_session_open_file(args->model, options, out_session);
   return kapell_session_open(how->bytes, how->byte_count, options, out_session);

@@ -207,3 +207,38 @@ def test_place_says_what_is_copied(kapell, tested):
     assert report["copy_list"][1] == {"value": "b", "path": "", "from": "Mock:0", "to": "host", "bytes": 12, "exact": False, "producer": "b",
                                       "consumer": "c"}
     assert report["providers"][0]["weight_bytes"] == 12
+
+
+# --- what ran ----------------------------------------------------------------------------------------------------------------
+def test_shadow_checks(kapell, model, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    inputs = ["--input", f"x={tmp_path / 'x.npy'}"] * 4
+    text = says(kapell("run", model, *inputs, *mock("fail=wrong:3"), "--shadow", "2"), 0,
+                "shadow: run 1, output 'y' is near the CPU's, largest difference 0",
+                "shadow: run 3, output 'y' DEPARTS from the CPU's, largest difference 1, 6 of 6 elements out of tolerance")
+    assert text.count("shadow: ") == 2
+    says(kapell("run", model, *inputs, "--shadow", "0"), 2, "--shadow")
+
+
+def test_metrics(kapell, model, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    inputs = ["--input", f"x={tmp_path / 'x.npy'}"] * 3
+    says(kapell("run", model, *inputs, *mock("fail=run:2"), "--on-failure", "continue", "--metrics", tmp_path / "m.prom"), 0,
+         "started again without a provider that failed: 1")
+    text = (tmp_path / "m.prom").read_text()
+    for line in ("kapell_runs_total{session=\"chain.onnx\"} 3", "kapell_failovers_total{session=\"chain.onnx\"} 1",
+                 "kapell_provider_failures_total{session=\"chain.onnx\",provider=\"MockExecutionProvider\"} 1",
+                 "kapell_provider_nodes_total{session=\"chain.onnx\",provider=\"CPUExecutionProvider\"} 8", "# TYPE kapell_runs_total counter"):
+        assert line + "\n" in text, text
+    # The form: each sample's name was announced with a type, and is announced once.
+    announced = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(announced) == len(set(announced))
+    assert {line.split("{")[0] for line in text.splitlines() if not line.startswith("#")} == set(announced)
+    says(kapell("run", model, *inputs, *mock("fail=run:2"), "--metrics", "-"), 1, "kapell_failed_runs_total{session=\"chain.onnx\"} 1", "KAPELL-E0404")
+
+
+def test_what_ran_is_printed_for_each_run(kapell, model, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    text = says(kapell("run", model, "--input", f"x={tmp_path / 'x.npy'}", *mock("ops=all,-Abs"), "--placement"), 0,
+                "MockExecutionProvider: 3 nodes  CPUExecutionProvider: 1 nodes  copies: 4 of 96 bytes")
+    assert "3 of 4 nodes in 2 partitions" in text
