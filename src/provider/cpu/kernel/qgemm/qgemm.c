@@ -54,7 +54,7 @@ const kp_qgemm_ops* kp_qgemm_select_for(uint64_t features, size_t count, const v
   const kp_qgemm_ops* ops = kp_qgemm_select(features);
 #if KP_VARIANTS_X86
   // The narrow variant is a fifth faster, and each rest costs it a quarter of a group.
-  if (ops == &kp_qgemm_avx2 && chance_of_rest(count, b, is_signed ? 0 : 0x80) < 0.5)
+  if (ops == &kp_qgemm_avx2 && chance_of_rest(count, b, is_signed ? 0 : 0x80) < 0.6)
     return &kp_qgemm_avx2_narrow;
 #else
   (void)count, (void)b, (void)is_signed;

@@ -4,10 +4,10 @@
 // add up to more than 128. Weights of that kind are rare, so B is packed as a walk along k: each group takes the four bytes of A
 // from any place on, and what of a pair does not fit into 16 bits is left to the next group, which then starts at that byte. Every
 // weight is in the end multiplied in full, and nothing saturates. The two vectors of a panel walk apart.
-// A panel whose walk would be more than a quarter longer keeps its weights as they are; they are halved on the way instead.
+// A panel whose walk would be more than a third longer keeps its weights as they are; they are halved on the way instead.
 //
 // Panel: sums of columns | two counts of groups (0 whole: the plain form) | [groups][VECS][32] weights | [groups][VECS] steps.
-#define CAPACITY(k) (((k) + 3) / 4 + ((k) + 3) / 16 + 2)
+#define CAPACITY(k) (((k) + 3) / 4 + ((k) + 3) / 12 + 2)
 #define HEADER 64
 #define PAIR_MAX 128
 
