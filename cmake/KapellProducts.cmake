@@ -32,5 +32,8 @@ if(api_sources AND CMAKE_BUILD_TYPE STREQUAL Release AND NOT KAPELL_SANITIZE AND
   add_test(NAME products/install
     COMMAND test/products/check_install.sh "${CMAKE_BINARY_DIR}" ${PROJECT_VERSION} "${CMAKE_C_COMPILER}"
     WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
-  set_tests_properties(products/library products/install PROPERTIES LABELS products TIMEOUT 300)
+  add_test(NAME products/dropin
+    COMMAND test/products/check_dropin.sh $<TARGET_FILE:onnxruntime> 4400000
+    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set_tests_properties(products/library products/install products/dropin PROPERTIES LABELS products TIMEOUT 300)
 endif()

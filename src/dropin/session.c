@@ -214,6 +214,14 @@ static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t
                      message);
     return ORT_FAIL;
   }
+  const char* name = strstr(message, "the operator ");
+  const char* name_end = name ? strstr(name, " is not known here") : NULL;
+  if (code == KAPELL_UNSUPPORTED && name_end) {
+    name += strlen("the operator ");
+    kp_strbuf_printf(text, "Fatal error: %.*s(-1) is not a registered function/op (%s)",
+                     (int)(name_end - name), name, message);
+    return ORT_FAIL;
+  }
   if (code == KAPELL_UNSUPPORTED_MODEL && op) {
     kp_strbuf_printf(text, "This is an invalid model. In Node '%s' (%s): %s", node ? node : "", op,
                      message);

@@ -31,10 +31,13 @@ kp_status* kp_clauses_unplaced(const kp_plan_set* set, const kp_graph* graph,
   const kp_node* node = &graph->nodes[id];
   const kp_chain* chain = set->chain;
   kp_strbuf why = {0};
+  if (!node->schema)
+    kp_strbuf_printf(&why, "the operator %s:%s is not known here",
+                     node->domain[0] ? node->domain : "ai.onnx", node->op);
   for (uint32_t i = 0; i < places[id].refusal_count; ++i) {
     const kp_node_refusal* refusal = &places[id].refusals[i];
-    kp_strbuf_printf(&why, "%s%s: %s", i ? "; " : "", chain->entries[refusal->entry].short_name,
-                     refusal->words);
+    kp_strbuf_printf(&why, "%s%s: %s", why.length ? "; " : "",
+                     chain->entries[refusal->entry].short_name, refusal->words);
   }
   if (chain->floor == KP_FLOOR_NONE && kp_chain_floor_index(chain) == KP_NONE)
     kp_strbuf_printf(&why, "%s'%s' keeps the CPU from it", why.length ? "; " : "",
