@@ -5,15 +5,26 @@
 
 #include "base/alloc.h"
 #include "dropin/session.h"
+#include "ort/guard.h"
 #include "ort/model.h"
 
 // --- registration ----------------------------------------------------------------------------------------------------------------
-static OrtStatus* call_function(OrtSessionOptions* options, void* handle, const char* name) {
+typedef struct registration {
   RegisterCustomOpsFn function;
+  OrtSessionOptions* options;
+} registration;
+
+static OrtStatus* call_registration(void* arg) {
+  const registration* r = arg;
+  return r->function(r->options, kp_ort_api_base());
+}
+
+static OrtStatus* call_function(OrtSessionOptions* options, void* handle, const char* name) {
+  registration r = {.options = options};
   void* symbol = dlsym(handle, name);
   if (!symbol) return kp_ort_error(ORT_INVALID_ARGUMENT, "no function '%s': %s", name, dlerror());
-  memcpy(&function, &symbol, sizeof function);
-  return function(options, kp_ort_api_base());
+  memcpy(&r.function, &symbol, sizeof r.function);
+  return kp_ort_guard(call_registration, &r);
 }
 
 static OrtStatus* open_library(const char* path, void** out_handle) {

@@ -12,6 +12,7 @@
 #include "base/size.h"
 #include "graph/custom.h"
 #include "graph/infer_rule.h"
+#include "ort/guard.h"
 #include "ort/kernel.h"
 
 // --- domains ---------------------------------------------------------------------------------------------------------------------
@@ -89,7 +90,8 @@ static void destroy(void* object) {
   kp_free(k);
 }
 
-static OrtStatus* create_state(kernel* k) {
+static OrtStatus* create_state(void* object) {
+  kernel* k = object;
   const OrtCustomOp* op = k->theirs;
   const OrtApi* api = kp_ort_tables_get()->api;
   if (op->version >= 16 && op->CreateKernelV2)
@@ -110,7 +112,7 @@ static kp_status* create(void* user, const kapell_custom_node* node, void** out_
                             .constants = node->constants,
                             .logger = e->set->logger,
                             .config = &e->set->config};
-  OrtStatus* status = create_state(k);
+  OrtStatus* status = kp_ort_guard(create_state, k);
   if (status) {
     destroy(k);
     return kp_ort_to_status(status);
@@ -132,7 +134,14 @@ static kp_status* lend_inputs(OrtKernelContext* context) {
   return NULL;
 }
 
-static OrtStatus* call(const kernel* k, OrtKernelContext* context) {
+typedef struct one_call {
+  const kernel* kernel;
+  OrtKernelContext* context;
+} one_call;
+
+static OrtStatus* call(void* arg) {
+  const kernel* k = ((one_call*)arg)->kernel;
+  OrtKernelContext* context = ((one_call*)arg)->context;
   if (k->theirs->version >= 16 && k->theirs->KernelComputeV2)
     return k->theirs->KernelComputeV2(k->state, context);
   if (!k->theirs->KernelCompute)
@@ -158,9 +167,11 @@ static kp_status* compute(void* object, kapell_custom_run* run) {
   context.inputs = many ? many : few;
   context.outputs = context.inputs + context.input_count;
   kp_status* status = lend_inputs(&context);
-  if (!status) status = kp_ort_to_status(call(k, &context));
+  if (!status) status = kp_ort_to_status(kp_ort_guard(call, &(one_call){k, &context}));
   for (size_t i = 0; i < context.input_count; ++i)
     if (context.inputs[i].sparse) kp_ort_sparse_free(context.inputs[i].sparse);
+  for (size_t o = 0; o < context.output_count; ++o)
+    if (!kapell_custom_run_wants(run, o)) kp_value_release(context.outputs[o].value);
   kp_free(many);
   return status;
 }
@@ -255,12 +266,23 @@ OrtStatus* ort_ShapeInferContext_SetOutputTypeShape(const OrtShapeInferContext* 
   return NULL;
 }
 
+typedef struct one_inference {
+  const OrtCustomOp* op;
+  OrtShapeInferContext* context;
+} one_inference;
+
+static OrtStatus* call_inference(void* arg) {
+  const one_inference* inference = arg;
+  return inference->op->InferOutputShapeFn(inference->op, inference->context);
+}
+
 static kp_status* infer_shapes(void* user, kapell_custom_infer* infer) {
   const entry* e = user;
   OrtShapeInferContext context = {
       infer, kp_alloc_zero(infer->node.node->attr_count + 1, sizeof(OrtOpAttr))};
   if (!context.attrs) return KP_ERROR(OUT_OF_MEMORY, "shapes of a custom operator");
-  kp_status* status = kp_ort_to_status(e->theirs->InferOutputShapeFn(e->theirs, &context));
+  kp_status* status =
+      kp_ort_to_status(kp_ort_guard(call_inference, &(one_inference){e->theirs, &context}));
   kp_free(context.attrs);
   return status;
 }

@@ -41,16 +41,19 @@ OrtStatus* ort_KernelContext_GetOutput(OrtKernelContext* context, size_t index, 
   if (index >= context->output_count || rank > KP_MAX_RANK)
     return kp_ort_error(ORT_INVALID_ARGUMENT, "output %zu of %zu, of rank %zu", index,
                         context->output_count, rank);
-  if (!kapell_custom_run_wants(context->run, index)) return NULL;
   const kp_value* value =
       kp_node_output(context->info->graph, context->info->node, (uint32_t)index);
+  if (!value) return NULL;  // an optional output that the node leaves out
   const kapell_type type =
-      value && value->type.kind == KAPELL_KIND_TENSOR ? value->type.element : KAPELL_UNDEFINED;
+      value->type.kind == KAPELL_KIND_TENSOR ? value->type.element : KAPELL_UNDEFINED;
   if (type == KAPELL_UNDEFINED)
     return kp_ort_error(ORT_INVALID_GRAPH, "the element type of output %zu is not known", index);
   OrtValue* handle = &context->outputs[index];
-  KP_ORT_TAKE(
-      kapell_custom_run_output(context->run, index, type, dims, (int32_t)rank, &handle->value));
+  if (kapell_custom_run_wants(context->run, index))
+    KP_ORT_TAKE(
+        kapell_custom_run_output(context->run, index, type, dims, (int32_t)rank, &handle->value));
+  else if (!handle->value)  // nobody reads it, but the kernel may write it
+    KP_ORT_TAKE(kp_value_create_tensor(type, dims, (int32_t)rank, &handle->value));
   *out = handle;
   return NULL;
 }

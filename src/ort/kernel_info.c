@@ -42,7 +42,7 @@ static OrtStatus* find(const OrtKernelInfo* info, const char* name, kp_onnx_attr
   KP_ORT_NEED(info);
   KP_ORT_NEED(name);
   *out = kp_node_attr(info->node, name);
-  if (!*out) return kp_ort_error(ORT_FAIL, "No attribute with name:'%s' is defined.", name);
+  if (!*out) return kp_ort_error(ORT_FAIL, "No attribute with name:'%s'is defined.", name);
   if ((*out)->type == type) return NULL;
   return kp_ort_error(ORT_FAIL, "Attribute: %s expected to be of type: %s but is of another type",
                       name, type_name);
