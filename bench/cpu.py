@@ -3,7 +3,7 @@
     ./dev bench cpu [NAME]
 
 Each round runs every engine once, in turn, so that what disturbs the machine disturbs all alike; the table has medians and
-their ratios. "peak" is the share of the machine's measured ceiling (bench/peak_bench.c) that Kapell reaches: multiply-adds of the float
+their ratios. "peak" is the share of the machine's measured ceiling (src/cli/bench/peak.c) that Kapell reaches: multiply-adds of the float
 model, in 8 bits where the model has such weights, or, with a B, the bytes of its weights where reading them takes longer. Tables of
 session creation, peak memory and small models follow, all through the C interfaces (bench/engines.py). BENCH_SECONDS: of a row.
 Engines that spin after a run would disturb the next one: ONNX Runtime's spinning is turned off.
@@ -56,7 +56,7 @@ MODELS = {"digits": (digits, lambda: {"image": np.random.default_rng(0).random((
 
 
 def peak():
-    out = subprocess.run([ROOT / "build/release/bench/bench-peak_bench"], capture_output=True, text=True, check=True)
+    out = subprocess.run([ROOT / "build/release/bench/cli-bench-peak_bench"], capture_output=True, text=True, check=True)
     return json.loads(out.stdout)
 
 

@@ -32,6 +32,11 @@ static void put_device(kp_json* json, int id, const char* name, uint64_t memory,
 static void put_system(const kapell_doctor* doctor, kp_json* json) {
   const kp_driver* driver = &doctor->examiner.driver;
   const kp_probe_result* cuda = &doctor->examiner.cuda;
+  static const char* const vendors[] = {[KP_VENDOR_NONE] = "other",
+                                        [KP_VENDOR_NVIDIA] = "nvidia",
+                                        [KP_VENDOR_INTEL] = "intel",
+                                        [KP_VENDOR_AMD] = "amd",
+                                        [KP_VENDOR_ANY] = "any"};
   kp_json_key(json, "nvidia");
   kp_json_begin_object(json);
   kp_json_member_string(json, "driver", cuda->driver ? cuda->driver : driver->version);
@@ -52,7 +57,9 @@ static void put_system(const kapell_doctor* doctor, kp_json* json) {
   for (size_t i = 0; i < driver->count; ++i) {
     const kp_system_device* d = &driver->devices[i];
     put_device(json, -1, d->name, d->memory_bytes, d->place);
-    kp_json_member_string(json, "kind", d->kind);
+    kp_json_member_string(
+        json, "device",
+        kp_arena_printf(doctor->places.arena, "%s %s", vendors[d->vendor], d->kind));
     kp_json_member_string(json, "node", d->node);
     kp_json_member_string(json, "problem", d->problem);
     kp_json_member_string(json, "fix", d->fix);

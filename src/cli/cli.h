@@ -52,7 +52,7 @@ void cli_help(const cli_command* command, FILE* out);
 
 extern const cli_command cli_run_command, cli_inspect_command, cli_place_command,
     cli_providers_command, cli_bundle_command, cli_compare_command, cli_check_command,
-    cli_embed_command, cli_doctor_command, cli_exec_command;
+    cli_embed_command, cli_doctor_command, cli_bench_command, cli_exec_command;
 
 // --- limits (limits.c) -------------------------------------------------------------------------------------------------------
 // Sets --untrusted and every --limit in |options|. False: printed.
@@ -88,6 +88,7 @@ typedef struct cli_opening {
   const char* providers;
   uint32_t shadow_every;
   void (*shadow)(void* user, const kapell_shadow_report* report);
+  int threads;                 // instead of --threads; 0: as there
   kapell_status** out_status;  // takes what went wrong instead of standard error; NULL: printed
 } cli_opening;
 int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** out_session);

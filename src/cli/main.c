@@ -6,7 +6,7 @@
 static const cli_command* const kCommands[] = {
     &cli_run_command,    &cli_inspect_command, &cli_place_command, &cli_providers_command,
     &cli_bundle_command, &cli_compare_command, &cli_check_command, &cli_embed_command,
-    &cli_doctor_command, &cli_exec_command};
+    &cli_doctor_command, &cli_bench_command,   &cli_exec_command};
 
 static void usage(FILE* out) {
   fprintf(out, "kapell %s runs ONNX models on the execution providers that a machine has.\n\n",

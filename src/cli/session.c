@@ -114,7 +114,10 @@ int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** o
   long threads;
   *out_session = NULL;
   clock_gettime(CLOCK_MONOTONIC, &p.start);
-  if (!cli_int(args, "threads", 0, 256, 0, &threads)) return CLI_USAGE;
+  if (how->threads)
+    threads = how->threads;
+  else if (!cli_int(args, "threads", 0, 256, 0, &threads))
+    return CLI_USAGE;
   if (!read_policy(args, &options)) return CLI_USAGE;
   size_t count = count_options(args);
   kapell_provider_option* list = calloc(count + 1, sizeof(*list));

@@ -13,7 +13,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits" / "digits.onnx"
 PICTURES = sorted((ROOT / "examples" / "digits" / "pictures").glob("*.png"))
-COMMANDS = ["run", "inspect", "place", "providers", "bundle", "compare", "doctor"]
+COMMANDS = ["run", "inspect", "place", "providers", "bundle", "compare", "doctor", "bench"]
 
 pytestmark = pytest.mark.asan_programs
 

@@ -10,7 +10,7 @@ import re
 import sys
 
 ORDER = ["base", "onnx", "graph", "ort", "provider", "find", "plan", "exec", "api"]
-ALONE = {"cli": {"cli"}, "dropin": {"dropin", "ort", "base"}, "probe": {"probe", "base", "ort"}}
+ALONE = {"cli": {"cli", "ort"}, "dropin": {"dropin", "ort", "base"}, "probe": {"probe", "base", "ort"}}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

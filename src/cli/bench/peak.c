@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cli/bench/bench.h"
+
 static double seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -79,7 +81,7 @@ static double best_gflops(float (*loop)(long), int lanes) {
   return best;
 }
 
-static double peak_gflops(void) {
+double bench_peak_gflops(void) {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f")) return best_gflops(fma_avx512, 16);
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
@@ -88,15 +90,15 @@ static double peak_gflops(void) {
   return best_gflops(fma_plain, 1);
 }
 
-static double peak_bytes(void) {
+double bench_peak_gops8(void) {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512vnni")) return best_gflops(bytes_vnni, 64);
   if (__builtin_cpu_supports("avx2")) return best_gflops(bytes_avx2, 32);
 #endif
-  return peak_gflops();
+  return bench_peak_gflops();
 }
 
-static double best_read(void) {
+double bench_read_gbs(void) {
   const size_t count = (size_t)32 << 20;  // 256 MiB
   uint64_t* data = malloc(count * sizeof(*data));
   double best = 0;
@@ -113,10 +115,4 @@ static double best_read(void) {
   }
   free(data);
   return best;
-}
-
-int main(void) {
-  printf("{\"gflops\": %.1f, \"gops8\": %.1f, \"read_gbs\": %.1f}\n", peak_gflops(), peak_bytes(),
-         best_read());
-  return 0;
 }

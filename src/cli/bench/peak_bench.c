@@ -1,0 +1,8 @@
+// The ceiling of this machine as one line of JSON, for bench/cpu.py.
+#include "cli/bench/bench.h"
+
+int main(void) {
+  printf("{\"gflops\": %.1f, \"gops8\": %.1f, \"read_gbs\": %.1f}\n", bench_peak_gflops(),
+         bench_peak_gops8(), bench_read_gbs());
+  return 0;
+}
