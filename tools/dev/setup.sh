@@ -82,14 +82,24 @@ need_preset_packages() {
 # The Python of the tests and generators, with exactly the versions of test/requirements.txt.
 need_venv() {
   cmp -s test/requirements.txt "$venv/installed.txt" && return 0
-  step "installing the Python packages of test/requirements.txt" venv make_venv || exit 2
+  step "installing the Python packages of test/requirements.txt" venv make_venv "$venv" test/requirements.txt || exit 2
 }
 
+# The Python that has PyTorch too: 6 GB, so it lies outside of the build folder, one for each state of its requirements. Sets torch_venv.
+need_torch_venv() {
+  local state
+  state=$(cat test/requirements.txt test/requirements-torch.txt | sha256sum | cut -c 1-16)
+  torch_venv=${XDG_CACHE_HOME:-$HOME/.cache}/kapell/torch-$state
+  [ -e "$torch_venv/installed.txt" ] && return 0
+  step "installing PyTorch into $torch_venv" venv-torch make_venv "$torch_venv" test/requirements-torch.txt || exit 2
+}
+
+# make_venv FOLDER REQUIREMENTS
 make_venv() {
   local python=python3
   "$python" -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3
-  rm -rf "$venv" &&
-    "$python" -m venv "$venv" &&
-    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: --no-deps -r test/requirements.txt &&
-    cp test/requirements.txt "$venv/installed.txt"
+  rm -rf "$1" &&
+    "$python" -m venv "$1" &&
+    "$1/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: --no-deps -r "$2" &&
+    cp "$2" "$1/installed.txt"
 }

@@ -107,6 +107,13 @@ draws() {
     test/py/test_ops.py || true
 }
 
+# exports GROUP EXPORTER [NAME]: PyTorch's exports of the nets of test/py/exports/GROUP.py by one of its exporters (script, dynamo).
+exports() {
+  need_torch_venv
+  run_suite "PyTorch's exports, $1, $2" "pytest-exports-$1-$2" "$torch_venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    -m torch -k "test_$2 and $1${3:+ and $3}" --junitxml "$log_folder/pytest-exports-$1-$2.xml" test/py/test_torch_exports.py || true
+}
+
 # The ordinary tier for one preset: everything on a plain build, the unit tests and a slice of the rest under a sanitizer.
 test_preset() {
   local preset=$1 name=${2:-}
@@ -169,6 +176,10 @@ command_test() {
   for piece in release asan tsan debug clang msan oldcpu aarch64; do full_piece "$piece" test_preset "$piece" "$name"; done
   full_piece emulated emulated 1
   for piece in native avx2 scalar; do full_piece "draws-$piece" draws "$piece"; done
-  full_piece python-full python_tests release full "$name"
+  full_piece python-full python_tests release "full and not torch" "$name"
+  for piece in classifiers pictures sequences layers language; do
+    full_piece "exports-$piece-script" exports "$piece" script "$name"
+    full_piece "exports-$piece-dynamo" exports "$piece" dynamo "$name"
+  done
   finish_tests ""
 }
