@@ -2,7 +2,8 @@
 //
 // The products of the inputs of many steps are one matrix product; a step adds H R and goes through recurrent_cell.c. W and R lie in
 // panels for kernel/gemm, R one gate after the other, so that a range of units is a task that needs no others within a step.
-// 8-bit weights are widened when packed, and what meets them is rounded to 8 bits: the numbers are those of an integer product.
+// Constant 8-bit weights stay bytes (recurrent_bytes.c). Others are widened when packed, and what meets them is rounded to 8 bits: the
+// numbers are those of an integer product.
 #include "provider/cpu/op/recurrent/recurrent.h"
 
 // Floats of gates computed ahead: small enough for a second- or third-level cache, large enough for a good product.
@@ -118,6 +119,15 @@ static kp_status* pack_constant(kp_op_prepare* prepare, const kp_recurrent_state
   return NULL;
 }
 
+static kp_status* pack_bytes(kp_op_prepare* prepare, kp_recurrent_state* state) {
+  kapell_value* const* constants = prepare->constants;
+  KP_PASS(kp_recurrent_bytes_pack(prepare, constants[KP_RECURRENT_W], &state->w_bytes));
+  KP_PASS(kp_recurrent_bytes_pack(prepare, constants[KP_RECURRENT_R], &state->r_bytes));
+  prepare->consumed[KP_RECURRENT_W] = prepare->consumed[KP_RECURRENT_R] = true;
+  prepare->kernel = "qgemm";
+  return NULL;
+}
+
 static kp_status* recurrent_prepare(kp_op_prepare* prepare) {
   kp_recurrent_state* state = kp_arena_new(prepare->arena, kp_recurrent_state);
   if (!state) return KP_ERROR(OUT_OF_MEMORY, "preparing a node");
@@ -127,6 +137,9 @@ static kp_status* recurrent_prepare(kp_op_prepare* prepare) {
   prepare->state = state;
   state->gemm = kp_gemm_select(prepare->features);
   state->cells[0].eltwise = state->cells[1].eltwise = kp_eltwise_select(prepare->features);
+  state->narrow = state->quantized && constant_weights(prepare, state, KP_RECURRENT_W) &&
+                  constant_weights(prepare, state, KP_RECURRENT_R);
+  if (state->narrow) return pack_bytes(prepare, state);
   KP_PASS(pack_constant(prepare, state, KP_RECURRENT_W, &state->w));
   return pack_constant(prepare, state, KP_RECURRENT_R, &state->r);
 }
@@ -148,7 +161,7 @@ static void choose_threads(const kp_recurrent_state* state, kp_recurrent_params*
   p->group_rows = p->batch;
   // Whole ways side by side never wait for each other; ranges of one step do. But each way reads all of R.
   const size_t ways = (size_t)kp_op_width(width, step * p->length * state->directions);
-  if (weights <= kSharedWeights && state->w && state->r)
+  if (weights <= kSharedWeights && (state->narrow || (state->w && state->r)))
     p->groups = kp_max_size(1, kp_min_size(ways / state->directions, p->batch / kGroupRows));
   const bool apart = state->directions == 2 && ways > 1 && p->step_threads <= 2;
   if (p->groups > 1 || apart) {
@@ -170,13 +183,17 @@ static void lay_out(const kp_recurrent_state* state, kp_recurrent_params* p, int
   take(ok, total, p->group_rows, p->hidden, size, &p->mixed_at);
   take(ok, total, columns + p->hidden, 1, size, &p->bias_at);
   p->w_at = p->r_at = p->rounded_at = *total;
-  if (!p->f64) {
+  if (state->narrow) {
+    take(ok, total, kp_max_size(rows * p->features, p->group_rows * p->hidden), 1, 1, &p->bytes_at);
+    take(ok, total, columns, 1, sizeof(float), &p->scales_at);
+    take(ok, total, p->group_rows, columns, sizeof(float), &p->sums_at);
+  } else if (!p->f64) {
     if (!state->w) take(ok, total, p->w_floats, 1, sizeof(float), &p->w_at);
     if (!state->r) take(ok, total, p->r_floats, state->gates, sizeof(float), &p->r_at);
   }
   // Rounded states; before the run also 8-bit weights while they are widened.
   const size_t deepest = kp_max_size(p->features, p->hidden);
-  if (state->quantized)
+  if (state->quantized && !state->narrow)
     take(ok, total, kp_max_size(p->group_rows, state->gates * deepest), p->hidden, sizeof(float),
          &p->rounded_at);
   take(ok, total, p->gemm_bytes, (size_t)width, 1, &p->gemm_at);
@@ -204,7 +221,9 @@ static kp_status* recurrent_plan(kp_op_plan* plan) {
   kp_gemm_plan product;
   const kp_gemm_shape shape = {1, p->chunk * p->group_rows, columns, p->features, KP_GEMM_B_PACKED};
   kp_gemm_plan_init(state->gemm, &shape, (size_t)plan->width, &product);
-  p->gemm_bytes = product.scratch_bytes;
+  p->gemm_bytes = state->narrow ? kp_max_size(kp_recurrent_bytes_scratch(&state->w_bytes),
+                                              kp_recurrent_bytes_scratch(&state->r_bytes))
+                                : product.scratch_bytes;
   bool ok = kp_align_size(p->gemm_bytes, KP_ALIGNMENT, &p->gemm_bytes);
   lay_out(state, p, plan->width, &ok, &p->way_bytes);
   if (!ok || !kp_mul_size(p->way_bytes, state->directions * p->groups, &plan->scratch_bytes))
@@ -219,7 +238,7 @@ static kp_status* recurrent_plan(kp_op_plan* plan) {
 static const kp_op_def ops[] = {  // spec: ONNX operators RNN-1..22, GRU-1..22, LSTM-1..22; ONNX Runtime's DynamicQuantizeLSTM
     RECURRENT("RNN"), RECURRENT("GRU"), RECURRENT("LSTM"),
     {.domain = "com.microsoft", .name = "DynamicQuantizeLSTM", .since = 1, .types = KP_M(FLOAT), .supports = recurrent_supports,
-     .prepare = recurrent_prepare, .plan = recurrent_plan, .run = kp_recurrent_run, .kernels = "f32: gemm, eltwise"},
+     .prepare = recurrent_prepare, .plan = recurrent_plan, .run = kp_recurrent_run, .kernels = "8 bits: qgemm; f32: gemm, eltwise"},
 };
 // clang-format on
 KP_OP_TABLE(recurrent);

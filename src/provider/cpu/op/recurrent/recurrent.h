@@ -3,6 +3,7 @@
 #define KP_PROVIDER_CPU_OP_RECURRENT_H_
 
 #include "provider/cpu/kernel/gemm/gemm.h"
+#include "provider/cpu/op/recurrent/recurrent_bytes.h"
 #include "provider/cpu/op/recurrent/recurrent_cell.h"
 
 typedef struct kp_recurrent_state {
@@ -12,6 +13,8 @@ typedef struct kp_recurrent_state {
   bool batch_first;  // attribute layout 1
   bool
       quantized;  // DynamicQuantizeLSTM: 8-bit weights, what meets them rounded to 8 bits on the way
+  bool narrow;    // quantized, and W and R are constants: products of integers
+  kp_recurrent_bytes w_bytes, r_bytes;  // if |narrow|
   const kp_gemm_ops* gemm;
   const float *w, *r;  // packed constants of all directions, f32 only; NULL = packed in each run
 } kp_recurrent_state;
@@ -29,6 +32,7 @@ typedef struct kp_recurrent_params {
   size_t w_floats, r_floats;  // packed, of one direction; r: of one gate
   size_t gemm_bytes;          // scratch of one worker
   size_t rows_at, gates_at, h_at[2], c_at, mixed_at, bias_at, w_at, r_at, rounded_at, gemm_at;
+  size_t bytes_at, scales_at, sums_at;  // if narrow
   size_t way_bytes;
 } kp_recurrent_params;
 

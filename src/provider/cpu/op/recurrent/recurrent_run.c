@@ -126,8 +126,53 @@ static void input_task(void* arg, size_t task, int worker) {
   kp_gemm_run_task(&job->plan, &job->args, task, job->scratch + (size_t)worker * job->thread_bytes);
 }
 
+// Rows of f32 meet 8-bit weights; inputs |scale| and the one behind it say what these stand for.
+static kp_bytes_product bytes_product(const kp_recurrent_way* way,
+                                      const kp_recurrent_bytes* weights, uint32_t scale) {
+  const kp_recurrent_params* p = way->p;
+  return (kp_bytes_product){.weights = weights,
+                            .direction = way->index,
+                            .scale = way->run->inputs[scale],
+                            .zero = way->run->inputs[scale + 1],
+                            .rounded = room(way, p->bytes_at),
+                            .scales = room(way, p->scales_at),
+                            .scratch = room(way, p->gemm_at),
+                            .thread_bytes = p->gemm_bytes};
+}
+
+static void multiply_inputs_as_bytes(const kp_recurrent_way* way) {
+  const kapell_value* x = way->run->inputs[KP_RECURRENT_X];
+  kp_bytes_product product = bytes_product(way, &way->state->w_bytes, KP_RECURRENT_W_SCALE);
+  product.rows = way->chunk_steps * way->rows;
+  product.x = way->x;
+  product.spread = x->data;
+  product.spread_count = kp_value_count(x);
+  product.bias = way->biased ? room(way, way->p->bias_at) : NULL;
+  product.c = room(way, way->p->gates_at);
+  product.threads = way->run->width;
+  kp_bytes_product_run(&product);
+}
+
+// Adds H R to the gates of the step, which lie in one piece.
+static void add_state_as_bytes(const kp_recurrent_way* way, float* gates) {
+  kp_bytes_product product = bytes_product(way, &way->state->r_bytes, KP_RECURRENT_R_SCALE);
+  const size_t count = way->rows * columns_of(way);
+  float* sums = room(way, way->p->sums_at);
+  product.rows = way->rows;
+  product.x = product.spread = way->h_seen;
+  product.spread_count = way->rows * way->p->hidden;
+  product.c = sums;
+  product.threads = way->p->step_threads;
+  kp_bytes_product_run(&product);
+  for (size_t i = 0; i < count; ++i) gates[i] += sums[i];
+}
+
 static void multiply_inputs(const kp_recurrent_way* way) {
   const kp_recurrent_params* p = way->p;
+  if (way->state->narrow) {
+    multiply_inputs_as_bytes(way);
+    return;
+  }
   const size_t rows = way->chunk_steps * way->rows, columns = columns_of(way);
   const int width = way->run->width;
   const void* bias = way->biased ? room(way, p->bias_at) : NULL;
@@ -189,7 +234,8 @@ static void gather_inputs(kp_recurrent_way* way) {
   const size_t row_bytes = p->features * p->size;
   const bool in_order =
       (way->state->batch_first ? p->batch == 1 : way->rows == p->batch) && !way->reverse;
-  if (in_order && !way->state->quantized) {
+  const bool rounds = way->state->quantized && !way->state->narrow;
+  if (in_order && !rounds) {
     way->x = x + way->first_step * p->batch * row_bytes;
     return;
   }
@@ -206,7 +252,7 @@ static void gather_inputs(kp_recurrent_way* way) {
         memcpy(to, x + row * row_bytes, row_bytes);
     }
   }
-  if (!way->state->quantized) return;
+  if (!rounds) return;
   const kp_rounder by =
       rounder_of((const float*)(const void*)x, p->length * p->batch * p->features);
   round_to_8_bits(by, way->chunk_steps * way->rows * p->features, way->x, room(way, p->rows_at));
@@ -287,7 +333,7 @@ static void step_task(void* arg, size_t task, int worker) {
   const bool gru = way->cell->kind == KP_CELL_GRU;
   size_t first, last;
   range_of(way, task, &first, &last);
-  for (size_t g = 0; g < (gru ? 2 : way->state->gates); ++g)
+  for (size_t g = 0; !way->state->narrow && g < (gru ? 2 : way->state->gates); ++g)
     add_state(way, way->h_seen, g, first, last);
   if (gru && way->cell->reset_after) {
     const char* bias = (const char*)room(way, p->bias_at) + (columns_of(way) + first) * p->size;
@@ -318,7 +364,9 @@ static void last_gate_task(void* arg, size_t task, int worker) {
 static void run_step(kp_recurrent_way* way) {
   const kp_recurrent_params* p = way->p;
   way->h_seen = room(way, p->h_at[way->now]);
-  if (way->state->quantized) {
+  if (way->state->narrow) {
+    add_state_as_bytes(way, gate_of(way, 0, 0, 0));
+  } else if (way->state->quantized) {
     const size_t count = way->rows * p->hidden;
     float* rounded = room(way, p->rounded_at);
     round_to_8_bits(rounder_of(way->h_seen, count), count, way->h_seen, rounded);
@@ -357,7 +405,7 @@ static void pack_weights(kp_recurrent_way* way) {
   const kp_recurrent_state* state = way->state;
   const kp_recurrent_params* p = way->p;
   kapell_value* const* inputs = way->run->inputs;
-  if (p->f64) return;
+  if (p->f64 || state->narrow) return;
   float *wide = room(way, p->rounded_at), *w = room(way, p->w_at), *r = room(way, p->r_at);
   if (!state->w) kp_recurrent_pack_w(state, inputs, way->index, wide, w);
   way->w = state->w ? state->w + way->index * p->w_floats : w;
