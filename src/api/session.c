@@ -1,4 +1,5 @@
 // Opening and closing sessions; their reports and counters.
+#include "api/config.h"
 #include "api/shadow.h"
 
 #include "base/alloc.h"
@@ -8,7 +9,7 @@
 #include "plan/lock.h"
 
 // The caller's options with every field this build knows: what an older program does not know is zero, the default.
-static kp_status* complete_options(const kapell_options* given, kapell_options* out) {
+static kp_status* copy_options(const kapell_options* given, kapell_options* out) {
   *out = (kapell_options)KAPELL_OPTIONS_INIT;
   if (!given) return NULL;
   if (given->struct_size < sizeof(size_t))
@@ -17,6 +18,14 @@ static kp_status* complete_options(const kapell_options* given, kapell_options* 
         "start from KAPELL_OPTIONS_INIT");
   memcpy(out, given, given->struct_size < sizeof(*out) ? given->struct_size : sizeof(*out));
   out->struct_size = sizeof(*out);
+  return NULL;
+}
+
+// The same, with what the configuration file says where the program says nothing.
+static kp_status* complete_options(const kapell_options* given, kp_arena* arena,
+                                   kapell_options* out) {
+  KP_PASS(copy_options(given, out));
+  KP_PASS(kp_config_apply(out, arena));
   if (out->threads < 0 || out->threads > 256)
     return KP_ERROR(INVALID_ARGUMENT, "options->threads is %d; 0 (default) to 256 are possible",
                     out->threads);
@@ -157,7 +166,7 @@ static kp_status* create_session(const char* path, const void* bytes, size_t byt
   if (!session) return KP_ERROR(OUT_OF_MEMORY, "the session");
   pthread_mutex_init(&session->lock, NULL);
   session->path = path;
-  kp_status* status = complete_options(options, &session->options);
+  kp_status* status = complete_options(options, &session->arena, &session->options);
   if (!status) status = open_within(session, bytes, byte_count);
   if (status) {
     session->options.profile_path = NULL;
