@@ -5,6 +5,7 @@ readonly packages_build=(gcc g++ libc6-dev binutils cmake ninja-build pkg-config
 readonly packages_python=(python3 python3-venv)
 # What ImageDecoder opens when a picture of the format comes; only the tests need them here.
 readonly packages_pictures=(libpng16-16 libturbojpeg0 libwebp7 libtiff6 libopenjp2-7)
+readonly packages_measure=(valgrind chromium)  # of the full tier: counted instructions, pages in a browser
 readonly packages_clang=(clang llvm libclang-rt-14-dev)
 readonly packages_lint=(clang-format clang-tidy shellcheck git)
 readonly packages_oldcpu=(qemu-user-static)

@@ -114,6 +114,12 @@ exports() {
     -m torch -k "test_$2 and $1${3:+ and $3}" --junitxml "$log_folder/pytest-exports-$1-$2.xml" test/py/test_torch_exports.py || true
 }
 
+# full_python_tests [NAME]: the long ones, with the programs that some of them need.
+full_python_tests() {
+  need_packages "${packages_measure[@]}"
+  python_tests release "full and not torch" "${1:-}"
+}
+
 # The ordinary tier for one preset: everything on a plain build, the unit tests and a slice of the rest under a sanitizer.
 test_preset() {
   local preset=$1 name=${2:-}
@@ -176,7 +182,7 @@ command_test() {
   for piece in release asan tsan debug clang msan oldcpu aarch64; do full_piece "$piece" test_preset "$piece" "$name"; done
   full_piece emulated emulated 1
   for piece in native avx2 scalar; do full_piece "draws-$piece" draws "$piece"; done
-  full_piece python-full python_tests release "full and not torch" "$name"
+  full_piece python-full full_python_tests "$name"
   for piece in classifiers pictures sequences layers language; do
     full_piece "exports-$piece-script" exports "$piece" script "$name"
     full_piece "exports-$piece-dynamo" exports "$piece" dynamo "$name"
