@@ -78,7 +78,7 @@ OrtStatus* ort_RunAsync(OrtSession* session, const OrtRunOptions* run_options,
   if (output_count && (!output_names || !outputs))
     return kp_ort_error(ORT_INVALID_ARGUMENT, "RunAsync: outputs are NULL");
   if (session->single_thread)
-    return kp_ort_error(ORT_FAIL,
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
                         "intra op thread pool must have at least one thread for RunAsync");
   async_run* run = kp_alloc_zero(1, sizeof(*run));
   if (!run) return kp_ort_no_memory();

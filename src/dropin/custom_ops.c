@@ -22,7 +22,7 @@ static OrtStatus* call_registration(void* arg) {
 static OrtStatus* call_function(OrtSessionOptions* options, void* handle, const char* name) {
   registration r = {.options = options};
   void* symbol = dlsym(handle, name);
-  if (!symbol) return kp_ort_error(ORT_INVALID_ARGUMENT, "no function '%s': %s", name, dlerror());
+  if (!symbol) return kp_ort_error(ORT_FAIL, "no function '%s': %s", name, dlerror());
   memcpy(&r.function, &symbol, sizeof r.function);
   return kp_ort_guard(call_registration, &r);
 }

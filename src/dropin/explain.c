@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dropin/session.h"
+#include "ort/kernel.h"
 
 const kapell_io_info* dropin_find_input(const kapell_session* session, const char* name) {
   const kapell_io_info* info;
@@ -117,12 +118,14 @@ OrtStatus* dropin_explain_run(const OrtSession* session, kapell_status* status,
   OrtStatus* made = NULL;
   if (code == KAPELL_CANCELLED)
     made = kp_ort_error(ORT_FAIL, "Exiting due to terminate flag being set to true.");
-  else if (code == KAPELL_INVALID_INPUT || code == KAPELL_INVALID_ARGUMENT)
+  else if (!kapell_status_op(status) &&
+           (code == KAPELL_INVALID_INPUT || code == KAPELL_INVALID_ARGUMENT))
     made = explain(session->session, input_names, inputs, input_count, output_names, output_count);
   else if (kapell_status_op(status))
     // What a node finds wrong with its data is an argument's fault.
     made = kp_ort_error(
-        code == KAPELL_RUN_FAILED ? ORT_INVALID_ARGUMENT : kp_ort_code(code),
+        kp_ort_passed_code(kapell_status_message(status),
+                           code == KAPELL_RUN_FAILED ? ORT_INVALID_ARGUMENT : kp_ort_code(code)),
         "Non-zero status code returned while running %s node. Name:'%s' Status Message: %s",
         kapell_status_op(status), kapell_status_node(status) ? kapell_status_node(status) : "",
         kapell_status_message(status));

@@ -199,12 +199,21 @@ static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t
     kp_strbuf_printf(text, "Load model %s failed. File doesn't exist", path);
     return ORT_NO_SUCHFILE;
   }
+  if (path && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+    kp_strbuf_printf(text, "%s is a folder", path);
+    return ORT_INVALID_ARGUMENT;
+  }
   // A message that does not read is told with the byte where reading ended.
   const bool is_unreadable = code == KAPELL_NOT_A_MODEL || (code == KAPELL_INVALID_MODEL && !op &&
                                                             strncmp(message, "byte ", 5) == 0);
   if (is_unreadable) {
     kp_strbuf_printf(text, "Protobuf parsing failed. %s", message);
     return ORT_INVALID_PROTOBUF;
+  }
+  if (op &&
+      kp_ort_passed_code(message, ORT_OK) != ORT_OK) {  // a kernel of the client's was not made
+    kp_strbuf_printf(text, "Exception during initialization: %s", message);
+    return ORT_RUNTIME_EXCEPTION;
   }
   if (code == KAPELL_UNSUPPORTED && no_floor) {
     kp_strbuf_printf(text,
@@ -297,7 +306,10 @@ static OrtStatus* write_model(const char* to, const char* path, const void* data
   kp_status* status = path ? kp_file_map(path, &file) : NULL;
   if (!status) status = kp_file_write(to, path ? file->data : data, path ? file->size : size);
   kp_file_release(file);
-  return kp_ort_status(status);
+  if (!status) return NULL;
+  OrtStatus* made = kp_ort_error(ORT_INVALID_ARGUMENT, "%s", kapell_status_message(status));
+  kapell_status_free(status);
+  return made;
 }
 
 // Asks the client which devices it wants; their providers come first in the list.
@@ -310,8 +322,7 @@ static OrtStatus* ask_delegate(const OrtEnv* env, const OrtSessionOptions* optio
   KP_ORT_PASS(options->delegate((const OrtEpDevice**)(void*)env->ep_devices, env->ep_device_count,
                                 &metadata, NULL, selected, MOST, &count, options->delegate_state));
   if (count > MOST || count == 0)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "the function that selects devices selected %zu",
-                        count);
+    return kp_ort_error(ORT_FAIL, "the function that selects devices selected %zu", count);
   KP_ORT_PASS(ort_CloneSessionOptions(options, out));
   for (size_t i = 0; i < count; ++i) {
     bool listed = false;

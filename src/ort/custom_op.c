@@ -6,9 +6,11 @@
 //   16      CreateKernelV2, KernelComputeV2                        17  InferOutputShapeFn, GetStartVersion, GetEndVersion
 //   18      in-place and alias maps: hints, of which nothing is made
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/size.h"
 #include "graph/custom.h"
 #include "graph/infer_rule.h"
@@ -49,9 +51,23 @@ void ort_ReleaseCustomOpDomain(OrtCustomOpDomain* object) {
 }
 
 // --- statuses --------------------------------------------------------------------------------------------------------------------
+// Codes of the C API that a kp_status has no room for: the last one that came by on this thread, and the message it came with.
+static _Thread_local struct {
+  OrtErrorCode code;
+  char message[256];
+} passed;
+
+OrtErrorCode kp_ort_passed_code(const char* message, OrtErrorCode otherwise) {
+  if (passed.code == ORT_OK || strncmp(message, passed.message, sizeof passed.message - 1) != 0)
+    return otherwise;
+  return passed.code;
+}
+
 kp_status* kp_ort_to_status(OrtStatus* status) {
   if (!status) return NULL;
   kp_status* made;
+  passed.code = status->code;
+  snprintf(passed.message, sizeof passed.message, "%s", status->message);
   switch (status->code) {
     case ORT_INVALID_ARGUMENT:
       made = KP_ERROR(INVALID_ARGUMENT, "%s", status->message);
@@ -281,10 +297,12 @@ static kp_status* infer_shapes(void* user, kapell_custom_infer* infer) {
   OrtShapeInferContext context = {
       infer, kp_alloc_zero(infer->node.node->attr_count + 1, sizeof(OrtOpAttr))};
   if (!context.attrs) return KP_ERROR(OUT_OF_MEMORY, "shapes of a custom operator");
-  kp_status* status =
-      kp_ort_to_status(kp_ort_guard(call_inference, &(one_inference){e->theirs, &context}));
+  // A failure leaves the shapes unknown, as in ONNX Runtime; the run finds them.
+  OrtStatus* status = kp_ort_guard(call_inference, &(one_inference){e->theirs, &context});
+  if (status) KP_LOG(WARNING, "shapes of '%s': %s", infer->node.node->name, status->message);
+  ort_ReleaseStatus(status);
   kp_free(context.attrs);
-  return status;
+  return NULL;
 }
 
 // --- descriptions ----------------------------------------------------------------------------------------------------------------

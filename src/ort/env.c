@@ -221,6 +221,7 @@ OrtStatus* ort_CreateAndRegisterAllocator(OrtEnv* env, const OrtMemoryInfo* info
         ORT_INVALID_ARGUMENT,
         "Only CPU devices are supported. Please call CreateAndRegisterAllocatorV2() "
         "for other device.");
+  if (kp_ort_env_allocator(env, info)) return NULL;  // one is as good as another
   OrtAllocator* made;
   KP_ORT_PASS(kp_ort_allocator_create(info, &made));
   OrtStatus* status = add_allocator(env, made, info);

@@ -63,5 +63,7 @@ void kp_ort_custom_ops_free(kp_ort_custom_ops* ops);  // NULL is fine
 
 // Kapell's form of a client's status (taken; NULL stays NULL).
 KP_MUST_USE kp_status* kp_ort_to_status(OrtStatus* status);
+// The code that a client's status with this |message| had when kp_ort_to_status took it on this thread, else |otherwise|.
+OrtErrorCode kp_ort_passed_code(const char* message, OrtErrorCode otherwise);
 
 #endif  // KP_ORT_KERNEL_H_

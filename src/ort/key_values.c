@@ -75,9 +75,9 @@ void ort_CreateKeyValuePairs(OrtKeyValuePairs** out) {
   if (out) *out = kp_alloc_zero(1, sizeof(**out));
 }
 
-// These return nothing: a NULL or empty key changes nothing, a NULL value is an empty one, and without memory nothing is added.
+// These return nothing: a NULL or empty key changes nothing, nor does a NULL value, and without memory nothing is added.
 void ort_AddKeyValuePair(OrtKeyValuePairs* kvps, const char* key, const char* value) {
-  if (kvps && key && key[0]) kp_status_ignore(kp_ort_pairs_set(kvps, key, value ? value : ""));
+  if (kvps && key && key[0] && value) kp_status_ignore(kp_ort_pairs_set(kvps, key, value));
 }
 
 const char* ort_GetKeyValue(const OrtKeyValuePairs* kvps, const char* key) {

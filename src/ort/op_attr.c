@@ -113,8 +113,7 @@ OrtStatus* ort_CreateOpAttr(const char* name, const void* data, int size, OrtOpA
       break;
     }
     default:
-      return kp_ort_error(ORT_INVALID_ARGUMENT, "attribute '%s': type %d cannot be made", name,
-                          (int)type);
+      return kp_ort_error(ORT_FAIL, "attribute '%s': type %d cannot be made", name, (int)type);
   }
   return kp_ort_attr_copy(&attr, op_attr);
 }

@@ -450,7 +450,7 @@ OrtStatus* ort_AddExternalInitializersFromFilesInMemory(OrtSessionOptions* optio
 
 OrtStatus* ort_AddCustomOpDomain(OrtSessionOptions* options, OrtCustomOpDomain* domain) {
   KP_ORT_NEED(options);
-  KP_ORT_NEED(domain);
+  if (!domain) return NULL;
   OrtCustomOpDomain** slot = APPEND(options, domains, domain_count);
   if (!slot) return kp_ort_no_memory();
   *slot = domain;

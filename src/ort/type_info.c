@@ -223,11 +223,8 @@ OrtStatus* ort_SetSymbolicDimensions(OrtTensorTypeAndShapeInfo* info, const char
                                      size_t dim_params_length) {
   KP_ORT_NEED(info);
   if (dim_params_length) KP_ORT_NEED(dim_params);
-  if (dim_params_length != info->rank)
-    return kp_ort_error(ORT_INVALID_ARGUMENT,
-                        "%zu symbolic dimensions are given for a shape of rank %zu",
-                        dim_params_length, info->rank);
-  for (size_t d = 0; d < dim_params_length; ++d) KP_ORT_PASS(set_symbol(info, d, dim_params[d]));
+  for (size_t d = 0; d < dim_params_length && d < info->rank; ++d)
+    KP_ORT_PASS(set_symbol(info, d, dim_params[d]));
   return NULL;
 }
 

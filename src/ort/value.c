@@ -67,12 +67,12 @@ static void free_by_allocator(void* user, void* data) {
   allocator->Free(allocator, data);
 }
 
+// |negative|: the code for a shape with a negative dimension.
 static OrtStatus* check_type(ONNXTensorElementDataType type, const int64_t* shape, size_t rank,
-                             kapell_type* out) {
+                             OrtErrorCode negative, kapell_type* out) {
   for (size_t d = 0; d < rank; ++d)
     if (shape[d] < 0)
-      return kp_ort_error(ORT_INVALID_ARGUMENT,
-                          "tried creating tensor with negative value in shape");
+      return kp_ort_error(negative, "tried creating tensor with negative value in shape");
   *out = kp_ort_type_from(type);
   if (*out == KAPELL_UNDEFINED)
     return kp_ort_error(ORT_NOT_IMPLEMENTED, "tensor type %d is not supported", (int)type);
@@ -82,16 +82,25 @@ static OrtStatus* check_type(ONNXTensorElementDataType type, const int64_t* shap
   return NULL;
 }
 
+// Whether a tensor of this type and shape can be, and its bytes.
+static OrtStatus* check_size(kapell_type type, const int64_t* shape, size_t rank, size_t* needed) {
+  kp_status* status = kp_value_check_dims(type, shape, (int32_t)rank, NULL, needed);
+  if (!status) return NULL;
+  OrtStatus* made = kp_ort_error(ORT_FAIL, "%s", kp_status_message(status));
+  kp_status_free(status);
+  return made;
+}
+
 OrtStatus* kp_ort_tensor_over(const int64_t* shape, size_t rank, ONNXTensorElementDataType type,
                               void* data, size_t size, OrtAllocator* deleter, kapell_value** out) {
   kapell_type element;
   size_t needed = 0;
-  KP_ORT_PASS(check_type(type, shape, rank, &element));
+  KP_ORT_PASS(check_type(type, shape, rank, ORT_INVALID_ARGUMENT, &element));
   if (element == KAPELL_STRING)
     return kp_ort_error(
         ORT_INVALID_ARGUMENT,
         "string tensors own their strings: CreateTensorAsOrtValue and FillStringTensor make them");
-  KP_ORT_TAKE(kp_value_check_dims(element, shape, (int32_t)rank, NULL, &needed));
+  KP_ORT_PASS(check_size(element, shape, rank, &needed));
   if (size < needed)
     return kp_ort_error(ORT_INVALID_ARGUMENT, "not enough space: expected %zu, got %zu", needed,
                         size);
@@ -104,12 +113,12 @@ OrtStatus* kp_ort_tensor_from(OrtAllocator* allocator, const int64_t* shape, siz
                               ONNXTensorElementDataType type, kapell_value** out) {
   kapell_type element;
   size_t needed = 0;
-  KP_ORT_PASS(check_type(type, shape, rank, &element));
+  KP_ORT_PASS(check_type(type, shape, rank, ORT_FAIL, &element));
+  KP_ORT_PASS(check_size(element, shape, rank, &needed));
   if (allocator == &kp_ort_cpu_allocator || element == KAPELL_STRING) {
     KP_ORT_TAKE(kp_value_create_tensor(element, shape, (int32_t)rank, out));
     return NULL;
   }
-  KP_ORT_TAKE(kp_value_check_dims(element, shape, (int32_t)rank, NULL, &needed));
   void* data = allocator->Alloc(allocator, needed ? needed : 1);
   if (!data) return kp_ort_error(ORT_FAIL, "the allocator gave no memory for %zu bytes", needed);
   OrtStatus* status = kp_ort_status(kp_value_wrap_tensor(
@@ -175,6 +184,8 @@ kapell_value* kp_ort_value_tensor(const OrtValue* value, OrtStatus** out_status)
 // array of C++ strings, they are not.
 static OrtStatus* lend_data(const OrtValue* value, void** out) {
   OrtStatus* status;
+  if (value && value->value && value->value->kind != KAPELL_KIND_TENSOR)
+    return kp_ort_error(ORT_RUNTIME_EXCEPTION, "the value is no dense tensor");
   kapell_value* tensor = kp_ort_value_tensor(value, &status);
   if (!tensor) return status;
   if (tensor->type == KAPELL_STRING)
@@ -205,6 +216,8 @@ OrtStatus* ort_TensorAt(OrtValue* value, const int64_t* location_values,
   const kapell_value* tensor = kp_ort_value_tensor(value, &status);
   if (!tensor) return status;
   const unsigned bits = kp_type_bits(tensor->type);
+  if (tensor->type == KAPELL_STRING)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "TensorAt does not support strings");
   if (bits < 8)
     return kp_ort_error(ORT_NOT_IMPLEMENTED, "TensorAt does not support %s",
                         kp_type_name(tensor->type));

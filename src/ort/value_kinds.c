@@ -226,8 +226,8 @@ static OrtStatus* make_sequence(const OrtValue* const* in, size_t count, kapell_
   for (size_t i = 0; i < count && !status; ++i) {
     const kapell_kind kind = in[i] && in[i]->value ? in[i]->value->kind : KAPELL_KIND_NONE;
     if (kind != KAPELL_KIND_TENSOR && kind != KAPELL_KIND_MAP)
-      status = kp_ort_error(ORT_NOT_IMPLEMENTED,
-                            "element %zu of the sequence is neither a tensor nor a map", i);
+      status =
+          kp_ort_error(ORT_FAIL, "element %zu of the sequence is neither a tensor nor a map", i);
     else if (kind != in[0]->value->kind || in[i]->value->type != in[0]->value->type)
       status = kp_ort_error(
           ORT_FAIL,
@@ -245,7 +245,9 @@ static OrtStatus* make_map(const OrtValue* const* in, size_t count, kapell_value
   if (count != 2) return kp_ort_error(ORT_FAIL, "For map type num_values MUST be 2");
   const kapell_value *keys = in[0] ? in[0]->value : NULL, *values = in[1] ? in[1]->value : NULL;
   if (!keys || !values || keys->kind != KAPELL_KIND_TENSOR || values->kind != KAPELL_KIND_TENSOR)
-    return kp_ort_error(ORT_FAIL, "Either keys or values are not of tensor type");
+    return kp_ort_error(ORT_RUNTIME_EXCEPTION, "Either keys or values are not of tensor type");
+  if (keys->type != KAPELL_STRING && !kp_type_is_integer(keys->type))
+    return kp_ort_error(ORT_FAIL, "Key type is not supported yet.");
   if (keys->rank != 1 || values->rank != 1 || keys->dims[0] != values->dims[0])
     return kp_ort_error(ORT_FAIL,
                         "Either keys or values are not 1-dimensional, or their counts differ");

@@ -24,7 +24,7 @@ OrtStatus* kp_ort_sparse_describe(OrtValue* value) {
 
 static OrtStatus* sparse_of(const OrtValue* value, kp_ort_sparse** out) {
   KP_ORT_NEED(value);
-  if (!value->sparse) return kp_ort_error(ORT_INVALID_ARGUMENT, "the value is no sparse tensor");
+  if (!value->sparse) return kp_ort_error(ORT_RUNTIME_EXCEPTION, "the value is no sparse tensor");
   *out = value->sparse;
   return NULL;
 }
