@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "ort/model.h"
 
 // --- what options come to --------------------------------------------------------------------------------------------------------
 // Keys that sessions read. Those with |silent| change nothing in what Kapell does and nothing is lost by that.
@@ -394,6 +395,7 @@ void ort_ReleaseSession(OrtSession* session) {
   dropin_profile_end(session);
   kapell_session_close(session->session);
   kp_ort_custom_ops_free(session->custom_ops);
+  kp_ort_editor_free(session->editor);
   for (size_t i = 0; i < session->copy_count; ++i) kp_free(session->copies[i]);
   kp_free(session->copies);
   for (size_t i = 0; i < session->library_count; ++i) kp_ort_library_release(session->libraries[i]);

@@ -17,6 +17,7 @@ struct OrtSession {
   kp_ort_library** libraries;
   size_t library_count;
   kp_ort_custom_ops* custom_ops;  // NULL: none
+  struct kp_ort_editor* editor;   // of a model that is being augmented; NULL: none
   pthread_mutex_t lock;           // guards |async_runs|, |assigned|, |profile_path|
   pthread_cond_t idle;            // |async_runs| became 0
   size_t async_runs;

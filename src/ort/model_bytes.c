@@ -343,8 +343,7 @@ OrtStatus* kp_ort_editor_bytes(const kp_ort_editor* editor, void** out_bytes, si
 
 OrtStatus* kp_ort_editor_opset(const kp_ort_editor* editor, const char* domain, int* out_version) {
   const kp_onnx_opset* opset = find_opset(editor->model, kp_str_of(domain));
-  if (!opset)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "Domain '%s' is not used by the model.", domain);
+  if (!opset) return kp_ort_error(ORT_INVALID_ARGUMENT, "Domain not used by model: '%s'", domain);
   *out_version = (int)opset->version;
   return NULL;
 }
