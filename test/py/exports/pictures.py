@@ -161,10 +161,10 @@ def yolo_v8():
 
 @net(script=(13, 17), dynamo=(20,))
 def yolo_v8_nms():
-    module = Yolo(128, False)  # small: among few boxes no two scores lie so near each other that rounding orders them
-    settle(module, noise(2, 3, 128, 128, seed=5))
+    module = Yolo(64, False)  # small: among few boxes no two scores lie so near each other that rounding orders them
+    settle(module, noise(2, 3, 64, 64, seed=5))
     module.suppress = True
-    return Net(module, (noise(1, 3, 128, 128),))
+    return Net(module, (noise(1, 3, 64, 64),))
 
 
 def detector(name, make, size, **more):

@@ -112,6 +112,74 @@ static kp_status* start_with_data(const kp_op_run* run) {
              : kp_copy_elements(y, 0, run->inputs[0], 0, kp_value_count(y));
 }
 
+// Scatter that only sets: runs along the last axis, whose places differ in the index alone. Indices are checked already.
+#define SET_ROWS(type)                                                                     \
+  static void set_rows_##type(const scatter_rows* s, type* y, const type* updates) {       \
+    for (size_t row = 0; row < s->rows; ++row) {                                           \
+      const int64_t base = row_base(s, row);                                               \
+      for (size_t i = 0; i < s->run; ++i) {                                                \
+        const int64_t index = kp_int_at(s->indices, row * s->run + i);                     \
+        y[base + (index < 0 ? index + s->dim : index) * s->step + (int64_t)i * s->inner] = \
+            updates[row * s->run + i];                                                     \
+      }                                                                                    \
+    }                                                                                      \
+  }
+typedef struct scatter_rows {
+  const kapell_value* indices;
+  const int64_t* strides;  // of the data
+  int32_t axis;
+  size_t rows, run;
+  int64_t dim, step;  // of the axis
+  int64_t inner;      // from one place of a run to the next: 0 where the last axis is the scatter's
+} scatter_rows;
+
+static int64_t row_base(const scatter_rows* s, size_t row) {
+  int64_t base = 0;
+  for (int32_t d = s->indices->rank - 1; d-- > 0;) {
+    const size_t size = (size_t)s->indices->dims[d];
+    if (d != s->axis) base += (int64_t)(row % size) * s->strides[d];
+    row /= size;
+  }
+  return base;
+}
+SET_ROWS(uint8_t)
+SET_ROWS(uint16_t)
+SET_ROWS(uint32_t)
+SET_ROWS(uint64_t)
+
+// False where elements are no whole bytes of these sizes.
+static bool set_elements(const kp_op_run* run, int32_t axis, const int64_t* strides) {
+  const kapell_value *indices = run->inputs[1], *updates = run->inputs[2];
+  kapell_value* y = run->outputs[0];
+  const size_t run_length = (size_t)indices->dims[indices->rank - 1];
+  const bool last = axis == indices->rank - 1;
+  const scatter_rows s = {.indices = indices,
+                          .strides = strides,
+                          .axis = axis,
+                          .rows = kp_value_count(indices) / run_length,
+                          .run = run_length,
+                          .dim = y->dims[axis],
+                          .step = strides[axis],
+                          .inner = last ? 0 : 1};
+  if (y->type == KAPELL_STRING) return false;
+  switch (kp_type_bits(y->type)) {
+    case 8:
+      set_rows_uint8_t(&s, y->data, updates->data);
+      return true;
+    case 16:
+      set_rows_uint16_t(&s, y->data, updates->data);
+      return true;
+    case 32:
+      set_rows_uint32_t(&s, y->data, updates->data);
+      return true;
+    case 64:
+      set_rows_uint64_t(&s, y->data, updates->data);
+      return true;
+    default:
+      return false;
+  }
+}
+
 static kp_status* scatter_elements_run(const kp_op_run* run) {
   const kapell_value *x = run->inputs[0], *indices = run->inputs[1], *updates = run->inputs[2];
   const int64_t stated = kp_node_attr_i(run->node, "axis", 0);
@@ -130,6 +198,7 @@ static kp_status* scatter_elements_run(const kp_op_run* run) {
   for (size_t i = 0; i < count; ++i) KP_PASS(index_at(indices, i, x->dims[axis], &index));
   KP_PASS(start_with_data(run));
   const kp_scatter how = reduction_of(run->node);
+  if (count && how == KP_SCATTER_SET && set_elements(run, axis, strides)) return NULL;
   for (size_t i = 0; i < count; ++i) {
     size_t rest = i;
     int64_t to = 0;

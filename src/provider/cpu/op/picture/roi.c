@@ -1,4 +1,4 @@
-// Regions of pictures: RoiAlign, MaxRoiPool, com.microsoft.CropAndResize. A task is one channel of one region.
+// Regions of pictures: RoiAlign, MaxRoiPool, com.microsoft.CropAndResize. A task is one channel of one region, in RoiAlign some channels.
 #include <math.h>
 
 #include "provider/cpu/op/help.h"
@@ -148,31 +148,85 @@ static double align_bin(const kp_op_run* run, size_t plane, const side* h, size_
   return seen < count ? fmax(most, 0) : most;  // samples outside are zeros
 }
 
+// Where one sample along a side reads, the same for all channels of a region.
+typedef struct tap {
+  size_t low, high;
+  float part;  // of |high|
+  bool inside;
+} tap;
+// Samples along a side of all its bins that are looked up rather than computed for each channel; channels of a task.
+enum { kTaps = 64, kTaskChannels = 32 };
+
+static bool fill_taps(const side* s, size_t bins, tap* taps) {
+  if (!(s->samples * (double)bins <= kTaps)) return false;
+  const size_t each = (size_t)s->samples;
+  for (size_t i = 0; i < bins * each; ++i) {
+    double part = 0;
+    taps[i].inside = neighbours(sample_at(s, i / each, (double)(i % each)), s->size, &taps[i].low,
+                                &taps[i].high, &part);
+    taps[i].part = (float)part;
+  }
+  return true;
+}
+
+// The means of the bins of one channel.
+static void align_plane(const roi_params* p, const float* x, const tap* rows, size_t each_row,
+                        const tap* columns, size_t each_column, float* y) {
+  const size_t count = each_row * each_column;
+  for (size_t bin = 0; bin < p->out_h * p->out_w; ++bin) {
+    const tap* row = rows + bin / p->out_w * each_row;
+    float sum = 0;
+    for (size_t i = 0; i < each_row; ++i) {
+      const float *top = x + row[i].low * p->in_w, *bottom = x + row[i].high * p->in_w;
+      const tap* column = columns + bin % p->out_w * each_column;
+      for (size_t k = 0; k < each_column && row[i].inside; ++k) {
+        if (!column[k].inside) continue;
+        const size_t left = column[k].low, right = column[k].high;
+        const float above = top[left] + column[k].part * (top[right] - top[left]),
+                    below = bottom[left] + column[k].part * (bottom[right] - bottom[left]);
+        sum += above + row[i].part * (below - above);
+      }
+    }
+    y[bin] = count ? sum / (float)count : 0;
+  }
+}
+
 static void align_task(void* arg, size_t task, int worker) {
   (void)worker;
   const kp_op_run* run = arg;
   const roi_params* p = run->params;
   const kapell_value* rois = run->inputs[1];
-  if (kp_cancelled(run)) return;
-  const size_t roi = task / p->channels, channel = task % p->channels;
+  const size_t parts = (p->channels + kTaskChannels - 1) / kTaskChannels, roi = task / parts,
+               bins = p->out_h * p->out_w, first = task % parts * kTaskChannels;
   const side w = side_of(p, real_at(rois, roi * 4), real_at(rois, roi * 4 + 2), p->out_w, p->in_w),
              h = side_of(p, real_at(rois, roi * 4 + 1), real_at(rois, roi * 4 + 3), p->out_h,
                          p->in_h);
-  const size_t picture = (size_t)((const int64_t*)run->inputs[2]->data)[roi],
-               plane = (picture * p->channels + channel) * p->in_h * p->in_w;
-  for (size_t i = 0; i < p->out_h * p->out_w; ++i)
-    set_real(run->outputs[0], task * p->out_h * p->out_w + i,
-             align_bin(run, plane, &h, i / p->out_w, &w, i % p->out_w));
+  const size_t picture = (size_t)((const int64_t*)run->inputs[2]->data)[roi];
+  tap rows[kTaps], columns[kTaps];
+  const bool quick =
+      p->single && !p->maximum && fill_taps(&h, p->out_h, rows) && fill_taps(&w, p->out_w, columns);
+  for (size_t c = first; c < kp_min_size(first + kTaskChannels, p->channels); ++c) {
+    const size_t plane = (picture * p->channels + c) * p->in_h * p->in_w,
+                 to = (roi * p->channels + c) * bins;
+    if (kp_cancelled(run)) return;
+    if (quick)
+      align_plane(p, (const float*)run->inputs[0]->data + plane, rows, (size_t)h.samples, columns,
+                  (size_t)w.samples, (float*)run->outputs[0]->data + to);
+    for (size_t i = 0; i < bins && !quick; ++i)
+      set_real(run->outputs[0], to + i, align_bin(run, plane, &h, i / p->out_w, &w, i % p->out_w));
+  }
 }
 
-static kp_status* run_regions(const kp_op_run* run, void (*task)(void*, size_t, int)) {
+// Calls |task| for |parts| of each region.
+static kp_status* run_regions(const kp_op_run* run, size_t parts,
+                              void (*task)(void*, size_t, int)) {
   const roi_params* p = run->params;
   const kapell_value* y = run->outputs[0];
   kp_op_run copy = *run;
   if (!kp_value_count(y)) return NULL;
   if (!p->in_h || !p->in_w) return KP_ERROR(RUN_FAILED, "regions of a picture without pixels");
-  kp_parallel_for(kp_op_width(run->width, kp_value_count(y) * 16), (size_t)y->dims[0] * p->channels,
-                  task, &copy);
+  kp_parallel_for(kp_op_width(run->width, kp_value_count(y) * 16), (size_t)y->dims[0] * parts, task,
+                  &copy);
   return NULL;
 }
 
@@ -180,7 +234,8 @@ static kp_status* align_run(const kp_op_run* run) {
   const kapell_value* pictures = run->inputs[2];
   for (size_t i = 0; i < kp_value_count(pictures); ++i)
     KP_PASS(check_picture(((const int64_t*)pictures->data)[i], run->inputs[0]));
-  return run_regions(run, align_task);
+  const roi_params* p = run->params;
+  return run_regions(run, (p->channels + kTaskChannels - 1) / kTaskChannels, align_task);
 }
 
 // --- MaxRoiPool ----------------------------------------------------------------------------------------------------------------------
@@ -229,9 +284,10 @@ static void pool_task(void* arg, size_t task, int worker) {
 
 static kp_status* pool_run(const kp_op_run* run) {
   const kapell_value* rois = run->inputs[1];
+  const roi_params* p = run->params;
   for (size_t i = 0; i < (size_t)rois->dims[0]; ++i)
     KP_PASS(check_picture(kp_int_at(rois, i * 5), run->inputs[0]));
-  return run_regions(run, pool_task);
+  return run_regions(run, p->channels, pool_task);
 }
 
 // --- CropAndResize -------------------------------------------------------------------------------------------------------------------
@@ -295,7 +351,8 @@ static kp_status* crop_run(const kp_op_run* run) {
                     "rois is not [regions, 4], or batch_indices has not one entry a region");
   for (size_t i = 0; i < kp_value_count(pictures); ++i)
     KP_PASS(check_picture(kp_int_at(pictures, i), run->inputs[0]));
-  return run_regions(run, crop_task);
+  const roi_params* p = run->params;
+  return run_regions(run, p->channels, crop_task);
 }
 
 // clang-format off
