@@ -74,6 +74,7 @@ if(dropin_sources AND NOT KAPELL_FUZZ)
   add_library(onnxruntime SHARED ${dropin_sources})
   target_include_directories(onnxruntime PRIVATE src include)
   target_link_libraries(onnxruntime PRIVATE kapell-flags kapell-static)
-  target_link_options(onnxruntime PRIVATE -Wl,--exclude-libs,ALL)
+  # Clients close the library (the Go package after each environment) while threads of its pool still run: it stays mapped.
+  target_link_options(onnxruntime PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,nodelete)
   set_target_properties(onnxruntime PROPERTIES OUTPUT_NAME onnxruntime SOVERSION 1)
 endif()

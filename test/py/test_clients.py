@@ -17,11 +17,14 @@ import pytest
 
 import client_models
 
-pytestmark = pytest.mark.full
-
 GO_PACKAGE = "github.com/yalue/onnxruntime_go"
 WANTED = os.environ.get("KAPELL_CLIENT_LIBRARY", "")
 REAL = WANTED == "real"
+# Tests that our library does not pass: (client, test) -> why. One that passes must go from here.
+EXCUSED = {
+    ("rust", "clones"): "the crate copies tensors through a model in ONNX Runtime's own format (.ort), which ours does not read",
+    ("rust", "opset"): "the model editor: docs/onnxruntime-abi.md",
+}
 
 
 # --- what is there -------------------------------------------------------------------------------------------------------------------
@@ -95,17 +98,19 @@ def sources(root):
 
 
 # --- running -------------------------------------------------------------------------------------------------------------------------
-def check(command, library, count, **options):
-    """Runs a client: every test is ok, all |count| of them ran, and on |library|."""
+def check(client, command, library, count, **options):
+    """Runs a client: every test is ok or excused, all |count| of them ran, and on |library|."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", **options.pop("environment", {})}
     done = subprocess.run([str(c) for c in command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=200, check=False, **options)
     lines = done.stdout.splitlines()
-    bad = [line for line in lines if line.startswith("bad ")]
-    good = [line for line in lines if line.startswith("ok ")]
-    said = f"exit status {done.returncode}; {len(good)} ok\n" + "\n".join(bad) + f"\n{done.stderr[-3000:]}"
-    assert not bad and lines and lines[-1] == f"done {len(good)}", said
-    assert done.returncode == 0, said
-    assert len(good) == count, f"{len(good)} tests ran, not {count}"
+    bad = {line[4:].split(":")[0]: line for line in lines if line.startswith("bad ")}
+    good = [line[3:] for line in lines if line.startswith("ok ")]
+    excused = set() if REAL else {name for who, name in EXCUSED if who == client}
+    said = f"exit status {done.returncode}; {len(good)} ok\n" + "\n".join(bad.values()) + f"\n{done.stderr[-3000:]}"
+    assert bad.keys() <= excused and lines and lines[-1] == f"done {len(good) + len(bad)}", said
+    assert bad or done.returncode == 0, said
+    assert not excused & set(good), f"these pass, and are excused: {excused & set(good)}"
+    assert len(good) + len(bad) == count, f"{len(good) + len(bad)} tests ran, not {count}"
     if library:
         assert f"library {library}" in lines, lines[0]
 
@@ -127,7 +132,7 @@ def test_c(language, sources, work, beside, library, models, go_header, preset):
     options += ["-fsanitize=address,undefined"] if preset == "asan" else []
     files = sorted((sources / "c").glob("*.c"))
     call(*compiler, *options, *files, "-x", "none", "-o", program, f"-L{beside}", "-l:libonnxruntime.so.1", "-ldl", "-lpthread")
-    check([program, models], library, 55, environment={"LD_LIBRARY_PATH": str(beside)})
+    check("c", [program, models], library, 55, environment={"LD_LIBRARY_PATH": str(beside)})
 
 
 def test_node(sources, work, beside, library, models):
@@ -143,7 +148,7 @@ def test_node(sources, work, beside, library, models):
         call("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
         stamp.write_text(lock, encoding="utf-8")
     environment = {} if REAL else {"LD_LIBRARY_PATH": str(beside)}
-    check(["node", "client.js", models], None if REAL else library, 13, cwd=folder, environment=environment)
+    check("node", ["node", "client.js", models], None if REAL else library, 13, cwd=folder, environment=environment)
 
 
 def test_java(sources, work, beside, library, models):
@@ -163,21 +168,21 @@ def test_java(sources, work, beside, library, models):
         for name in ("libonnxruntime4j_jni.so", *(["libonnxruntime.so"] if REAL else [])):
             (natives / name).write_bytes(archive.read(f"ai/onnxruntime/native/linux-x64/{name}"))
     call("javac", "-encoding", "UTF-8", "-cp", jar, "-d", folder, sources / "java" / "Client.java")
-    check(["java", f"-Donnxruntime.native.path={natives}", "-cp", f"{folder}:{jar}", "Client", models], None if REAL else library, 16)
+    check("java", ["java", f"-Donnxruntime.native.path={natives}", "-cp", f"{folder}:{jar}", "Client", models], None if REAL else library, 16)
 
 
 @pytest.mark.parametrize("api", ["api-24", "api-31"])
 def test_rust(api, sources, work, library, models):
     need("cargo", 1, 92)
     call("cargo", "build", "--quiet", "--locked", "--features", api, "--target-dir", work / "rust", cwd=sources / "rust")
-    check([work / "rust" / "debug" / "kapell-client", library, models], library, 17)
+    check("rust", [work / "rust" / "debug" / "kapell-client", library, models], library, 19)
 
 
 def test_go(sources, work, library, models):
     need("go", 1, 24)
     program = work / "go" / "client"
     call("go", "build", "-mod=readonly", "-o", program, ".", cwd=sources / "go", CGO_ENABLED="1")
-    check([program, library, models], library, 12)
+    check("go", [program, library, models], library, 12)
 
 
 def test_go_own_tests(sources, work, library, root):
@@ -187,7 +192,7 @@ def test_go_own_tests(sources, work, library, root):
     program = work / "go" / "own.test"
     call("go", "test", "-mod=readonly", "-vet=off", "-c", "-o", program, GO_PACKAGE, cwd=sources / "go", CGO_ENABLED="1")
     folder = call("go", "list", "-m", "-f", "{{.Dir}}", GO_PACKAGE, cwd=sources / "go").strip()
-    done = subprocess.run([program, "-test.v", "-test.timeout=280s"], cwd=folder, env={**os.environ, "ONNXRUNTIME_SHARED_LIBRARY_PATH": str(library)}, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run([program, "-test.v", "-test.timeout=120s"], cwd=folder, env={**os.environ, "ONNXRUNTIME_SHARED_LIBRARY_PATH": str(library)}, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
     results = dict(reversed(pair) for pair in re.findall(r"^--- (PASS|FAIL|SKIP): (\w+)", done.stdout, re.MULTILINE))
     declared = re.findall(r"^func (Test\w+)\(", (pathlib.Path(folder) / "onnxruntime_test.go").read_text(encoding="utf-8"), re.MULTILINE)
     excused = dict(line.split(": ", 1) for line in (sources / "go" / "exceptions.txt").read_text(encoding="utf-8").splitlines() if line.startswith("Test"))

@@ -19,6 +19,7 @@ DIFFERENCES = {
     "initializer_empty_name": "ours refuses a name that no model has",
     "initializer_wrong_shape": "ours refuses weights that do not fit, ONNX Runtime reads on",
     "domain_of_two_names": "ours joins the domains",
+    "editor_empty_graph": "a model that breaks a rule of ONNX is INVALID_GRAPH wherever it comes from",
     "adapter_missing": NOT_WRITTEN,
     "adapter_garbage": NOT_WRITTEN,
 }
