@@ -24,7 +24,7 @@ void kp_file_release(kp_file* file);  // NULL is fine
 
 // Whether |data| lies in |file| (NULL: no) and that is mapped.
 bool kp_file_holds(const kp_file* file, const void* data);
-// Tells the system that these bytes of a mapped file are not needed for now: it takes their pages, and reads them again should
+// Tells the system that nobody is about to read these bytes of a mapped file: it takes their pages, and reads them again should
 // somebody look after all. Pages that lie partly outside stay. Only for bytes of a kp_file that is |mapped|.
 void kp_file_forget(const void* data, size_t byte_count);
 
