@@ -195,7 +195,8 @@ static kp_status* compute(void* object, kapell_custom_run* run) {
 // --- shapes ----------------------------------------------------------------------------------------------------------------------
 struct OrtShapeInferContext {
   kapell_custom_infer* infer;
-  OrtOpAttr* attrs;  // views of the node's
+  OrtOpAttr* attrs;                   // views of the node's
+  OrtTensorTypeAndShapeInfo** infos;  // parallel to the inputs: those that were asked for
 };
 
 OrtStatus* ort_ShapeInferContext_GetInputCount(const OrtShapeInferContext* context, size_t* out) {
@@ -221,26 +222,39 @@ static OrtStatus* name_dims(const kapell_custom_node* node, const kp_type* type,
   return status;
 }
 
-OrtStatus* ort_ShapeInferContext_GetInputTypeShape(const OrtShapeInferContext* context,
-                                                   size_t index, OrtTensorTypeAndShapeInfo** info) {
-  KP_ORT_NEED(info);
-  *info = NULL;
-  KP_ORT_NEED(context);
-  const kapell_custom_node* node = &context->infer->node;
+static OrtStatus* make_info(const kapell_custom_node* node, size_t index,
+                            OrtTensorTypeAndShapeInfo** out) {
   kapell_custom_value value;
   if (!kapell_custom_node_input(node, index, &value))
     return kp_ort_error(ORT_INVALID_ARGUMENT, "input %zu of %u", index, node->node->input_count);
   if (value.kind != KAPELL_KIND_TENSOR)
     return kp_ort_error(ORT_INVALID_ARGUMENT, "the type of input %zu is not known, or no tensor's",
                         index);
-  OrtStatus* status = kp_ort_shape_info_create(value.type, value.rank >= 0, value.dims,
-                                               value.rank > 0 ? (size_t)value.rank : 0, info);
-  if (!status && value.rank > 0)
-    status = name_dims(node, &kp_node_input(node->graph, node->node, (uint32_t)index)->type, *info);
-  if (!status || !*info) return status;
-  ort_ReleaseTensorTypeAndShapeInfo(*info);
-  *info = NULL;
+  KP_ORT_PASS(kp_ort_shape_info_create(value.type, value.rank >= 0, value.dims,
+                                       value.rank > 0 ? (size_t)value.rank : 0, out));
+  if (value.rank <= 0) return NULL;
+  OrtStatus* status =
+      name_dims(node, &kp_node_input(node->graph, node->node, (uint32_t)index)->type, *out);
+  if (!status) return NULL;
+  ort_ReleaseTensorTypeAndShapeInfo(*out);
+  *out = NULL;
   return status;
+}
+
+// The info is the context's, as in ONNX Runtime: the caller does not release it.
+OrtStatus* ort_ShapeInferContext_GetInputTypeShape(const OrtShapeInferContext* context,
+                                                   size_t index, OrtTensorTypeAndShapeInfo** info) {
+  KP_ORT_NEED(info);
+  *info = NULL;
+  KP_ORT_NEED(context);
+  const kapell_custom_node* node = &context->infer->node;
+  if (index >= node->node->input_count || !context->infos[index]) {
+    OrtTensorTypeAndShapeInfo* made;
+    KP_ORT_PASS(make_info(node, index, &made));
+    context->infos[index] = made;
+  }
+  *info = context->infos[index];
+  return NULL;
 }
 
 OrtStatus* ort_ShapeInferContext_GetAttribute(const OrtShapeInferContext* context,
@@ -294,14 +308,22 @@ static OrtStatus* call_inference(void* arg) {
 
 static kp_status* infer_shapes(void* user, kapell_custom_infer* infer) {
   const entry* e = user;
+  const kp_node* node = infer->node.node;
+  kp_arena arena = {0};
   OrtShapeInferContext context = {
-      infer, kp_alloc_zero(infer->node.node->attr_count + 1, sizeof(OrtOpAttr))};
-  if (!context.attrs) return KP_ERROR(OUT_OF_MEMORY, "shapes of a custom operator");
+      infer, kp_arena_new_array(&arena, OrtOpAttr, node->attr_count + 1),
+      kp_arena_new_array(&arena, OrtTensorTypeAndShapeInfo*, node->input_count + 1)};
+  if (!context.attrs || !context.infos) {
+    kp_arena_free(&arena);
+    return KP_ERROR(OUT_OF_MEMORY, "shapes of a custom operator");
+  }
   // A failure leaves the shapes unknown, as in ONNX Runtime; the run finds them.
   OrtStatus* status = kp_ort_guard(call_inference, &(one_inference){e->theirs, &context});
-  if (status) KP_LOG(WARNING, "shapes of '%s': %s", infer->node.node->name, status->message);
+  if (status) KP_LOG(WARNING, "shapes of '%s': %s", node->name, status->message);
   ort_ReleaseStatus(status);
-  kp_free(context.attrs);
+  for (uint32_t i = 0; i < node->input_count; ++i)
+    if (context.infos[i]) ort_ReleaseTensorTypeAndShapeInfo(context.infos[i]);
+  kp_arena_free(&arena);
   return NULL;
 }
 

@@ -262,8 +262,7 @@ static OrtStatus* ask_infer(const OrtCustomOp* op, OrtShapeInferContext* context
   assert_string_equal(text, "hello");
   refused(api->ShapeInferContext_GetAttribute(context, "nothing", &attr),
           "Attribute does not exist");
-  ok(api->ShapeInferContext_SetOutputTypeShape(context, 0, info));
-  api->ReleaseTensorTypeAndShapeInfo(info);
+  ok(api->ShapeInferContext_SetOutputTypeShape(context, 0, info));  // the context keeps |info|
   return NULL;
 }
 
