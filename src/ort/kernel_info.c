@@ -44,8 +44,8 @@ static OrtStatus* find(const OrtKernelInfo* info, const char* name, kp_onnx_attr
   *out = kp_node_attr(info->node, name);
   if (!*out) return kp_ort_error(ORT_FAIL, "No attribute with name:'%s'is defined.", name);
   if ((*out)->type == type) return NULL;
-  return kp_ort_error(ORT_FAIL, "Attribute: %s expected to be of type: %s but is of another type",
-                      name, type_name);
+  return kp_ort_error(ORT_FAIL, "Attribute name and type don't match: '%s' is no %s", name,
+                      type_name);
 }
 
 OrtStatus* ort_KernelInfoGetAttribute_float(const OrtKernelInfo* info, const char* name,
