@@ -208,6 +208,9 @@ typedef struct kapell_options {
   // a warning in the log for each output that is out of tolerance.
   void (*shadow)(void* user, const kapell_shadow_report* report);
   void* shadow_user;
+
+  // Libraries of providers and folders with such, by colons, looked at before KAPELL_PROVIDER_PATH (docs/doctor.md). Default NULL.
+  const char* provider_path;
 } kapell_options;
 
 #ifdef __cplusplus
@@ -617,7 +620,7 @@ typedef struct kapell_doctor_options {
   const char*
       library;  // absolute path: look at this library instead of all providers. Default NULL
   const char*
-      provider_path;  // files and folders by colons, looked at before KAPELL_PROVIDER_PATH. Default NULL
+      provider_path;  // as in kapell_options. Default NULL: what the configuration file says
   const char*
       root;  // look at the system in this folder (an unpacked container image) by its files. Default NULL: this one
   bool files_only;      // load nothing, not even in the helper process. Default false

@@ -10,7 +10,7 @@
 #include "base/size.h"
 #include "plan/chain.h"
 
-// What a key takes. Paths, folders and what only a program can mean (callbacks, borrow_bytes, allow_libraries) are not among the keys.
+// What a key takes. Paths and folders of a model, and what only a program can mean (callbacks, borrow_bytes, allow_libraries) are not among the keys.
 typedef enum setting_kind {
   SETTING_TEXT,
   SETTING_FLAG,
@@ -51,6 +51,7 @@ static const setting kSettings[] = {
     SETTING(shadow_every, SETTING_UINT32),
     SETTING(shadow_atol, SETTING_REAL),
     SETTING(shadow_rtol, SETTING_REAL),
+    SETTING(provider_path, SETTING_TEXT),
 };
 
 typedef struct config {

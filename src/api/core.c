@@ -227,6 +227,7 @@ static kp_status* load_chain(opening* o) {
   KP_PASS(kp_chain_parse(alone ? "CPU" : provider_list(user), &o->core->chain));
   _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option),
                  "the same pair of texts");
+  o->core->chain->provider_path = user->provider_path;
   return kp_chain_load(
       o->core->chain, o->core->model, features, (const kp_chain_option*)user->provider_options,
       alone ? 0 : user->provider_option_count, user->untrusted && !user->allow_libraries);

@@ -1,6 +1,7 @@
 // kapell_doctor: what is known of every provider, as text and as JSON. Neighbours: find/ finds it out, cli/doctor.c prints it.
 #include "api/doctor.h"
 
+#include "api/config.h"
 #include "base/alloc.h"
 #include "base/cpu.h"
 
@@ -70,7 +71,17 @@ static kp_status* examine_all(kapell_doctor* doctor) {
   return NULL;
 }
 
+// Where the caller names no path, that of the configuration file counts.
+static kp_status* read_config(kapell_doctor* doctor) {
+  kapell_options options = KAPELL_OPTIONS_INIT;
+  options.provider_path = doctor->options.provider_path;
+  KP_PASS(kp_config_apply(&options, &doctor->arena));
+  doctor->options.provider_path = options.provider_path;
+  return NULL;
+}
+
 static kp_status* examine(kapell_doctor* doctor) {
+  KP_PASS(read_config(doctor));
   const kp_find_options where = {.root = doctor->options.root,
                                  .provider_path = doctor->options.provider_path};
   KP_PASS(list_providers(doctor));

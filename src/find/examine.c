@@ -245,13 +245,14 @@ static kp_status* look(kp_places* places, const char* canonical, const char* con
   return kp_examine(&examiner, canonical, library, x);
 }
 
-kp_status* kp_find_reason(const char* canonical, const char* const* option_texts, kp_arena* arena,
-                          const char** out_reason, const char** out_fix) {
+kp_status* kp_find_reason(const char* canonical, const char* const* option_texts,
+                          const kp_find_options* where, kp_arena* arena, const char** out_reason,
+                          const char** out_fix) {
   kp_provider_absence(canonical, out_reason, out_fix);
   if (!kp_find_is_findable(canonical)) return NULL;
   kp_places places = {0};
   kp_examined x = {0};
-  kp_status* status = kp_places_find(NULL, arena, &places);
+  kp_status* status = kp_places_find(where, arena, &places);
   if (!status) status = look(&places, canonical, option_texts, &x);
   const char* more = status ? NULL : in_short(&x, arena);
   if (more && *out_reason)

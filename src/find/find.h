@@ -227,8 +227,8 @@ KP_MUST_USE kp_status* kp_examine(kp_examiner* examiner, const char* canonical, 
 // NULL. |option_texts|: checked options, parallel to kp_provider_options; may be NULL. Errors: BAD_PROVIDER_LIST for a device that
 // is not there, listing those that are; OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_find_reason(const char* canonical, const char* const* option_texts,
-                                      kp_arena* arena, const char** out_reason,
-                                      const char** out_fix);
+                                      const kp_find_options* where, kp_arena* arena,
+                                      const char** out_reason, const char** out_fix);
 // Is device |id| among those of the vendor that |canonical| is for? Where none is to be seen, the answer is yes: that is told otherwise.
 KP_MUST_USE kp_status* kp_find_check_device(const kp_driver* driver, const char* canonical,
                                             int64_t id);

@@ -306,7 +306,8 @@ kp_status* kp_places_find(const kp_find_options* options, kp_arena* arena, kp_pl
   *out_places = (kp_places){
       .arena = arena, .root = strcmp(root, "/") ? root : "", .administrator = geteuid() == 0};
   kp_places* p = out_places;
-  if (options && options->provider_path) add_paths(p, &p->given, options->provider_path, "as told");
+  if (options && options->provider_path)
+    add_paths(p, &p->given, options->provider_path, "provider_path");
   if (!p->root[0]) {
     add_paths(p, &p->given, getenv("KAPELL_PROVIDER_PATH"), "KAPELL_PROVIDER_PATH");
     add_paths(p, &p->library_path, getenv("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH");

@@ -49,6 +49,8 @@ typedef struct kp_chain {
   int64_t max_copies;
   int64_t max_copy_bytes;
   bool no_loop_copies;
+  const char*
+      provider_path;  // where libraries are looked for first; of the caller's, for kp_chain_load. NULL = nowhere
 } kp_chain;
 
 // Parses |text|; NULL or "" is "CPU". Nothing is probed or loaded. Errors: BAD_PROVIDER_LIST with the place in the text and, for

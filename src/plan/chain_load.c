@@ -105,7 +105,8 @@ static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry, kp_model* m
   KP_PASS(gather_options(chain, entry, options, count, &texts));
   if (!type) {
     const char *reason = NULL, *fix = NULL;
-    KP_PASS(kp_find_reason(entry->canonical, texts, &chain->arena, &reason, &fix));
+    const kp_find_options where = {.provider_path = chain->provider_path};
+    KP_PASS(kp_find_reason(entry->canonical, texts, &where, &chain->arena, &reason, &fix));
     kp_status* status =
         KP_ERROR(PROVIDER_UNAVAILABLE, "%s", reason ? reason : "this build does not have it");
     return settle_failure(chain, entry, fix ? kp_status_hint(status, "%s", fix) : status);

