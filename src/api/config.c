@@ -1,7 +1,9 @@
 // Reads the configuration file into options that the program left at their defaults.
 #include "api/config.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json_read.h"
@@ -242,8 +244,8 @@ kp_status* kp_config_apply(kapell_options* options, kp_arena* arena) {
   kp_json_value* value;
   KP_PASS(find_path(arena, &c.path, &named));
   if (!c.path) return NULL;
+  if (!named && access(c.path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) return NULL;
   kp_status* status = kp_file_map(c.path, &file);
-  if (!named && kp_status_code(status) == KAPELL_NOT_FOUND) return kp_status_ignore(status), NULL;
   if (status)
     return kp_status_frame(status, __FILE__, __LINE__, "reading the configuration file%s",
                            named ? " that KAPELL_CONFIG names" : "");

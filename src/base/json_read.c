@@ -170,9 +170,12 @@ static kp_status* read_items(reader* r, char close, kp_json_value* value) {
   for (;;) {
     kp_str key = {0};
     if (value->kind == KP_JSON_OBJECT) KP_PASS(read_key(r, value, &key));
-    KP_PASS(read_value(r, last));
-    (*last)->key = key.data;
-    last = &(*last)->next;
+    kp_json_value* item;
+    KP_PASS(read_value(r, &item));
+    if (!item) return KP_ERROR(INTERNAL, "a JSON value that is none");
+    item->key = key.data;
+    *last = item;
+    last = &item->next;
     skip_space(r);
     if (take(r, close)) return NULL;
     if (!take(r, ',')) return wrong(r, "',' or the end is wanted");

@@ -19,9 +19,9 @@ typedef struct adjacency {  // neighbours of cell i: list[start[i] .. start[i + 
 } adjacency;
 
 typedef struct work {
-  size_t items, cells, layers, links;
+  size_t items, cells, layers;
+  size_t links;           // between cells of neighbouring layers
   size_t* layer;          // of a cell
-  size_t *from, *to;      // links between cells of neighbouring layers
   adjacency up, down;     // over the links
   size_t *first, *order;  // cells of layer l, left to right: order[first[l] .. first[l + 1])
   double *x, *key;        // of a cell
@@ -136,21 +136,24 @@ static bool make_links(work* w, layout_edge* edges, size_t edge_count) {
   size_t* layer = realloc(w->layer, (w->cells + 1) * sizeof(*layer));
   if (!layer) return false;
   w->layer = layer;
-  w->from = malloc((bends + edge_count + 1) * sizeof(*w->from));
-  w->to = malloc((bends + edge_count + 1) * sizeof(*w->to));
-  if (!w->from || !w->to) return false;
-  for (size_t i = 0; i < edge_count; ++i) {
+  size_t* from = malloc((bends + edge_count + 1) * sizeof(*from));
+  size_t* to = malloc((bends + edge_count + 1) * sizeof(*to));
+  bool fine = from && to;
+  for (size_t i = 0; fine && i < edge_count; ++i) {
     const layout_edge* e = &edges[i];
     if (span(w, e) != e->bend_count + 1) continue;  // too long to bend
     for (size_t k = 0; k <= e->bend_count; ++k) {
       const size_t cell = w->items + e->bend + k;
-      w->from[w->links] = k ? cell - 1 : e->from;
-      w->to[w->links++] = k < e->bend_count ? cell : e->to;
+      from[w->links] = k ? cell - 1 : e->from;
+      to[w->links++] = k < e->bend_count ? cell : e->to;
       if (k < e->bend_count) layer[cell] = layer[e->from] + k + 1;
     }
   }
-  return adjacency_make(w->cells, w->from, w->to, w->links, &w->down) &&
-         adjacency_make(w->cells, w->to, w->from, w->links, &w->up);
+  fine = fine && adjacency_make(w->cells, from, to, w->links, &w->down) &&
+         adjacency_make(w->cells, to, from, w->links, &w->up);
+  free(from);
+  free(to);
+  return fine;
 }
 
 static bool fill_layers(work* w) {
@@ -309,8 +312,6 @@ bool layout_make(size_t item_count, layout_edge* edges, size_t edge_count, layou
   if (fine) place_cells(&w, edges, edge_count);
   fine = fine && hand_out(&w, out_layout);
   free(w.layer);
-  free(w.from);
-  free(w.to);
   adjacency_free(&w.up);
   adjacency_free(&w.down);
   free(w.first);

@@ -3,7 +3,7 @@
 
 #include "support/chain_run.h"
 
-#define MODEL                                                                              \
+#define MODEL                                                                                  \
   "in x float[2,3] init w float[3] = 1 2 3 a = Neg(x) b = Add(a, w) c = Abs(b) d = Mul(c, w) " \
   "y = Add(d, c) out y float[2,3]"
 
@@ -38,9 +38,10 @@ static void expect_changed(const char* lock, const char* model, const char* prov
 static void test_the_same_passes(void** state) {
   (void)state;
   char* lock = lock_of(MODEL, "Mock,CPU", "Mock.ops=all,-Abs");
-  kp_test_words(lock, "kapell-lock 1|list \"Mock,CPU\"|provider MockExecutionProvider nodes 4 "
-                      "partitions 2|copies 4|copy Mock:0 host \"b\" bytes 24 for \"c\"|node 1 "
-                      "CPUExecutionProvider \"Abs\" \"c\"");
+  kp_test_words(lock,
+                "kapell-lock 1|list \"Mock,CPU\"|provider MockExecutionProvider nodes 4 "
+                "partitions 2|copies 4|copy Mock:0 host \"b\" bytes 24 for \"c\"|node 1 "
+                "CPUExecutionProvider \"Abs\" \"c\"");
   kapell_session* session = open_on(MODEL, "Mock,CPU", "Mock.ops=all,-Abs");
   kp_test_must(kapell_session_check_lock(session, lock, strlen(lock), NULL));
   kapell_session_close(session);
@@ -50,13 +51,14 @@ static void test_the_same_passes(void** state) {
 static void test_nodes_that_moved(void** state) {
   (void)state;
   char* lock = lock_of(MODEL, "Mock,CPU", NULL);
-  expect_changed(lock, MODEL, "Mock,CPU", "Mock.ops=all,-Abs",
-                 "KAPELL-E0406|the placement is not that of its lock: 1 node moved, 1 partition is "
-                 "split, 2 copies are new|hint: if the change is wanted, write the lock anew",
-                 "- \"Abs\" \"c\" on MockExecutionProvider\n|+ \"Abs\" \"c\" on "
-                 "CPUExecutionProvider: Abs is not in its list of operators (ops=all,-Abs)|! "
-                 "partition 0 of MockExecutionProvider is split: \"b\" is in 0 now, \"d\" in 2|+ copy "
-                 "Mock:0 host \"b\" bytes 24 for \"c\"");
+  expect_changed(
+      lock, MODEL, "Mock,CPU", "Mock.ops=all,-Abs",
+      "KAPELL-E0406|the placement is not that of its lock: 1 node moved, 1 partition is "
+      "split, 2 copies are new|hint: if the change is wanted, write the lock anew",
+      "- \"Abs\" \"c\" on MockExecutionProvider\n|+ \"Abs\" \"c\" on "
+      "CPUExecutionProvider: Abs is not in its list of operators (ops=all,-Abs)|! "
+      "partition 0 of MockExecutionProvider is split: \"b\" is in 0 now, \"d\" in 2|+ copy "
+      "Mock:0 host \"b\" bytes 24 for \"c\"");
   expect_changed(lock, MODEL, "Mock?,CPU", "Mock.fail=absent",
                  "5 nodes moved|the provider list was \"Mock,CPU\" and is \"Mock?,CPU\"",
                  "+ \"Neg\" \"a\" on CPUExecutionProvider: its runtime is not installed");
@@ -72,10 +74,11 @@ static void test_nodes_that_moved(void** state) {
 static void test_another_model(void** state) {
   (void)state;
   char* lock = lock_of(MODEL, "CPU", NULL);
-  expect_changed(lock, "in x float[2,3] a = Neg(x) z = Exp(a) out z float[2,3]", "CPU", NULL,
-                 "1 node is new, 4 nodes are gone",
-                 "- \"Add\" \"b\" on CPUExecutionProvider: the model has no such node now|+ \"Exp\" "
-                 "\"z\" on CPUExecutionProvider: the lock has no such node");
+  expect_changed(
+      lock, "in x float[2,3] a = Neg(x) z = Exp(a) out z float[2,3]", "CPU", NULL,
+      "1 node is new, 4 nodes are gone",
+      "- \"Add\" \"b\" on CPUExecutionProvider: the model has no such node now|+ \"Exp\" "
+      "\"z\" on CPUExecutionProvider: the lock has no such node");
   kapell_free_text(lock);
 }
 
@@ -97,9 +100,8 @@ static void test_what_is_no_lock(void** state) {
   };
   kapell_session* session = open_on(MODEL, "CPU", NULL);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i)
-    kp_test_expect(
-        kapell_session_check_lock(session, cases[i].text, strlen(cases[i].text), NULL),
-        KAPELL_INVALID_ARGUMENT, cases[i].words);
+    kp_test_expect(kapell_session_check_lock(session, cases[i].text, strlen(cases[i].text), NULL),
+                   KAPELL_INVALID_ARGUMENT, cases[i].words);
   kapell_session_close(session);
 }
 
