@@ -19,6 +19,8 @@ static const cli_option kOptions[] = {
     {"shape", "NAME=1,3,224", "the shape of such an input; may be repeated"},
     {"atol", "X", "absolute tolerance (default 1e-5)"},
     {"rtol", "X", "relative tolerance (default 1e-3)"},
+    {"json", NULL,
+     "print the results as JSON: {\"model\", \"ok\", \"checks\": [{\"check\", \"ok\", \"text\"}]}"},
     {0},
 };
 
@@ -29,12 +31,67 @@ typedef struct checking {
   cli_cases cases;
   double atol, rtol;
   bool failed;
+  bool json;
+  FILE* out;  // where results are printed: standard output, or |text|
+  char* text;
+  size_t text_size, checks;
 } checking;
 
 // --- what is printed -----------------------------------------------------------------------------------------------------------
+static void put_json_text(const char* text, size_t length) {
+  putchar('"');
+  for (size_t i = 0; i < length; ++i) {
+    const unsigned char ch = (unsigned char)text[i];
+    if (ch < 32 || ch == '"' || ch == '\\')
+      printf("\\u%04x", ch);
+    else
+      putchar(ch);
+  }
+  putchar('"');
+}
+
+// Ends the text of the check before, where results are JSON.
+static void end_check(checking* c) {
+  if (!c->json || !c->out) return;
+  fclose(c->out);
+  c->out = NULL;
+  while (c->text_size && c->text[c->text_size - 1] == '\n') --c->text_size;
+  put_json_text(c->text, c->text_size);
+  putchar('}');
+  free(c->text);
+  c->text = NULL;
+}
+
+// Begins a result; what is printed to |out| until the next one belongs to it.
+static void say_as(checking* c, const char* state, const char* what) {
+  if (!c->json) {
+    c->out = stdout;
+    printf("%-7s %-18s ", state, what);
+    return;
+  }
+  end_check(c);
+  printf(c->checks++ ? ",\n{\"check\":" : "{\"check\":");
+  put_json_text(what, strlen(what));
+  printf(",\"ok\":%s,\"text\":", !strcmp(state, "FAILED") ? "false" : "true");
+  c->out = open_memstream(&c->text, &c->text_size);
+  if (!c->out) {
+    fprintf(stderr, "kapell check: no memory\n");
+    exit(CLI_FAILED);
+  }
+}
+
 static void say(checking* c, bool fine, const char* what) {
   c->failed = c->failed || !fine;
-  printf("%-7s %-18s ", fine ? "ok" : "FAILED", what);
+  say_as(c, fine ? "ok" : "FAILED", what);
+}
+
+// An error belongs to the result that was begun last.
+static void say_status(checking* c, kapell_status* status) {
+  if (!status) return;
+  fflush(c->out);
+  if (!c->json) return cli_print_status(status);
+  fprintf(c->out, "\n%s", kapell_status_text(status));
+  kapell_status_free(status);
 }
 
 static void say_opened(checking* c) {
@@ -44,16 +101,16 @@ static void say_opened(checking* c) {
   for (size_t i = 0; i < p->provider_count; ++i) {
     const kapell_placed_provider* provider = &p->providers[i];
     if (provider->in_use && provider->nodes)
-      printf("%s%s %zu of %zu nodes", first ? "" : ", ", provider->name, provider->nodes,
-             p->node_count);
+      fprintf(c->out, "%s%s %zu of %zu nodes", first ? "" : ", ", provider->name, provider->nodes,
+              p->node_count);
     else if (!provider->in_use)
-      printf("%s%s not in use: %s", first ? "" : ", ", provider->asked,
-             provider->reason ? provider->reason : "no reason known");
+      fprintf(c->out, "%s%s not in use: %s", first ? "" : ", ", provider->asked,
+              provider->reason ? provider->reason : "no reason known");
     else
       continue;
     first = false;
   }
-  printf("\n");
+  fprintf(c->out, "\n");
 }
 
 // Prints how |value| stands to |expected|.
@@ -62,19 +119,21 @@ static bool print_difference(const checking* c, const char* what, const char* na
   kapell_difference d = {.struct_size = sizeof(d)};
   kapell_value_difference(value, expected, c->atol, c->rtol, &d);
   if (!d.comparable) {
-    printf("%s '%s' is ", what, name);
-    print_value_type(stdout, value);
-    printf(" and should be ");
-    print_value_type(stdout, expected);
-    printf("\n");
+    fprintf(c->out, "%s '%s' is ", what, name);
+    print_value_type(c->out, value);
+    fprintf(c->out, " and should be ");
+    print_value_type(c->out, expected);
+    fprintf(c->out, "\n");
     return false;
   }
-  printf("%s '%s': largest difference %.3g, relative RMS %.2g", what, name, d.most, d.relative_rms);
+  fprintf(c->out, "%s '%s': largest difference %.3g, relative RMS %.2g", what, name, d.most,
+          d.relative_rms);
   if (d.wrong)
-    printf(
+    fprintf(
+        c->out,
         "; %zu of %zu elements are out of tolerance (atol %g, rtol %g), the worst is element %zu",
         d.wrong, d.count, c->atol, c->rtol, d.worst);
-  printf("\n");
+  fprintf(c->out, "\n");
   return d.wrong == 0;
 }
 
@@ -90,15 +149,15 @@ static void check_lock(checking* c, const char* path) {
   size_t size;
   if (!cli_read_file(path, &lock, &size)) {
     say(c, false, "lock");
-    printf("%s\n", path);
+    fprintf(c->out, "%s\n", path);
     return;
   }
   kapell_status* status = kapell_session_check_lock(c->session, lock, size, &diff);
   say(c, !status, "lock");
-  printf("%s\n", path);
-  if (diff) fputs(diff, stdout);
-  fflush(stdout);
-  cli_print_status(status);
+  fprintf(c->out, "%s\n", path);
+  if (diff) fputs(diff, c->out);
+
+  say_status(c, status);
   kapell_free_text(diff);
   free(lock);
 }
@@ -116,10 +175,10 @@ static void print_departure(const kapell_session* session, size_t index, const k
   const kapell_placed_node* node = kapell_session_output_node(session, index);
   const char* name = kapell_session_output(session, index)->name;
   if (node)
-    printf("        first departure: node '%s' (%s) on %s: ", node->name, node->op,
-           node->provider ? node->provider : "the executor");
+    fprintf(c->out, "        first departure: node '%s' (%s) on %s: ", node->name, node->op,
+            node->provider ? node->provider : "the executor");
   else
-    printf("        first departure: ");
+    fprintf(c->out, "        first departure: ");
   print_difference(c, "value", name, value, expected);
 }
 
@@ -146,7 +205,7 @@ static void release_all(kapell_value** values, size_t count) {
 }
 
 // Runs |one| with all values kept, on the chain and on the CPU. Nothing is fused then: it says so where that hides the fault.
-static void locate_departure(const checking* c, const cli_case* one) {
+static void locate_departure(checking* c, const cli_case* one) {
   char* list = cli_without_limits(kapell_session_placement(c->session)->list);
   kapell_session* chain = list ? open_kept(c, list) : NULL;
   kapell_session* reference = chain ? open_kept(c, CLI_REFERENCE) : NULL;
@@ -159,11 +218,12 @@ static void locate_departure(const checking* c, const cli_case* one) {
     status = cli_case_run(one, chain, got);
     if (!status) status = cli_case_run(one, reference, wanted);
     if (!status && !find_departure(c, chain, reference, got, wanted))
-      printf(
+      fprintf(
+          c->out,
           "        no single node departs when every value is kept and nothing is fused: the fault "
           "lies in a fusion,\n        or in a partition as a whole ('kapell place' lists both)\n");
   }
-  cli_print_status(status);
+  say_status(c, status);
   release_all(got, got_count);
   release_all(wanted, wanted_count);
   kapell_session_close(chain);
@@ -179,13 +239,13 @@ static void check_accuracy(checking* c, const cli_case* one, kapell_value** outp
   for (size_t i = 0; !status && wanted && i < count; ++i) {
     const bool agrees = near(c, outputs[i], wanted[i]);
     say(c, agrees, "accuracy");
-    printf("%s beside the CPU, ", one->name);
+    fprintf(c->out, "%s beside the CPU, ", one->name);
     print_difference(c, "output", kapell_session_output(c->session, i)->name, outputs[i],
                      wanted[i]);
     fine = fine && agrees;
   }
-  if (status) say(c, false, "accuracy"), printf("%s: the CPU failed\n", one->name);
-  cli_print_status(status);
+  if (status) say(c, false, "accuracy"), fprintf(c->out, "%s: the CPU failed\n", one->name);
+  say_status(c, status);
   if (!fine && !status) locate_departure(c, one);
   release_all(wanted, count);
 }
@@ -198,9 +258,9 @@ static void check_case(checking* c, const cli_case* one) {
   size_t compared = 0;
   if (status || !outputs) {
     say(c, false, one->name);
-    printf("the run failed\n");
-    fflush(stdout);
-    cli_print_status(status);
+    fprintf(c->out, "the run failed\n");
+
+    say_status(c, status);
     free(outputs);
     return;
   }
@@ -211,7 +271,8 @@ static void check_case(checking* c, const cli_case* one) {
     print_difference(c, "output", kapell_session_output(c->session, i)->name, outputs[i],
                      one->expected[i]);
   }
-  if (!compared) say(c, true, one->name), printf("ran; no outputs are given to compare with\n");
+  if (!compared)
+    say(c, true, one->name), fprintf(c->out, "ran; no outputs are given to compare with\n");
   if (c->reference) check_accuracy(c, one, outputs);
   release_all(outputs, count);
 }
@@ -221,13 +282,33 @@ static bool check_all(checking* c) {
   if (lock) check_lock(c, lock);
   if (!cli_cases_read(&c->args, c->session, cli_get(&c->args, "data"), &c->cases)) return false;
   if (!c->cases.count && !cli_has(&c->args, "accuracy")) {
-    printf("%-7s %-18s none beside the model or in it; 'kapell embed-test' puts it there\n", "-",
-           "test data");
+    say_as(c, "-", "test data");
+    fprintf(c->out, "none beside the model or in it; 'kapell embed-test' puts it there\n");
     return true;
   }
   if (!c->cases.count && !cli_cases_add_random(&c->args, c->session, &c->cases)) return false;
   for (size_t i = 0; i < c->cases.count; ++i) check_case(c, &c->cases.list[i]);
   return true;
+}
+
+static int run_checks(checking* c) {
+  kapell_status* status = NULL;
+  const cli_opening how = {.out_status = &status};
+  int exit_code = cli_open_as(&c->args, &how, &c->session);
+  if (exit_code) {
+    say(c, false, "opened");
+    fprintf(c->out, "%s\n", c->args.model);
+    say_status(c, status);
+    return exit_code;
+  }
+  say_opened(c);
+  const cli_opening reference = {.providers = CLI_REFERENCE};
+  if (cli_has(&c->args, "accuracy")) exit_code = cli_open_as(&c->args, &reference, &c->reference);
+  if (!exit_code && !check_all(c)) {
+    say(c, false, "test data");
+    fprintf(c->out, "cannot be read: see standard error\n");
+  }
+  return exit_code ? exit_code : c->failed ? CLI_FAILED : CLI_OK;
 }
 
 static int run(const cli_command* command, int argc, char** argv) {
@@ -236,16 +317,19 @@ static int run(const cli_command* command, int argc, char** argv) {
   if (!cli_parse(command, argc, argv, &c.args, &exit_code)) return exit_code;
   if (!cli_real(&c.args, "atol", 1e-5, &c.atol) || !cli_real(&c.args, "rtol", 1e-3, &c.rtol))
     return CLI_USAGE;
-  exit_code = cli_open(&c.args, NULL, &c.session);
-  if (exit_code) return printf("FAILED  opened\n"), exit_code;
-  say_opened(&c);
-  const cli_opening how = {.providers = CLI_REFERENCE};
-  if (cli_has(&c.args, "accuracy")) exit_code = cli_open_as(&c.args, &how, &c.reference);
-  if (!exit_code && !check_all(&c)) c.failed = true;
+  c.json = cli_has(&c.args, "json");
+  if (c.json) {
+    printf("{\"model\":");
+    put_json_text(c.args.model, strlen(c.args.model));
+    printf(",\"checks\":[");
+  }
+  exit_code = run_checks(&c);
+  end_check(&c);
+  if (c.json) printf("],\"ok\":%s}\n", exit_code ? "false" : "true");
   cli_cases_free(&c.cases);
   kapell_session_close(c.reference);
   kapell_session_close(c.session);
-  return exit_code ? exit_code : c.failed ? CLI_FAILED : CLI_OK;
+  return exit_code;
 }
 
 const cli_command cli_check_command = {

@@ -209,6 +209,22 @@ def test_place_says_what_is_copied(kapell, tested):
     assert report["providers"][0]["weight_bytes"] == 12
 
 
+def test_results_as_json(kapell, tested, tmp_path):
+    lock = tmp_path / "a \"b\".lock"
+    says(kapell("place", tested, *mock(), "--lock", lock), 0)
+    result = kapell("check", tested, *mock("ops=all,-Abs"), "--lock", lock, "--accuracy", "--json")
+    report = json.loads(result.stdout)
+    assert result.returncode == 1 and report["ok"] is False and report["model"] == str(tested)
+    assert [(c["check"], c["ok"]) for c in report["checks"]] == [("opened", True), ("lock", False), ("test_data_set_0", True), ("accuracy", True)]
+    assert "KAPELL-E0406" in report["checks"][1]["text"] and '+ "Abs" "c" on CPUExecutionProvider' in report["checks"][1]["text"]
+    assert json.loads(kapell("check", tested, "--json").stdout)["ok"] is True
+    result = kapell("check", tested, *mock("fail=absent"), "--json")
+    report = json.loads(result.stdout)
+    assert result.returncode == 3 and not report["ok"] and "hint: install the package mockrt 3" in report["checks"][0]["text"]
+    report = json.loads(kapell("check", tested, "--data", tmp_path / "nowhere", "--json").stdout)
+    assert not report["ok"] and not report["checks"][-1]["ok"]
+
+
 # --- what ran ----------------------------------------------------------------------------------------------------------------
 def test_shadow_checks(kapell, model, tmp_path):
     np.save(tmp_path / "x.npy", X)
