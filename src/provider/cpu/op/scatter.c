@@ -147,7 +147,7 @@ SET_ROWS(uint16_t)
 SET_ROWS(uint32_t)
 SET_ROWS(uint64_t)
 
-// False where elements are no whole bytes of these sizes.
+// False where elements are no numbers of these sizes.
 static bool set_elements(const kp_op_run* run, int32_t axis, const int64_t* strides) {
   const kapell_value *indices = run->inputs[1], *updates = run->inputs[2];
   kapell_value* y = run->outputs[0];
@@ -161,7 +161,8 @@ static bool set_elements(const kp_op_run* run, int32_t axis, const int64_t* stri
                           .dim = y->dims[axis],
                           .step = strides[axis],
                           .inner = last ? 0 : 1};
-  if (y->type == KAPELL_STRING) return false;
+  if (y->type == KAPELL_STRING || y->type == KAPELL_COMPLEX64)
+    return false;  // 8 bytes aligned to 4
   switch (kp_type_bits(y->type)) {
     case 8:
       set_rows_uint8_t(&s, y->data, updates->data);

@@ -162,6 +162,7 @@ static bool fill_taps(const side* s, size_t bins, tap* taps) {
   const size_t each = (size_t)s->samples;
   for (size_t i = 0; i < bins * each; ++i) {
     double part = 0;
+    taps[i].low = taps[i].high = 0;
     taps[i].inside = neighbours(sample_at(s, i / each, (double)(i % each)), s->size, &taps[i].low,
                                 &taps[i].high, &part);
     taps[i].part = (float)part;
