@@ -66,6 +66,9 @@ OrtStatus* kp_ort_editor_open(const char* path, const void* data, size_t size, k
 OrtStatus* kp_ort_editor_apply(kp_ort_editor* editor, const OrtModel* model);
 OrtStatus* kp_ort_editor_bytes(const kp_ort_editor* editor, void** out_bytes, size_t* out_size);
 OrtStatus* kp_ort_editor_opset(const kp_ort_editor* editor, const char* domain, int* out_version);
+// A copy of a metadata entry in |allocator|'s memory; NULL where there is none.
+OrtStatus* kp_ort_editor_metadata(const kp_ort_editor* editor, const char* key,
+                                  OrtAllocator* allocator, char** out);
 // Folder of the model's file, or NULL.
 const char* kp_ort_editor_folder(const kp_ort_editor* editor);
 void kp_ort_editor_free(kp_ort_editor* editor);  // NULL is fine

@@ -348,4 +348,19 @@ OrtStatus* kp_ort_editor_opset(const kp_ort_editor* editor, const char* domain, 
   return NULL;
 }
 
+OrtStatus* kp_ort_editor_metadata(const kp_ort_editor* editor, const char* key,
+                                  OrtAllocator* allocator, char** out) {
+  *out = NULL;
+  for (size_t i = 0; i < editor->model->metadata_count; ++i) {
+    const kp_onnx_entry* entry = &editor->model->metadata[i];
+    if (!kp_str_is(entry->key, key)) continue;
+    *out = allocator->Alloc(allocator, entry->value.length + 1);
+    if (!*out) return kp_ort_no_memory();
+    if (entry->value.length) memcpy(*out, entry->value.data, entry->value.length);
+    (*out)[entry->value.length] = 0;
+    return NULL;
+  }
+  return NULL;
+}
+
 const char* kp_ort_editor_folder(const kp_ort_editor* editor) { return editor->folder; }
