@@ -156,6 +156,18 @@ static bool write_model(const cli_args* args, const kapell_session* session, con
   return fine;
 }
 
+// Opens what was written: weights in files of their own are found from its folder only.
+static bool opens(const cli_args* args, const char* path) {
+  cli_args written = *args;
+  kapell_session* session = NULL;
+  const cli_opening how = {.providers = CLI_REFERENCE};
+  written.model = path;
+  const bool fine = cli_open_as(&written, &how, &session) == CLI_OK;
+  if (!fine) fprintf(stderr, "%s was written, but does not open from where it lies\n", path);
+  kapell_session_close(session);
+  return fine;
+}
+
 static int run(const cli_command* command, int argc, char** argv) {
   cli_args args;
   cli_cases cases = {0};
@@ -172,7 +184,7 @@ static int run(const cli_command* command, int argc, char** argv) {
       check_names(&args, "expect", session, kapell_session_output)) {
     const bool fine = cli_cases_add_random(&args, session, &cases) &&
                       fill_case(&args, session, &cases) &&
-                      write_model(&args, session, &cases.list[0], path);
+                      write_model(&args, session, &cases.list[0], path) && opens(&args, path);
     exit_code = fine ? CLI_OK : CLI_FAILED;
   }
   cli_cases_free(&cases);

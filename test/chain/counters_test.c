@@ -1,6 +1,7 @@
 // What ran, for every run: counters of failures and of runs started again, Prometheus' text form, shadow checks and their alarms.
 #include "support/expect.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "support/chain_run.h"
@@ -159,6 +160,50 @@ static void test_bound_and_unasked_outputs(void** state) {
   kp_chain_close(&run);
 }
 
+enum { THREADS = 4, RUNS = 20 };
+
+static void* run_many(void* user) {
+  kp_chain_run* run = user;
+  for (int i = 0; i < RUNS; ++i) {
+    kapell_value* output = NULL;
+    kapell_status* status =
+        kapell_session_run(run->session, NULL, NULL, run->inputs, 1, NULL, &output, 1);
+    kapell_value_release(output);
+    if (status) return status;
+  }
+  return NULL;
+}
+
+static void count_alarm(void* user, const kapell_shadow_report* report) {
+  if (report->alarm) __atomic_fetch_add((int*)user, 1, __ATOMIC_RELAXED);
+}
+
+static void test_runs_of_many_threads_are_counted_once(void** state) {
+  (void)state;
+  kp_chain_run run;
+  int alarms = 0;
+  pthread_t threads[THREADS];
+  kapell_options options = KAPELL_OPTIONS_INIT;
+  options.shadow_every = 3;
+  options.shadow = count_alarm;
+  options.shadow_user = &alarms;
+  open_run(&run, NULL, &options);
+  for (size_t i = 0; i < THREADS; ++i)
+    assert_int_equal(pthread_create(&threads[i], NULL, run_many, &run), 0);
+  for (size_t i = 0; i < THREADS; ++i) {
+    void* status;
+    assert_int_equal(pthread_join(threads[i], &status), 0);
+    kp_test_must(status);
+  }
+  kapell_counters counters = {.struct_size = sizeof counters};
+  kapell_session_counters(run.session, &counters);
+  assert_int_equal(counters.runs, THREADS * RUNS);
+  assert_int_equal(counters.shadow_runs, (THREADS * RUNS + 2) / 3);
+  assert_int_equal(counters.shadow_alarms, 0);
+  assert_int_equal(alarms, 0);
+  kp_chain_close(&run);
+}
+
 static void test_the_environment_does_not_move_the_reference(void** state) {
   (void)state;
   kp_chain_run run;
@@ -184,6 +229,7 @@ int main(void) {
       cmocka_unit_test(test_one_in_n_runs_is_checked),
       cmocka_unit_test(test_without_a_callback_it_is_logged),
       cmocka_unit_test(test_bound_and_unasked_outputs),
+      cmocka_unit_test(test_runs_of_many_threads_are_counted_once),
       cmocka_unit_test(test_the_environment_does_not_move_the_reference),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,6 +173,16 @@ def test_embedded_tests(kapell, model, tmp_path):
     says(kapell("embed-test", model, "-o", tmp_path / "no" / "x.onnx"), 1, "cannot be written")
 
 
+def test_an_embedded_test_beside_external_weights(kapell, model, tmp_path):
+    path = tmp_path / "m" / "big.onnx"
+    path.parent.mkdir()
+    loaded = onnx.load(model)
+    onnx.save(loaded, path, save_as_external_data=True, location="weights.bin", size_threshold=0, convert_attribute=False)
+    says(kapell("embed-test", path, "-o", path.parent / "tested.onnx"), 0)
+    says(kapell("check", path.parent / "tested.onnx"), 0, "ok      embedded test 0")
+    says(kapell("embed-test", path, "-o", tmp_path / "elsewhere.onnx"), 1, "weights.bin", "does not open from where it lies")
+
+
 def test_embedded_nonsense_is_an_error(kapell, model, tmp_path):
     loaded = onnx.load(model)
     loaded.metadata_props.add(key="kapell.test.0.input.x", value="!!!!")
