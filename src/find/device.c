@@ -28,8 +28,10 @@ static const struct {
 static const char* pci_name(const kp_places* p, const char* vendor, const char* device) {
   static const char* const files[] = {"/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"};
   kp_file* file = NULL;
-  for (size_t i = 0; i < KP_COUNT_OF(files) && !file; ++i)
-    kp_status_free(kp_file_map(kp_arena_printf(p->arena, "%s%s", p->root, files[i]), &file));
+  for (size_t i = 0; i < KP_COUNT_OF(files) && !file; ++i) {
+    const char* path = kp_arena_printf(p->arena, "%s%s", p->root, files[i]);
+    if (path) kp_status_free(kp_file_map(path, &file));
+  }
   if (!file) return NULL;
   const char *name = NULL, *end = (const char*)file->data + file->size;
   bool inside = false;

@@ -154,7 +154,7 @@ bool kp_elf_is_native(const char* path) {
   if (descriptor < 0) return false;
   const ssize_t count = read(descriptor, head, sizeof head);
   close(descriptor);
-  elf_header header;
+  elf_header header = {0};
   const view v = {.bytes = head, .size = count > 0 ? (size_t)count : 0};
   kp_status* status = check_kind(&v, &header);
   const bool native = !status;
@@ -338,7 +338,7 @@ kp_status* kp_elf_read(const uint8_t* bytes, size_t byte_count, const char* cons
                        kp_arena* arena, kp_elf* out_elf) {
   *out_elf = (kp_elf){0};
   view v = {.bytes = bytes, .size = byte_count, .arena = arena};
-  elf_header header;
+  elf_header header = {0};
   elf_segment dynamic = {0};
   KP_PASS(check_kind(&v, &header));
   v.segments = (size_t)header.e_phoff;

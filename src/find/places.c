@@ -12,7 +12,7 @@
 #include "find/find.h"
 
 void kp_each_name(const char* folder, bool (*visit)(void* user, const char* name), void* user) {
-  DIR* stream = opendir(folder);
+  DIR* stream = folder ? opendir(folder) : NULL;
   if (!stream) return;
   for (const struct dirent* entry; (entry = readdir(stream)) != NULL;)
     if (entry->d_name[0] != '.' && !visit(user, entry->d_name)) break;
@@ -21,7 +21,7 @@ void kp_each_name(const char* folder, bool (*visit)(void* user, const char* name
 
 bool kp_is_file(const char* path) {
   struct stat info;
-  return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+  return path && stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
 static bool is_link(const char* path) {
@@ -31,11 +31,11 @@ static bool is_link(const char* path) {
 
 static bool is_folder(const char* path) {
   struct stat info;
-  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+  return path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
 const char* kp_read_text(kp_arena* arena, const char* path) {
-  const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int descriptor = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
   if (descriptor < 0) return NULL;
   const size_t most = 65536;
   char* text = kp_arena_alloc(arena, most + 1);
@@ -153,7 +153,8 @@ static void add_python_on_path(kp_places* p) {
     const char* folder = kp_arena_strndup(p->arena, at, length);
     const char* program = kp_arena_printf(p->arena, "%s/python3", folder ? folder : "");
     if (length && at[0] == '/' && program && access(program, X_OK) == 0) {
-      char* prefix = realpath(kp_arena_printf(p->arena, "%s/..", folder), NULL);
+      const char* above = kp_arena_printf(p->arena, "%s/..", folder ? folder : "");
+      char* prefix = above ? realpath(above, NULL) : NULL;
       char* real = realpath(program, NULL);
       char* slash = real ? strrchr(real, '/') : NULL;
       if (slash) *slash = 0;
@@ -297,8 +298,10 @@ static void find_release(kp_places* p) {
   p->system_name = release_value(p, text, "PRETTY_NAME");
   const char *id = release_value(p, text, "ID"), *like = release_value(p, text, "ID_LIKE");
   const char* ids = kp_arena_printf(p->arena, " %s %s ", id ? id : "", like ? like : "");
-  for (size_t i = 0; ids && i < KP_COUNT_OF(known) && !p->manager; ++i)
-    if (strstr(ids, kp_arena_printf(p->arena, " %s ", known[i].id))) p->manager = known[i].manager;
+  for (size_t i = 0; ids && i < KP_COUNT_OF(known) && !p->manager; ++i) {
+    const char* id_word = kp_arena_printf(p->arena, " %s ", known[i].id);
+    if (id_word && strstr(ids, id_word)) p->manager = known[i].manager;
+  }
 }
 
 kp_status* kp_places_find(const kp_find_options* options, kp_arena* arena, kp_places* out_places) {

@@ -15,8 +15,6 @@
 #include "base/size.h"
 #include "find/find.h"
 
-extern char** environ;
-
 #define MOST_OUTPUT ((size_t)1 << 20)
 #define DEFAULT_TIMEOUT UINT64_C(20000000000)
 
@@ -29,7 +27,7 @@ static const char* runnable(kp_arena* arena, const char* folder, size_t length, 
 static const char* beside(kp_arena* arena, const char* file) {
   const char* slash = strrchr(file, '/');
   if (!slash) return NULL;
-  static const char* const below[] = {"", "/../bin", "/bin"};
+  static const char* const below[] = {"", "/../bin", "/../../bin"};
   for (size_t i = 0; i < KP_COUNT_OF(below); ++i) {
     const char* path = runnable(arena, file, (size_t)(slash - file), below[i]);
     if (path) return path;

@@ -58,9 +58,17 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+// What affinity and the container's quota ("200000 100000": two processors) allow.
 static int count_processors(void) {
   cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  double quota, period;
+  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  FILE* file = fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (file && fscanf(file, "%lf %lf", &quota, &period) == 2 && period > 0 &&
+      ceil(quota / period) < count)
+    count = (int)fmax(1, ceil(quota / period));
+  if (file) fclose(file);
+  return count;
 }
 
 // --- which configurations ------------------------------------------------------------------------------------------------------

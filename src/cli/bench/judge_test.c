@@ -39,7 +39,8 @@ static void test_summary(void** state) {
   double times[101];
   for (int i = 0; i <= 100; ++i) times[(i * 37) % 101] = i;
   const bench_stats s = bench_summarise(times, 101);
-  assert_true(s.best == 0 && s.p50 == 50 && s.p90 == 90 && s.p99 == 99 && s.mean > 49.999 && s.mean < 50.001);
+  assert_true(s.best == 0 && s.p50 == 50 && s.p90 == 90 && s.p99 == 99 && s.mean > 49.999 &&
+              s.mean < 50.001);
   assert_true(s.low >= 39 && s.low < 45 && s.high > 55 && s.high <= 61);
   double one = 3;
   assert_true(bench_summarise(&one, 1).p99 == 3);
