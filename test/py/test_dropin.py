@@ -89,3 +89,15 @@ def test_log_level(client, build_dir):
 def test_absent_providers_are_errors(client, build_dir):
     done = run(client, build_dir, "--provider", "QNN", DIGITS)
     assert "error 2: QNN execution provider is not supported in this build" in done.stdout
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("build", "seconds", "sessions"), [("release", 10, 10000), ("tsan", 60, 20)])
+def test_threads_and_sessions_at_length(root, build, seconds, sessions):
+    """One session run from sixteen threads, and sessions made and released without growth (test/dropin/threads_test.c)."""
+    program = root / "build" / build / "test" / "test-dropin-threads_test"
+    if not program.exists():
+        pytest.skip(f"the preset {build} is not built: ./dev test --preset {build} test/dropin/threads")
+    environment = {**os.environ, "KAPELL_TEST_SECONDS": str(seconds), "KAPELL_TEST_SESSIONS": str(sessions)}
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
