@@ -264,18 +264,24 @@ static OrtStatus* explain_open(kapell_status* status, const char* path, size_t s
   return made;
 }
 
-// A client's threads for this session's workers, in the pool's terms.
+// A client's threads for this session's workers, in the pool's terms: the session's own functions, or the environment's.
 static void* create_thread(void* user, void (*work)(void* arg), void* arg) {
-  const OrtSessionOptions* options = user;
-  return (void*)(uintptr_t)options->create_thread(options->thread_options, work, arg);
+  const OrtThreadingOptions* threads = user;
+  return (void*)(uintptr_t)threads->create_thread(threads->thread_options, work, arg);
 }
 
-static void enter_threads(const OrtSessionOptions* options) {
+static void enter_threads(const OrtEnv* env, const OrtSessionOptions* options,
+                          OrtThreadingOptions* threads) {
+  if (options->global_threads)
+    *threads = env->threading;
+  else
+    *threads = (OrtThreadingOptions){.create_thread = options->create_thread,
+                                     .join_thread = options->join_thread,
+                                     .thread_options = options->thread_options};
   // Handles are pointers, and a client's function takes such.
-  const kp_thread_maker maker = {.create = create_thread,
-                                 .join = (void (*)(void*))options->join_thread,
-                                 .user = (void*)(uintptr_t)options};
-  if (options->create_thread && options->join_thread) kp_pool_set_maker(&maker);
+  const kp_thread_maker maker = {
+      .create = create_thread, .join = (void (*)(void*))threads->join_thread, .user = threads};
+  if (threads->create_thread && threads->join_thread) kp_pool_set_maker(&maker);
 }
 
 static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const char* path,
@@ -291,7 +297,8 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
     opening.custom_op_count = session->custom_ops->count;
   }
   if (!status) {
-    enter_threads(options);
+    OrtThreadingOptions threads;
+    enter_threads(env, options, &threads);
     kapell_status* failed = path ? kapell_session_open_file(path, &opening, &session->session)
                                  : kapell_session_open(data, size, &opening, &session->session);
     kp_pool_set_maker(NULL);

@@ -313,6 +313,27 @@ OrtStatus* ort_SetGlobalDenormalAsZero(OrtThreadingOptions* threading) {
   return NULL;
 }
 
+OrtStatus* ort_SetGlobalCustomCreateThreadFn(OrtThreadingOptions* threading,
+                                             OrtCustomCreateThreadFn ort_custom_create_thread_fn) {
+  KP_ORT_NEED(threading);
+  threading->create_thread = ort_custom_create_thread_fn;
+  return NULL;
+}
+
+OrtStatus* ort_SetGlobalCustomThreadCreationOptions(OrtThreadingOptions* threading,
+                                                    void* ort_custom_thread_creation_options) {
+  KP_ORT_NEED(threading);
+  threading->thread_options = ort_custom_thread_creation_options;
+  return NULL;
+}
+
+OrtStatus* ort_SetGlobalCustomJoinThreadFn(OrtThreadingOptions* threading,
+                                           OrtCustomJoinThreadFn ort_custom_join_thread_fn) {
+  KP_ORT_NEED(threading);
+  threading->join_thread = ort_custom_join_thread_fn;
+  return NULL;
+}
+
 OrtStatus* ort_SetGlobalIntraOpThreadAffinity(OrtThreadingOptions* threading,
                                               const char* affinity_string) {
   KP_ORT_NEED(threading);

@@ -9,6 +9,9 @@ struct OrtThreadingOptions {
   int intra_op;  // 0: what the machine gives
   int inter_op;
   bool denormal_as_zero;
+  OrtCustomCreateThreadFn create_thread;  // NULL: the system's way
+  OrtCustomJoinThreadFn join_thread;
+  void* thread_options;
 };
 
 // A device of the machine, and what a provider makes of it.
