@@ -1,148 +1,144 @@
-// Fuzz target: any bytes are opened as a whole session, untrusted and with narrow limits, and run twice on zeros. A model that runs
-// gives the same bits both times, and a session without folding and fusions agrees on whether it runs and on the outputs' shapes.
+// Fuzz target: any bytes are opened as a whole session, untrusted and with narrow limits, on several chains of providers. Oracles: a
+// repeated run gives the same numbers; what runs on the CPU alone runs on each chain, with the same numbers; what runs with and
+// without fusions agrees within rounding; with an allocation that fails, nothing leaks and the error says so.
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "kapell/kapell.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "support/fuzz_session.h"
+#include "support/model_mutate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed);
 
-#define MAX_VALUES 16
-#define MIB ((size_t)1 << 20)
-
-typedef struct outcome {
-  kapell_code code;
-  kapell_value* outputs[MAX_VALUES];
-  size_t count;
-} outcome;
-
-static kapell_code finish(kapell_status* status) {
-  const kapell_code code = kapell_status_code(status);
-  if (code == KAPELL_INTERNAL || (status && !kapell_status_message(status)[0])) abort();
-  kapell_status_free(status);
-  return code;
+size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+  return kp_mutate_model(data, size, max_size, seed);
 }
 
-// Zeros by the declared type; NULL where none can be made, or it would be large.
-static kapell_value* zeros(const kapell_type_info* type) {
-  int64_t dims[32];
-  kapell_value* value = NULL;
-  if (type->kind == KAPELL_KIND_SEQUENCE) {
-    (void)finish(kapell_sequence_create(NULL, 0, &value));
-    return value;
-  }
-  if (type->kind != KAPELL_KIND_TENSOR || type->rank > 32) return NULL;
-  double elements = 1;
-  for (int32_t d = 0; d < type->rank; ++d) {
-    dims[d] = type->dims[d] < 0 ? 2 : type->dims[d];
-    elements *= (double)dims[d];
-  }
-  if (elements > 1e6) return NULL;
-  if (finish(kapell_tensor_create(type->element, dims, type->rank < 0 ? 0 : type->rank, &value)))
-    return NULL;
-  if (type->element != KAPELL_STRING && kapell_tensor_byte_count(value))
-    memset(kapell_tensor_data(value), 0, kapell_tensor_byte_count(value));
-  return value;
+static void require(bool condition) {
+  if (!condition) abort();
 }
 
-static void run(kapell_session* session, outcome* out) {
-  kapell_value* inputs[MAX_VALUES] = {0};
-  const size_t count = kapell_session_input_count(session);
-  bool fine = count <= MAX_VALUES && out->count <= MAX_VALUES;
-  for (size_t i = 0; fine && i < count; ++i) {
-    inputs[i] = zeros(kapell_session_input(session, i)->type);
-    fine = inputs[i] != NULL;
-  }
-  out->code = fine ? finish(kapell_session_run(session, NULL, NULL, inputs, count, NULL,
-                                               out->outputs, out->count))
-                   : KAPELL_LIMIT;
-  for (size_t i = 0; i < count && i < MAX_VALUES; ++i) kapell_value_release(inputs[i]);
+// Draws numbers, or (training) may.
+static const char* const kRandom[] = {"Random", "Dropout", "Bernoulli", "Multinomial", NULL};
+// A rounding error of an input may change an output by any amount: numbers are compared only where no such operator occurs.
+static const char* const kSteep[] = {
+    "Cast",  "Floor",  "Ceil",       "Round",      "Mod",       "Sign",       "Arg",
+    "TopK",  "Equal",  "Less",       "Greater",    "Quant",     "NonZero",    "NonMax",
+    "Where", "If",     "Loop",       "Scan",       "Unique",    "MaxPool",    "Hard",
+    "Is",    "Div",    "Reciprocal", "Integer",    "QLinear",   "BatchNorm",  "Norm",
+    "Pow",   "Sqrt",   "Log",        "Tan",        "Thresh",    "Shrink",     "Clip",
+    "Exp",   "Matmul", "Not",        "Gradient",   "Attention", "Inverse",    "Det",
+    "Tree",  "Range",  "Resize",     "GridSample", "RoiAlign",  "Upsample",   "BitCast",
+    "Atan",  "Acos",   "Asin",       "Compress",   "Loss",      "Adam",       "Adagrad",
+    "MoE",   "Binar",  "Discret",    "Label",      "SVM",       "Classifier", "Mel",
+    "Crop",  "Swish",  "Experts",    NULL};
+
+typedef struct chain {
+  const char* providers;
+  kapell_provider_option settings[4];
+} chain;
+
+static const chain chains[] = {
+    {"Mock?,CPU", {{NULL, NULL}}},
+    {"Mock?,CPU", {{"Mock.ops", "alternate"}, {"Mock.atomic", "1"}, {NULL, NULL}}},
+    {"Mock?,Mock2?,CPU",
+     {{"Mock.ops", "half"}, {"Mock.control", "1"}, {"Mock2.static", "1"}, {NULL, NULL}}},
+    {"Mock?,Mock3?,CPU", {{"Mock.streams", "1"}, {"Mock.ops", "alternate"}, {NULL, NULL}}},
+};
+
+// A limit is reached here and not there when plans differ.
+static bool is_limit(kapell_code code) {
+  return code == KAPELL_LIMIT || code == KAPELL_TIMEOUT || code == KAPELL_OUT_OF_MEMORY;
 }
 
-static kapell_session* open_session(const uint8_t* data, size_t size, bool plain) {
-  kapell_options options = KAPELL_OPTIONS_INIT;
-  options.untrusted = true;
-  options.borrow_bytes = true;
-  options.threads = 1;
-  options.max_memory = 64 * MIB;
-  options.max_nodes = 5000;
-  options.max_iterations = 500;
-  options.fold_bytes = 4 * MIB;
-  options.run_timeout_ns = options.open_timeout_ns = UINT64_C(1000000000);
-  options.no_optimize = plain;
-  kapell_session* session = NULL;
-  (void)finish(kapell_session_open(data, size, &options, &session));
-  return session;
-}
-
-static bool is_tensor(const kapell_value* value) {
-  return value && kapell_value_kind(value) == KAPELL_KIND_TENSOR;
-}
-
-static bool same_shape(const kapell_value* a, const kapell_value* b) {
-  if (!is_tensor(a) || !is_tensor(b)) return true;
-  const int32_t rank = kapell_tensor_rank(a);
-  return kapell_value_type(a) == kapell_value_type(b) && rank == kapell_tensor_rank(b) &&
-         (!rank || memcmp(kapell_tensor_dims(a), kapell_tensor_dims(b),
-                          (size_t)rank * sizeof(int64_t)) == 0);
-}
-
-static bool same_bits(const kapell_value* a, const kapell_value* b) {
-  return !is_tensor(a) || kapell_value_type(a) == KAPELL_STRING || !kapell_tensor_byte_count(a) ||
-         memcmp(kapell_tensor_const_data(a), kapell_tensor_const_data(b),
-                kapell_tensor_byte_count(a)) == 0;
-}
-
-static void release(outcome* out) {
-  for (size_t i = 0; i < MAX_VALUES; ++i) kapell_value_release(out->outputs[i]);
-}
-
-// Nodes that draw numbers give others in every run.
-static bool is_random(const kapell_session* session) {
-  const kapell_placement* placement = kapell_session_placement(session);
-  for (size_t i = 0; i < placement->node_count; ++i) {
-    const char* op = placement->nodes[i].op;
-    if (strstr(op, "Random") || strstr(op, "Dropout") || strstr(op, "Bernoulli") ||
-        strstr(op, "Multinomial"))
-      return true;
-  }
-  return false;
-}
-
-static void use(kapell_session* session, outcome* first) {
-  outcome again = {.count = first->count};
-  run(session, first);
-  run(session, &again);
-  const bool both = first->code == KAPELL_OK && again.code == KAPELL_OK;
-  for (size_t i = 0; both && i < first->count && !is_random(session); ++i)
-    if (!same_shape(first->outputs[i], again.outputs[i]) ||
-        !same_bits(first->outputs[i], again.outputs[i]))
-      abort();
-  release(&again);
+static void repeat(kp_fuzz_run* run, unsigned seed) {
+  kp_fuzz_again(run, seed);
+  if (run->code) return;
+  kp_fuzz_run again = {.session = run->session, .count = run->count};
+  kp_fuzz_again(&again, seed);
+  for (size_t i = 0; !again.code && i < run->count && !kp_fuzz_has(run->session, kRandom); ++i)
+    require(kp_fuzz_same(run->outputs[i], again.outputs[i]));
+  kp_fuzz_drop(&again);
   kapell_memory_estimate estimate = {.struct_size = sizeof(estimate)};
-  (void)finish(kapell_session_estimate_memory(session, NULL, 0, &estimate));
+  (void)kp_fuzz_finish(kapell_session_estimate_memory(run->session, NULL, 0, &estimate));
 }
 
-static void ignore(void* user, kapell_log_level level, const char* message) {
-  (void)user, (void)level, (void)message;
+// |other| runs what |wanted| ran; |scale| < 0: with the same shapes; else with numbers within rounding of |scale|.
+static void agree(const kp_fuzz_run* wanted, const kp_fuzz_run* other, double scale) {
+  if (wanted->code || is_limit(other->code)) return;
+  require(other->code == KAPELL_OK && other->count == wanted->count);
+  if (kp_fuzz_has(wanted->session, kRandom)) return;
+  for (size_t i = 0; i < wanted->count; ++i) {
+    if (!kp_fuzz_same_shape(wanted->outputs[i], other->outputs[i]))
+      require(kp_fuzz_has(wanted->session, kSteep));
+    else if (scale >= 0)
+      require(kp_fuzz_near(wanted->outputs[i], other->outputs[i], scale));
+  }
+}
+
+// How far numbers may lie apart: of the largest value that occurs anywhere in the model; a negative number where they may by any amount.
+static double rounding(const uint8_t* data, size_t size, unsigned seed) {
+  kapell_options options = kp_fuzz_options(NULL, NULL);
+  options.keep_values = true;
+  kp_fuzz_run all;
+  kp_fuzz_open(&all, data, size, &options);
+  double scale = -1, bits = 64;
+  if (all.session && !kp_fuzz_has(all.session, kSteep)) kp_fuzz_again(&all, seed);
+  if (all.session && !all.code && all.outputs[0]) {
+    for (size_t i = 0; i < all.count; ++i) {
+      scale = fmax(scale, kp_fuzz_largest(all.outputs[i]));
+      if (kapell_value_kind(all.outputs[i]) == KAPELL_KIND_TENSOR)
+        bits = fmin(bits, (double)kapell_type_bits(kapell_value_type(all.outputs[i])));
+    }
+    scale = bits < 32 || scale > 1e30 ? -1 : 1e-4 * scale;
+  }
+  kp_fuzz_close(&all);
+  return scale;
+}
+
+static void compare(const uint8_t* data, size_t size, unsigned seed, const kp_fuzz_run* fused) {
+  kapell_options options = kp_fuzz_options(NULL, NULL);
+  options.no_optimize = true;
+  const double scale = fused->code ? -1 : rounding(data, size, seed);
+  kp_fuzz_run plain, other;
+  kp_fuzz_open(&plain, data, size, &options);
+  if (plain.session) kp_fuzz_again(&plain, seed);
+  agree(fused, &plain, scale);
+  kp_fuzz_close(&plain);
+  const chain* const c = &chains[seed % (sizeof chains / sizeof *chains)];
+  options = kp_fuzz_options(c->providers, c->settings);
+  kp_fuzz_open(&other, data, size, &options);
+  if (other.session) kp_fuzz_again(&other, seed);
+  agree(fused, &other, scale);
+  kp_fuzz_close(&other);
+}
+
+static void fail_an_allocation(const uint8_t* data, size_t size, unsigned seed) {
+  const int64_t live = kp_alloc_live();
+  const kapell_options options = kp_fuzz_options(NULL, NULL);
+  kp_fuzz_run run;
+  kp_alloc_fail_at(1 + kp_hash_bytes(data, size, 1) % 600);
+  kp_fuzz_open(&run, data, size, &options);
+  if (run.session) kp_fuzz_again(&run, seed);
+  kp_alloc_fail_at(0);
+  kp_fuzz_close(&run);
+  require(kp_alloc_live() == live);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  kapell_log_set_callback(ignore, NULL);
-  kapell_session* session = open_session(data, size, false);
-  if (!session) return 0;
-  outcome fused = {.count = kapell_session_output_count(session)};
-  use(session, &fused);
-  kapell_session* plain = open_session(data, size, true);
-  if (plain) {
-    outcome bare = {.count = kapell_session_output_count(plain)};
-    run(plain, &bare);
-    for (size_t i = 0; fused.code == KAPELL_OK && bare.code == KAPELL_OK && i < fused.count; ++i)
-      if (!same_shape(fused.outputs[i], bare.outputs[i])) abort();
-    release(&bare);
+  kp_log_set_level(KAPELL_LOG_OFF);
+  const unsigned seed = (unsigned)kp_hash_bytes(data, size, 7);
+  const kapell_options options = kp_fuzz_options(NULL, NULL);
+  kp_fuzz_run fused;
+  kp_fuzz_open(&fused, data, size, &options);
+  if (fused.session) {
+    repeat(&fused, seed);
+    compare(data, size, seed, &fused);
   }
-  release(&fused);
-  kapell_session_close(plain);
-  kapell_session_close(session);
+  kp_fuzz_close(&fused);
+  fail_an_allocation(data, size, seed);
   return 0;
 }

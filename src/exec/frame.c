@@ -190,9 +190,10 @@ static kp_status* patch_planned(kp_frame* frame) {
     if (frame->special->offsets[s] == KP_NOT_PLANNED) continue;
     const kp_shape_info* info = &frame->special->slots[s];
     kp_slot_state* state = &frame->slots[s];
-    char* base = block_of(frame, frame->plan->slots[s].memory)->data;
+    char* base =
+        block_of(frame, frame->plan->slots[s].memory)->data;  // NULL: nothing in it has elements
     KP_PASS(kp_value_reset_tensor(state->shell, info->type, info->dims, info->rank,
-                                  base + frame->special->offsets[s]));
+                                  base ? base + frame->special->offsets[s] : NULL));
     state->shell->memory = frame->plan->slots[s].memory;
   }
   return NULL;

@@ -1,12 +1,21 @@
-// Fuzz target: any bytes that the reader takes are built, simplified, inferred and copied without a fault; what comes out is in order.
+// Fuzz target: any bytes that the reader takes are built, simplified, inferred and copied without a fault; what comes out is in order. With
+// an allocation that fails somewhere, nothing leaks.
 #include <stdlib.h>
 
+#include "base/alloc.h"
+#include "base/log.h"
 #include "graph/build.h"
 #include "graph/infer.h"
 #include "graph/rewrite.h"
 #include "onnx/reader.h"
+#include "support/model_mutate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed);
+
+size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+  return kp_mutate_model(data, size, max_size, seed);
+}
 
 static kp_status* use(kp_graph* graph) {
   uint32_t changes, folded;
@@ -32,7 +41,7 @@ static kp_status* use(kp_graph* graph) {
   return status;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+static void build(const uint8_t* data, size_t size) {
   const kp_onnx_read_options read = {.borrow_bytes = true, .max_memory = (size_t)64 << 20};
   const kp_build_options options = {.max_nodes = 20000};
   kp_onnx_model* source;
@@ -42,5 +51,15 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!status) status = use(model->graph);
   kp_status_free(status);
   kp_model_free(model);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  kp_log_set_level(KAPELL_LOG_OFF);
+  build(data, size);
+  const int64_t live = kp_alloc_live();
+  kp_alloc_fail_at(1 + kp_hash_bytes(data, size, 1) % 300);
+  build(data, size);
+  kp_alloc_fail_at(0);
+  if (kp_alloc_live() != live) abort();
   return 0;
 }

@@ -317,19 +317,26 @@ static kp_status* non_zero(kp_infer* infer) {
   return NULL;
 }
 
+// How many of |length| places a Compress keeps: what the condition holds beyond them chooses nothing.
+static kp_expr compressed(kp_infer* infer, kp_expr length) {
+  kp_ints condition;
+  if (kp_is_symbol(length) || !kp_in_has_data(infer, 1) || !kp_in_numbers(infer, 1, &condition))
+    return kp_dim_fresh(infer);
+  int64_t chosen = 0;
+  for (uint32_t k = 0; k < condition.n && k < length; ++k) chosen += condition.v[k] != 0;
+  return chosen;
+}
+
 static kp_status* compress(kp_infer* infer) {
   const kapell_type element = kp_in_element(infer, 0);
   const int32_t rank = kp_in_rank(infer, 0);
   KP_PASS(kp_in_check_rank(infer, 0, 1, -1));
   KP_PASS(kp_in_check_rank(infer, 1, 1, 1));
-  kp_ints condition;
-  int64_t chosen = -1;
-  if (kp_in_has_data(infer, 1) && kp_in_numbers(infer, 1, &condition)) {
-    chosen = 0;
-    for (uint32_t k = 0; k < condition.n; ++k) chosen += condition.v[k] != 0;
+  if (!kp_node_attr(infer->node, "axis")) {
+    kp_expr all = rank < 0 ? kp_dim_fresh(infer) : 1;
+    for (int32_t d = 0; d < rank; ++d) all = kp_dim_mul(infer, all, kp_in_dim(infer, 0, d));
+    return kp_out_vector(infer, 0, element, compressed(infer, all));
   }
-  if (!kp_node_attr(infer->node, "axis"))
-    return kp_out_vector(infer, 0, element, chosen >= 0 ? chosen : kp_dim_fresh(infer));
   if (rank < 0) {
     kp_out_any_rank(infer, 0, element);
     return NULL;
@@ -340,7 +347,7 @@ static kp_status* compress(kp_infer* infer) {
   kp_expr* dims;
   KP_PASS(kp_out_dims(infer, 0, element, rank, &dims));
   for (int32_t d = 0; d < rank; ++d) dims[d] = kp_in_dim(infer, 0, d);
-  dims[axis] = chosen >= 0 ? chosen : kp_dim_fresh(infer);
+  dims[axis] = compressed(infer, dims[axis]);
   return NULL;
 }
 
