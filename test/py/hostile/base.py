@@ -11,9 +11,10 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PRESET = os.environ.get("KAPELL_PRESET", "release")
 
-# What an ordinary case may take in the release build: processor time and memory as the issue says; wall time is looked at with a
-# margin for a machine on which other things run.
-CPU_MS, PEAK_KIB, WALL_MARGIN = 1000, 256 << 10, 10
+# What a case may take in the release build. The second is the lesser of wall and processor time: the first grows with whatever else runs
+# on the machine, the second counts two threads twice. So that waiting is bounded too, wall time has a limit of its own with a margin. The
+# memory is the largest the process ever held (VmHWM), the program and its libraries included.
+TIME_MS, PEAK_KIB, WALL_MARGIN = 1000, 256 << 10, 10
 
 NAMES = {0: "OK", 1: "INTERNAL", 2: "OUT_OF_MEMORY", 3: "INVALID_ARGUMENT", 4: "NOT_FOUND", 5: "IO", 6: "CANCELLED", 7: "LIMIT",
          101: "NOT_A_MODEL", 102: "INVALID_MODEL", 103: "UNSUPPORTED_MODEL", 104: "EXTERNAL_DATA", 301: "UNSUPPORTED",
@@ -112,6 +113,22 @@ def run_all(cases, folder, width=None):
     return results
 
 
+def is_slow(result):
+    return PRESET == "release" and (min(result.wall_ms, result.cpu_ms) > TIME_MS or result.wall_ms > TIME_MS * WALL_MARGIN)
+
+
+def run_judged(cases, folder):
+    """{name: Result}; what took too long is run again alone, twice at most, since processors differ in speed from moment to moment."""
+    results = run_all(cases, folder)
+    for again in range(2):
+        slow = [c for c in cases if c.name in results and is_slow(results[c.name])]
+        for case in slow:
+            alone = folder / f"again{again}_{slow.index(case)}"
+            alone.mkdir()
+            results.update({k: v for k, v in run_all([case], alone, 1).items() if k})
+    return results
+
+
 def judge(case, result, stderr):
     """What is wrong with |result|, or None."""
     if result.died:
@@ -120,10 +137,8 @@ def judge(case, result, stderr):
         return f"left {result.leaked} allocations and {result.descriptors} descriptors\n{stderr[-3000:]}"
     if result.code in ("INTERNAL", "PROVIDER_FAILED"):
         return result.text
-    if PRESET == "release" and result.cpu_ms > CPU_MS * 2:  # two threads may work
-        return f"took {result.cpu_ms} ms of processor time: {result.text}"
-    if PRESET == "release" and result.wall_ms > CPU_MS * WALL_MARGIN:
-        return f"took {result.wall_ms} ms: {result.text}"
+    if is_slow(result):
+        return f"took {result.wall_ms} ms, {result.cpu_ms} of them processor time: {result.text}"
     if PRESET == "release" and result.peak_kib > PEAK_KIB:
         return f"took {result.peak_kib} KiB: {result.text}"
     if result.code == "OK":

@@ -148,7 +148,7 @@ static kp_status* compress_run(const kp_op_run* run) {
   kapell_value* y;
   KP_PASS(kp_op_output(run, 0, x->type, dims, flat ? 1 : x->rank, &y));
   size_t at = 0;
-  for (size_t o = 0; o < outer; ++o) {
+  for (size_t o = 0; o < outer && !kp_cancelled(run); ++o) {
     for (size_t i = 0; i < length; ++i) {
       if (!kp_int_at(condition, i)) continue;
       KP_PASS(kp_copy_elements(y, at, x, (o * dim + i) * inner, inner));
@@ -166,7 +166,8 @@ static kp_status* one_hot_run(const kp_op_run* run) {
   KP_PASS(axis_of(run->node, -1, y->rank, &axis));
   const int64_t depth = y->dims[axis];
   const size_t inner = kp_span(y, axis + 1, y->rank), total = kp_value_count(y);
-  for (size_t i = 0; i < total; ++i) KP_PASS(kp_copy_elements(y, i, values, 0, 1));
+  for (size_t i = 0; i < total && (i % 4096 || !kp_cancelled(run)); ++i)
+    KP_PASS(kp_copy_elements(y, i, values, 0, 1));
   const size_t count = kp_value_count(indices);
   for (size_t i = 0; i < count; ++i) {
     const double stated = kp_double_at(indices, i);

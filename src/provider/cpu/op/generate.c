@@ -11,7 +11,7 @@ static kp_status* range_run(const kp_op_run* run) {
   const double by = step ? kp_double_at(step, 0) : 1;
   const int64_t by_whole = step ? kp_int_at(step, 0) : 1;
   const size_t count = kp_value_count(y);
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count && (i % 4096 || !kp_cancelled(run)); ++i) {
     const double real = kp_double_at(start, 0) + (double)i * by;
     const uint64_t whole = (uint64_t)kp_int_at(start, 0) + (uint64_t)i * (uint64_t)by_whole;
     switch (y->type) {

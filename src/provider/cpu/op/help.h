@@ -71,6 +71,11 @@ size_t* kp_batch_matrices(kp_arena* arena, const kapell_value* value, const kape
 int64_t kp_int_at(const kapell_value* value, size_t index);
 // Element |index| of any numeric tensor.
 double kp_double_at(const kapell_value* value, size_t index);
+// |number| cut to an integer, of which narrower types take the low bits; 0 for what 64 bits, signed or not, do not hold.
+static inline uint64_t kp_whole(double number) {
+  if (number >= 0x1p63 && number < 0x1p64) return (uint64_t)number;
+  return number >= -0x1p63 && number < 0x1p63 ? (uint64_t)(int64_t)number : 0;
+}
 // Axes of an operator: from input |input| where it has one (version that take axes so), else from attribute |name|. Normalised to
 // a bit mask over |rank|. *out_given false: neither is there, or it is empty. Errors: RUN_FAILED for an axis out of range.
 KP_MUST_USE kp_status* kp_axes_mask(const kp_node* node, const char* name,

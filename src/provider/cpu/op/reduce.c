@@ -127,42 +127,46 @@ static int64_t offset_of(size_t index, int32_t rank, const int64_t* dims, const 
   }
 KP_EACH_REAL(REAL_FOLD)
 
-// Integers wrap around; means and roots are cut towards zero.
-#define INT_FOLD(type, c_type, lowest, highest)                                         \
-  static c_type fold_##type(const kp_reduction* r, const c_type* x) {                   \
-    uint64_t sum = 0;                                                                   \
-    double real = 0;                                                                    \
-    c_type most = lowest, least = highest;                                              \
-    switch (r->fold) {                                                                  \
-      case KP_FOLD_MAX:                                                                 \
-        WALK(c_type, if (u > most) most = u);                                           \
-        return most;                                                                    \
-      case KP_FOLD_MIN:                                                                 \
-        WALK(c_type, if (u < least) least = u);                                         \
-        return least;                                                                   \
-      case KP_FOLD_PROD:                                                                \
-        sum = 1;                                                                        \
-        WALK(c_type, sum *= (uint64_t)u);                                               \
-        return (c_type)sum;                                                             \
-      case KP_FOLD_SQUARES:                                                             \
-        WALK(c_type, sum += (uint64_t)u * (uint64_t)u);                                 \
-        return (c_type)sum;                                                             \
-      case KP_FOLD_L1:                                                                  \
-        WALK(c_type, sum += u > 0 ? (uint64_t)u : 0 - (uint64_t)u);                     \
-        return (c_type)sum;                                                             \
-      case KP_FOLD_L2:                                                                  \
-        WALK(c_type, real += (double)u * (double)u);                                    \
-        return (c_type)sqrt(real);                                                      \
-      case KP_FOLD_LOG_SUM_EXP:                                                         \
-        WALK(c_type, real += exp((double)u));                                           \
-        return (c_type)log(real);                                                       \
-      default:                                                                          \
-        break;                                                                          \
-    }                                                                                   \
-    WALK(c_type, sum += (uint64_t)u);                                                   \
-    if (r->fold == KP_FOLD_MEAN)                                                        \
-      return r->gone_count ? (c_type)((c_type)sum / (c_type)r->gone_count) : 0;         \
-    return r->fold == KP_FOLD_LOG_SUM ? (c_type)log((double)(c_type)sum) : (c_type)sum; \
+// Integers wrap around; means, roots and logarithms are cut towards zero, and to the limits of the type (log 0).
+#define CUT(c_type, number, lowest, highest)                                                 \
+  ((number) > (double)(lowest) ? (number) < (double)(highest) ? (c_type)(number) : (highest) \
+                               : (lowest))
+#define INT_FOLD(type, c_type, lowest, highest)                                 \
+  static c_type fold_##type(const kp_reduction* r, const c_type* x) {           \
+    uint64_t sum = 0;                                                           \
+    double real = 0;                                                            \
+    c_type most = lowest, least = highest;                                      \
+    switch (r->fold) {                                                          \
+      case KP_FOLD_MAX:                                                         \
+        WALK(c_type, if (u > most) most = u);                                   \
+        return most;                                                            \
+      case KP_FOLD_MIN:                                                         \
+        WALK(c_type, if (u < least) least = u);                                 \
+        return least;                                                           \
+      case KP_FOLD_PROD:                                                        \
+        sum = 1;                                                                \
+        WALK(c_type, sum *= (uint64_t)u);                                       \
+        return (c_type)sum;                                                     \
+      case KP_FOLD_SQUARES:                                                     \
+        WALK(c_type, sum += (uint64_t)u * (uint64_t)u);                         \
+        return (c_type)sum;                                                     \
+      case KP_FOLD_L1:                                                          \
+        WALK(c_type, sum += u > 0 ? (uint64_t)u : 0 - (uint64_t)u);             \
+        return (c_type)sum;                                                     \
+      case KP_FOLD_L2:                                                          \
+        WALK(c_type, real += (double)u * (double)u);                            \
+        return CUT(c_type, sqrt(real), lowest, highest);                        \
+      case KP_FOLD_LOG_SUM_EXP:                                                 \
+        WALK(c_type, real += exp((double)u));                                   \
+        return CUT(c_type, log(real), lowest, highest);                         \
+      default:                                                                  \
+        break;                                                                  \
+    }                                                                           \
+    WALK(c_type, sum += (uint64_t)u);                                           \
+    if (r->fold == KP_FOLD_MEAN)                                                \
+      return r->gone_count ? (c_type)((c_type)sum / (c_type)r->gone_count) : 0; \
+    if (r->fold != KP_FOLD_LOG_SUM) return (c_type)sum;                         \
+    return CUT(c_type, log((double)(c_type)sum), lowest, highest);              \
   }
 INT_FOLD(INT8, int8_t, INT8_MIN, INT8_MAX)
 INT_FOLD(UINT8, uint8_t, 0, UINT8_MAX)

@@ -96,14 +96,14 @@ REAL(parametric_softplus, (double)c->a* softplus((double)c->b*(double)u))
   WHOLE(erf_of, type, c_type, (float)erf((double)u))                   \
   WHOLE(inverted, type, c_type, ~u)                                    \
   WHOLE(shrink, type, c_type,                                          \
-        u<-(double)c->b ? u + (double)c->a : u>(double) c->b ? u - (double)c->a : 0)
+        kp_whole(u<-(double)c->b ? u + (double)c->a : u>(double) c->b ? u - (double)c->a : 0))
 KP_EACH_SIGNED(SIGNED)
 #define UNSIGNED(type, c_type)                       \
   WHOLE(absolute, type, c_type, u)                   \
   WHOLE(sign, type, c_type, u > 0)                   \
   WHOLE(erf_of, type, c_type, (float)erf((double)u)) \
   WHOLE(inverted, type, c_type, ~u)                  \
-  WHOLE(shrink, type, c_type, (double)u > (double)c->b ? (double)u - (double)c->a : 0)
+  WHOLE(shrink, type, c_type, kp_whole((double)u > (double)c->b ? (double)u - (double)c->a : 0))
 KP_EACH_UNSIGNED(UNSIGNED)
 WHOLE(not, BOOL, uint8_t, !u)
 

@@ -19,20 +19,39 @@ static const kp_window_row kWindows[] = {
     {"BlackmanWindow", {0.42, -0.5, 0.08}},
 };
 
+enum { WINDOW_BLOCK = 4096 };  // samples of a task
+
+typedef struct window_job {
+  const kp_window_row* row;
+  kapell_value* y;
+  double period;
+  size_t count;
+} window_job;
+
+static void window_task(void* arg, size_t task, int worker) {
+  (void)worker;
+  const window_job* job = arg;
+  const size_t last = kp_min_size(job->count, (task + 1) * WINDOW_BLOCK);
+  for (size_t n = task * WINDOW_BLOCK; n < last; ++n) {
+    const double angle = 2 * PI * (double)n / job->period;
+    const double value =
+        job->row->terms[0] + job->row->terms[1] * cos(angle) + job->row->terms[2] * cos(2 * angle);
+    kp_store_real(job->y->type, job->y->data, n, 1, &value, &kRounding);
+  }
+}
+
 static kp_status* window_run(const kp_op_run* run) {
   kapell_value* y = run->outputs[0];
   const size_t count = kp_value_count(y);
   const bool periodic = kp_node_attr_i(run->node, "periodic", 1) != 0;
-  const double period =
-      periodic ? (double)count : (double)count - 1;  // 0: NaN, as the schema's body
-  const kp_window_row* row = kWindows;
-  while (strcmp(row->name, run->node->op) != 0) ++row;
-  for (size_t n = 0; n < count; ++n) {
-    const double angle = 2 * PI * (double)n / period;
-    const double value =
-        row->terms[0] + row->terms[1] * cos(angle) + row->terms[2] * cos(2 * angle);
-    kp_store_real(y->type, y->data, n, 1, &value, &kRounding);
-  }
+  // A period of 0 gives NaN, as the schema's body does.
+  window_job job = {.row = kWindows,
+                    .y = y,
+                    .period = periodic ? (double)count : (double)count - 1,
+                    .count = count};
+  while (strcmp(job.row->name, run->node->op) != 0) ++job.row;
+  const size_t tasks = count / WINDOW_BLOCK + (count % WINDOW_BLOCK != 0);
+  if (tasks) kp_parallel_for(kp_op_width(run->width, count * 40), tasks, window_task, &job);
   return NULL;
 }
 

@@ -328,6 +328,7 @@ static kp_status* read_brackets(parser* p) {
 
 // --- repetitions -------------------------------------------------------------------------------------------------------------
 static kp_status* copy_steps(parser* p, size_t from, size_t count) {
+  if (!count) return NULL;  // an empty group; there may be no steps at all yet
   KP_PASS(reserve(p, count));
   memcpy(p->steps + p->step_count, p->steps + from, count * sizeof *p->steps);
   p->step_count += count;
