@@ -165,7 +165,38 @@ static kp_status* check_attr(const kp_op_schema* schema, kp_attr* attr) {
                   attr_type_name(wanted.type));
 }
 
+// Attributes whose text is one of a few words, where neither inference nor a kernel would mind another.
+typedef struct kp_vocabulary {
+  const char* op;
+  const char* attr;
+  const char* words;  // each followed by a space
+} kp_vocabulary;
+
+static const kp_vocabulary vocabularies[] = {
+    {"BitShift", "direction", "LEFT RIGHT "},
+    {"DepthToSpace", "mode", "DCR CRD "},
+    {"Gelu", "approximate", "none tanh "},
+    {"Pad", "mode", "constant reflect edge wrap "},
+    {"Resize", "keep_aspect_ratio_policy", "stretch not_larger not_smaller "},
+    {"ScatterElements", "reduction", "none add mul max min "},
+    {"ScatterND", "reduction", "none add mul max min "},
+};
+
+static kp_status* check_word(const kp_op_schema* schema, const kp_attr* attr) {
+  for (size_t i = 0; i < sizeof vocabularies / sizeof *vocabularies; ++i) {
+    const kp_vocabulary* v = &vocabularies[i];
+    if (strcmp(v->op, kp_schema_name(schema)) != 0 || strcmp(v->attr, attr->name) != 0) continue;
+    for (const char* word = v->words; *word; word = strchr(word, ' ') + 1)
+      if (kp_str_equal(attr->s, (kp_str){word, (size_t)(strchr(word, ' ') - word)})) return NULL;
+    return KP_ERROR(INVALID_MODEL, "attribute '%s' is '%.*s'; it can be one of: %s", attr->name,
+                    KP_STR_ARG(attr->s), v->words);
+  }
+  return NULL;
+}
+
 static kp_status* check_attrs(const kp_op_schema* schema, const kp_attr* attrs, uint32_t count) {
+  for (uint32_t i = 0; schema && i < count; ++i)
+    if (attrs[i].type == KP_ONNX_ATTR_STRING) KP_PASS(check_word(schema, &attrs[i]));
   for (uint32_t i = 0; i < count;
        ++i)  // few, but for nodes made to take time: those are cut off by the reader at 10,000
     for (uint32_t k = 0; k < i; ++k)

@@ -193,6 +193,20 @@ def estimates():
     yield Case("estimate_dense_less", dense, ("the_MatMul|v5", "memory limit"), code="LIMIT", lines=("estimate 60",))
 
 
+def defaults():
+    """What the untrusted mode allows where nothing is set: docs/untrusted.md's numbers in the words of the error."""
+    big = model([node("ConstantOfShape", ["s"], ["a"]), node("Relu", ["a"])], [info("s", (1,), I64)])
+    yield Case("default_memory", big, ("1 GiB",), code="LIMIT", options={"untrusted": 1}, lines=(f"input s 7 1 {300 << 20}",))
+    yield Case("no_default_memory", big, ("the_ConstantOfShape|the_Relu",), code="OUT_OF_MEMORY|LIMIT", lines=(f"input s 7 1 {1 << 45}",))
+    m = [const("m", np.ones((1200, 1200)), "f4")]
+    slow = [node("MatMul", ["m" if i == 0 else f"a{i - 1}", "m"], [f"a{i}"], f"fold{i}") for i in range(20)]
+    yield Case("open_time", model(slow, [], [info("a19")], m), ("took too long",), code="TIMEOUT", options={"open_timeout_ns": 200 * MILLISECOND})
+    yield Case("fold_time_alone", model(slow, [], [info("a19")], m), ("time limit",), code="TIMEOUT",
+               options={"fold_ns": 100 * MILLISECOND, "run_timeout_ns": 200 * MILLISECOND})
+    few = [node("Concat", ["w", "w"], ["a"], axis=0), node("Relu", ["a"])]
+    yield Case("fold_bytes_left_for_the_run", model(few, [], constants=[const("w", np.ones(100000), "f4")]), runs=True, options={"fold_bytes": 1000})
+
+
 def cases():
-    for part in (loops, work, foldings, symbols, structure, estimates):
+    for part in (defaults, loops, work, foldings, symbols, structure, estimates):
         yield from part()

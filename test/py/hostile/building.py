@@ -121,6 +121,37 @@ def attributes():
                        (f"the_{op}",), None if tag in ("zero", "empty") or (op, tag) == ("ConvTranspose", "channels") else False)
 
 
+def vocabularies():
+    """Attributes whose text is one of a few words, with another."""
+    image, boxes = [info("x", (1, 4, 5, 5))], [const("r", np.ones((1, 4)), "f4"), const("b", [0])]
+    three = [info("x", (2, 1, 3))]
+    weights = [const("w", np.ones((1, 12, 3)), "f4"), const("r", np.ones((1, 12, 3)), "f4")]
+    cases_ = {"Pad": (["x", "p"], image, [const("p", [0] * 8)], ["mode"]),
+              "Resize": (["x", "", "s"], image, [const("s", [1, 1, 2, 2], "f4")],
+                         ["mode", "coordinate_transformation_mode", "nearest_mode", "keep_aspect_ratio_policy"]),
+              "DepthToSpace": (["x"], image, [], ["mode"]), "MaxPool": (["x"], image, [], ["auto_pad"]),
+              "Conv": (["x", "k"], image, [const("k", np.ones((1, 4, 2, 2)), "f4")], ["auto_pad"]),
+              "ConvTranspose": (["x", "k"], image, [const("k", np.ones((4, 1, 2, 2)), "f4")], ["auto_pad"]),
+              "RoiAlign": (["x", "r", "b"], image, boxes, ["mode", "coordinate_transformation_mode"]),
+              "GridSample": (["x", "g"], image, [const("g", np.zeros((1, 2, 2, 2)), "f4")], ["mode", "padding_mode"]),
+              "ScatterElements": (["x", "i", "u"], [info("x", (3,))], [const("i", [0]), const("u", [1.0], "f4")], ["reduction"]),
+              "ScatterND": (["x", "i", "u"], [info("x", (3,))], [const("i", [[0]]), const("u", [1.0], "f4")], ["reduction"]),
+              "Gelu": (["x"], three, [], ["approximate"]), "LSTM": (["x", "w", "r"], three, weights, ["direction"]),
+              "BitShift": (["i", "i"], [], [const("i", [1], "u1")], ["direction"]),
+              "StringNormalizer": (["t"], [info("t", (1,), STRING)], [], ["case_change_action"]),
+              "NegativeLogLikelihoodLoss": (["x", "i"], [info("x", (1, 3))], [const("i", [0])], ["reduction"]),
+              "SoftmaxCrossEntropyLoss": (["x", "i"], [info("x", (1, 3))], [const("i", [0])], ["reduction"])}
+    for op, (ins, infos, constants, attrs) in cases_.items():
+        more = {"MaxPool": {"kernel_shape": [2, 2]}, "DepthToSpace": {"blocksize": 2}, "LSTM": {"hidden_size": 3}}.get(op, {})
+        for attr in attrs:
+            yield Case(f"word_{op}_{attr}", model([node(op, ins, **more, **{attr: "nonsense"})], infos, constants=constants), (f"the_{op}",))
+    for op, attr in {"Normalizer": "norm", "LinearClassifier": "post_transform", "TreeEnsembleClassifier": "post_transform"}.items():
+        more = {"LinearClassifier": {"coefficients": [1.0, 2.0, 3.0, 4.0], "classlabels_ints": [0, 1]}}.get(op, {})
+        outs = ["y", "z"] if "Classifier" in op else ["y"]
+        yield Case(f"word_{op}_{attr}", model([node(op, ["x"], outs, domain="ai.onnx.ml", **more, **{attr: "nonsense"})], [info("x", (1, 2))],
+                                              domains=[("ai.onnx.ml", 3)]), (f"the_{op}",))
+
+
 def opsets():
     relu = [node("Relu", ["x"])]
     for version in (0, -1, -(1 << 63)):
@@ -303,6 +334,10 @@ def initializers():
     yield Case("field_of_other_type", model(relu, constants=[tensor("w", F, [2], None, int64_data=[1, 2])]), ("'w'",))
     yield Case("strings_short", model(relu, constants=[tensor("w", STRING, [3], None, string_data=[b"a"])]), ("'w'",))
     yield Case("strings_raw", model(relu, constants=[tensor("w", STRING, [1], b"abc")]), ("'w'",))
+    for tag, text in {"latin": b"\xe9t\xe9", "lone": b"\x80", "surrogate": b"\xed\xa0\x80", "nul": b"a\0b", "long": b"a" * 60000}.items():
+        texts = tensor("w", STRING, [1], None, string_data=[text])
+        yield Case(f"string_data_{tag}", model([node("Identity", ["w"])], outputs=[info("y", (1,), STRING)], constants=[texts]), (), None)
+        yield Case(f"string_attribute_{tag}", model([node("Pad", ["x", "w"], mode=text)], constants=[const("w", [1, 1])]), ("the_Pad",))
     yield Case("bool_7", model([node("Where", ["w", "x", "x"])], constants=[tensor("w", BOOL, [2], b"\x07\xff")]), runs=True)
     yield Case("int32_data_over", model([node("Cast", ["w"], to=1)], constants=[tensor("w", 3, [1], None, int32_data=[70000])]), (), None)
     seg = tensor("w", F, [2], bytes(8))
@@ -381,5 +416,5 @@ def quantized():
 
 
 def cases():
-    for part in (names, circles, counts, attributes, opsets, functions, bodies, shapes, initializers, sparse, quantized):
+    for part in (names, circles, counts, attributes, vocabularies, opsets, functions, bodies, shapes, initializers, sparse, quantized):
         yield from part()

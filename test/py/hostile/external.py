@@ -59,6 +59,9 @@ def kinds():
     yield case("fifo", location, ("'w'", "FIFO"), files={"it": os.mkfifo})
     yield case("socket", location, files={"it": unix_socket})
     yield case("folder", location, ("'w'", "folder|Is a directory"), files={"it/x": b""})
+    for name in ("zero", "full", "tty"):  # devices themselves, not links to them
+        yield case(f"device_{name}", {"location": name}, ("'w'", "device|open"), options={"external_folder": "/dev"})
+    yield case("untrusted_fifo", location, ("'w'", "FIFO"), files={"it": os.mkfifo}, options={"untrusted": 1})
     yield case("unreadable_nothing", location, files={"it": b""})
     for tag, target in {"out": "../../../../../../../../../etc/passwd", "absolute": "/etc/passwd", "dev_zero": "/dev/zero", "dev_tty": "/dev/tty",
                         "proc": "/proc/self/environ", "self": "it", "gone": "nowhere", "up": "..", "parent": "../other"}.items():
