@@ -17,9 +17,15 @@ static double seconds(void) {
 #define CHAINS 10  // independent sums: more than latency times throughput of the units
 
 #if defined(__x86_64__)
+#if defined(__clang__)
+#define CONTRACT _Pragma("clang fp contract(fast)")
+#else
+#define CONTRACT
+#endif
 #define FMA_LOOP(name, isa, lanes)                                                       \
   typedef float vec_##name __attribute__((vector_size(lanes * 4)));                      \
   __attribute__((target(isa), noinline)) static float fma_##name(long rounds) {          \
+    CONTRACT                                                                             \
     vec_##name sum[CHAINS], x, y;                                                        \
     for (int l = 0; l < lanes; ++l) x[l] = 1.0f + (float)l * 1e-7f, y[l] = 1e-7f;        \
     for (int c = 0; c < CHAINS; ++c) sum[c] = x * (float)(c + 1);                        \
@@ -33,7 +39,9 @@ static double seconds(void) {
     return total;                                                                        \
   }
 #pragma GCC diagnostic push
+#if !defined(__clang__)
 #pragma GCC optimize("fp-contract=fast")
+#endif
 FMA_LOOP(avx2, "avx2,fma", 8)
 FMA_LOOP(avx512, "avx512f", 16)
 #pragma GCC diagnostic pop
