@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "dropin/session.h"
+#include "ort/lora.h"
 
 #define FEW 16  // values that need no allocation
 
@@ -103,7 +104,7 @@ static OrtStatus* run_values_of(OrtSession* session, const OrtRunOptions* run_op
   return give(session->session, v->outputs, output_names, outputs, output_count);
 }
 
-OrtStatus* dropin_run(OrtSession* session, const OrtRunOptions* run_options,
+static OrtStatus* run(OrtSession* session, const OrtRunOptions* run_options,
                       const char* const* input_names, const OrtValue* const* inputs,
                       size_t input_count, const char* const* output_names, size_t output_count,
                       OrtValue** outputs) {
@@ -114,6 +115,41 @@ OrtStatus* dropin_run(OrtSession* session, const OrtRunOptions* run_options,
   free_room(&v);
   if (session->has_logger) kp_ort_log_enter(before);
   return status;
+}
+
+// The run's inputs, and behind them the parameters of its LoRA adapters.
+static OrtStatus* run_adapted(OrtSession* session, const OrtRunOptions* run_options,
+                              const char* const* input_names, const OrtValue* const* inputs,
+                              size_t input_count, const char* const* output_names,
+                              size_t output_count, OrtValue** outputs) {
+  size_t count = input_count;
+  for (size_t a = 0; a < run_options->adapter_count; ++a) count += run_options->adapters[a]->count;
+  const char** names = kp_alloc_zero(count, sizeof *names);
+  const OrtValue** values = kp_alloc_zero(count, sizeof *values);
+  OrtStatus* status = names && values ? NULL : kp_ort_no_memory();
+  size_t at = 0;
+  for (; !status && at < input_count; ++at) {
+    names[at] = input_names[at];
+    values[at] = inputs[at];
+  }
+  for (size_t a = 0; !status && a < run_options->adapter_count; ++a)
+    for (size_t i = 0; i < run_options->adapters[a]->count; ++i, ++at) {
+      names[at] = run_options->adapters[a]->names[i];
+      values[at] = run_options->adapters[a]->values[i];
+    }
+  if (!status)
+    status = run(session, run_options, names, values, count, output_names, output_count, outputs);
+  kp_free((void*)(uintptr_t)names);
+  kp_free((void*)(uintptr_t)values);
+  return status;
+}
+
+OrtStatus* dropin_run(OrtSession* session, const OrtRunOptions* run_options,
+                      const char* const* input_names, const OrtValue* const* inputs,
+                      size_t input_count, const char* const* output_names, size_t output_count,
+                      OrtValue** outputs) {
+  return (run_options && run_options->adapter_count ? run_adapted : run)(
+      session, run_options, input_names, inputs, input_count, output_names, output_count, outputs);
 }
 
 OrtStatus* ort_Run(OrtSession* session, const OrtRunOptions* run_options,

@@ -66,7 +66,7 @@ struct OrtSessionOptions {
   size_t domain_count;
   kp_ort_library** libraries;
   size_t library_count;
-  kp_ort_flag* cancel_load;  // one reference
+  kp_ort_flag* cancel_load;               // one reference
   OrtCustomCreateThreadFn create_thread;  // NULL: the system's way
   OrtCustomJoinThreadFn join_thread;
   void* thread_options;
@@ -81,7 +81,9 @@ struct OrtRunOptions {
   int log_verbosity, log_severity;
   char* tag;
   OrtKeyValuePairs config;
-  char* profile_prefix;  // NULL: this run is not profiled by itself
+  char* profile_prefix;             // NULL: this run is not profiled by itself
+  const OrtLoraAdapter** adapters;  // borrowed, each
+  size_t adapter_count;
 };
 
 // Adds a provider, its options copied. Keys and values may be NULL where |count| is 0.

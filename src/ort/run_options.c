@@ -18,6 +18,7 @@ void ort_ReleaseRunOptions(OrtRunOptions* options) {
   kp_free(options->tag);
   kp_free(options->profile_prefix);
   kp_ort_pairs_clear(&options->config);
+  kp_free((void*)(uintptr_t)options->adapters);
   kp_free(options);
 }
 
