@@ -1,7 +1,7 @@
 // LoRA adapters: files as ONNX Runtime's Python package writes them, their parameters in runs, and bytes that are none.
 #include "dropin/dropin.h"
 
-// AdapterFormat of onnxruntime 1.32: "a" float[2] = 10 20, "b" float[] = 0.5.
+// AdapterFormat of onnxruntime 1.32: "a" float[2] = 10 20, "b" float[1] = 0.5.
 #include "dropin/adapter.inl"
 
 static void parameters_are_inputs(void** state) {
@@ -15,10 +15,11 @@ static void parameters_are_inputs(void** state) {
   ok(api->CreateRunOptions(&options));
   ok(api->CreateSessionOptions(&session_options));
   // Parameters replace initializers that are inputs, which they are without an adapter.
-  ok(dropin_open(
-      "in x float[2]\n in a float[2]\n in b float[]\n init a float[2] = 0 0\n init b float[] = 1\n"
-      " s = Mul(x, b)\n y = Add(s, a)\n out y float[2]\n",
-      session_options, &session));
+  ok(
+      dropin_open("in x float[2]\n in a float[2]\n in b float[1]\n init a float[2] = 0 0\n init b "
+                  "float[1] = 1\n"
+                  " s = Mul(x, b)\n y = Add(s, a)\n out y float[2]\n",
+                  session_options, &session));
   OrtValue *x = dropin_floats((const float[]){2, 4}, 2), *y = NULL;
   ok(api->Run(session, options, &in, (const OrtValue* const*)&x, 1, &out, 1, &y));
   dropin_expect(y, (const float[]){2, 4}, 2);
