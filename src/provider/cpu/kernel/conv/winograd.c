@@ -1,4 +1,6 @@
 // Winograd's transform of filters, done once at load; and the scratch that the templates need. See winograd.h.
+#include <string.h>
+
 #include "provider/cpu/kernel/conv/winograd.h"
 
 // G for the points of F(4) and of F(2), one row a point.
@@ -27,17 +29,27 @@ static size_t filter_matrix(kp_conv_algorithm algorithm, double g[6][3]) {
   return 6;
 }
 
-// u = G w G^T for one 3x3 filter; u[point] goes to out[point * stride].
-static void transform_one(size_t n, double g[6][3], const float* w, float* out, size_t stride) {
-  double half[6][3];
+#define LANES 8  // filters of neighbouring output channels, transformed side by side
+
+// u = G w G^T for |lanes| 3x3 filters, |apart| floats from one to the next; u[point] of all goes to out[point * stride].
+static void transform_lanes(size_t n, double g[6][3], const float* w, size_t apart, size_t lanes,
+                            float* out, size_t stride) {
+  double from[9][LANES] = {{0}}, half[6][3][LANES];
+  for (size_t l = 0; l < lanes; ++l) {
+    for (size_t k = 0; k < 9; ++k) from[k][l] = w[l * apart + k];
+  }
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < 3; ++j)
-      half[i][j] = g[i][0] * w[j] + g[i][1] * w[3 + j] + g[i][2] * w[6 + j];
+    for (size_t j = 0; j < 3; ++j) {
+      for (size_t l = 0; l < LANES; ++l)
+        half[i][j][l] = g[i][0] * from[j][l] + g[i][1] * from[3 + j][l] + g[i][2] * from[6 + j][l];
+    }
   }
   for (size_t i = 0; i < n; ++i) {
     for (size_t j = 0; j < n; ++j) {
-      const double u = g[j][0] * half[i][0] + g[j][1] * half[i][1] + g[j][2] * half[i][2];
-      out[(i * n + j) * stride] = (float)u;
+      float u[LANES];
+      for (size_t l = 0; l < LANES; ++l)
+        u[l] = (float)(g[j][0] * half[i][0][l] + g[j][1] * half[i][1][l] + g[j][2] * half[i][2][l]);
+      memcpy(out + (i * n + j) * stride, u, lanes * sizeof(float));
     }
   }
 }
@@ -47,8 +59,10 @@ void kp_winograd_transform_filter(kp_conv_algorithm algorithm, size_t in_c, size
   double g[6][3];
   const size_t n = filter_matrix(algorithm, g);
   for (size_t c = 0; c < in_c; ++c) {
-    for (size_t o = 0; o < out_c; ++o) {
-      transform_one(n, g, weights + (o * in_c + c) * 9, transformed + c * out_c + o, in_c * out_c);
+    for (size_t o = 0; o < out_c; o += LANES) {
+      const size_t lanes = out_c - o < LANES ? out_c - o : LANES;
+      transform_lanes(n, g, weights + (o * in_c + c) * 9, in_c * 9, lanes,
+                      transformed + c * out_c + o, in_c * out_c);
     }
   }
 }
