@@ -346,6 +346,25 @@ def test_a_session_says_what_the_doctor_knows(doctor, root):
     assert run.returncode == 0 and "pip package onnxruntime-gpu" in run.stderr
 
 
+def test_a_session_says_what_is_wrong_with_a_library(doctor, tmp_path, root):
+    gone = build(tmp_path / "gone" / "libvulkan.so.1", "int vulkan(void) { return 1; }")
+    build(tmp_path / "broken" / WEBGPU, "int vulkan(void); int CreateEpFactories(void) { return vulkan(); }", gone)
+    shutil.rmtree(tmp_path / "gone")
+    whole = build(tmp_path / "whole" / WEBGPU, PLUGIN).read_bytes()
+    newer = build(tmp_path / "newer" / WEBGPU, "#include <stdio.h>\nint CreateEpFactories(void) { return puts(\"\"); }")
+    newer.write_bytes(newer.read_bytes().replace(b"GLIBC_2.2.5\0", b"GLIBC_2.999\0"))
+    for name, content, words in [("broken", None, ["libvulkan.so.1 (not found)"]), ("newer", None, ["GLIBC_2.999"]), ("cut", whole[:200], ["cut off"]),
+                                 ("other", whole[:18] + b"\xf3\x00" + whole[20:], ["RISC-V"])]:
+        if content:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / WEBGPU).write_bytes(content)
+        for providers, code in (("WebGPU,CPU", 3), ("WebGPU?,CPU", 0)):
+            run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", providers, env={**doctor.environment, "KAPELL_PROVIDER_PATH": str(tmp_path / name)})
+            assert run.returncode == code and "broken" in run.stderr, run.stderr
+            for word in [*words, str(tmp_path / name / WEBGPU), "kapell doctor"]:
+                assert word in run.stderr, run.stderr
+
+
 def test_without_the_helper_files_alone_are_looked_at(doctor, tmp_path, build_dir):
     (tmp_path / "alone" / "bin").mkdir(parents=True)
     shutil.copy(build_dir / "bin" / "kapell", tmp_path / "alone" / "bin")
