@@ -314,9 +314,7 @@ static const kp_qgemm_ops* chosen_qgemm(const line* l) {
 
 static void bench_qgemm(const line* l) {
   const kp_qgemm_ops* chosen = chosen_qgemm(l);
-  FOR_EACH_VARIANT(qgemm, ops) {
-    bench_qgemm_variant(l, ops, ops == chosen);
-  }
+  FOR_EACH_VARIANT(qgemm, ops) { bench_qgemm_variant(l, ops, ops == chosen); }
 }
 
 typedef struct qconv_context {

@@ -164,7 +164,7 @@ typedef struct kapell_options {
 
   // For models that may come from anyone (docs/untrusted.md): gives the limits below, and fold_bytes, fold_ns and run_timeout_ns, the
   // defaults in brackets; refuses external data with further names (hard links) or behind symbolic links (those only where no
-  // link_folders are given), and providers that come from libraries. Default false.
+  // link_folders are given), providers that come from libraries, and custom operators. Default false.
   bool untrusted;
   // Limits, in any mode; 0: the mode's default, UINT64_MAX: none. Past one of them: LIMIT or TIMEOUT, naming it and the node.
   // Heap bytes that the session may hold at once, its runs and results that the caller keeps included. Mapped files are not
@@ -174,7 +174,7 @@ typedef struct kapell_options {
   uint64_t max_iterations;  // of all loops in one run. Default none [1 million]
   uint64_t
       open_timeout_ns;  // opening the session. Default none [10 s]; fold_bytes [64 MiB], fold_ns [1 s], run_timeout_ns [10 s]
-  // With |untrusted|: providers of the list may come from libraries all the same. Default false.
+  // With |untrusted|: providers of the list may come from libraries all the same, and custom operators run. Default false.
   bool allow_libraries;
 
   // For looking for the node that errs: every value that nodes of the main graph make is an output of the session, in the order

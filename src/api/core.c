@@ -194,10 +194,21 @@ kp_status* kp_core_read_pristine(const kp_core_options* options, kp_model** out_
   return build_pristine(&o, out_model);
 }
 
+// Custom operators may be a library's, and what a model makes of them is theirs to withstand.
+static kp_status* check_custom(const kapell_options* user) {
+  if (user->custom_op_count && user->untrusted && !user->allow_libraries)
+    return kp_status_hint(KP_ERROR(INVALID_ARGUMENT,
+                                   "%zu custom operators are given, and untrusted models get "
+                                   "built-in ones alone",
+                                   user->custom_op_count),
+                          "allow_libraries lets them in");
+  return kp_custom_check(user->custom_ops, user->custom_op_count);
+}
+
 static kp_status* prepare_model(opening* o) {
   kp_core* core = o->core;
   const kapell_options* user = o->options->user;
-  KP_PASS(kp_custom_check(user->custom_ops, user->custom_op_count));
+  KP_PASS(check_custom(user));
   tell(o, 0.0, "reading");
   KP_PASS(build_pristine(o, &core->model));
   if (!o->options->keep_overridable) KP_PASS(fix_overridable(core->model->graph));

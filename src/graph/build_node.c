@@ -65,6 +65,13 @@ static kp_status* find_operator(kp_builder* b, const kp_scope* scope, const kp_n
     *out_schema = known->schema;
     return NULL;
   }
+  if (*out_version == 0 && kp_custom_has(b->model, domain, op, 1)) {
+    KP_LOG(WARNING,
+           "the model uses domain '%s' without importing it; version 1 of the program's operator "
+           "%s is meant",
+           spec->domain, spec->op);
+    *out_version = 1;  // as ONNX Runtime has it
+  }
   if (*out_version == 0) {
     kp_status* status =
         KP_ERROR(INVALID_MODEL, "domain '%s' is not among the model's opset imports", spec->domain);

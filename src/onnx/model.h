@@ -247,7 +247,7 @@ typedef struct kp_onnx_model {
   kp_folder** more_folders;  // that links may lead to, handed over by the caller; owned
   size_t more_folder_count;
   bool contain_strictly;
-  struct kp_onnx_externals* externals;  // files mapped so far; guarded by its own lock
+  struct kp_onnx_externals* externals;            // files mapped so far; guarded by its own lock
   const struct kapell_memory_file* memory_files;  // looked at before |folder|; the opener's
   size_t memory_file_count;
   int64_t ir_version;

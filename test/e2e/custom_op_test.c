@@ -277,8 +277,35 @@ static void failures_while_opening(void** state) {
              KAPELL_UNSUPPORTED, "2 inputs");
   open_fails("import my 1\n in x float[2]\n y = my.Unheard(x)\n out y float[2]\n",
              KAPELL_UNSUPPORTED, "Unheard");
-  open_fails("in x float[2]\n y = my.Scale(x) factor=1.0\n out y float[2]\n", KAPELL_INVALID_MODEL,
-             "opset imports");
+  open_fails("in x float[2]\n y = yours.Scale(x) factor=1.0\n out y float[2]\n",
+             KAPELL_INVALID_MODEL, "opset imports");
+}
+
+// ONNX Runtime takes the domain of registered operators for imported, and models rely on it.
+static void a_domain_that_is_not_imported(void** state) {
+  (void)state;
+  expect_numbers("in x float[2]\n y = my.Scale(x) factor=2.0\n out y float[2]\n", "float[2] 3 4",
+                 "float[2] 6 8");
+}
+
+static void untrusted_models_get_none(void** state) {
+  const char text[] = "import my 1\n in x float[2]\n y = my.Scale(x) factor=2.0\n out y float[2]\n";
+  const kapell_custom_op* const ops[] = {&scale};
+  kapell_options options = KAPELL_OPTIONS_INIT;
+  kapell_session* session = NULL;
+  size_t byte_count;
+  (void)state;
+  char* bytes = kp_test_model(text, 17, &byte_count);
+  options.custom_ops = ops;
+  options.custom_op_count = 1;
+  options.untrusted = true;
+  e2e_error(kapell_session_open(bytes, byte_count, &options, &session), KAPELL_INVALID_ARGUMENT,
+            "untrusted", "allow_libraries", NULL);
+  assert_null(session);
+  options.allow_libraries = true;
+  e2e_ok(kapell_session_open(bytes, byte_count, &options, &session));
+  kapell_session_close(session);
+  free(bytes);
 }
 
 static void run_fails(const char* op, kapell_code code, const char* word) {
@@ -324,6 +351,8 @@ int main(void) {
                                      cmocka_unit_test(in_a_body),
                                      cmocka_unit_test(before_our_own),
                                      cmocka_unit_test(failures_while_opening),
+                                     cmocka_unit_test(a_domain_that_is_not_imported),
+                                     cmocka_unit_test(untrusted_models_get_none),
                                      cmocka_unit_test(failures_of_runs),
                                      cmocka_unit_test(lists_that_are_wrong)};
   return cmocka_run_group_tests(tests, NULL, NULL);

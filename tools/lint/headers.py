@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FLAGS = ["-std=c17", "-D_GNU_SOURCE=1", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-Isrc", "-Iinclude", "-Itest"]
+FLAGS = ["-std=c17", "-D_GNU_SOURCE=1", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-Isrc", "-Iinclude", "-Itest",
+         '-DKAPELL_BINARY_DIR="build"', '-DKAPELL_SOURCE_DIR="."']
 
 
 def isa_flags(path):
