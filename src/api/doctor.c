@@ -16,10 +16,10 @@ static kp_status* copy_options(kapell_doctor* doctor, const kapell_doctor_option
   memcpy(&doctor->options, options,
          options->struct_size < sizeof doctor->options ? options->struct_size
                                                        : sizeof doctor->options);
-  if (doctor->options.library && doctor->options.library[0] != '/')
+  const kapell_doctor_options* taken = &doctor->options;
+  if (taken->library && taken->library[0] != '/')
     return kp_status_hint(
-        KP_ERROR(INVALID_ARGUMENT, "the library '%s' is not an absolute path",
-                 doctor->options.library),
+        KP_ERROR(INVALID_ARGUMENT, "the library '%s' is not an absolute path", taken->library),
         "libraries are never looked up in the working folder: give its whole path");
   if (doctor->options.root && doctor->options.root[0] && doctor->options.root[0] != '/')
     return KP_ERROR(INVALID_ARGUMENT, "the root '%s' is not an absolute path",
@@ -52,18 +52,21 @@ static kp_status* list_providers(kapell_doctor* doctor) {
   while (kp_provider_known(count)) ++count;
   doctor->items = kp_arena_new_array(&doctor->arena, kp_doctor_item, count + 1);
   if (!doctor->items) return KP_ERROR(OUT_OF_MEMORY, "the doctor's report");
-  if (doctor->options.library) return doctor->count = 1, NULL;
+  const kapell_doctor_options* options = &doctor->options;
+  if (options->library) return doctor->count = 1, NULL;
   doctor->count = count;
   for (size_t i = 0; i < count; ++i) doctor->items[i].canonical = kp_provider_known(i);
   return read_required(doctor);
 }
 
 static kp_status* examine_all(kapell_doctor* doctor) {
+  const kapell_doctor_options* options = &doctor->options;
+  const char* one = options->library;  // NULL: all providers
   doctor->ready = doctor->healthy = true;
   for (size_t i = 0; i < doctor->count; ++i) {
     kp_doctor_item* item = &doctor->items[i];
-    KP_TRY(kp_examine(&doctor->examiner, item->canonical, doctor->options.library, &item->examined),
-           "examining %s", item->canonical ? item->canonical : doctor->options.library);
+    KP_TRY(kp_examine(&doctor->examiner, item->canonical, one, &item->examined), "examining %s",
+           item->canonical ? item->canonical : one);
     const kp_finding finding = item->examined.finding;
     if (finding == KP_FINDING_BROKEN) doctor->healthy = false;
     if (item->required && finding != KP_FINDING_BUILT_IN) doctor->ready = false;

@@ -133,11 +133,12 @@ void kp_doctor_write_json(const kapell_doctor* doctor, kp_strbuf* out) {
   kp_json_member_bool(json, "healthy", doctor->healthy);
   kp_json_key(json, "places");
   kp_json_begin_object(json);
-  put_places(json, "named", &doctor->places.given);
-  put_places(json, "packages", &doctor->places.packages);
-  put_places(json, "library_path", &doctor->places.library_path);
-  put_places(json, "system", &doctor->places.system);
-  put_places(json, "vendor", &doctor->places.vendor);
+  const kp_places* places = &doctor->places;
+  put_places(json, "named", &places->given);
+  put_places(json, "packages", &places->packages);
+  put_places(json, "library_path", &places->library_path);
+  put_places(json, "system", &places->system);
+  put_places(json, "vendor", &places->vendor);
   put_places(json, "refused", &doctor->places.refused);
   kp_json_end_object(json);
   put_system(doctor, json);

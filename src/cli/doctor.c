@@ -54,7 +54,8 @@ static int run(const cli_command* command, int argc, char** argv) {
     return CLI_USAGE;
   }
   options.require = cli_get(&args, "require");
-  options.library = library;
+  kapell_doctor_options* wanted = &options;
+  wanted->library = library;
   options.root = root;
   options.provider_path = cli_get(&args, "path");
   options.files_only = cli_has(&args, "files-only");

@@ -121,8 +121,8 @@ static bool read_guest(const char* text, bench_config* c) {
   for (size_t i = 0; i < 2 && equals; ++i)
     if (strlen(names[i]) == (size_t)(equals - text) && !strncmp(names[i], text, strlen(names[i])))
       c->guest = names[i];
-  c->library = equals ? realpath(equals + 1, NULL) : NULL;  // kept to the end
-  if (c->guest && c->library) return true;
+  c->guest_file = equals ? realpath(equals + 1, NULL) : NULL;  // kept to the end
+  if (c->guest && c->guest_file) return true;
   fprintf(stderr,
           "kapell bench: --guest '%s': onnxruntime=FILE or openvino=FILE is wanted, and FILE has "
           "to be there\n",
@@ -343,7 +343,7 @@ static int run(const cli_command* command, int argc, char** argv) {
     exit_code = fine ? measure(b) : CLI_USAGE;
     for (size_t i = 0; i < b->report.count; ++i) {
       free(b->rows[i].times);
-      free((char*)(uintptr_t)b->rows[i].config.library);
+      free((char*)(uintptr_t)b->rows[i].config.guest_file);
     }
     for (size_t i = 0; i < b->file_count; ++i) close(b->files[i]);
   }

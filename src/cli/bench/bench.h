@@ -14,12 +14,12 @@ enum { BENCH_MOST = 64 };  // configurations
 typedef struct bench_config {
   char label[256];
   const char* model;
-  const char* providers;  // of Kapell; NULL: |guest|
-  const char* guest;      // "onnxruntime" or "openvino"
-  const char* library;    // of the guest
-  int threads;            // 0 = the default
-  long batch;             // 0 = as the inputs are
-  size_t data;            // index of its inputs
+  const char* providers;   // of Kapell; NULL: |guest|
+  const char* guest;       // "onnxruntime" or "openvino"
+  const char* guest_file;  // its library
+  int threads;             // 0 = the default
+  long batch;              // 0 = as the inputs are
+  size_t data;             // index of its inputs
 } bench_config;
 
 // What a worker says once its session is open and ran for the first time.

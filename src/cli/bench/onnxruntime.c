@@ -25,7 +25,7 @@ static bool good(bench_engine* e, OrtStatus* status) {
 }
 
 static const OrtApi* find_api(bench_engine* e) {
-  void* library = dlopen(e->config->library, RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(e->config->guest_file, RTLD_NOW | RTLD_LOCAL);
   const OrtApiBase* (*base_of)(void) = NULL;
   void* symbol = library ? dlsym(library, "OrtGetApiBase") : NULL;
   memcpy(&base_of, &symbol, sizeof base_of);
@@ -37,7 +37,7 @@ static const OrtApi* find_api(bench_engine* e) {
              base->GetVersionString());
     return base->GetApi(minor < ORT_API_VERSION ? minor : ORT_API_VERSION);
   }
-  snprintf(e->text, BENCH_TEXT, "'%s' is no library of ONNX Runtime's: %s", e->config->library,
+  snprintf(e->text, BENCH_TEXT, "'%s' is no library of ONNX Runtime's: %s", e->config->guest_file,
            reason ? reason : "it has no OrtGetApiBase");
   return NULL;
 }

@@ -56,16 +56,17 @@ static bool find_functions(bench_engine* e, openvino* ov) {
               {"ov_tensor_get_byte_size", &ov->tensor_bytes, true},
               {"ov_tensor_free", &ov->tensor_free, true},
               {"ov_get_last_err_msg", &ov->last_error, false}};
-  void* library = dlopen(e->config->library, RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(e->config->guest_file, RTLD_NOW | RTLD_LOCAL);
   if (!library)
-    return snprintf(e->text, BENCH_TEXT, "'%s' does not load: %s", e->config->library, dlerror()),
+    return snprintf(e->text, BENCH_TEXT, "'%s' does not load: %s", e->config->guest_file,
+                    dlerror()),
            false;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {
     void* address = dlsym(library, rows[i].name);
     memcpy(rows[i].slot, &address, sizeof address);
     if (!address && rows[i].needed)
       return snprintf(e->text, BENCH_TEXT, "'%s' is no C library of OpenVINO's: it has no %s",
-                      e->config->library, rows[i].name),
+                      e->config->guest_file, rows[i].name),
              false;
   }
   return true;

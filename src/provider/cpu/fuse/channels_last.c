@@ -304,17 +304,22 @@ static bool is_pool(const kp_graph* graph, const kp_node* node) {
          !strcmp(node->op, "GlobalAveragePool") || !strcmp(node->op, "GlobalMaxPool");
 }
 
-static kp_status* convert_pool(layout* l, kp_node_id id) {
+// By |op| of |domain| on the twin of the first input, attributes as they are.
+static kp_status* convert_alone(layout* l, kp_node_id id, const char* op, const char* domain) {
   const kp_node* node = &l->graph->nodes[id];
   const kp_value_id input = twin_of(l, node->inputs[0]);
-  kp_node_spec spec = {.op = node->op,
-                       .domain = "kapell",
+  kp_node_spec spec = {.op = op,
+                       .domain = domain,
                        .version = 1,
                        .inputs = &input,
                        .input_count = 1,
                        .attrs = node->attrs,
                        .attr_count = node->attr_count};
   return convert(l, id, &spec);
+}
+
+static kp_status* convert_pool(layout* l, kp_node_id id) {
+  return convert_alone(l, id, l->graph->nodes[id].op, "kapell");
 }
 
 static bool is_norm(const kp_graph* graph, const kp_node* node) {
@@ -622,16 +627,7 @@ static bool byte_pool_fits(const layout* l, const kp_node* node) {
 }
 
 static kp_status* convert_byte_pool(layout* l, kp_node_id id) {
-  const kp_node* node = &l->graph->nodes[id];
-  const kp_value_id input = twin_of(l, node->inputs[0]);
-  kp_node_spec spec = {.op = "NhwcMaxPool",
-                       .domain = "com.microsoft",
-                       .version = 1,
-                       .inputs = &input,
-                       .input_count = 1,
-                       .attrs = node->attrs,
-                       .attr_count = node->attr_count};
-  return convert(l, id, &spec);
+  return convert_alone(l, id, "NhwcMaxPool", "com.microsoft");
 }
 
 // Quantization with one scale treats all elements alike.
