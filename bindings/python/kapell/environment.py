@@ -1,0 +1,165 @@
+"""What concerns no session: providers, the log, seeds, facts of the build. onnxruntime's functions and their meaning here."""
+
+import os
+import sys
+
+from . import _core
+from .session import CPU
+
+_libraries = {}  # registered provider libraries: name -> path
+_threads = 0
+
+
+def providers():
+    """Every provider that Kapell knows, available or not: dicts with name, available, reason, fix, devices, ..."""
+    return _core.providers()
+
+
+def get_available_providers():
+    """Names of the providers that sessions can use here, the CPU last.
+
+    >>> get_available_providers()[-1]
+    'CPUExecutionProvider'
+    """
+    names = [provider["name"] for provider in _core.providers() if provider["available"]]
+    return [name for name in names if name != CPU] + [CPU]
+
+
+def get_all_providers():
+    """Names of all providers known, the CPU last."""
+    names = [provider["name"] for provider in _core.providers()]
+    return [name for name in names if name != CPU] + [CPU]
+
+
+def get_device():
+    """"CPU"; "GPU" where a provider for one is available."""
+    return "GPU" if {"CUDAExecutionProvider", "TensorrtExecutionProvider", "ROCMExecutionProvider"} & set(get_available_providers()) else "CPU"
+
+
+def get_version_string():
+    """Kapell's version."""
+    return _core.version()
+
+
+def get_build_info():
+    """The version and the processor features that kernels are chosen by."""
+    return f"Kapell {_core.version()}, kernels for {_core.cpu_features()}"
+
+
+def has_collective_ops():
+    """False: operators across machines are not built in."""
+    return False
+
+
+# --- the log ---
+def set_default_logger_severity(severity):
+    """0 verbose, 1 info, 2 warning, 3 error, 4 fatal (nothing): for the whole process."""
+    if not 0 <= severity <= 4:
+        raise ValueError(f"a severity is 0 to 4, not {severity}")
+    _core.log_set_level((0, 2, 3, 4, 5)[severity])
+
+
+def set_default_logger_verbosity(level):
+    """Accepted; Kapell's most talkative level is severity 0."""
+    int(level)
+
+
+def set_default_logger_callback(function):
+    """|function|(severity, category, id, location, message) gets the log in place of standard error; None: standard error again.
+
+    Severity is an OrtLoggingLevel. The function is called on the thread that logs; what it raises is reported, not propagated.
+    """
+    if function is None:
+        _core.log_set_function(None)
+        return
+    if not callable(function):
+        raise TypeError(f"a function is needed, not {function!r}")
+    from .enums import OrtLoggingLevel
+    levels = [OrtLoggingLevel.VERBOSE, OrtLoggingLevel.VERBOSE, OrtLoggingLevel.INFO, OrtLoggingLevel.WARNING, OrtLoggingLevel.ERROR]
+    import atexit
+    atexit.register(_core.log_set_function, None)
+    _core.log_set_function(lambda level, message: function(levels[level], "kapell", "", "", message))
+
+
+# --- what has no counterpart, or little ---
+def set_seed(seed):
+    """Not done: nodes that draw random numbers and name no seed draw others in each session (docs/random.md)."""
+    raise _core.NotImplemented(
+        f"set_seed({int(seed)}): Kapell has no seed for the whole process; give the nodes that draw random numbers the attribute seed")
+
+
+def enable_telemetry_events():
+    """Nothing: Kapell sends nothing anywhere."""
+
+
+def disable_telemetry_events():
+    """Nothing: Kapell sends nothing anywhere."""
+
+
+def set_global_thread_pool_sizes(intra_op_num_threads, inter_op_num_threads):
+    """Threads of sessions that are opened with use_per_session_threads=False. The pool is one for the process in any case."""
+    global _threads
+    if intra_op_num_threads < 0 or inter_op_num_threads < 0:
+        raise ValueError("numbers of threads are not negative")
+    _threads = int(intra_op_num_threads)
+
+
+def global_threads():
+    """What set_global_thread_pool_sizes said; 0: what the process may use."""
+    return _threads
+
+
+# --- libraries of providers ---
+def register_execution_provider_library(registration_name, library_path):
+    """Makes the library of a provider known: it is looked at as `kapell doctor` does. Sessions name the provider in their list."""
+    path = os.fspath(library_path)
+    if registration_name in _libraries:
+        raise _core.Fail(f"a library is already registered as {registration_name}: {_libraries[registration_name]}")
+    if not os.path.isfile(path):
+        raise _core.Fail(f"Failed to load library {path}: there is no such file")
+    raise _core.NotImplemented(
+        f"{registration_name}: {path}: this build looks at libraries of providers (kapell doctor {path}) and does not run them yet")
+
+
+def unregister_execution_provider_library(registration_name):
+    """Takes back what register_execution_provider_library did."""
+    try:
+        del _libraries[registration_name]
+    except KeyError:
+        raise _core.Fail(f"no library is registered as {registration_name}") from None
+
+
+def preload_dlls(cuda=True, cudnn=True, msvc=True, directory=None):
+    """Loads libraries of CUDA and cuDNN from the Python packages that hold them, so that a provider finds them; missing ones are passed over."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+    from importlib.util import find_spec
+    spec = find_spec("nvidia")
+    roots = [directory] if directory else list(spec.submodule_search_locations or ()) if spec else []
+    wanted = (["libcudart.so", "libcublasLt.so", "libcublas.so", "libnvrtc.so", "libcurand.so", "libcufft.so"] if cuda else []) + (
+        ["libcudnn.so"] if cudnn else [])
+    for start in wanted:
+        for path in sorted(_shared_libraries(roots, start)):
+            try:
+                ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+            except OSError as failure:
+                print(f"Failed to load {path}: {failure}", file=sys.stderr)
+
+
+def _shared_libraries(roots, start):
+    for root in roots:
+        for folder, _, names in os.walk(root):
+            for name in names:
+                if name.startswith(start):
+                    yield os.path.join(folder, name)
+
+
+def print_debug_info():
+    """Prints versions and providers, for bug reports."""
+    import platform
+    print(f"kapell version: {_core.version()}\nplatform: {platform.platform()}\npython: {platform.python_version()}")
+    print(f"kernels: {_core.cpu_features()}\n\nproviders:")
+    for provider in _core.providers():
+        state = "available" if provider["available"] else provider["reason"] or "not available"
+        print(f"  {provider['name']}: {state}")

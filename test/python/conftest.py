@@ -1,0 +1,24 @@
+"""The package as the build leaves it: build/<preset>/python (KAPELL_PRESET, release if unset) comes first on the path."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "build" / os.environ.get("KAPELL_PRESET", "release") / "python"
+sys.path.insert(0, str(PACKAGE))
+sys.path.insert(1, str(ROOT / "test" / "py"))
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def package_folder():
+    """The folder for PYTHONPATH of programs that import kapell."""
+    return PACKAGE
