@@ -13,13 +13,14 @@
 // NaN:     kp_vf_min(a, b) and kp_vf_max(a, b) are (a < b ? a : b) and (a > b ? a : b): when either is NaN the answer
 //          is |b|. So max(zero, x) keeps a NaN in x. kp_vf_max_nan / kp_vf_min_nan return NaN if either is NaN.
 //          Comparisons are ordered (false on NaN); kp_vf_isnan tests for it.
-// Select:  kp_vf_select(m, a, b) is |a| where |m| is true, else |b|.
+// Select:  kp_vf_select(m, a, b) is |a| where |m| is true, else |b|. kp_vm_any(m): is one lane true?
 // Rounding: kp_vf_round is to nearest, ties to even. kp_vf_to_vi rounds the same way; out of range is undefined.
 // Horizontal: kp_vf_hsum adds in a fixed tree order, so results do not depend on anything but the lane count.
 #ifndef KP_PROVIDER_CPU_SIMD_F32_H_
 #define KP_PROVIDER_CPU_SIMD_F32_H_
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

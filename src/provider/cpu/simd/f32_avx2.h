@@ -79,6 +79,7 @@ KP_INLINE kp_vm kp_vf_eq(kp_vf a, kp_vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_
 KP_INLINE kp_vm kp_vf_isnan(kp_vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 KP_INLINE kp_vm kp_vm_and(kp_vm a, kp_vm b) { return _mm256_and_ps(a, b); }
 KP_INLINE kp_vm kp_vm_or(kp_vm a, kp_vm b) { return _mm256_or_ps(a, b); }
+KP_INLINE bool kp_vm_any(kp_vm m) { return _mm256_movemask_ps(m) != 0; }
 KP_INLINE kp_vf kp_vf_select(kp_vm m, kp_vf a, kp_vf b) { return _mm256_blendv_ps(b, a, m); }
 KP_INLINE kp_vf kp_vf_max_nan(kp_vf a, kp_vf b) {
   return kp_vf_select(kp_vf_isnan(a), a, _mm256_max_ps(a, b));

@@ -70,6 +70,7 @@ KP_INLINE kp_vm kp_vf_eq(kp_vf a, kp_vf b) { return _mm512_cmp_ps_mask(a, b, _CM
 KP_INLINE kp_vm kp_vf_isnan(kp_vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 KP_INLINE kp_vm kp_vm_and(kp_vm a, kp_vm b) { return (kp_vm)(a & b); }
 KP_INLINE kp_vm kp_vm_or(kp_vm a, kp_vm b) { return (kp_vm)(a | b); }
+KP_INLINE bool kp_vm_any(kp_vm m) { return m != 0; }
 KP_INLINE kp_vf kp_vf_select(kp_vm m, kp_vf a, kp_vf b) { return _mm512_mask_blend_ps(m, b, a); }
 KP_INLINE kp_vf kp_vf_max_nan(kp_vf a, kp_vf b) {
   return kp_vf_select(kp_vf_isnan(a), a, _mm512_max_ps(a, b));

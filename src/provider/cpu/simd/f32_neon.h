@@ -46,6 +46,7 @@ KP_INLINE kp_vm kp_vf_eq(kp_vf a, kp_vf b) { return vceqq_f32(a, b); }
 KP_INLINE kp_vm kp_vf_isnan(kp_vf a) { return vmvnq_u32(vceqq_f32(a, a)); }
 KP_INLINE kp_vm kp_vm_and(kp_vm a, kp_vm b) { return vandq_u32(a, b); }
 KP_INLINE kp_vm kp_vm_or(kp_vm a, kp_vm b) { return vorrq_u32(a, b); }
+KP_INLINE bool kp_vm_any(kp_vm m) { return vmaxvq_u32(m) != 0; }
 // The hardware's minimum and maximum would answer NaN for either operand: f32.h says |b|.
 KP_INLINE kp_vf kp_vf_min(kp_vf a, kp_vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 KP_INLINE kp_vf kp_vf_max(kp_vf a, kp_vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }

@@ -44,6 +44,7 @@ KP_INLINE kp_vm kp_vf_eq(kp_vf a, kp_vf b) { return a == b; }
 KP_INLINE kp_vm kp_vf_isnan(kp_vf a) { return a != a; }
 KP_INLINE kp_vm kp_vm_and(kp_vm a, kp_vm b) { return a & b; }
 KP_INLINE kp_vm kp_vm_or(kp_vm a, kp_vm b) { return a | b; }
+KP_INLINE bool kp_vm_any(kp_vm m) { return m != 0; }
 KP_INLINE kp_vf kp_vf_select(kp_vm m, kp_vf a, kp_vf b) { return m ? a : b; }
 KP_INLINE kp_vf kp_vf_max_nan(kp_vf a, kp_vf b) { return a != a ? a : kp_vf_max(a, b); }
 KP_INLINE kp_vf kp_vf_min_nan(kp_vf a, kp_vf b) { return a != a ? a : kp_vf_min(a, b); }

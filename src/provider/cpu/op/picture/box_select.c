@@ -1,10 +1,8 @@
 // NonMaxSuppression. Each class of each batch is a task: boxes above the score threshold in a heap, the best taken out one by one and
-// kept unless it covers too much of one that was kept before. What a task keeps lies in the scratch until all are counted.
+// kept unless it covers too much of one that was kept before, which kernel/boxes tells. What a task keeps lies in the scratch until
+// all are counted.
+#include "provider/cpu/kernel/boxes/boxes.h"
 #include "provider/cpu/op/help.h"
-
-typedef struct box {
-  float left, top, right, bottom, area;
-} box;
 
 typedef struct candidate {
   float score;
@@ -14,8 +12,9 @@ typedef struct candidate {
 typedef struct select_params {
   size_t batches, classes, boxes;
   bool centered;
-  size_t corners, kept, counts, heaps;  // bytes from the scratch's start; heaps: one a worker
-  size_t heap_bytes;
+  size_t corners, kept, counts, workers;  // bytes from the scratch's start
+  size_t worker_bytes;  // of one worker: a heap, and the columns of what its task keeps
+  size_t columns;       // where in them
 } select_params;
 
 typedef struct select_job {
@@ -32,6 +31,11 @@ static bool take(size_t count, size_t size, size_t* used, size_t* out_place) {
          kp_add_size(*used, bytes / KP_ALIGNMENT * KP_ALIGNMENT, used);
 }
 
+static kp_status* select_prepare(kp_op_prepare* prepare) {
+  prepare->state = (void*)(uintptr_t)kp_boxes_select(prepare->features);
+  return NULL;
+}
+
 static kp_status* select_plan(kp_op_plan* plan) {
   select_params* p = kp_arena_new(plan->arena, select_params);
   if (!p) return KP_ERROR(OUT_OF_MEMORY, "planning a node");
@@ -44,11 +48,13 @@ static kp_status* select_plan(kp_op_plan* plan) {
   if (p->boxes > UINT32_MAX) return KP_ERROR(LIMIT, "%zu boxes", p->boxes);
   size_t used = 0;
   const size_t lists = p->batches * p->classes;
-  const bool fits = take(p->batches * p->boxes, sizeof(box), &used, &p->corners) &&
+  const bool fits = take(p->batches * p->boxes, sizeof(kp_box), &used, &p->corners) &&
                     take(kp_value_count(scores), sizeof(uint32_t), &used, &p->kept) &&
                     take(lists, sizeof(size_t), &used, &p->counts);
-  p->heap_bytes = (p->boxes * sizeof(candidate) + KP_ALIGNMENT - 1) / KP_ALIGNMENT * KP_ALIGNMENT;
-  if (!fits || !take(p->heap_bytes, (size_t)plan->width, &used, &p->heaps))
+  size_t heap;
+  const bool held = take(p->boxes, sizeof(candidate), &p->worker_bytes, &heap) &&
+                    take(p->boxes, sizeof(kp_box), &p->worker_bytes, &p->columns);
+  if (!fits || !held || !take(p->worker_bytes, (size_t)plan->width, &used, &p->workers))
     return KP_ERROR(LIMIT, "more boxes than memory can hold");
   plan->scratch_bytes = used;
   return NULL;
@@ -58,29 +64,28 @@ static kp_status* select_plan(kp_op_plan* plan) {
 static float low(float a, float b) { return a < b ? a : b; }
 static float high(float a, float b) { return a > b ? a : b; }
 
-static box read_box(const float* b, bool centered) {
-  box r;
+static kp_box read_box(const float* b, bool centered) {
+  kp_box r;
   if (centered) {
     const float w = b[2] / 2, h = b[3] / 2;
-    r = (box){.left = b[0] - w, .top = b[1] - h, .right = b[0] + w, .bottom = b[1] + h};
+    r = (kp_box){.left = b[0] - w, .top = b[1] - h, .right = b[0] + w, .bottom = b[1] + h};
   } else {
-    r = (box){.left = low(b[1], b[3]),
-              .top = low(b[0], b[2]),
-              .right = high(b[1], b[3]),
-              .bottom = high(b[0], b[2])};
+    r = (kp_box){.left = low(b[1], b[3]),
+                 .top = low(b[0], b[2]),
+                 .right = high(b[1], b[3]),
+                 .bottom = high(b[0], b[2])};
   }
   r.area = (r.right - r.left) * (r.bottom - r.top);
   return r;
 }
 
-// Does what |a| and |b| share exceed |limit| of what they cover together?
-static bool overlap(const box* a, const box* b, float limit) {
-  const float w = low(a->right, b->right) - high(a->left, b->left),
-              h = low(a->bottom, b->bottom) - high(a->top, b->top);
-  if (!(w > 0) || !(h > 0)) return false;
-  const float shared = w * h, all = a->area + b->area - shared;
-  if (!(shared > 0) || !(a->area > 0) || !(b->area > 0) || !(all > 0)) return false;
-  return shared / all > limit;
+// Puts |box| into place |i| of columns as kernel/boxes wants them.
+static void put_box(float* columns, size_t stride, size_t i, const kp_box* box) {
+  columns[i] = box->left;
+  columns[stride + i] = box->top;
+  columns[2 * stride + i] = box->right;
+  columns[3 * stride + i] = box->bottom;
+  columns[4 * stride + i] = box->area;
 }
 
 // --- candidates: a heap whose root is the best; of equal scores the lower index is --------------------------------------------------
@@ -112,20 +117,22 @@ static void select_task(void* arg, size_t task, int worker) {
   const select_job* job = arg;
   const kp_op_run* run = job->run;
   const select_params* p = run->params;
-  char* scratch = run->scratch;
-  const box* boxes = (const box*)(const void*)(scratch + p->corners) + task / p->classes * p->boxes;
+  const kp_boxes_ops* ops = run->state;
+  char *scratch = run->scratch, *own = scratch + p->workers + (size_t)worker * p->worker_bytes;
+  const kp_box* boxes =
+      (const kp_box*)(const void*)(scratch + p->corners) + task / p->classes * p->boxes;
   uint32_t* kept = (uint32_t*)(void*)(scratch + p->kept) + task * p->boxes;
-  candidate* heap = (candidate*)(void*)(scratch + p->heaps + (size_t)worker * p->heap_bytes);
+  candidate* heap = (candidate*)(void*)own;
+  float* columns = (float*)(void*)(own + p->columns);
   size_t count = 0,
          left = collect(job, (const float*)run->inputs[1]->data + task * p->boxes, p->boxes, heap);
   while (left && count < job->limit && !kp_cancelled(run)) {
     const uint32_t best = heap[0].index;
     heap[0] = heap[--left];
     if (left) sift_down(heap, left, 0);
-    bool keep = true;
-    for (size_t i = 0; keep && i < count; ++i)
-      keep = !overlap(&boxes[best], &boxes[kept[i]], job->overlap);
-    if (keep) kept[count++] = best;
+    if (ops->covered(columns, p->boxes, count, &boxes[best], job->overlap)) continue;
+    put_box(columns, p->boxes, count, &boxes[best]);
+    kept[count++] = best;
   }
   ((size_t*)(void*)(scratch + p->counts))[task] = count;
 }
@@ -165,7 +172,7 @@ static kp_status* select_run(const kp_op_run* run) {
                     .score = optional_float(score, 0),
                     .filtered = score && kp_value_count(score)};
   const size_t lists = job.limit && p->boxes ? p->batches * p->classes : 0;
-  box* boxes = (box*)(void*)((char*)run->scratch + p->corners);
+  kp_box* boxes = (kp_box*)(void*)((char*)run->scratch + p->corners);
   for (size_t i = 0; lists && i < p->batches * p->boxes; ++i)
     boxes[i] = read_box((const float*)run->inputs[0]->data + i * 4, p->centered);
   kp_parallel_for_dynamic(kp_op_width(run->width, lists * p->boxes), lists, select_task, &job);
@@ -174,7 +181,8 @@ static kp_status* select_run(const kp_op_run* run) {
 
 // clang-format off
 static const kp_op_def ops[] = {  // spec: ONNX operator NonMaxSuppression-10..11
-    {.name = "NonMaxSuppression", .since = 10, .types = KP_M(FLOAT), .plan = select_plan, .run = select_run},
+    {.name = "NonMaxSuppression", .since = 10, .types = KP_M(FLOAT), .prepare = select_prepare, .plan = select_plan,
+     .run = select_run, .kernels = "f32: boxes"},
 };
 // clang-format on
 KP_OP_TABLE(box_select);
