@@ -225,7 +225,30 @@ static void plan_winograd(kp_conv_plan* plan, size_t workers) {
 static size_t zero_floats(const kp_conv_plan* plan) { return round_up(run_depth(plan), 16); }
 
 static bool copies_rows(const kp_conv_plan* plan) {
-  return plan->task_cols >= 8 * plan->ops->gemm->nr;
+  return plan->task_cols >= 8 * plan->ops->gemm->nr && !plan->skips_padding;
+}
+
+// Pairs of an output position and a tap, along one axis, that read inside the picture.
+static size_t pairs_inside(size_t in, size_t out, size_t kernel, size_t stride, size_t dilation,
+                           size_t pad) {
+  size_t count = 0;
+  for (size_t t = 0; t < kernel; ++t) {
+    const size_t at = t * dilation;
+    const size_t first = at < pad ? div_up(pad - at, stride) : 0;
+    const size_t end = at < in + pad ? min_size(div_up(in + pad - at, stride), out) : 0;
+    count += end > first ? end - first : 0;
+  }
+  return count;
+}
+
+// Wide dilations on small pictures: most taps see padding only.
+static bool is_mostly_padding(const kp_conv_shape* s) {
+  const size_t rows =
+      pairs_inside(s->in_h, s->out_h, s->kernel_h, s->stride_h, s->dilation_h, s->pad_top);
+  const size_t columns =
+      pairs_inside(s->in_w, s->out_w, s->kernel_w, s->stride_w, s->dilation_w, s->pad_left);
+  return (double)rows * (double)columns <
+         0.8 * (double)(s->out_h * s->kernel_h) * (double)(s->out_w * s->kernel_w);
 }
 
 void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s,
@@ -245,6 +268,7 @@ void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, cons
     *out_plan = plan;
     return;
   }
+  plan.skips_padding = algorithm == KP_CONV_IMPLICIT && is_mostly_padding(s);
   const size_t mr = ops->gemm->mr, nr = ops->gemm->nr;
   plan.task_rows = min_size(round_up(div_up(rows, div_up(rows, kRowsMax)), mr), rows);
   plan.row_tasks = div_up(rows, plan.task_rows);
@@ -370,6 +394,7 @@ static float* set_rows(const kp_conv_plan* plan, const kp_conv_args* args, size_
   }
   tile->a_rows = table;
   tile->a_tap_stride = tile->rows;
+  tile->zeros = plan->skips_padding ? zeros : NULL;
   return scratch;
 }
 

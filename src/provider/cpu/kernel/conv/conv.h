@@ -80,6 +80,7 @@ typedef struct kp_conv_plan {
   size_t task_count;        // in all
   size_t scratch_bytes;     // per thread, aligned to 64 by the caller
   size_t tiles_h, tiles_w;  // Winograd's output tiles in one picture
+  bool skips_padding;       // much of the windows lies outside: taps there are left out
 } kp_conv_plan;
 
 // Pointers of one run.

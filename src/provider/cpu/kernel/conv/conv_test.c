@@ -177,6 +177,32 @@ static void test_window_wider_than_the_picture(void** state) {
   }
 }
 
+// Dilations as wide as the picture: most taps see padding only, and are left out.
+static void test_mostly_padding(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    for (size_t dilation = 4; dilation <= 12; dilation += 4) {
+      for (size_t i = 0; i < 3; ++i) {
+        const size_t channels = i == 1 ? 500 : 20;
+        kp_conv_shape s =
+            make_shape(7, channels, i == 2 ? 9 * ops->gemm->nr + 3 : 37, 1, 3, 1 + i % 2, dilation);
+        s.dilation_h = s.dilation_w = dilation;
+        kp_conv_plan plan;
+        finish_shape(&s);
+        kp_conv_plan_init(ops, KP_CONV_IMPLICIT, &s, 1, &plan);
+        assert_true(plan.skips_padding);
+        check(ops, KP_CONV_IMPLICIT, s, kNone, 1, 1);
+        check(ops, KP_CONV_IMPLICIT, s, i == 1 ? kClip : kSilu, 3, 1);
+      }
+    }
+    kp_conv_shape s = make_shape(9, 20, 20, 1, 3, 1, 1);
+    kp_conv_plan plan;
+    finish_shape(&s);
+    kp_conv_plan_init(ops, KP_CONV_IMPLICIT, &s, 1, &plan);
+    assert_false(plan.skips_padding);
+  }
+}
+
 static void test_depthwise(void** state) {
   (void)state;
   KT_FOR_EACH_VARIANT(conv, ops) {
@@ -274,6 +300,7 @@ int main(void) {
       cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_window_wider_than_the_picture),
       cmocka_unit_test(test_depthwise),      cmocka_unit_test(test_winograd),
       cmocka_unit_test(test_winograd_error), cmocka_unit_test(test_one_dimension),
+      cmocka_unit_test(test_mostly_padding),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,8 @@ typedef struct kp_gemm_tile {
   // ... or, when |a_rows| is not NULL: tap t of row r is the |depth| floats at a_rows[t*a_tap_stride + r].
   const float* const* a_rows;
   size_t a_tap_stride;  // in pointers; >= rows
+  // Rows at this address are zeros and, where all rows of a micro-kernel are, left out; NULL: there are none. Read in place only.
+  const float* zeros;
   // B: row k of panel p (ops->nr columns each) is at b + p*b_panel_stride + k*b_row_stride. A packed B has b_row_stride =
   // ops->nr and b_panel_stride = taps*depth*nr, the last panel filled with zeros. All nr columns of a panel are read.
   const float* b;

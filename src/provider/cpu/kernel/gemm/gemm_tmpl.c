@@ -51,7 +51,8 @@ typedef struct store_spec {
 typedef struct block_spec {
   const float* const* a;  // a[t * a_tap_stride + row]
   size_t a_tap_stride;
-  size_t a_offset;  // floats added to each row
+  size_t a_offset;     // floats added to each row
+  const float* zeros;  // rows to leave out; NULL: none
   size_t taps, depth;
   const float* b;
   size_t b_row_stride, b_panel_stride;
@@ -172,8 +173,19 @@ KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* blo
   if (block->taps * depth >= DEEP) {
     KP_UNROLL for (size_t r = 0; r < rows; ++r) __builtin_prefetch(out->c + r * out->c_stride, 1);
   }
+  bool any = !block->zeros;
   for (size_t t = 0; t < block->taps; ++t) {
     const float* a[ROWS];
+    if (block->zeros) {
+      bool here = false;
+      KP_UNROLL for (size_t r = 0; r < rows; ++r) here |=
+          block->a[t * block->a_tap_stride + r] != block->zeros;
+      any |= here;
+      if (!here) {
+        b += depth * b_row_stride;
+        continue;
+      }
+    }
     KP_UNROLL for (size_t r = 0; r < rows; ++r) {
       a[r] = block->a[t * block->a_tap_stride + r] + block->a_offset;
     }
@@ -186,7 +198,7 @@ KP_INLINE void micro(const size_t rows, const size_t vecs, const block_spec* blo
     }
     for (; k < depth; ++k, b += b_row_stride) micro_step(rows, vecs, acc, a, k, b, b_panel_stride);
   }
-  store_sums(rows, vecs, acc, out);
+  if (any || !out->accumulate || out->clip) store_sums(rows, vecs, acc, out);
 }
 
 #define MICRO(rows, vecs)                                                             \
@@ -348,6 +360,7 @@ static void walk_block(walk* w, size_t tap, size_t taps, size_t offset, size_t d
     w->a_base_stride = taps * depth;
   } else if (tile->a_rows) {
     w->a_table = tile->a_rows + tap * tile->a_tap_stride;
+    w->block.zeros = tile->zeros;
   } else {
     w->a_base = tile->a;
     w->a_base_stride = tile->a_stride;

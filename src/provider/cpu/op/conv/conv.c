@@ -97,6 +97,25 @@ static int64_t source(const kp_window* w, int32_t d, int64_t o, int64_t k) {
   return o * w->stride[d] - w->begin[d] + k * w->dilation[d];
 }
 
+// Output positions [from, from + run) of the last dim seen through tap |k|: |wanted| of them from line |x|, zeros outside of it and
+// behind them.
+static void copy_run(const kp_window* w, const float* x, int64_t k, int64_t from, int64_t wanted,
+                     int64_t run, float* out) {
+  const int32_t last = w->rank - 1;
+  int64_t first, end;
+  kp_window_reach(w, last, k, &first, &end);
+  first = kp_min_i64(kp_max_i64(first - from, 0), wanted);
+  end = kp_max_i64(kp_min_i64(end - from, wanted), first);
+  const int64_t at = source(w, last, from, k), stride = w->stride[last];
+  memset(out, 0, (size_t)first * sizeof(float));
+  memset(out + end, 0, (size_t)(run - end) * sizeof(float));
+  if (stride == 1) {
+    if (end > first) memcpy(out + first, x + at + first, (size_t)(end - first) * sizeof(float));
+  } else {
+    for (int64_t i = first; i < end; ++i) out[i] = x[at + i * stride];
+  }
+}
+
 // One row of the matrix: channel |x| seen through one tap, for |count| output pixels from |first| on.
 static void copy_tap(const kp_window* w, const float* x, const int64_t* tap, size_t first,
                      size_t count, float* out) {
@@ -113,10 +132,7 @@ static void copy_tap(const kp_window* w, const float* x, const int64_t* tap, siz
     }
     base *= w->in[last];
     const int64_t from = position[last], run = kp_min_i64((int64_t)count, w->out[last] - from);
-    for (int64_t i = 0; i < run; ++i) {
-      const int64_t at = source(w, last, from + i, tap[last]);
-      out[i] = inside && at >= 0 && at < w->in[last] ? x[base + at] : 0.0f;
-    }
+    copy_run(w, x + (inside ? base : 0), tap[last], from, inside ? run : 0, run, out);
     out += run;
     count -= (size_t)run;
     position[last] = 0;
