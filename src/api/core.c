@@ -107,9 +107,8 @@ static kp_status* optimise(opening* o, kp_model* model) {
   KP_PASS(kp_graph_infer(model->graph));
   if (user->no_optimize) return NULL;
   KP_PASS(fold(o, model->graph, &folded));
-  if (!folded) return NULL;
   KP_PASS(kp_graph_simplify(model->graph, &changes));
-  return kp_graph_infer(model->graph);
+  return folded || changes ? kp_graph_infer(model->graph) : NULL;
 }
 
 // ONNX's functions that no provider takes as they are become their bodies. Providers of the list before the CPU see the whole node

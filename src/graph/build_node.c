@@ -181,12 +181,17 @@ typedef struct kp_vocabulary {
 
 static const kp_vocabulary vocabularies[] = {
     {"BitShift", "direction", "LEFT RIGHT "},
+    {"Cast", "round_mode", "up down nearest "},
+    {"CastLike", "round_mode", "up down nearest "},
     {"DepthToSpace", "mode", "DCR CRD "},
     {"Gelu", "approximate", "none tanh "},
+    {"GroupQueryAttention", "k_quant_type", "NONE PER_TENSOR PER_CHANNEL "},
+    {"GroupQueryAttention", "v_quant_type", "NONE PER_TENSOR PER_CHANNEL "},
     {"Pad", "mode", "constant reflect edge wrap "},
     {"Resize", "keep_aspect_ratio_policy", "stretch not_larger not_smaller "},
     {"ScatterElements", "reduction", "none add mul max min "},
     {"ScatterND", "reduction", "none add mul max min "},
+    {"SpaceToDepth", "mode", "DCR CRD "},
 };
 
 static kp_status* check_word(const kp_op_schema* schema, const kp_attr* attr) {

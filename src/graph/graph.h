@@ -136,6 +136,7 @@ struct kp_graph {
   kp_node_id* order;  // topological order of the nodes that are not removed; see kp_graph_order
   uint32_t order_count, order_capacity;
   bool order_valid;
+  bool inferred;  // kp_graph_infer has seen the nodes: what is wrong with one has been said
 };
 
 // The whole model: what is shared by its graphs.

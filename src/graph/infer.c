@@ -304,6 +304,7 @@ static kp_status* walk(kp_infer_engine* engine, frame* at) {
   kp_status* status = NULL;
   for (uint32_t k = 0; !status && k < at->graph->order_count; ++k)
     status = visit(engine, at, &at->graph->nodes[at->graph->order[k]]);
+  at->graph->inferred = status == NULL;
   engine->top = outer;
   return status;
 }

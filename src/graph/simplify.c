@@ -6,15 +6,19 @@
 
 typedef kp_status* (*kp_simplify_rule)(kp_graph* graph, kp_node_id id, uint32_t* changes);
 
+// Those from RULES_OF_TYPED on drop nodes, and so wait until inference has looked at what they drop.
+static const kp_simplify_rule rules[] = {kp_simplify_constant, kp_graph_share_constants,
+                                         kp_simplify_branch,   kp_simplify_no_op,
+                                         kp_simplify_cast,     kp_simplify_transpose};
+#define RULES_OF_TYPED 3
+
 // What a rule adds stands behind |count| and is left to the next call.
 static kp_status* walk(kp_graph* graph, uint32_t* changes) {
-  static const kp_simplify_rule rules[] = {kp_simplify_constant, kp_graph_share_constants,
-                                           kp_simplify_branch,   kp_simplify_no_op,
-                                           kp_simplify_cast,     kp_simplify_transpose};
   const uint32_t count = graph->order_count;
+  const size_t rule_count = graph->inferred ? sizeof rules / sizeof rules[0] : RULES_OF_TYPED;
   for (uint32_t i = 0; i < count; ++i) {
     const kp_node_id id = graph->order[i];
-    for (size_t r = 0; r < sizeof rules / sizeof rules[0] && !graph->nodes[id].removed; ++r) {
+    for (size_t r = 0; r < rule_count && !graph->nodes[id].removed; ++r) {
       KP_PASS(rules[r](graph, id, changes));
     }
   }
