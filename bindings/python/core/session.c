@@ -46,7 +46,9 @@ static PyObject* dim_object(const kapell_type_info* type, int32_t d) {
   return kpy_str_or_none(type->symbols ? type->symbols[d] : NULL);
 }
 
+// Of an optional the shape of what it may have.
 static PyObject* shape_of(const kapell_type_info* type) {
+  if (type->kind == KAPELL_KIND_OPTIONAL && type->inner) type = type->inner;
   const int is_dense = type->kind == KAPELL_KIND_TENSOR || type->kind == KAPELL_KIND_SPARSE;
   const int32_t rank = is_dense && type->rank > 0 ? type->rank : 0;
   PyObject* shape = PyList_New(rank);

@@ -59,12 +59,12 @@ class _Checked:
                 except (TypeError, ValueError):
                     raise TypeError(f"{self.name} is a {kind.__name__}, not {value!r}") from None
             return value
-        if kind is int and isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
-            try:
-                return int(value.__index__()) if kind is int else kind(value)
-            except (AttributeError, TypeError, ValueError):
-                raise TypeError(f"{self.name} is a {kind.__name__}, not {value!r}") from None
-        return value
+        if kind is str and not isinstance(value, str) or kind is float and not isinstance(value, (int, float)):
+            raise TypeError(f"{self.name} is a {kind.__name__}, not {value!r}")
+        try:
+            return value.__index__() if kind is int else value
+        except AttributeError:
+            raise TypeError(f"{self.name} is an int, not {value!r}") from None
 
 
 class SessionOptions:

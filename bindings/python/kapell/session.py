@@ -96,9 +96,9 @@ class InferenceSession(_core.Session):
 
     def __init__(self, path_or_bytes, sess_options=None, providers=None, provider_options=None, *, enable_fallback=False, **options):
         if isinstance(path_or_bytes, (str, os.PathLike)):
-            self._model = (os.fspath(path_or_bytes), None)
+            self._model_path, self._model_bytes = os.fspath(path_or_bytes), None
         elif isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
-            self._model = (None, path_or_bytes)
+            self._model_path, self._model_bytes = None, path_or_bytes
         else:
             raise TypeError(f"Unable to load from type '{type(path_or_bytes)}'")
         if sess_options is not None and not isinstance(sess_options, SessionOptions):
@@ -108,7 +108,6 @@ class InferenceSession(_core.Session):
         self._more = self._own_options(options)
         self._profile_start_ns = 0
         self._profile_name = ""
-        self._executor = None
         self._open(providers, provider_options)
 
     @staticmethod
@@ -148,15 +147,15 @@ class InferenceSession(_core.Session):
         self._asked = (providers, provider_options)
         self._given_options = options["provider_options"]
         self._profile_start_ns = time.monotonic_ns() if options["profile"] else 0
-        super().__init__(*self._model, options)
+        super().__init__(self._model_path, self._model_bytes, options)
         if self._sess_options.optimized_model_filepath:
             self._write_model(self._sess_options.optimized_model_filepath)
         self.__dict__.pop("_placement", None)
 
     def _write_model(self, to):
-        path, data = self._model
-        if path is not None:
-            with open(path, "rb") as file:
+        data = self._model_bytes
+        if self._model_path is not None:
+            with open(self._model_path, "rb") as file:
                 data = file.read()
         with open(to, "wb") as file:
             file.write(data)
