@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "build" / os.environ.get("KAPELL_PRESET", "release") / "python"
 sys.path.insert(0, str(PACKAGE))
 sys.path.insert(1, str(ROOT / "test" / "py"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))  # of programs that tests start
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,9 @@ def root():
 def package_folder():
     """The folder for PYTHONPATH of programs that import kapell."""
     return PACKAGE
+
+
+@pytest.fixture(scope="session")
+def build_dir():
+    """build/<preset>, which has bin/ and lib/."""
+    return PACKAGE.parent

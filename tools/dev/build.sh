@@ -3,10 +3,11 @@
 # Configures only when it has to: ninja itself reruns CMake for changed or added files, but not for changed presets or newly
 # installed packages.
 configure_preset() {
-  local preset=$1 cache=build/$1/CMakeCache.txt
+  local preset=$1 cache=build/$1/CMakeCache.txt python=()
   [ -e "build/$preset/build.ninja" ] && [ ! CMakePresets.json -nt "$cache" ] && [ ! build/.packages -nt "$cache" ] && return 0
   rm -f "$cache"  # so that presets' new values count; unlike --fresh this keeps the objects
-  step "configuring $preset" "configure-$preset" cmake --preset "$preset" || return 1
+  [ ! -x "$venv/bin/python" ] || python=(-DPython3_EXECUTABLE="$PWD/$venv/bin/python")  # it has numpy, whose headers the package needs
+  step "configuring $preset" "configure-$preset" cmake --preset "$preset" "${python[@]}" || return 1
   touch "$cache"
 }
 

@@ -1,6 +1,6 @@
 # Sourced by ./dev: every rule that a program can check. tools/lint/ has the project's own checks; each prints FILE:LINE: what.
 
-c_files() { git ls-files -z --cached --others --exclude-standard -- 'src/*.[ch]' 'include/*.h' 'test/*.[ch]' 'fuzz/*.[ch]' 'bench/*.[ch]' 'examples/*.[ch]'; }
+c_files() { git ls-files -z --cached --others --exclude-standard -- 'src/*.[ch]' 'include/*.h' 'test/*.[ch]' 'fuzz/*.[ch]' 'bench/*.[ch]' 'examples/*.[ch]' 'bindings/*.[ch]'; }
 
 # C sources that differ from the remote's main branch, or all of them where there is none to compare with.
 tidy_files() {

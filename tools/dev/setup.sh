@@ -2,7 +2,7 @@
 
 readonly packages_build=(gcc g++ libc6-dev binutils cmake ninja-build pkg-config libcmocka-dev zlib1g-dev libpng-dev
   libjpeg62-turbo-dev libcjson-dev)
-readonly packages_python=(python3 python3-venv)
+readonly packages_python=(python3 python3-venv python3-dev)
 # What ImageDecoder opens when a picture of the format comes; only the tests need them here.
 readonly packages_pictures=(libpng16-16 libturbojpeg0 libwebp7 libtiff6 libopenjp2-7)
 readonly packages_measure=(valgrind chromium)  # of the full tier: counted instructions, pages in a browser
@@ -84,15 +84,17 @@ need_preset_packages() {
 need_venv() {
   cmp -s test/requirements.txt "$venv/installed.txt" && return 0
   step "installing the Python packages of test/requirements.txt" venv make_venv "$venv" test/requirements.txt || exit 2
+  mkdir -p build && touch build/.packages
 }
 
-# The Python that has PyTorch too: 6 GB, so it lies outside of the build folder, one for each state of its requirements. Sets torch_venv.
-need_torch_venv() {
+# need_cached_venv NAME REQUIREMENTS: a Python with packages of gigabytes, so it lies outside of the build folder, one for each state
+# of its requirements. Sets cached_venv.
+need_cached_venv() {
   local state
-  state=$(cat test/requirements.txt test/requirements-torch.txt | sha256sum | cut -c 1-16)
-  torch_venv=${XDG_CACHE_HOME:-$HOME/.cache}/kapell/torch-$state
-  [ -e "$torch_venv/installed.txt" ] && return 0
-  step "installing PyTorch into $torch_venv" venv-torch make_venv "$torch_venv" test/requirements-torch.txt || exit 2
+  state=$(cat test/requirements.txt "$2" | sha256sum | cut -c 1-16)
+  cached_venv=${XDG_CACHE_HOME:-$HOME/.cache}/kapell/$1-$state
+  [ -e "$cached_venv/installed.txt" ] && return 0
+  step "installing the packages of $2 into $cached_venv" "venv-$1" make_venv "$cached_venv" "$2" || exit 2
 }
 
 # make_venv FOLDER REQUIREMENTS

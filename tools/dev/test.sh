@@ -78,6 +78,15 @@ python_tests() {
     -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/$log.xml" test/py || true
 }
 
+# package_tests PRESET MARKERS [NAME]: test/python against the Python package of that preset's build.
+package_tests() {
+  local preset=$1 markers=$2 name=${3:-} log=pytest-package-$1
+  # shellcheck disable=SC2046
+  run_suite "Python package, $preset ($markers)" "$log" env KAPELL_PRESET="$preset" \
+    UBSAN_OPTIONS=print_stacktrace=1 $(preload "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/$log.xml" test/python || true
+}
+
 # Where the emulator finds AArch64's libc: in the system itself where its packages for arm64 are installed, else with the cross
 # compiler. Never both: a loader of one version and a libc of another hang.
 foreign_libraries() { [ -e /lib/ld-linux-aarch64.so.1 ] || echo QEMU_LD_PREFIX=/usr/aarch64-linux-gnu; }
@@ -109,8 +118,8 @@ draws() {
 
 # exports GROUP EXPORTER [NAME]: PyTorch's exports of the nets of test/py/exports/GROUP.py by one of its exporters (script, dynamo).
 exports() {
-  need_torch_venv
-  run_suite "PyTorch's exports, $1, $2" "pytest-exports-$1-$2" "$torch_venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+  need_cached_venv torch test/requirements-torch.txt
+  run_suite "PyTorch's exports, $1, $2" "pytest-exports-$1-$2" "$cached_venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
     -m torch -k "test_$2 and $1${3:+ and $3}" --junitxml "$log_folder/pytest-exports-$1-$2.xml" test/py/test_torch_exports.py || true
 }
 
@@ -118,7 +127,11 @@ exports() {
 full_python_tests() {
   need_packages "${packages_measure[@]}"
   python_tests release "full and not torch" "${1:-}"
+  package_tests release "full and not torch" "${1:-}"
 }
+
+# The wheel that runs on any Linux; test_package.py installs it and runs a model.
+wheel_tests() { command_wheel || failed=$((failed + 1)); }
 
 # The ordinary tier for one preset: everything on a plain build, the unit tests and a slice of the rest under a sanitizer.
 test_preset() {
@@ -127,8 +140,12 @@ test_preset() {
   build_preset "$preset"
   unit_tests "$preset" "$name"
   case $preset in
-    release | debug | clang) python_tests "$preset" "not full" "$name" ;;
+    release | debug | clang)
+      python_tests "$preset" "not full" "$name"
+      package_tests "$preset" "not full" "$name"
+      ;;
     asan)
+      package_tests "$preset" "asan_slice and not full" "$name"
       python_tests "$preset" "asan_slice and not full" "$name"
       python_tests "$preset" "asan_programs and not full" "$name"
       ;;
@@ -182,6 +199,7 @@ command_test() {
   for piece in release asan tsan debug clang msan oldcpu aarch64; do full_piece "$piece" test_preset "$piece" "$name"; done
   full_piece emulated emulated 1
   for piece in native avx2 scalar; do full_piece "draws-$piece" draws "$piece"; done
+  full_piece wheel wheel_tests
   full_piece python-full full_python_tests "$name"
   for piece in classifiers pictures sequences layers language; do
     full_piece "exports-$piece-script" exports "$piece" script "$name"

@@ -181,8 +181,8 @@ static PyObject* copied(kapell_value* value, PyArray_Descr* descr) {
   return array;
 }
 
-static PyObject* array_of_tensor(kapell_value* value) {
-  enum { SMALL = 256 };  // bytes
+// Tensors of up to |small| bytes are copied.
+static PyObject* array_of_tensor(kapell_value* value, size_t small) {
   const kapell_type type = kapell_value_type(value);
   if (type == KAPELL_STRING) {
     PyObject* array = kpy_array_of_texts(value);
@@ -195,12 +195,19 @@ static PyObject* array_of_tensor(kapell_value* value) {
     return NULL;
   }
   if (kpy_type_is_packed(type)) return unpacked(value, descr);
-  return kapell_tensor_byte_count(value) <= SMALL ? copied(value, descr) : lent(value, descr);
+  return kapell_tensor_byte_count(value) <= small ? copied(value, descr) : lent(value, descr);
+}
+
+PyObject* kpy_view_of_value(kapell_value* value) {
+  return kapell_value_kind(value) == KAPELL_KIND_TENSOR && kapell_value_type(value) != KAPELL_STRING
+             ? array_of_tensor(value, 0)
+             : kpy_object_from_value(value);
 }
 
 PyObject* kpy_object_from_value(kapell_value* value) {
+  enum { SMALL = 256 };
   const kapell_kind kind = kapell_value_kind(value);
-  if (kind == KAPELL_KIND_TENSOR) return array_of_tensor(value);
+  if (kind == KAPELL_KIND_TENSOR) return array_of_tensor(value, SMALL);
   if (kind == KAPELL_KIND_SPARSE) return kpy_value_wrap(value);
   PyObject* object = NULL;
   if (kind == KAPELL_KIND_SEQUENCE) {

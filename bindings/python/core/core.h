@@ -34,6 +34,8 @@ int kpy_value_from_object(PyObject* object, const kapell_type_info* want, const 
 // The object for |value| (taken also on failure): an array that keeps the value alive, a list, a dict, None; a Value for
 // sparse tensors.
 PyObject* kpy_object_from_value(kapell_value* value);
+// The same, but small tensors too become arrays in their own memory.
+PyObject* kpy_view_of_value(kapell_value* value);
 
 // --- value.c ------------------------------------------------------------------------------------------------------------
 extern PyTypeObject* kpy_value_type;
@@ -42,6 +44,9 @@ PyObject* kpy_value_wrap(kapell_value* value);
 // The value inside of a Value, lent; NULL, and no exception, for other objects.
 kapell_value* kpy_value_of(PyObject* object);
 int kpy_value_init(PyObject* module);
+
+// --- share.c: DLPack, views of another type, sparse tensors ------------------------------------------------------------------
+extern PyMethodDef kpy_share_methods[];
 
 // --- run_options.c --------------------------------------------------------------------------------------------------------
 // What Cancel holds. |set| may be read without the interpreter lock.

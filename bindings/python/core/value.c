@@ -112,7 +112,7 @@ static PyObject* numpy(PyObject* self, PyObject* unused) {
   (void)unused;
   if (kapell_value_kind(of(self)) == KAPELL_KIND_SPARSE)
     return kpy_raise_as("Fail", "a sparse tensor is no array; its values and indices are (items)");
-  return kpy_object_from_value(kapell_value_retain(of(self)));
+  return kpy_view_of_value(kapell_value_retain(of(self)));
 }
 
 static PyObject* items(PyObject* self, PyObject* unused) {

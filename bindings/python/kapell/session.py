@@ -274,6 +274,16 @@ class InferenceSession(_core.Session):
         from .values import run_with_iobinding
         run_with_iobinding(self, iobinding, run_options)
 
+    def run_with_ortvaluevector(self, run_options, feed_names, feeds, fetch_names, fetches, fetch_devices):
+        """Runs with lists of OrtValue; `fetches` receives the outputs."""
+        from .values import run_with_ortvaluevector
+        run_with_ortvaluevector(self, run_options, feed_names, feeds, fetch_names, fetches, fetch_devices)
+
+    def create_ortvalue_from_shape_and_type(self, shape, element_type, device_type, device_id=0, vendor_id=-1):
+        """An OrtValue with memory of its own."""
+        from .values import OrtValue
+        return OrtValue.ortvalue_from_shape_and_type(shape, element_type, device_type, device_id, vendor_id)
+
     # --- what onnxruntime lacks ---
     def _placed(self):
         cached = self.__dict__.get("_placement")

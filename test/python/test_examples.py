@@ -1,0 +1,39 @@
+"""The examples in the package's docstrings run."""
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy
+import pytest
+from onnx import TensorProto, helper
+
+import kapell
+
+pytestmark = pytest.mark.asan_slice
+
+SKIPPED = {"kapell.__main__"}  # ends the process
+
+
+def modules():
+    names = [info.name for info in pkgutil.walk_packages(kapell.__path__, "kapell.")]
+    return ["kapell", *(name for name in names if name not in SKIPPED and not name.startswith(("kapell._", "kapell.onnxruntime")))]
+
+
+def doubling():
+    """y = x + x, float, [N, 2]: the |model| of the examples."""
+    io = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"], "add")], "doubling", io[:1], io[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples(name, root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"kapell": kapell, "np": numpy, "numpy": numpy, "model": doubling(),
+             "digits": str(root / "examples" / "digits" / "digits.onnx")}
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs=names, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+    if name == "kapell.values":
+        assert result.attempted > 20
