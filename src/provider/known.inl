@@ -6,7 +6,7 @@
 #define KP_PLUGIN(maker) maker " ships it as a plugin library of ONNX Runtime's, and this build of Kapell hosts no plugins"
 #define KP_OWN(engine) "Kapell has no provider for " engine " in this build"
 #define KP_DROPPED "ONNX Runtime had it once and dropped it; Kapell has none"
-#define KP_AS_OPTIONAL "leave it out of the list, or mark it optional with a '?' behind its name"
+#define KP_AS_OPTIONAL "leave it out of the list"
 // clang-format off
 KP_KNOWN("CPUExecutionProvider", "CPU", "", NULL, NULL)
 KP_KNOWN("CUDAExecutionProvider", "CUDA", "", KP_OWN("CUDA"), KP_AS_OPTIONAL)

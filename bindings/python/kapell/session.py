@@ -143,7 +143,7 @@ class InferenceSession(_core.Session):
         options["providers"] = names
         if self._enable_fallback:
             options["on_failure"] = 1
-        options["quiet"] = self._sess_options.log_severity_level > 2
+        options["quiet"] = self._is_quiet()
         self._asked = (providers, provider_options)
         self._given_options = options["provider_options"]
         self._profile_start_ns = time.monotonic_ns() if options["profile"] else 0
@@ -151,6 +151,10 @@ class InferenceSession(_core.Session):
         if self._sess_options.optimized_model_filepath:
             self._write_model(self._sess_options.optimized_model_filepath)
         self.__dict__.pop("_placement", None)
+
+    def _is_quiet(self):
+        """Whether opening it gives no warnings."""
+        return self._sess_options.log_severity_level > 2
 
     def _write_model(self, to):
         data = self._model_bytes

@@ -1,0 +1,365 @@
+"""`import onnxruntime` as Kapell: the same program on ONNX Runtime and on the stand-in, its words where a provider is missing, its names."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+MODEL = """
+import json, sys, warnings
+import numpy as np
+from onnx import helper
+graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [helper.make_tensor_value_info("x", 1, ["N", 3])], [helper.make_tensor_value_info("y", 1, ["N", 3])])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+"""
+
+
+def run(*words, cwd=None, **environment):
+    """A fresh Python with the packages of this one; kapell's folder last, so that a real onnxruntime is found where it is installed."""
+    found = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *(p for p in sys.path if p)]
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("KAPELL_") or key in ("KAPELL_PRESET",)}
+    return subprocess.run([sys.executable, *words], env={**clean, "PYTHONPATH": os.pathsep.join(dict.fromkeys(found)), **environment}, cwd=cwd,
+                          capture_output=True, text=True, timeout=280, check=False)
+
+
+def real(code, **environment):
+    return run("-c", MODEL + textwrap.dedent(code), **environment)
+
+
+def standin(code, **environment):
+    return run("-m", "kapell.onnxruntime", "-c", MODEL + textwrap.dedent(code), **environment)
+
+
+def result(done):
+    """What a program printed last, as JSON."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+CALLS = """
+import onnxruntime as ort
+def session(*a, **k): return ort.InferenceSession(model, *a, **k).get_providers()
+def configured(f):
+    options = ort.SessionOptions(); f(options); return ort.InferenceSession(model, options).get_providers()
+def bound():
+    s = ort.InferenceSession(model); b = s.io_binding(); b.bind_cpu_input("x", np.ones((1, 3), np.float32)); b.bind_output("y"); s.run_with_iobinding(b)
+    return b.copy_outputs_to_cpu()[0].tolist()
+def replaced():
+    s = ort.InferenceSession(model); s.set_providers(["CUDAExecutionProvider", "CPUExecutionProvider"]); return s.get_providers()
+good = ort.InferenceSession(model)
+x = np.ones((1, 3), np.float32)
+calls = {
+    "none": lambda: session(), "empty": lambda: session(providers=[]),
+    "cuda and cpu": lambda: session(providers=["CUDAExecutionProvider", "CPUExecutionProvider"]),
+    "cuda": lambda: session(providers=["CUDAExecutionProvider"]),
+    "cuda with options": lambda: session(providers=[("CUDAExecutionProvider", {"device_id": 0, "cudnn_conv_algo_search": "DEFAULT"}), "CPUExecutionProvider"]),
+    "cuda with nonsense": lambda: session(providers=[("CUDAExecutionProvider", {"nonsense": 0}), "CPUExecutionProvider"]),
+    "tensorrt": lambda: session(providers=["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]),
+    "openvino": lambda: session(providers=["OpenVINOExecutionProvider"], provider_options=[{"device_type": "GPU"}]),
+    "coreml": lambda: session(providers=["CoreMLExecutionProvider", "CPUExecutionProvider"]),
+    "unknown": lambda: session(providers=["FooExecutionProvider", "CPUExecutionProvider"]),
+    "unknown, no fallback": lambda: session(providers=["FooExecutionProvider"], enable_fallback=0),
+    "short name, no fallback": lambda: session(providers=["CUDA"], enable_fallback=0),
+    "marked": lambda: session(providers=["CUDA?", "CPU"]),
+    "text": lambda: session(providers="CPUExecutionProvider"),
+    "twice": lambda: session(providers=["CPUExecutionProvider", "CPUExecutionProvider"]),
+    "options of the cpu": lambda: session(providers=[("CPUExecutionProvider", {"arena_extend_strategy": "kSameAsRequested", "foo": 1})]),
+    "lengths": lambda: session(providers=["CPUExecutionProvider"], provider_options=[]),
+    "lengths, no fallback": lambda: session(providers=["CPUExecutionProvider"], provider_options=[], enable_fallback=0),
+    "a number": lambda: session(providers=[3], enable_fallback=0),
+    "a set": lambda: session(providers={"CPUExecutionProvider"}, enable_fallback=0),
+    "other keywords": lambda: session(read_config_from_model=0, disabled_optimizers=["ConstantFolding"], nonsense=1),
+    "add cuda": lambda: configured(lambda o: o.add_provider("CUDAExecutionProvider", {})),
+    "add short": lambda: configured(lambda o: o.add_provider("CUDA", {})),
+    "add cpu": lambda: configured(lambda o: o.add_provider("CPUExecutionProvider", {})),
+    "add for devices": lambda: configured(lambda o: o.add_provider_for_devices(ort.get_ep_devices(), {})),
+    "no floor": lambda: configured(lambda o: o.add_session_config_entry("session.disable_cpu_ep_fallback", "1")),
+    "devices": lambda: [d.ep_name for d in ort.get_ep_devices()],
+    "library": lambda: ort.register_execution_provider_library("x", "/nonexistent.so"),
+    "library not there": lambda: ort.unregister_execution_provider_library("x"),
+    "value on a gpu": lambda: ort.OrtValue.ortvalue_from_numpy(x, "cuda", 0),
+    "set_providers": replaced, "bound": bound,
+    "no file": lambda: ort.InferenceSession("/nonexistent.onnx"), "no model": lambda: ort.InferenceSession(b"abc"),
+    "no graph": lambda: ort.InferenceSession(b""), "a number as model": lambda: ort.InferenceSession(3),
+    "input's name": lambda: good.run(None, {"q": x}), "input's type": lambda: good.run(None, {"x": x.astype(np.float64)}),
+    "input's shape": lambda: good.run(None, {"x": np.ones((1, 4), np.float32)}), "input's rank": lambda: good.run(None, {"x": np.ones(3, np.float32)}),
+    "output's name": lambda: good.run(["q"], {"x": x}), "run": lambda: good.run(["y"], {"x": x})[0].tolist(),
+    "preload": lambda: ort.preload_dlls(), "device": lambda: ort.get_device(), "version": lambda: (ort.__version__, ort.get_version_string()),
+    "collective": lambda: ort.has_collective_ops(), "ort package": lambda: __import__("importlib.metadata").metadata.version("onnxruntime"),
+}
+results = {}
+warnings.simplefilter("ignore")
+for name, call in calls.items():
+    try: results[name] = call()
+    except Exception as error: results[name] = type(error).__name__
+print(json.dumps(results))
+"""
+# Where the two differ, and why.
+OTHERWISE = {
+    "no floor": "NotImplemented",  # Kapell's word for a node that nobody runs; ONNX Runtime says Fail
+}
+
+
+@pytest.fixture(scope="module")
+def calls():
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    return result(real(CALLS)), result(standin(CALLS))
+
+
+def test_calls_end_as_in_onnx_runtime(calls):
+    theirs, ours = calls
+    assert {name: (ours[name], value) for name, value in theirs.items() if ours[name] != OTHERWISE.get(name, value)} == {}
+
+
+def test_what_is_told_of_a_missing_provider():
+    done = standin("""
+        import onnxruntime
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 3
+            session = onnxruntime.InferenceSession(model, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
+        told = json.loads(session.placement().json())["providers"]
+        print(json.dumps([session.get_providers(), [str(w.message) for w in caught], [w.category.__name__ for w in caught], told]))
+        """)
+    providers, texts, categories, told = result(done)
+    assert providers == ["CPUExecutionProvider"] and categories == ["KapellWarning"]
+    assert "CUDA" in texts[0] and told[0]["reason"] in texts[0] and told[0]["fix"] in texts[0] and "\n" not in texts[0]
+    assert told[0]["name"] == "CUDAExecutionProvider" and not told[0]["in_use"]
+
+
+def test_an_unknown_name_falls_back_and_says_so():
+    done = standin("""
+        import onnxruntime
+        print(json.dumps(onnxruntime.InferenceSession(model, providers=["FooExecutionProvider"]).get_providers()))
+        """)
+    assert result(done) == ["CPUExecutionProvider"]
+    assert "EP Error Unknown Provider Type: FooExecutionProvider when using ['FooExecutionProvider']. Falling back to ['CPUExecutionProvider']" in done.stderr
+
+
+@pytest.mark.parametrize("providers, words", [
+    (["CUDAExecutionProvider", "CPUExecutionProvider"], ["EPFail", "CUDAExecutionProvider", "KAPELL-E04", "hint"]),
+    (["FooExecutionProvider"], ["RuntimeError", "Unknown Provider Type: FooExecutionProvider"]),
+    ([("CPUExecutionProvider", {}), 3], ["ValueError", "'providers' values must be either strings or (string, dict) tuples."]),
+    ([("CUDAExecutionProvider", {"nonsense": 1})], ["CUDA", "nonsense"]),
+])
+def test_strict(providers, words):
+    done = standin(f"""
+        import onnxruntime
+        try: print(onnxruntime.InferenceSession(model, providers={providers!r}).get_providers())
+        except Exception as error: print(json.dumps(type(error).__name__ + ": " + str(error)))
+        """, KAPELL_STRICT="1")
+    text = result(done)
+    for word in words:
+        assert word in text, text
+
+
+def test_the_environment_has_the_last_word():
+    done = standin("""
+        import onnxruntime
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        print(json.dumps([session.get_providers(), json.loads(session.placement().json())["list"]]))
+        """, KAPELL_PROVIDERS="CUDA?,CPU")
+    providers, chain = result(done)
+    assert providers == ["CPUExecutionProvider"] and chain == "CUDA?,CPU"
+    assert "KAPELL_PROVIDERS" in done.stderr and "CPUExecutionProvider" in done.stderr
+
+
+# --- names ---------------------------------------------------------------------------------------------------------------------
+
+# Of ONNX Runtime's names: those that are not here, with the reason.
+ABSENT = {
+    **dict.fromkeys(["ModelPackage", "ModelPackageComponentContext", "ModelPackageContext", "ModelPackageOptions", "ModelPackageWriteMode"],
+                    "packages of several models"),
+    **dict.fromkeys(["OrtEpContextData", "OrtEpContextDataBuffer", "OrtCompiledModelCompatibility", "OrtDeviceEpIncompatibilityReason",
+                     "get_compatibility_info_from_model", "get_compatibility_info_from_model_bytes", "get_hardware_device_ep_incompatibility_details",
+                     "get_model_compatibility_for_ep_devices", "get_registered_ep_kernel_defs", "get_hardware_devices"], "compiled models of providers"),
+    **dict.fromkeys(["get_all_operator_schema", "get_all_opkernel_def", "opkernel", "schemadef"], "tables of ONNX Runtime's own build"),
+    **dict.fromkeys(["ArenaExtendStrategy", "kNextPowerOfTwo", "kSameAsRequested", "SessionObjectInitializer", "pack_fp4_weights_for_cuda_moe_gemm",
+                     "quantize_qdq_matmul_2bits", "InferenceSession"], "of its extension module alone"),
+    **dict.fromkeys(["GetInitializerLocationFunc", "GetInitializerLocationWrapperFunc", "make_get_initializer_location_func_wrapper",
+                     "get_vendor_id_for_device_type", "contextlib", "onnxruntime_validation"], "inner parts of its Python files"),
+}
+NAMES = """
+import onnxruntime
+from onnxruntime.capi import _pybind_state, onnxruntime_pybind11_state, onnxruntime_inference_collection
+import onnxruntime.capi.onnxruntime_validation
+print(json.dumps({m.__name__: sorted(n for n in dir(m) if not n.startswith("_") and hasattr(m, n))
+                  for m in (onnxruntime, _pybind_state, onnxruntime_pybind11_state, onnxruntime_inference_collection)}))
+"""
+
+
+def test_names():
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    theirs, ours = result(real(NAMES)), result(standin(NAMES))
+    modules = {"Any", "Callable", "IntEnum", "Sequence", "annotations", "collections", "np", "os", "typing", "warnings", "weakref", "C"}
+    missing = {name for module, names in theirs.items() for name in set(names) - set(ours[module])} - modules
+    assert missing - set(ABSENT) == set()
+    assert {name for name in set(ABSENT) - missing if name != "InferenceSession"} == set(), "these are here now"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    done = standin("""
+        import onnxruntime
+        print(hasattr(onnxruntime, "training"))
+        onnxruntime.OrtNonsense
+        """)
+    assert done.stdout.strip() == "False" and "AttributeError: module 'onnxruntime' has no attribute 'OrtNonsense' (it is Kapell's stand-in" in done.stderr
+
+
+def test_star_and_submodules():
+    done = standin("""
+        from onnxruntime import *
+        import importlib.util, onnxruntime, onnxruntime.backend, onnxruntime.capi._pybind_state as C, onnxruntime.capi.onnxruntime_pybind11_state as S
+        from onnxruntime.capi.onnxruntime_inference_collection import OrtValue as V
+        import kapell, kapell.onnxruntime, kapell.onnxruntime.capi.onnxruntime_pybind11_state as K
+        assert SessionOptions is onnxruntime.SessionOptions and V is onnxruntime.OrtValue is kapell.OrtValue
+        assert issubclass(onnxruntime.InferenceSession, kapell.InferenceSession) and kapell.onnxruntime.InferenceSession is onnxruntime.InferenceSession
+        assert C.InvalidArgument is S.InvalidArgument is K.InvalidArgument is kapell.InvalidArgument
+        assert onnxruntime.capi.onnxruntime_pybind11_state is S and importlib.util.find_spec("onnxruntime") and not importlib.util.find_spec("onnxruntime.training")
+        try: onnxruntime.InferenceSession(b"no model")
+        except S.InvalidProtobuf as error: print(json.dumps(str(error)))
+        """)
+    assert "KAPELL-E" in result(done)
+
+
+def test_install_and_uninstall_in_one_process():
+    done = run("-c", """if True:
+        import importlib.metadata, sys, kapell.onnxruntime as standin
+        standin.install(); standin.install()
+        import onnxruntime
+        assert standin.is_standin(onnxruntime) and importlib.metadata.version("onnxruntime") == "1.32.0" and onnxruntime.get_available_providers() == ["CPUExecutionProvider"]
+        standin.uninstall()
+        assert not any(m == "onnxruntime" or m.startswith("onnxruntime.") for m in sys.modules)
+        sys.modules["onnxruntime"] = type(sys)("onnxruntime")
+        try: standin.install()
+        except RuntimeError as error: print(error)
+        """)
+    assert "onnxruntime is loaded already" in done.stdout and "python -m kapell.onnxruntime" in done.stdout, done.stderr
+
+
+# --- running programs --------------------------------------------------------------------------------------------------------
+
+def test_a_script_runs_as_python_would_run_it(tmp_path):
+    (tmp_path / "beside.py").write_text("VALUE = 7\n", encoding="utf-8")
+    (tmp_path / "program.py").write_text(textwrap.dedent("""
+        import sys, json, multiprocessing, pickle, beside, onnxruntime
+        class Mine: pass
+        def child(queue):
+            import onnxruntime
+            queue.put(hasattr(onnxruntime.InferenceSession, "placement"))
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("spawn")
+            queue = context.Queue()
+            process = context.Process(target=child, args=(queue,))
+            process.start()
+            assert isinstance(pickle.loads(pickle.dumps(Mine())), Mine)
+            print(json.dumps([sys.argv[1:], beside.VALUE, __file__.endswith("program.py"), queue.get(timeout=60), sys.modules["__main__"].__file__ == __file__]))
+            process.join()
+            sys.exit(5)
+        """), encoding="utf-8")
+    done = run("-m", "kapell.onnxruntime", str(tmp_path / "program.py"), "-m", "--install", cwd=str(tmp_path.parent))
+    assert done.returncode == 5, done.stderr
+    assert json.loads(done.stdout) == [["-m", "--install"], 7, True, True, True]
+    done = run("-m", "kapell.onnxruntime", "-m", "program", "a", cwd=str(tmp_path))
+    assert done.returncode == 5 and json.loads(done.stdout)[0] == ["a"], done.stderr
+    failing = run("-m", "kapell.onnxruntime", "-c", "import sys; print(sys.argv); raise ValueError('mine')", "x")
+    assert failing.returncode == 1 and failing.stdout == "['-c', 'x']\n" and "ValueError: mine" in failing.stderr
+    assert run("-m", "kapell.onnxruntime", str(tmp_path / "absent.py")).returncode != 0
+
+
+# --- Python code of ONNX Runtime's package ---------------------------------------------------------------------------------------
+
+def test_the_quantizers_of_an_installed_onnx_runtime():
+    """quantize_dynamic, quantize_static and MatMulNBits run on Kapell and give the very models that they give on ONNX Runtime."""
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    code = """
+        import hashlib, logging, os, tempfile
+        import onnx, onnxruntime
+        from onnx import numpy_helper
+        from onnxruntime import quantization
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        logging.disable()
+        w = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+        graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["h"], "m"), helper.make_node("Relu", ["h"], ["y"], "r")], "g",
+            [helper.make_tensor_value_info("x", 1, ["N", 64])], [helper.make_tensor_value_info("y", 1, ["N", 8])], [numpy_helper.from_array(w, "w")])
+        float_model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+        class Reader(quantization.CalibrationDataReader):
+            def __init__(self): self.left = [np.random.default_rng(i).normal(size=(4, 64)).astype(np.float32) for i in range(3)]
+            def get_next(self): return {"x": self.left.pop()} if self.left else None
+        x = np.random.default_rng(9).normal(size=(2, 64)).astype(np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            onnx.save(float_model, "f.onnx")
+            quantization.quantize_dynamic("f.onnx", "d.onnx")
+            quantization.quantize_static("f.onnx", "s.onnx", Reader())
+            nbits = MatMulNBitsQuantizer(onnx.load("f.onnx"), block_size=32, is_symmetric=False)
+            nbits.process()
+            onnx.save(nbits.model.model, "n.onnx")
+            wanted = np.maximum(x @ w, 0)
+            close = {}
+            for name in "dsn":
+                got = onnxruntime.InferenceSession(f"{name}.onnx").run(None, {"x": x})[0]
+                close[name] = float(np.abs(got - wanted).max())
+            print(json.dumps([close, [onnx.load(f"{n}.onnx").SerializeToString(deterministic=True).hex() for n in "dsn"], quantization.__file__]))
+        """
+    theirs, ours = result(real(code)), result(standin(code))
+    assert all(value < 2 for value in ours[0].values()), ours[0]
+    assert ours[1] == theirs[1] and ours[2] == theirs[2]
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("rows, columns, block", [(64, 8, 32), (50, 5, 16), (128, 3, 64), (16, 1, 16)])
+def test_blocks_of_few_bits_are_those_of_onnx_runtime(rows, columns, block, symmetric):
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    code = f"""
+        from onnxruntime.capi import _pybind_state as C
+        rows, columns, block, symmetric = {rows}, {columns}, {block}, {symmetric}
+        w = np.random.default_rng(0).normal(size=(rows, columns)).astype(np.float32)
+        w[:block, 0] = 0
+        count, out = -(-rows // block), []
+        for bits in (2, 4, 8):
+            per = 8 // bits
+            packed, scales, zeros = np.zeros((columns, count, block // per), np.uint8), np.zeros((columns, count), np.float32), np.zeros((columns, -(-count // per)), np.uint8)
+            getattr(C, f"quantize_matmul_{{bits}}bits")(packed, w, scales, zeros, block, columns, rows, symmetric)
+            tail = (rows - 1) % block + 1
+            codes = [packed[:, :-1].ravel().tolist(), packed[:, -1, :tail // per].ravel().tolist()]  # codes behind the last row are anybody's
+            kept = np.stack([zeros >> (bits * i) & (2 ** bits - 1) for i in range(per)], -1).reshape(columns, -1)[:, :count]
+            out.append([codes, scales.tolist(), kept.tolist()])
+        packed, scales, zeros = np.zeros((rows * columns + 1) // 2, np.uint8), np.zeros((count, columns), np.float32), np.zeros((count * columns + 1) // 2, np.uint8)
+        done = C.quantize_qdq_matmul_4bits(packed, w, scales, zeros, block, columns, rows, symmetric)
+        out.append([done, packed.tolist(), scales.tolist(), zeros.tolist()])
+        for kind in (0, 1):
+            packed, most = np.zeros((rows * columns + 1) // 2, np.uint8), np.zeros(-(-rows * columns // block), np.float32)
+            C.quantize_matmul_bnb4(packed, np.ascontiguousarray(w.T), most, block, kind, columns, rows)
+            out.append([packed.tolist(), most.tolist()])
+        print(json.dumps(out))
+        """
+    assert result(standin(code)) == result(real(code))
+
+
+def test_the_backend_interface_under_its_name():
+    done = standin("""
+        import onnxruntime.backend as backend
+        x = np.float32([[1, -2, 3]])
+        prepared = backend.prepare(model, "CPU", intra_op_num_threads=1)
+        try: backend.prepare(model, optimized_model_filepath="x")
+        except RuntimeError as error: refused = str(error)
+        print(json.dumps([prepared.run(x)[0].tolist(), backend.run(model, [x])[0].tolist(), type(prepared).__name__, backend.supports_device("CPU"),
+                          backend.supports_device("CUDA"), backend.is_compatible(None), refused]))
+        """)
+    first, second, name, cpu, cuda, fits, refused = result(done)
+    assert first == second == [[-1, 2, -3]] and name == "OnnxRuntimeBackendRep" and cpu and fits and not cuda
+    assert "'optimized_model_filepath' is not permitted via the backend API" in refused
+
+
+def test_arrays_of_this_process_are_numpys():
+    import kapell.onnxruntime as onnxruntime
+    from onnx import helper
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [helper.make_tensor_value_info("x", 1, [3])], [helper.make_tensor_value_info("y", 1, [3])])
+    session = onnxruntime.InferenceSession(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString())
+    np.testing.assert_array_equal(session.run(None, {"x": np.float32([1, 2, 3])})[0], np.float32([-1, -2, -3]))
