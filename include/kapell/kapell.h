@@ -211,6 +211,11 @@ typedef struct kapell_options {
 
   // Libraries of providers and folders with such, by colons, looked at before KAPELL_PROVIDER_PATH (docs/doctor.md). Default NULL.
   const char* provider_path;
+
+  // Denormal numbers (for f32 those below 1.2e-38) count as 0 while nodes are computed; processors are much slower with them. Default false.
+  bool flush_denormals;
+  // Threads of a run sleep as soon as they have nothing to do, instead of looking out for more for some 40 us. Default false.
+  bool no_spin;
 } kapell_options;
 
 #ifdef __cplusplus
@@ -377,6 +382,18 @@ typedef struct kapell_counters {
   uint64_t shadow_runs, shadow_alarms;  // runs computed on the CPU as well; those that departed
 } kapell_counters;
 
+// One thing that a run did: a node, a fused group, a copy.
+typedef struct kapell_profile_event {
+  const char* name;
+  const char* op;
+  const char* provider;
+  const char* kernel;         // NULL where the provider says none
+  const char* shapes;         // "float32[1,3,8,8] -> float32[1,8,8,8]"; NULL without memory
+  uint64_t start_ns, end_ns;  // monotonic clock
+  int64_t thread;
+  double flops, bytes;
+} kapell_profile_event;
+
 // Options of one run. Start from KAPELL_RUN_OPTIONS_INIT; zero is the default.
 typedef struct kapell_run_options {
   size_t struct_size;
@@ -386,6 +403,12 @@ typedef struct kapell_run_options {
   // Filled with what this run did, also where it fails; default NULL. |providers| points into memory that stays valid until this thread's next run
   // of the session.
   kapell_counters* counters;
+  // The run's memory goes back to the system when it ends, instead of being kept for the next. Default false.
+  bool free_memory;
+  // Called for each event of this run when it is over, in the order of their ends, on its thread; the session's own profile then goes without
+  // them. Default NULL.
+  void (*profile)(void* user, const kapell_profile_event* event);
+  void* profile_user;
 } kapell_run_options;
 #ifdef __cplusplus
 #define KAPELL_RUN_OPTIONS_INIT \
@@ -559,18 +582,6 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_metrics(const kapell_se
 // The profile so far as Chrome trace JSON; "[]"-like when neither profile nor profile_path is set (kapell_free_text it).
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_profile_json(kapell_session* session,
                                                                       char** out_text);
-// One thing that a run did: a node, a fused group, a copy.
-typedef struct kapell_profile_event {
-  const char* name;
-  const char* op;
-  const char* provider;
-  const char* kernel;         // NULL where the provider says none
-  const char* shapes;         // "float32[1,3,8,8] -> float32[1,8,8,8]"; NULL without memory
-  uint64_t start_ns, end_ns;  // monotonic clock
-  int64_t thread;
-  double flops, bytes;
-} kapell_profile_event;
-
 // Calls |visit| with each event of the profile so far, in the order of their ends, on this thread and under the profile's lock: |visit|
 // must not run the session. Texts are valid during the call. Does nothing when there is no profile.
 KAPELL_API void kapell_session_profile_visit(kapell_session* session,
@@ -578,6 +589,11 @@ KAPELL_API void kapell_session_profile_visit(kapell_session* session,
                                                            const kapell_profile_event* event),
                                              void* user);
 KAPELL_API void kapell_free_text(char* text);
+
+// Opset version of |domain| ("" or "ai.onnx" for ONNX's own) that the model imports; 0 = none. *out_newest (may be NULL): the newest that this
+// build knows; 0 for a domain that it does not.
+KAPELL_API int64_t kapell_session_opset(const kapell_session* session, const char* domain,
+                                        int64_t* out_newest);
 
 // Every provider that this build knows, available or not.
 typedef struct kapell_provider_info {

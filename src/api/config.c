@@ -54,6 +54,8 @@ static const setting kSettings[] = {
     SETTING(shadow_atol, SETTING_REAL),
     SETTING(shadow_rtol, SETTING_REAL),
     SETTING(provider_path, SETTING_TEXT),
+    SETTING(flush_denormals, SETTING_FLAG),
+    SETTING(no_spin, SETTING_FLAG),
 };
 
 typedef struct config {

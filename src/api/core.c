@@ -220,9 +220,10 @@ static kp_status* prepare_model(opening* o) {
 }
 
 // The list of providers: the environment's before the caller's, and said so.
-static const char* provider_list(const kapell_options* user) {
+static const char* provider_list(const kapell_options* user, bool* out_replaced) {
   const char* forced = getenv("KAPELL_PROVIDERS");
-  if (!forced || !forced[0]) return user->providers;
+  *out_replaced = forced && forced[0];
+  if (!*out_replaced) return user->providers;
   KP_LOG(WARNING, "KAPELL_PROVIDERS replaces the provider list '%s' by '%s'",
          user->providers ? user->providers : "CPU", forced);
   return forced;
@@ -234,7 +235,9 @@ static kp_status* load_chain(opening* o) {
   if (user->cpu_mask)
     KP_TRY(kp_cpu_parse_mask(kp_str_of(user->cpu_mask), features, &features), "reading cpu_mask");
   const bool alone = o->options->reference;
-  KP_PASS(kp_chain_parse(alone ? "CPU" : provider_list(user), &o->core->chain));
+  bool replaced = false;
+  KP_PASS(kp_chain_parse(alone ? "CPU" : provider_list(user, &replaced), &o->core->chain));
+  o->core->chain->replaced = replaced;
   _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option),
                  "the same pair of texts");
   o->core->chain->provider_path = user->provider_path;
@@ -271,7 +274,9 @@ static kp_status* open_core(opening* o) {
   const kp_bounds now = kp_bounds_current();
   kp_budget* const folding = kp_budget_create(now.budget, user->fold_bytes);
   if (!folding) return KP_ERROR(OUT_OF_MEMORY, "the session");
-  o->folding = (kp_bounds){folding, kp_deadline_in(user->fold_ns, now.deadline_ns)};
+  o->folding = now;
+  o->folding.budget = folding;
+  o->folding.deadline_ns = kp_deadline_in(user->fold_ns, now.deadline_ns);
   kp_status* status = prepare_model(o);
   kp_budget_release(folding);
   KP_PASS(status);

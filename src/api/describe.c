@@ -1,6 +1,7 @@
 // What a session says of its model: inputs, outputs and metadata, in memory that lives as long as the session.
 #include "api/session.h"
 #include "base/alloc.h"
+#include "graph/schema.h"
 
 static kp_status* no_memory(void) {
   return KP_ERROR(OUT_OF_MEMORY, "the description of the model");
@@ -160,6 +161,19 @@ const kapell_placed_node* kapell_session_output_node(const kapell_session* sessi
   if (producer == KP_NONE || graph->nodes[producer].origin_count == 0) return NULL;
   const kp_node* node = &graph->nodes[producer];
   return &session->placement->nodes[node->origins[node->origin_count - 1]];
+}
+
+int64_t kapell_session_opset(const kapell_session* session, const char* domain,
+                             int64_t* out_newest) {
+  const kp_onnx_model* source = session->core->model->source;
+  const kp_str wanted = kp_str_of(domain && strcmp(domain, "ai.onnx") != 0 ? domain : "");
+  if (out_newest) *out_newest = kp_schema_newest(wanted);
+  for (size_t i = 0; i < source->opset_count; ++i) {
+    const kp_str have = source->opsets[i].domain;
+    if (kp_str_equal(kp_str_is(have, "ai.onnx") ? kp_str_of("") : have, wanted))
+      return source->opsets[i].version;
+  }
+  return 0;
 }
 
 size_t kapell_session_metadata_count(const kapell_session* session) {

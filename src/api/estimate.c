@@ -105,7 +105,7 @@ kapell_status* kapell_session_estimate_memory(kapell_session* session, const kap
   request r = {.session = session, .shapes = shapes, .count = shape_count, .exact = true};
   const uint64_t deadline = kp_deadline_in(session->options.run_timeout_ns, 0);
   kp_bounds before;
-  kp_limits_enter(session->budget, deadline, &before);
+  kp_limits_enter(&session->options, session->budget, deadline, &before);
   kp_status* status = estimate(&r, &all);
   kp_arena_free(&r.arena);
   (void)kp_bounds_enter(before);

@@ -34,8 +34,12 @@ void kp_limits_complete(kapell_options* options) {
   if (options->run_timeout_ns == UINT64_MAX) options->run_timeout_ns = 0;
 }
 
-void kp_limits_enter(kp_budget* budget, uint64_t deadline_ns, kp_bounds* out_before) {
-  *out_before = kp_bounds_enter((kp_bounds){.budget = budget, .deadline_ns = deadline_ns});
+void kp_limits_enter(const kapell_options* options, kp_budget* budget, uint64_t deadline_ns,
+                     kp_bounds* out_before) {
+  *out_before = kp_bounds_enter((kp_bounds){.budget = budget,
+                                            .deadline_ns = deadline_ns,
+                                            .flush_denormals = options->flush_denormals,
+                                            .no_spin = options->no_spin});
 }
 
 // "1.5 GiB"
@@ -68,7 +72,10 @@ kp_status* kp_limits_explain(kp_status* status, const kp_budget* budget, uint64_
   if (code == KAPELL_OUT_OF_MEMORY && budget && kp_budget_refused(budget, &in_use))
     return explain_memory(status, budget);
   if (code == KAPELL_CANCELLED && !cancelled && deadline_ns && kp_clock_ns() > deadline_ns)
-    return kp_status_restate(status, KAPELL_TIMEOUT, "a time limit ran out: %s",
-                             kp_status_message(status));
+    return kp_status_hint(kp_status_restate(status, KAPELL_TIMEOUT, "a time limit ran out: %s",
+                                            kp_status_message(status)),
+                          "run_timeout_ns and open_timeout_ns set the limits (run-seconds and "
+                          "open-seconds on the command line); a profile shows what "
+                          "takes the time; a provider that hangs can be left out of the list");
   return status;
 }

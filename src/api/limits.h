@@ -9,8 +9,9 @@
 // Gives every limit its value: the mode's default where it is 0; 0 afterwards means none.
 void kp_limits_complete(kapell_options* options);
 
-// Enters the bounds of work for a session; the caller leaves it by entering *out_before again.
-void kp_limits_enter(kp_budget* budget, uint64_t deadline_ns, kp_bounds* out_before);
+// Enters the bounds of work for a session with |options|; the caller leaves it by entering *out_before again.
+void kp_limits_enter(const kapell_options* options, kp_budget* budget, uint64_t deadline_ns,
+                     kp_bounds* out_before);
 // The budget's refusal behind an OUT_OF_MEMORY becomes LIMIT, the deadline behind a CANCELLED that nobody asked for (|cancelled|)
 // TIMEOUT; anything else stays. Takes and returns |status|.
 KP_MUST_USE kp_status* kp_limits_explain(kp_status* status, const kp_budget* budget,

@@ -405,6 +405,8 @@ typedef struct run_limits {
   uint64_t deadline_ns;
   uint64_t max_iterations;
   int width;
+  bool free_memory;
+  kp_profile* profile;  // the session's or the run's own; NULL: none
 } run_limits;
 
 static kp_status* read_limits(const kapell_session* session, const kapell_run_options* options,
@@ -421,6 +423,8 @@ static kp_status* read_limits(const kapell_session* session, const kapell_run_op
   out->cancel = o.cancel ? &o.cancel->requested : &never;
   out->deadline_ns = kp_deadline_in(timeout, 0);
   out->max_iterations = session->options.max_iterations;
+  out->free_memory = o.free_memory;
+  out->profile = session->profile;
   out->width = o.threads && o.threads < session->core->width ? o.threads : session->core->width;
   return NULL;
 }
@@ -452,7 +456,8 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
                          .cancel = limits->cancel,
                          .deadline_ns = limits->deadline_ns,
                          .max_iterations = limits->max_iterations,
-                         .profile = c->session->profile,
+                         .free_memory = limits->free_memory,
+                         .profile = limits->profile,
                          .counters = &c->counters};
     kp_status* status = kp_exec_run(variant->executor, &args);
     if (!status) return NULL;
@@ -482,7 +487,7 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
 static kp_status* run_within(call* c, const run_limits* limits, uint64_t* failovers) {
   const kp_budget* budget = c->session->budget;
   kp_bounds before;
-  kp_limits_enter(c->session->budget, limits->deadline_ns, &before);
+  kp_limits_enter(&c->session->options, c->session->budget, limits->deadline_ns, &before);
   kp_status* status = run_with_failover(c, limits, failovers);
   (void)kp_bounds_enter(before);
   return kp_limits_explain(status, budget, limits->deadline_ns, kp_flag_is_set(limits->cancel));
@@ -530,6 +535,17 @@ static kp_status* run_counted(call* c, const kapell_run_options* options,
   return status;
 }
 
+// The same with a profile of its own, where the options ask for one.
+static kp_status* run_told(call* c, const kapell_run_options* options, run_limits* limits) {
+  const bool knows = options && options->struct_size >= sizeof(*options);
+  if (!knows || !options->profile) return run_counted(c, options, limits);
+  KP_PASS(kp_profile_create(c->core->model, &limits->profile));
+  kp_status* status = run_counted(c, options, limits);
+  kp_profile_visit(limits->profile, options->profile, options->profile_user);
+  kp_profile_free(limits->profile);
+  return status;
+}
+
 static kp_status* run_call(call* c, const kapell_run_options* options,
                            const char* const* input_names, kapell_value* const* inputs,
                            size_t input_count, const char* const* output_names,
@@ -545,7 +561,7 @@ static kp_status* run_call(call* c, const kapell_run_options* options,
     shadow_run(c, &limits);
     KP_PASS(read_limits(c->session, options, &limits));  // the CPU's time is not the run's
   }
-  kp_status* status = run_counted(c, options, &limits);
+  kp_status* status = run_told(c, options, &limits);
   shadow_end(c);
   return status ? status : hand_out(c, outputs);
 }

@@ -152,7 +152,7 @@ static kp_status* open_within(kapell_session* session, const void* bytes, size_t
   if (!session->budget) return KP_ERROR(OUT_OF_MEMORY, "the session");
   const uint64_t deadline = kp_deadline_in(session->options.open_timeout_ns, 0);
   kp_bounds before;
-  kp_limits_enter(session->budget, deadline, &before);
+  kp_limits_enter(&session->options, session->budget, deadline, &before);
   kp_status* status = open_session(session, bytes, byte_count);
   (void)kp_bounds_enter(before);
   session->opened_bytes = kp_budget_used(session->budget);
@@ -236,7 +236,7 @@ kp_status* kp_session_overridable(kapell_session* session, kp_core** out_core) {
                                      .keep_overridable = true};
     const uint64_t deadline = kp_deadline_in(session->options.open_timeout_ns, 0);
     kp_bounds before;
-    kp_limits_enter(session->budget, deadline, &before);
+    kp_limits_enter(&session->options, session->budget, deadline, &before);
     status = kp_core_open(&options, &session->overridable);
     (void)kp_bounds_enter(before);
     status = kp_limits_explain(status, session->budget, deadline, false);

@@ -43,7 +43,7 @@ kp_status* kp_shadow_run(kapell_session* session, const kp_exec_args* run, size_
                        .max_iterations = run->max_iterations,
                        .counters = &counters};
   kp_bounds before;
-  kp_limits_enter(session->budget, run->deadline_ns, &before);
+  kp_limits_enter(&session->options, session->budget, run->deadline_ns, &before);
   kp_status* status = kp_exec_run(kp_core_current(session->shadow)->executor, &args);
   (void)kp_bounds_enter(before);
   return status;

@@ -84,8 +84,34 @@ void kp_budget_return(kp_budget* budget, size_t byte_count) {
 }
 
 // --- bounds --------------------------------------------------------------------------------------------------------
+// The thread's floating-point control word, and the bits of it that turn denormal numbers into 0.
+#if defined(__x86_64__)
+#define FLUSH 0x8040u  // MXCSR: results (15), operands (6)
+static uint64_t control(void) { return __builtin_ia32_stmxcsr(); }
+static void set_control(uint64_t word) { __builtin_ia32_ldmxcsr((unsigned)word); }
+#elif defined(__aarch64__)
+#define FLUSH (UINT64_C(1) << 24)  // FPCR.FZ
+static uint64_t control(void) {
+  uint64_t word;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(word));
+  return word;
+}
+static void set_control(uint64_t word) { __asm__ volatile("msr fpcr, %0" : : "r"(word)); }
+#else
+#define FLUSH 0
+static uint64_t control(void) { return 0; }
+static void set_control(uint64_t word) { (void)word; }
+#endif
+
+static void flush_denormals(bool on) {
+  static _Thread_local uint64_t before;
+  if (on) before = control();
+  set_control(on ? before | FLUSH : before);
+}
+
 kp_bounds kp_bounds_enter(kp_bounds bounds) {
   const kp_bounds before = bounds_now;
+  if (bounds.flush_denormals != before.flush_denormals) flush_denormals(bounds.flush_denormals);
   bounds_now = bounds;
   return before;
 }

@@ -1,4 +1,4 @@
-// What the work of a session may use: heap memory and time.
+// What the work of a session may use, heap memory and time, and in what manner its threads compute and wait.
 //
 // Bounds are what holds for a thread at this moment; api/ enters them around everything that it does for a session, and the thread
 // pool carries them to its workers. Allocations (alloc.h) are charged to their budget and come back as NULL where they would go
@@ -31,6 +31,9 @@ void kp_budget_return(kp_budget* budget, size_t byte_count);  // and lets the re
 typedef struct kp_bounds {
   kp_budget* budget;     // borrowed; NULL = allocations are nobody's
   uint64_t deadline_ns;  // clock.h; 0 = none
+  // Denormal numbers are 0, as operands and as results. Ends with the bounds: what the thread did before it does again.
+  bool flush_denormals;
+  bool no_spin;  // threads that wait for each other sleep at once (pool.h)
 } kp_bounds;
 
 // Makes |bounds| the thread's own; gives back those before, which the caller enters again when it is done.

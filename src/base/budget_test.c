@@ -14,7 +14,7 @@
 #include "base/status.h"
 
 static kp_bounds within(kp_budget* budget, uint64_t deadline_ns) {
-  return kp_bounds_enter((kp_bounds){budget, deadline_ns});
+  return kp_bounds_enter((kp_bounds){.budget = budget, .deadline_ns = deadline_ns});
 }
 
 static void test_charges_and_returns(void** state) {

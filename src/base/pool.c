@@ -166,23 +166,27 @@ static uintptr_t await_offer(worker* w, bool spin) {
   }
 }
 
-static void serve(worker* w, share* s) {
+// Returns whether the next job may follow at once, and is worth spinning for.
+static bool serve(worker* w, share* s) {
   job* const j = s->owner;
+  const bool spin = !j->bounds.no_spin;
   (void)kp_bounds_enter(j->bounds);
   run_shares(j, s->index);
   (void)kp_bounds_enter((kp_bounds){0});
   atomic_store(&w->offer, IDLE);
   const uint32_t before = atomic_fetch_add(&j->finished, 1);
   if (before & SLEEPING) futex_wake(&j->finished);
+  return spin;
 }
 
 static void serve_until_stopped(void* arg) {
   worker* const w = arg;
   inside = true;
-  for (bool spin = false;; spin = true) {
+  for (bool spin = false;;) {
     uintptr_t offer = await_offer(w, spin);
     if (offer == STOP) return;
-    if (atomic_compare_exchange_strong(&w->offer, &offer, TAKEN)) serve(w, (share*)offer);
+    // An offer that is gone by now was withdrawn: the next may follow soon.
+    spin = !atomic_compare_exchange_strong(&w->offer, &offer, TAKEN) || serve(w, (share*)offer);
   }
 }
 
@@ -203,14 +207,17 @@ void kp_pool_set_maker(const kp_thread_maker* given) {
   maker = given ? *given : (kp_thread_maker){0};
 }
 
-// Starts worker |index|, with all signals blocked: they are the program's business.
+// Starts worker |index|, with all signals blocked: they are the program's business. Threads inherit how their maker computes, which is that
+// of one session.
 static bool start_worker(int index) {
   worker* const w = &workers[index];
   atomic_store(&w->offer, IDLE);
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  const kp_bounds bounds = kp_bounds_enter((kp_bounds){0});
   const int error = make_thread(w);
+  (void)kp_bounds_enter(bounds);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error) {
     KP_LOG(WARNING, "thread %d of the pool was not to be had (%s); runs use fewer", index + 1,
@@ -338,7 +345,7 @@ static uint32_t withdraw(job* j, const offers* made) {
 
 static void await_workers(job* j, uint32_t taken) {
   if (atomic_load(&j->finished) == taken) return;
-  const uint64_t until = kp_clock_ns() + CALLER_SPIN_NS;
+  const uint64_t until = j->bounds.no_spin ? 0 : kp_clock_ns() + CALLER_SPIN_NS;
   do {
     for (int i = 0; i < PAUSES_PER_LOOK; ++i) {
       if (atomic_load(&j->finished) == taken) return;

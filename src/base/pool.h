@@ -1,7 +1,7 @@
 // The thread pool: one for the process, shared by all sessions. The calling thread takes part in its own work.
 //
 // Model: kp_parallel_for cuts [0, task_count) among at most |width| threads, the caller among them, and returns when
-// all are done. Workers are persistent, spin shortly after work, then sleep. Nested calls from inside a task that runs among
+// all are done. Workers are persistent, spin shortly after work (unless the caller's bounds say not to), then sleep. Nested calls from inside a task that runs among
 // several threads run inline on the calling worker. Several callers at once share the workers: a caller never waits for
 // workers that are busy elsewhere or asleep, it does the work itself. After fork the child gets a fresh pool at first use
 // (not a child forked from inside a task, which may only exec).

@@ -208,6 +208,10 @@ const char* kp_status_hint_text(const kp_status* status) { return status ? statu
 const char* kp_status_node(const kp_status* status) { return status ? status->node : NULL; }
 const char* kp_status_op(const kp_status* status) { return status ? status->op : NULL; }
 const char* kp_status_value(const kp_status* status) { return status ? status->value : NULL; }
+size_t kp_status_frame_count(const kp_status* status) { return status ? status->frame_count : 0; }
+const char* kp_status_frame_text(const kp_status* status, size_t index) {
+  return status->frames[index].text;
+}
 
 const char* kp_code_name(kapell_code code) {
   switch (code) {

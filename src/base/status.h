@@ -84,6 +84,9 @@ const char* kp_status_hint_text(const kp_status* status);  // NULL where none
 const char* kp_status_node(const kp_status* status);       // NULL where not known; likewise below
 const char* kp_status_op(const kp_status* status);
 const char* kp_status_value(const kp_status* status);
+// What was being done, innermost first: text |index| of kp_status_frame_count.
+size_t kp_status_frame_count(const kp_status* status);
+const char* kp_status_frame_text(const kp_status* status, size_t index);
 // The whole text: "error KAPELL-E0301 UNSUPPORTED: ...", one indented line a frame, the hint last. Owned by the
 // status; valid until it is changed or freed.
 const char* kp_status_text(kp_status* status);

@@ -116,19 +116,23 @@ OrtStatus* dropin_explain_run(const OrtSession* session, kapell_status* status,
                               size_t output_count) {
   const kapell_code code = kapell_status_code(status);
   OrtStatus* made = NULL;
+  kp_strbuf details = {0};
   if (code == KAPELL_CANCELLED)
     made = kp_ort_error(ORT_FAIL, "Exiting due to terminate flag being set to true.");
   else if (!kapell_status_op(status) &&
            (code == KAPELL_INVALID_INPUT || code == KAPELL_INVALID_ARGUMENT))
     made = explain(session->session, input_names, inputs, input_count, output_names, output_count);
-  else if (kapell_status_op(status))
+  else if (kapell_status_op(status)) {
+    kp_ort_put_details(&details, status, 0);
     // What a node finds wrong with its data is an argument's fault.
     made = kp_ort_error(
         kp_ort_passed_code(kapell_status_message(status),
                            code == KAPELL_RUN_FAILED ? ORT_INVALID_ARGUMENT : kp_ort_code(code)),
-        "Non-zero status code returned while running %s node. Name:'%s' Status Message: %s",
+        "Non-zero status code returned while running %s node. Name:'%s' Status Message: %s%s",
         kapell_status_op(status), kapell_status_node(status) ? kapell_status_node(status) : "",
-        kapell_status_message(status));
+        kapell_status_message(status), details.data ? details.data : "");
+    kp_strbuf_free(&details);
+  }
   if (!made) return kp_ort_status(status);
   kapell_status_free(status);
   return made;

@@ -65,8 +65,11 @@ OrtStatus* ort_editor_SessionGetOpsetForDomain(const OrtSession* session, const 
   KP_ORT_NEED(domain);
   KP_ORT_NEED(version);
   *version = 0;
-  KP_ORT_PASS(need_editor(session));
-  return kp_ort_editor_opset(session->editor, domain, version);
+  KP_ORT_NEED(session);
+  if (session->editor) return kp_ort_editor_opset(session->editor, domain, version);
+  *version = (int)kapell_session_opset(session->session, domain, NULL);
+  return *version ? NULL
+                  : kp_ort_error(ORT_INVALID_ARGUMENT, "Domain not used by model: '%s'", domain);
 }
 
 OrtStatus* ort_editor_ApplyModelToModelEditorSession(OrtSession* session, OrtModel* model) {

@@ -7,17 +7,11 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "dropin/session.h"
 
-typedef struct writer {
-  kp_json json;
-  uint64_t start_ns;  // times are told from here
-} writer;
-
-static void write_event(void* user, const kapell_profile_event* event) {
-  writer* w = user;
+void dropin_profile_event(void* user, const kapell_profile_event* event) {
+  dropin_profile* w = user;
   char name[512];
   const bool is_node = event->op && strcmp(event->op, "partition") != 0;
   snprintf(name, sizeof name, "%s%s", event->name ? event->name : "",
@@ -41,20 +35,26 @@ static void write_event(void* user, const kapell_profile_event* event) {
   kp_json_end_object(&w->json);
 }
 
-static kp_status* write_profile(OrtSession* session) {
-  kp_strbuf text = {0};
-  writer w = {.json = {.buf = &text}, .start_ns = session->start_ns};
-  kp_json_begin_array(&w.json);
-  kapell_session_profile_visit(session->session, write_event, &w);
-  kp_json_end_array(&w.json);
-  kp_status* status = text.failed ? KP_ERROR(OUT_OF_MEMORY, "the profile")
-                                  : kp_file_write(session->profile_path, text.data, text.length);
-  kp_strbuf_free(&text);
-  return status;
+void dropin_profile_open(dropin_profile* profile, uint64_t start_ns) {
+  *profile = (dropin_profile){.start_ns = start_ns};
+  profile->json.buf = &profile->text;
+  kp_json_begin_array(&profile->json);
 }
 
-// "prefix_2026-11-23_00-24-31_123456.json"
-OrtStatus* dropin_profile_begin(OrtSession* session, const char* prefix) {
+// Ends |profile| in the file at |path|.
+static void write_profile(dropin_profile* profile, const char* path) {
+  kp_json_end_array(&profile->json);
+  const kp_strbuf* text = &profile->text;
+  kp_status* status = text->failed ? KP_ERROR(OUT_OF_MEMORY, "the profile")
+                                   : kp_file_write(path, text->data, text->length);
+  if (status)
+    KP_LOG(ERROR, "the profile '%s' was not written: %s", path, kp_status_message(status));
+  kp_status_ignore(status);
+  kp_strbuf_free(&profile->text);
+}
+
+// "prefix_2026-11-23_00-24-31_123456.json"; NULL without memory.
+static char* name_file(const char* prefix) {
   struct timeval now;
   struct tm local;
   char date[32] = "";
@@ -62,18 +62,27 @@ OrtStatus* dropin_profile_begin(OrtSession* session, const char* prefix) {
   if (localtime_r(&now.tv_sec, &local)) strftime(date, sizeof date, "%Y-%m-%d_%H-%M-%S", &local);
   kp_strbuf name = {0};
   kp_strbuf_printf(&name, "%s_%s_%06ld.json", prefix, date, (long)now.tv_usec);
-  session->profile_path = kp_strbuf_take(&name);
+  return kp_strbuf_take(&name);
+}
+
+void dropin_profile_close(dropin_profile* profile, const char* prefix) {
+  char* path = name_file(prefix);
+  write_profile(profile, path ? path : prefix);
+  kp_free(path);
+}
+
+OrtStatus* dropin_profile_begin(OrtSession* session, const char* prefix) {
+  session->profile_path = name_file(prefix);
   return session->profile_path ? NULL : kp_ort_no_memory();
 }
 
 void dropin_profile_end(OrtSession* session) {
   if (!session->profile_path || session->profile_written || !session->session) return;
   session->profile_written = true;
-  kp_status* status = write_profile(session);
-  if (status)
-    KP_LOG(ERROR, "the profile '%s' was not written: %s", session->profile_path,
-           kp_status_message(status));
-  kp_status_ignore(status);
+  dropin_profile profile;
+  dropin_profile_open(&profile, session->start_ns);
+  kapell_session_profile_visit(session->session, dropin_profile_event, &profile);
+  write_profile(&profile, session->profile_path);
 }
 
 OrtStatus* ort_SessionEndProfiling(OrtSession* session, OrtAllocator* allocator, char** out) {

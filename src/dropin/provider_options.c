@@ -1,4 +1,5 @@
 // Options of single providers: the objects that clients make for them, and the functions that each has of its own.
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,49 +109,140 @@ OrtStatus* ort_UpdateTensorRTProviderOptionsWithValue(OrtTensorRTProviderOptions
 }
 
 // --- structs with public members -------------------------------------------------------------------------------------------------
-static OrtStatus* append_device(OrtSessionOptions* options, const char* provider, int device_id) {
-  char number[16];
-  const char *keys[] = {"device_id"}, *values[] = {number};
-  snprintf(number, sizeof number, "%d", device_id);
-  return dropin_append(options, provider, keys, values, 1);
+// What a member of such a struct holds. Streams and arenas are left out: they have no meaning between libraries of different makers.
+typedef enum member_kind {
+  MEMBER_INT,
+  MEMBER_SIZE,
+  MEMBER_FLAG,  // unsigned char or bool
+  MEMBER_TEXT,  // may be NULL
+  MEMBER_NAME   // int: an index of |names|
+} member_kind;
+
+typedef struct member {
+  const char* key;  // as among the key-value options
+  member_kind kind;
+  size_t offset;
+  const char* const* names;
+  int name_count;
+} member;
+
+static const char* const arena_names[] = {"kNextPowerOfTwo", "kSameAsRequested"};
+static const char* const search_names[] = {"EXHAUSTIVE", "HEURISTIC", "DEFAULT"};
+
+#define MOST_MEMBERS 16
+#define MEMBER(Struct, name, kind) \
+  { #name, MEMBER_##kind, offsetof(Struct, name), NULL, 0 }
+#define MEMBER_OF(Struct, name, names) \
+  { #name, MEMBER_NAME, offsetof(Struct, name), names, (int)(sizeof(names) / sizeof(names)[0]) }
+
+static const member cuda_members[] = {
+    MEMBER(OrtCUDAProviderOptions, device_id, INT),
+    MEMBER_OF(OrtCUDAProviderOptions, cudnn_conv_algo_search, search_names),
+    MEMBER(OrtCUDAProviderOptions, gpu_mem_limit, SIZE),
+    MEMBER_OF(OrtCUDAProviderOptions, arena_extend_strategy, arena_names),
+    MEMBER(OrtCUDAProviderOptions, do_copy_in_default_stream, INT),
+    MEMBER(OrtCUDAProviderOptions, tunable_op_enable, INT),
+    MEMBER(OrtCUDAProviderOptions, tunable_op_tuning_enable, INT),
+    MEMBER(OrtCUDAProviderOptions, tunable_op_max_tuning_duration_ms, INT),
+};
+static const member rocm_members[] = {
+    MEMBER(OrtROCMProviderOptions, device_id, INT),
+    MEMBER(OrtROCMProviderOptions, miopen_conv_exhaustive_search, INT),
+    MEMBER(OrtROCMProviderOptions, gpu_mem_limit, SIZE),
+    MEMBER_OF(OrtROCMProviderOptions, arena_extend_strategy, arena_names),
+    MEMBER(OrtROCMProviderOptions, do_copy_in_default_stream, INT),
+    MEMBER(OrtROCMProviderOptions, enable_hip_graph, INT),
+    MEMBER(OrtROCMProviderOptions, tunable_op_enable, INT),
+    MEMBER(OrtROCMProviderOptions, tunable_op_tuning_enable, INT),
+    MEMBER(OrtROCMProviderOptions, tunable_op_max_tuning_duration_ms, INT),
+};
+static const member tensorrt_members[] = {
+    MEMBER(OrtTensorRTProviderOptions, device_id, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_max_partition_iterations, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_min_subgraph_size, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_max_workspace_size, SIZE),
+    MEMBER(OrtTensorRTProviderOptions, trt_fp16_enable, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_int8_enable, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_int8_calibration_table_name, TEXT),
+    MEMBER(OrtTensorRTProviderOptions, trt_int8_use_native_calibration_table, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_dla_enable, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_dla_core, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_dump_subgraphs, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_engine_cache_enable, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_engine_cache_path, TEXT),
+    MEMBER(OrtTensorRTProviderOptions, trt_engine_decryption_enable, INT),
+    MEMBER(OrtTensorRTProviderOptions, trt_engine_decryption_lib_path, TEXT),
+    MEMBER(OrtTensorRTProviderOptions, trt_force_sequential_engine_build, INT),
+};
+static const member migraphx_members[] = {
+    MEMBER(OrtMIGraphXProviderOptions, device_id, INT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_fp16_enable, INT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_fp8_enable, INT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_int8_enable, INT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_use_native_calibration_table, INT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_int8_calibration_table_name, TEXT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_save_compiled_model, INT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_save_model_path, TEXT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_load_compiled_model, INT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_load_model_path, TEXT),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_exhaustive_tune, FLAG),
+    MEMBER(OrtMIGraphXProviderOptions, migraphx_mem_limit, SIZE),
+    MEMBER_OF(OrtMIGraphXProviderOptions, migraphx_arena_extend_strategy, arena_names),
+};
+static const member openvino_members[] = {
+    MEMBER(OrtOpenVINOProviderOptions, device_type, TEXT),
+    MEMBER(OrtOpenVINOProviderOptions, enable_npu_fast_compile, FLAG),
+    MEMBER(OrtOpenVINOProviderOptions, device_id, TEXT),
+    MEMBER(OrtOpenVINOProviderOptions, num_of_threads, SIZE),
+    MEMBER(OrtOpenVINOProviderOptions, cache_dir, TEXT),
+    MEMBER(OrtOpenVINOProviderOptions, enable_opencl_throttling, FLAG),
+    MEMBER(OrtOpenVINOProviderOptions, enable_dynamic_shapes, FLAG),
+};
+
+// The text of a member, in |room| where it is a number; NULL: there is nothing to say.
+static const char* print_member(const member* m, const void* given, char room[24]) {
+  const char* at = (const char*)given + m->offset;
+  int number = 0;
+  if (m->kind == MEMBER_TEXT) return *(const char* const*)(const void*)at;
+  if (m->kind == MEMBER_SIZE) {
+    snprintf(room, 24, "%zu", *(const size_t*)(const void*)at);
+    return room;
+  }
+  if (m->kind == MEMBER_FLAG)
+    number = *(const unsigned char*)at != 0;
+  else
+    memcpy(&number, at, sizeof number);
+  if (m->kind == MEMBER_NAME)
+    return number >= 0 && number < m->name_count ? m->names[number] : NULL;
+  snprintf(room, 24, "%d", number);
+  return room;
 }
 
-OrtStatus* ort_SessionOptionsAppendExecutionProvider_CUDA(OrtSessionOptions* options,
-                                                          const OrtCUDAProviderOptions* given) {
-  KP_ORT_NEED(options);
-  KP_ORT_NEED(given);
-  return append_device(options, "CUDAExecutionProvider", given->device_id);
+static OrtStatus* append_struct(OrtSessionOptions* options, const char* provider, const void* given,
+                                const member* members, size_t count) {
+  const char *keys[MOST_MEMBERS], *values[MOST_MEMBERS];
+  char rooms[MOST_MEMBERS][24];
+  size_t used = 0;
+  for (size_t i = 0; i < count && used < MOST_MEMBERS; ++i) {
+    keys[used] = members[i].key;
+    values[used] = print_member(&members[i], given, rooms[used]);
+    if (values[used]) ++used;
+  }
+  return dropin_append(options, provider, keys, values, used);
 }
 
-OrtStatus* ort_SessionOptionsAppendExecutionProvider_TensorRT(
-    OrtSessionOptions* options, const OrtTensorRTProviderOptions* given) {
-  KP_ORT_NEED(options);
-  KP_ORT_NEED(given);
-  return append_device(options, "TensorrtExecutionProvider", given->device_id);
-}
-
-OrtStatus* ort_SessionOptionsAppendExecutionProvider_ROCM(OrtSessionOptions* options,
-                                                          const OrtROCMProviderOptions* given) {
-  KP_ORT_NEED(options);
-  KP_ORT_NEED(given);
-  return append_device(options, "ROCMExecutionProvider", given->device_id);
-}
-
-OrtStatus* ort_SessionOptionsAppendExecutionProvider_MIGraphX(
-    OrtSessionOptions* options, const OrtMIGraphXProviderOptions* given) {
-  KP_ORT_NEED(options);
-  KP_ORT_NEED(given);
-  return append_device(options, "MIGraphXExecutionProvider", given->device_id);
-}
-
-OrtStatus* ort_SessionOptionsAppendExecutionProvider_OpenVINO(
-    OrtSessionOptions* options, const OrtOpenVINOProviderOptions* given) {
-  KP_ORT_NEED(options);
-  KP_ORT_NEED(given);
-  const char *keys[] = {"device_type"}, *values[] = {given->device_type};
-  return dropin_append(options, "OpenVINOExecutionProvider", keys, values,
-                       given->device_type ? 1 : 0);
-}
+#define STRUCT_OPTIONS(name, provider, members)                                                    \
+  OrtStatus* ort_SessionOptionsAppendExecutionProvider_##name(                                     \
+      OrtSessionOptions* options, const Ort##name##ProviderOptions* given) {                       \
+    KP_ORT_NEED(options);                                                                          \
+    KP_ORT_NEED(given);                                                                            \
+    return append_struct(options, provider, given, members, sizeof(members) / sizeof(members)[0]); \
+  }
+STRUCT_OPTIONS(CUDA, "CUDAExecutionProvider", cuda_members)
+STRUCT_OPTIONS(TensorRT, "TensorrtExecutionProvider", tensorrt_members)
+STRUCT_OPTIONS(ROCM, "ROCMExecutionProvider", rocm_members)
+STRUCT_OPTIONS(MIGraphX, "MIGraphXExecutionProvider", migraphx_members)
+STRUCT_OPTIONS(OpenVINO, "OpenVINOExecutionProvider", openvino_members)
 
 OrtStatus* ort_SessionOptionsAppendExecutionProvider_OpenVINO_V2(OrtSessionOptions* options,
                                                                  const char* const* keys,

@@ -1,5 +1,6 @@
 // Runs: values of the client's to Kapell's and back.
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "dropin/session.h"
@@ -82,11 +83,16 @@ static OrtStatus* give(const kapell_session* session, kapell_value** made, const
   return status;
 }
 
-static OrtStatus* run_values_of(OrtSession* session, const OrtRunOptions* run_options,
+static OrtStatus* run_unique(OrtSession* session, const OrtRunOptions* run_options,
+                             const char* const* input_names, const OrtValue* const* inputs,
+                             size_t input_count, const char* const* output_names,
+                             size_t output_count, OrtValue** outputs);
+
+static OrtStatus* run_values_of(OrtSession* session, const kapell_run_options* options,
                                 run_values* v, const char* const* input_names,
                                 const OrtValue* const* inputs, size_t input_count,
                                 const char* const* output_names, size_t output_count,
-                                OrtValue** outputs) {
+                                OrtValue** outputs, kapell_status** out_refused) {
   KP_ORT_PASS(make_room(v, input_count, output_count));
   for (size_t i = 0; i < input_count; ++i)
     KP_ORT_PASS(take(inputs[i], "input", input_names[i], &v->inputs[i]));
@@ -94,26 +100,111 @@ static OrtStatus* run_values_of(OrtSession* session, const OrtRunOptions* run_op
     v->outputs[i] = NULL;
     if (outputs[i]) KP_ORT_PASS(take(outputs[i], "output", output_names[i], &v->outputs[i]));
   }
-  kapell_run_options options = KAPELL_RUN_OPTIONS_INIT;
-  if (run_options) options.cancel = (kapell_cancel*)(uintptr_t)&run_options->terminate;
-  kapell_status* failed = kapell_session_run(session->session, &options, input_names, v->inputs,
-                                             input_count, output_names, v->outputs, output_count);
-  if (failed)
-    return dropin_explain_run(session, failed, input_names, v->inputs, input_count, output_names,
-                              output_count);
+  *out_refused = kapell_session_run(session->session, options, input_names, v->inputs, input_count,
+                                    output_names, v->outputs, output_count);
+  if (*out_refused) return NULL;
   return give(session->session, v->outputs, output_names, outputs, output_count);
+}
+
+// The last place of |names[index]| that is not |index| itself, or |count|.
+static size_t find_repeat(const char* const* names, size_t count, size_t index) {
+  for (size_t i = count; i-- > 0;)
+    if (i != index && names[i] && names[index] && strcmp(names[i], names[index]) == 0) return i;
+  return count;
+}
+
+static bool has_repeats(const char* const* names, size_t count) {
+  for (size_t i = 0; i < count; ++i)
+    if (find_repeat(names, count, i) < count) return true;
+  return false;
 }
 
 static OrtStatus* run(OrtSession* session, const OrtRunOptions* run_options,
                       const char* const* input_names, const OrtValue* const* inputs,
                       size_t input_count, const char* const* output_names, size_t output_count,
                       OrtValue** outputs) {
-  run_values v;
-  const OrtLogger* before = session->has_logger ? kp_ort_log_enter(&session->logger) : NULL;
-  OrtStatus* status = run_values_of(session, run_options, &v, input_names, inputs, input_count,
-                                    output_names, output_count, outputs);
+  run_values v = {0};
+  kapell_status* refused = NULL;
+  dropin_run_settings settings;
+  KP_ORT_PASS(dropin_run_settings_begin(session, run_options, &settings));
+  OrtStatus* status = run_values_of(session, &settings.options, &v, input_names, inputs,
+                                    input_count, output_names, output_count, outputs, &refused);
+  const kapell_code code = refused ? kapell_status_code(refused) : KAPELL_OK;
+  const bool repeats =
+      (code == KAPELL_INVALID_ARGUMENT || code == KAPELL_INVALID_INPUT) &&
+      (has_repeats(input_names, input_count) || has_repeats(output_names, output_count));
+  if (refused && !repeats)
+    status = dropin_explain_run(session, refused, input_names, v.inputs, input_count, output_names,
+                                output_count);
   free_room(&v);
-  if (session->has_logger) kp_ort_log_enter(before);
+  dropin_run_settings_end(&settings);
+  if (!repeats) return status;
+  kapell_status_free(refused);
+  return run_unique(session, run_options, input_names, inputs, input_count, output_names,
+                    output_count, outputs);
+}
+
+// One run's arrays without names that come twice.
+typedef struct unique_names {
+  const char **inputs, **outputs;
+  const OrtValue** given;
+  OrtValue** made;
+  size_t input_count, output_count;
+} unique_names;
+
+// Of inputs the last of a name counts; an output that is asked for again must not be bound.
+static OrtStatus* find_unique(const char* const* input_names, const OrtValue* const* inputs,
+                              size_t input_count, const char* const* output_names,
+                              size_t output_count, OrtValue** outputs, unique_names* u) {
+  u->inputs = kp_alloc_zero(input_count, sizeof(*u->inputs));
+  u->given = kp_alloc_zero(input_count, sizeof(*u->given));
+  u->outputs = kp_alloc_zero(output_count, sizeof(*u->outputs));
+  u->made = kp_alloc_zero(output_count, sizeof(*u->made));
+  if (!u->inputs || !u->given || !u->outputs || !u->made) return kp_ort_no_memory();
+  for (size_t i = 0; i < input_count; ++i) {
+    const size_t other = find_repeat(input_names, input_count, i);
+    if (other < input_count && other > i) continue;
+    u->inputs[u->input_count] = input_names[i];
+    u->given[u->input_count++] = inputs[i];
+  }
+  for (size_t i = 0; i < output_count; ++i) {
+    if (find_repeat(output_names, i + 1, i) < i) {
+      if (!outputs[i]) continue;
+      return kp_ort_error(ORT_INVALID_ARGUMENT, "output '%s' is wanted twice, and bound",
+                          output_names[i]);
+    }
+    u->outputs[u->output_count] = output_names[i];
+    u->made[u->output_count++] = outputs[i];
+  }
+  return NULL;
+}
+
+// Hands out what the run made, further handles on it for names that come again.
+static OrtStatus* give_unique(const char* const* output_names, size_t output_count,
+                              OrtValue** outputs, const unique_names* u) {
+  for (size_t i = 0, k = 0; i < output_count; ++i)
+    if (find_repeat(output_names, i + 1, i) > i) outputs[i] = u->made[k++];
+  for (size_t i = 0; i < output_count; ++i)
+    if (!outputs[i])
+      KP_ORT_PASS(kp_ort_value_share(outputs[find_repeat(output_names, i + 1, i)], &outputs[i]));
+  return NULL;
+}
+
+static OrtStatus* run_unique(OrtSession* session, const OrtRunOptions* run_options,
+                             const char* const* input_names, const OrtValue* const* inputs,
+                             size_t input_count, const char* const* output_names,
+                             size_t output_count, OrtValue** outputs) {
+  unique_names u = {0};
+  OrtStatus* status =
+      find_unique(input_names, inputs, input_count, output_names, output_count, outputs, &u);
+  if (!status)
+    status = run(session, run_options, u.inputs, u.given, u.input_count, u.outputs, u.output_count,
+                 u.made);
+  if (!status) status = give_unique(output_names, output_count, outputs, &u);
+  kp_free((void*)(uintptr_t)u.inputs);
+  kp_free((void*)(uintptr_t)u.given);
+  kp_free((void*)(uintptr_t)u.outputs);
+  kp_free(u.made);
   return status;
 }
 

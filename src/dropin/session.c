@@ -12,59 +12,59 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/pool.h"
 #include "ort/model.h"
 
 // --- what options come to --------------------------------------------------------------------------------------------------------
-// Keys that sessions read. Those with |silent| change nothing in what Kapell does and nothing is lost by that.
-typedef struct known_key {
-  const char* key;
-  bool silent;
-} known_key;
-
-static const known_key known_keys[] = {
-    {"session.disable_cpu_ep_fallback", false},
-    {"session.record_ep_graph_assignment_info", false},
-    {"session.model_external_initializers_file_folder_path", false},
-    {"session.load_model_format", true},
-    {"session.save_model_format", true},
-    {"session.disable_prepacking", true},
-    {"session.use_env_allocators", true},
-    {"session.set_denormal_as_zero", true},
-    {"session.intra_op.allow_spinning", true},
-    {"session.inter_op.allow_spinning", true},
-    {"session.intra_op_thread_affinities", true},
-    {"session.dynamic_block_base", true},
-    {"session.force_spinning_stop", true},
-    {"session.strict_shape_type_inference", true},
-    {"session.use_device_allocator_for_initializers", true},
-    {"session.use_ort_model_bytes_directly", true},
-    {"session.use_ort_model_bytes_for_initializers", true},
-    {"session.disable_quant_qdq", true},
-    {"session.disable_double_qdq_remover", true},
-    {"session.enable_quant_qdq_cleanup", true},
-    {"session.disable_aot_function_inlining", true},
-    {"session.use_memory_mapped_ort_model", true},
-    {"session.qdqisint8allowed", true},
-    {"session.x64quantprecision", true},
-    {"session.debug_layout_transformation", true},
-    {"session.collect_node_memory_stats_to_file", true},
-    {"session.optimized_model_external_initializers_file_name", true},
-    {"session.optimized_model_external_initializers_min_size_in_bytes", true},
-    {"optimization.enable_gelu_approximation", true},
-    {"optimization.enable_cast_chain_elimination", true},
-    {"optimization.disable_specified_optimizers", true},
-    {"optimization.minimal_build_optimizations", true},
-    {"optimization.memory_optimizer_config", true},
-    {"mlas.enable_gemm_fastmath_arm64_bfloat16", true},
+// Keys that sessions read, and those that have nothing to change in what Kapell does. The latter: memory is always planned; weights are packed
+// where they are constant; shapes are inferred strictly; quantized models are rewritten only where nothing changes by it.
+static const char* const known_keys[] = {
+    "mlas.enable_gemm_fastmath_arm64_bfloat16",
+    "optimization.disable_specified_optimizers",
+    "optimization.enable_cast_chain_elimination",
+    "optimization.enable_gelu_approximation",
+    "optimization.memory_optimizer_config",
+    "optimization.minimal_build_optimizations",
+    "session.allow_released_opsets_only",
+    "session.collect_node_memory_stats_to_file",
+    "session.debug_layout_transformation",
+    "session.disable_aot_function_inlining",
+    "session.disable_cpu_ep_fallback",
+    "session.disable_double_qdq_remover",
+    "session.disable_prepacking",
+    "session.disable_quant_qdq",
+    "session.dynamic_block_base",
+    "session.enable_quant_qdq_cleanup",
+    "session.force_spinning_stop",
+    "session.inter_op.allow_spinning",
+    "session.intra_op.allow_spinning",
+    "session.intra_op_thread_affinities",
+    "session.load_model_format",
+    "session.model_external_initializers_file_folder_path",
+    "session.optimized_model_external_initializers_file_name",
+    "session.optimized_model_external_initializers_min_size_in_bytes",
+    "session.qdqisint8allowed",
+    "session.record_ep_graph_assignment_info",
+    "session.save_model_format",
+    "session.set_denormal_as_zero",
+    "session.strict_shape_type_inference",
+    "session.use_device_allocator_for_initializers",
+    "session.use_env_allocators",
+    "session.use_memory_mapped_ort_model",
+    "session.use_ort_model_bytes_directly",
+    "session.use_ort_model_bytes_for_initializers",
+    "session.x64quantprecision",
 };
+
+static bool is_set(const OrtSessionOptions* options, const char* key, const char* value) {
+  return strcmp(kp_ort_options_config(options, key, ""), value) == 0;
+}
 
 static void log_unknown_keys(const OrtSessionOptions* options) {
   for (size_t i = 0; i < options->config.count; ++i) {
     const char* key = options->config.keys[i];
     bool known = strncmp(key, "ep.", 3) == 0;
     for (size_t k = 0; k < sizeof known_keys / sizeof known_keys[0] && !known; ++k)
-      known = strcmp(known_keys[k].key, key) == 0;
+      known = strcmp(known_keys[k], key) == 0;
     if (!known)
       KP_LOG(INFO, "session config entry '%s' = '%s' is not known and changes nothing", key,
              options->config.values[i]);
@@ -77,17 +77,17 @@ static bool load_is_cancelled(void* user, double done, const char* what) {
   return __atomic_load_n((const volatile int*)user, __ATOMIC_RELAXED) != 0;
 }
 
-static int thread_count(const OrtEnv* env, const OrtSessionOptions* options) {
-  const int wanted = options->global_threads ? env->threading.intra_op : options->intra_op;
-  return wanted < 0 ? 0 : wanted > 256 ? 256 : wanted;
-}
-
 static OrtStatus* check_options(const OrtEnv* env, const OrtSessionOptions* options) {
   if (options->global_threads && !env->global_threads)
     return kp_ort_error(ORT_FAIL,
                         "When the session is not configured to use per session threadpools, the "
                         "env must be created with "
                         "the CreateEnvWithGlobalThreadPools API.");
+  if (options->log_severity < -1 || options->log_severity > ORT_LOGGING_LEVEL_FATAL)
+    return kp_ort_error(ORT_FAIL,
+                        "Invalid session log severity level. Not a valid "
+                        "onnxruntime::logging::Severity value: %d",
+                        options->log_severity);
   return NULL;
 }
 
@@ -146,8 +146,15 @@ static const char* forced_profile(kp_arena* arena) {
 static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
                             const OrtSessionOptions* options, kp_arena* arena,
                             kapell_options* out) {
+  const bool global = options->global_threads;
   KP_ORT_PASS(check_options(env, options));
-  out->threads = thread_count(env, options);
+  out->threads = dropin_threads(env, options);
+  out->flush_denormals = (global && env->threading.denormal_as_zero) ||
+                         is_set(options, "session.set_denormal_as_zero", "1");
+  out->no_spin =
+      global ? env->threading.no_spin : is_set(options, "session.intra_op.allow_spinning", "0");
+  // Patterns of memory are plans for input shapes: without them only that of the last shapes is kept.
+  out->signature_cache = options->mem_pattern ? 0 : 1;
   out->no_optimize = options->level == ORT_DISABLE_ALL;
   out->progress = load_is_cancelled;
   out->progress_user = (void*)(uintptr_t)&options->cancel_load->set;
@@ -256,7 +263,7 @@ static OrtStatus* explain_open(kapell_status* status, const char* path, size_t s
   } else {
     if (path) kp_strbuf_printf(&text, "Load model from %s failed:", path);
     code = restate_open(status, path, size, no_floor, &text);
-    if (kapell_status_hint(status)) kp_strbuf_printf(&text, "; %s", kapell_status_hint(status));
+    kp_ort_put_details(&text, status, 1);  // but for that of opening
   }
   OrtStatus* made = text.failed ? kp_ort_no_memory() : ort_CreateStatus(code, text.data);
   kp_strbuf_free(&text);
@@ -264,30 +271,46 @@ static OrtStatus* explain_open(kapell_status* status, const char* path, size_t s
   return made;
 }
 
-// A client's threads for this session's workers, in the pool's terms: the session's own functions, or the environment's.
-static void* create_thread(void* user, void (*work)(void* arg), void* arg) {
-  const OrtThreadingOptions* threads = user;
-  return (void*)(uintptr_t)threads->create_thread(threads->thread_options, work, arg);
+// Versions that this library does not know yet are refused, as ONNX Runtime refuses those that it does not, unless the client says otherwise.
+#define NEWEST_IR 14
+
+static OrtStatus* refuse_opset(const char* domain, int64_t version, int64_t newest) {
+  return kp_ort_error(
+      ORT_FAIL,
+      "ONNX Runtime only *guarantees* support for models stamped with official released onnx "
+      "opset versions. Opset %lld is under development and support for this is limited. Current "
+      "official support for domain %s is till opset %lld. (session.allow_released_opsets_only=0 "
+      "or ALLOW_RELEASED_ONNX_OPSET_ONLY=0 takes such models all the same)",
+      (long long)version, domain[0] ? domain : "ai.onnx", (long long)newest);
 }
 
-static void enter_threads(const OrtEnv* env, const OrtSessionOptions* options,
-                          OrtThreadingOptions* threads) {
-  if (options->global_threads)
-    *threads = env->threading;
-  else
-    *threads = (OrtThreadingOptions){.create_thread = options->create_thread,
-                                     .join_thread = options->join_thread,
-                                     .thread_options = options->thread_options};
-  // Handles are pointers, and a client's function takes such.
-  const kp_thread_maker maker = {
-      .create = create_thread, .join = (void (*)(void*))threads->join_thread, .user = threads};
-  if (threads->create_thread && threads->join_thread) kp_pool_set_maker(&maker);
+static bool takes_released_only(const OrtSessionOptions* options) {
+  const char* variable = getenv("ALLOW_RELEASED_ONNX_OPSET_ONLY");
+  const char* entry = kp_ort_options_config(options, "session.allow_released_opsets_only", NULL);
+  return strcmp(entry ? entry : variable ? variable : "1", "0") != 0;
+}
+
+static OrtStatus* check_versions(const kapell_session* session, const OrtSessionOptions* options) {
+  static const char* const domains[] = {"", "ai.onnx.ml", "com.microsoft",
+                                        "ai.onnx.preview.training"};
+  const char* ir = kapell_session_metadata_find(session, "kapell:ir_version");
+  if (ir && atoll(ir) > NEWEST_IR)
+    return kp_ort_error(ORT_FAIL, "Unsupported model IR version: %s, max supported IR version: %d",
+                        ir, NEWEST_IR);
+  for (size_t i = 0; i < sizeof domains / sizeof domains[0]; ++i) {
+    int64_t newest = 0;
+    const int64_t version = kapell_session_opset(session, domains[i], &newest);
+    if (version > newest && newest && takes_released_only(options))
+      return refuse_opset(domains[i], version, newest);
+  }
+  return NULL;
 }
 
 static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const char* path,
                                const void* data, size_t size, const OrtSessionOptions* options) {
   kp_arena arena = {0};
   kapell_options opening = KAPELL_OPTIONS_INIT;
+  dropin_thread_wishes threads;
   OrtStatus* status = translate(session, env, options, &arena, &opening);
   if (!status)
     status = kp_ort_custom_ops_create(options, session->has_logger ? &session->logger : NULL,
@@ -296,14 +319,14 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
     opening.custom_ops = session->custom_ops->list;
     opening.custom_op_count = session->custom_ops->count;
   }
+  if (!status) status = dropin_enter_threads(env, options, &threads);
   if (!status) {
-    OrtThreadingOptions threads;
-    enter_threads(env, options, &threads);
     kapell_status* failed = path ? kapell_session_open_file(path, &opening, &session->session)
                                  : kapell_session_open(data, size, &opening, &session->session);
-    kp_pool_set_maker(NULL);
     status = explain_open(failed, path, size, dropin_has_no_floor(options));
+    if (!status) status = check_versions(session->session, options);
   }
+  dropin_leave_threads();
   kp_arena_free(&arena);
   return status;
 }
@@ -356,10 +379,9 @@ static OrtStatus* build_session(OrtSession* session, const OrtEnv* env, const ch
                                 const void* data, size_t size, const OrtSessionOptions* options) {
   KP_ORT_PASS(set_logger(session, env, options));
   KP_ORT_PASS(keep_libraries(session, options));
-  session->record_assignment =
-      strcmp(kp_ort_options_config(options, "session.record_ep_graph_assignment_info", "0"), "1") ==
-      0;
-  session->single_thread = thread_count(env, options) == 1;
+  session->record_assignment = is_set(options, "session.record_ep_graph_assignment_info", "1");
+  session->free_memory = !options->cpu_arena;
+  session->single_thread = dropin_intra_threads(env, options) == 1;
   session->start_ns = kp_clock_ns();
   if (options->profiling) KP_ORT_PASS(dropin_profile_begin(session, options->profile_prefix));
   const OrtLogger* before = kp_ort_log_enter(session->has_logger ? &session->logger : NULL);

@@ -4,9 +4,11 @@
 
 #include <pthread.h>
 
+#include "base/json.h"
 #include "kapell/kapell.h"
 #include "ort/env.h"
 #include "ort/kernel.h"
+#include "ort/options.h"
 
 struct OrtSession {
   kapell_session* session;
@@ -27,7 +29,43 @@ struct OrtSession {
   bool profile_written;  // guarded by |lock|
   bool record_assignment;
   bool single_thread;
+  bool free_memory;  // that of runs is not kept for the next
 };
+
+// --- profile.c
+// A profile that is being written, in ONNX Runtime's form.
+typedef struct dropin_profile {
+  kp_strbuf text;
+  kp_json json;
+  uint64_t start_ns;  // times are told from here
+} dropin_profile;
+
+void dropin_profile_open(dropin_profile* profile, uint64_t start_ns);
+void dropin_profile_event(void* user, const kapell_profile_event* event);  // |user|: the profile
+// Writes the file named after |prefix|, and ends |profile|.
+void dropin_profile_close(dropin_profile* profile, const char* prefix);
+// Names the session's profile after |prefix|; and writes it, once.
+OrtStatus* dropin_profile_begin(OrtSession* session, const char* prefix);
+void dropin_profile_end(OrtSession* session);
+
+// --- threads.c
+// How many threads runs of a session have; and how many of them are meant for the work within nodes. 0: what the machine gives.
+int dropin_threads(const OrtEnv* env, const OrtSessionOptions* options);
+int dropin_intra_threads(const OrtEnv* env, const OrtSessionOptions* options);
+
+// What a client wants of threads that are made for it.
+typedef struct dropin_thread_wishes {
+  OrtCustomCreateThreadFn create;  // NULL: the system's way
+  OrtCustomJoinThreadFn join;
+  void* thread_options;
+  const char* affinities;  // of the threads that are still to be made; NULL: any
+} dropin_thread_wishes;
+
+// Threads that the pool starts on this thread's behalf are made in the client's way, until dropin_leave_threads. |wishes| is filled, and
+// must live until then.
+OrtStatus* dropin_enter_threads(const OrtEnv* env, const OrtSessionOptions* options,
+                                dropin_thread_wishes* wishes);
+void dropin_leave_threads(void);
 
 // --- session.c
 // What both ways of loading share: exactly one of |path| and |data| is given.
@@ -58,10 +96,21 @@ const kapell_io_info* dropin_find_input(const kapell_session* session,
                                         const char* name);  // NULL if not there
 const kapell_io_info* dropin_find_output(const kapell_session* session, const char* name);
 
-// --- profile.c
-// Names the session's profile after |prefix|; and writes it, once.
-OrtStatus* dropin_profile_begin(OrtSession* session, const char* prefix);
-void dropin_profile_end(OrtSession* session);
+// --- run_settings.c
+// What the options of a run come to.
+typedef struct dropin_run_settings {
+  kapell_run_options options;
+  const OrtLogger *current, *before;  // what is logged goes to |current|; NULL: where it went
+  OrtLogger logger;                   // the run's own, with |id|
+  char id[256];
+  const char* profile_prefix;  // NULL: the run is not profiled by itself
+  dropin_profile profile;
+} dropin_run_settings;
+
+// Nothing is begun on an error. |options| may be NULL.
+OrtStatus* dropin_run_settings_begin(const OrtSession* session, const OrtRunOptions* options,
+                                     dropin_run_settings* out);
+void dropin_run_settings_end(dropin_run_settings* settings);
 
 // --- assignment.c
 void dropin_assignment_free(struct dropin_assignment* assignment);

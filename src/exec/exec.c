@@ -286,7 +286,10 @@ kp_status* kp_exec_run(kp_executor* executor, kp_exec_args* args) {
     if (made) drop_outputs(args, made, plan->output_count);
   }
   run->args = NULL;
-  give_run_back(executor, run);
+  if (args->free_memory)
+    free_run(run);
+  else
+    give_run_back(executor, run);
   if (made != few) kp_free(made);
   return status;
 }

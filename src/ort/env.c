@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "ort/options.h"
 
 static pthread_mutex_t env_lock = PTHREAD_MUTEX_INITIALIZER;
 static OrtEnv* the_env;
@@ -29,6 +30,7 @@ static void free_env(OrtEnv* env) {
   kp_free(env->allocators);
   kp_ort_devices_free(env);
   kp_ort_pairs_clear(&env->config);
+  kp_free(env->threading.affinities);
   kp_free(env->logger.id);
   kp_free(env);
 }
@@ -44,13 +46,15 @@ static OrtStatus* make_env(const OrtEnvCreationOptions* options, OrtEnv** out) {
   if (!status && options->config_entries)
     status = kp_ort_status(kp_ort_pairs_copy(&env->config, options->config_entries));
   if (!status) status = kp_ort_devices_find(env);
+  if (!status && options->threading_options) {
+    env->global_threads = true;
+    env->threading = *options->threading_options;
+    env->threading.affinities = NULL;
+    status = kp_ort_set_text(&env->threading.affinities, options->threading_options->affinities);
+  }
   if (status) {
     free_env(env);
     return status;
-  }
-  if (options->threading_options) {
-    env->global_threads = true;
-    env->threading = *options->threading_options;
   }
   *out = env;
   return NULL;
@@ -284,26 +288,25 @@ OrtStatus* ort_CreateThreadingOptions(OrtThreadingOptions** out) {
   return *out ? NULL : kp_ort_no_memory();
 }
 
-void ort_ReleaseThreadingOptions(OrtThreadingOptions* options) { kp_free(options); }
-
-OrtStatus* ort_SetGlobalIntraOpNumThreads(OrtThreadingOptions* threading, int count) {
-  KP_ORT_NEED(threading);
-  threading->intra_op = count;
-  return NULL;
+void ort_ReleaseThreadingOptions(OrtThreadingOptions* options) {
+  if (options) kp_free(options->affinities);
+  kp_free(options);
 }
 
-OrtStatus* ort_SetGlobalInterOpNumThreads(OrtThreadingOptions* threading, int count) {
-  KP_ORT_NEED(threading);
-  threading->inter_op = count;
-  return NULL;
-}
+#define SETTER(name, parameter_type, member) \
+  KP_ORT_SETTER(OrtThreadingOptions, name, parameter_type, member)
+SETTER(SetGlobalIntraOpNumThreads, int, intra_op)
+SETTER(SetGlobalInterOpNumThreads, int, inter_op)
+SETTER(SetGlobalCustomCreateThreadFn, OrtCustomCreateThreadFn, create_thread)
+SETTER(SetGlobalCustomThreadCreationOptions, void*, thread_options)
+SETTER(SetGlobalCustomJoinThreadFn, OrtCustomJoinThreadFn, join_thread)
 
-// Kapell's workers spin for a moment after work and then sleep, whatever is asked.
 OrtStatus* ort_SetGlobalSpinControl(OrtThreadingOptions* threading, int allow_spinning) {
   KP_ORT_NEED(threading);
   if (allow_spinning != 0 && allow_spinning != 1)
     return kp_ort_error(ORT_INVALID_ARGUMENT,
                         "Received invalid value for allow_spinning. Valid values are 0 or 1");
+  threading->no_spin = !allow_spinning;
   return NULL;
 }
 
@@ -313,31 +316,10 @@ OrtStatus* ort_SetGlobalDenormalAsZero(OrtThreadingOptions* threading) {
   return NULL;
 }
 
-OrtStatus* ort_SetGlobalCustomCreateThreadFn(OrtThreadingOptions* threading,
-                                             OrtCustomCreateThreadFn ort_custom_create_thread_fn) {
-  KP_ORT_NEED(threading);
-  threading->create_thread = ort_custom_create_thread_fn;
-  return NULL;
-}
-
-OrtStatus* ort_SetGlobalCustomThreadCreationOptions(OrtThreadingOptions* threading,
-                                                    void* ort_custom_thread_creation_options) {
-  KP_ORT_NEED(threading);
-  threading->thread_options = ort_custom_thread_creation_options;
-  return NULL;
-}
-
-OrtStatus* ort_SetGlobalCustomJoinThreadFn(OrtThreadingOptions* threading,
-                                           OrtCustomJoinThreadFn ort_custom_join_thread_fn) {
-  KP_ORT_NEED(threading);
-  threading->join_thread = ort_custom_join_thread_fn;
-  return NULL;
-}
-
 OrtStatus* ort_SetGlobalIntraOpThreadAffinity(OrtThreadingOptions* threading,
                                               const char* affinity_string) {
   KP_ORT_NEED(threading);
   if (!affinity_string || !affinity_string[0])
     return kp_ort_error(ORT_INVALID_ARGUMENT, "Affinity string must not be empty");
-  return NULL;
+  return kp_ort_set_text(&threading->affinities, affinity_string);
 }

@@ -8,10 +8,11 @@
 struct OrtThreadingOptions {
   int intra_op;  // 0: what the machine gives
   int inter_op;
-  bool denormal_as_zero;
+  bool denormal_as_zero, no_spin;
   OrtCustomCreateThreadFn create_thread;  // NULL: the system's way
   OrtCustomJoinThreadFn join_thread;
   void* thread_options;
+  char* affinities;  // "1;2,3": processors of each thread but the caller's; NULL: any
 };
 
 // A device of the machine, and what a provider makes of it.

@@ -65,7 +65,8 @@ static OrtStatus* broken(const char* what) {
 }
 
 // --- one parameter -----------------------------------------------------------------------------------------------------------------
-static OrtStatus* read_tensor(const bytes* b, size_t table, OrtValue** out) {
+static OrtStatus* read_tensor(const bytes* b, size_t table, OrtAllocator* allocator,
+                              OrtValue** out) {
   int64_t dims[KP_MAX_RANK];
   size_t first, rank, data, size, at, needed;
   int32_t type = 0;
@@ -80,12 +81,18 @@ static OrtStatus* read_tensor(const bytes* b, size_t table, OrtValue** out) {
   if (!vector(b, table, 3, 1, &data, &size)) data = size = 0;
   KP_ORT_TAKE(kp_value_check_dims((kapell_type)type, dims, (int32_t)rank, NULL, &needed));
   if (size != needed) return broken("a tensor whose data has another size than its shape");
-  KP_ORT_TAKE(kp_value_create_tensor((kapell_type)type, dims, (int32_t)rank, &tensor));
-  if (size) memcpy(tensor->data, b->data + data, size);
+  const kapell_value lies = {.kind = KAPELL_KIND_TENSOR,
+                             .type = (kapell_type)type,
+                             .rank = (int32_t)rank,
+                             .dims = dims,
+                             .data = (void*)(uintptr_t)(b->data + data),
+                             .byte_count = size};
+  KP_ORT_PASS(kp_ort_tensor_copy(allocator, &lies, &tensor));
   return kp_ort_value_wrap(tensor, out);
 }
 
-static OrtStatus* read_parameter(const bytes* b, size_t at, OrtLoraAdapter* adapter) {
+static OrtStatus* read_parameter(const bytes* b, size_t at, OrtAllocator* allocator,
+                                 OrtLoraAdapter* adapter) {
   size_t table, first, length;
   if (!follow(b, at, &table) || !vector(b, table, 0, 1, &first, &length) || length == 0)
     return broken("a parameter without name");
@@ -94,10 +101,10 @@ static OrtStatus* read_parameter(const bytes* b, size_t at, OrtLoraAdapter* adap
   memcpy(name, b->data + first, length);
   adapter->names[adapter->count] = name;
   adapter->values[adapter->count++] = NULL;
-  return read_tensor(b, table, &adapter->values[adapter->count - 1]);
+  return read_tensor(b, table, allocator, &adapter->values[adapter->count - 1]);
 }
 
-static OrtStatus* read_adapter(const bytes* b, OrtLoraAdapter* adapter) {
+static OrtStatus* read_adapter(const bytes* b, OrtAllocator* allocator, OrtLoraAdapter* adapter) {
   size_t table, at, first, count;
   int32_t version = 0;
   if (b->size < 8 || memcmp(b->data + 4, "TORT", 4) != 0 || !follow(b, 0, &table))
@@ -112,20 +119,19 @@ static OrtStatus* read_adapter(const bytes* b, OrtLoraAdapter* adapter) {
   adapter->values = kp_alloc_zero(count, sizeof *adapter->values);
   if (!adapter->names || !adapter->values) return kp_ort_no_memory();
   for (size_t i = 0; i < count; ++i)
-    KP_ORT_PASS(read_parameter(b, first + i * sizeof(uint32_t), adapter));
+    KP_ORT_PASS(read_parameter(b, first + i * sizeof(uint32_t), allocator, adapter));
   return NULL;
 }
 
 // --- the slots ---------------------------------------------------------------------------------------------------------------------
 OrtStatus* ort_CreateLoraAdapterFromArray(const void* data, size_t count, OrtAllocator* allocator,
                                           OrtLoraAdapter** out) {
-  (void)allocator;  // of a device's memory; the host's is what runs take
   KP_ORT_NEED(out);
   *out = NULL;
   KP_ORT_NEED(data);
   OrtLoraAdapter* adapter = kp_alloc_zero(1, sizeof *adapter);
   if (!adapter) return kp_ort_no_memory();
-  OrtStatus* status = read_adapter(&(bytes){data, count}, adapter);
+  OrtStatus* status = read_adapter(&(bytes){data, count}, allocator, adapter);
   if (status) {
     ort_ReleaseLoraAdapter(adapter);
     return status;

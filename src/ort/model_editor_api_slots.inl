@@ -20,7 +20,7 @@ STATUS(13, AddGraphToModel, "22", (OrtModel* model, OrtGraph* graph), ORT, WORKS
 STATUS(14, CreateSessionFromModel, "22", (const OrtEnv* env, const OrtModel* model, const OrtSessionOptions* options, OrtSession** out), DROPIN, WORKS, "")
 STATUS(15, CreateModelEditorSession, "22", (const OrtEnv* env, const char* path, const OrtSessionOptions* options, OrtSession** out), DROPIN, WORKS, "")
 STATUS(16, CreateModelEditorSessionFromArray, "22", (const OrtEnv* env, const void* data, size_t size, const OrtSessionOptions* options, OrtSession** out), DROPIN, WORKS, "")
-STATUS(17, SessionGetOpsetForDomain, "22", (const OrtSession* session, const char* domain, int* version), DROPIN, PARTLY, "for sessions of CreateModelEditorSession, before they are finalized")
+STATUS(17, SessionGetOpsetForDomain, "22", (const OrtSession* session, const char* domain, int* version), DROPIN, WORKS, "")
 STATUS(18, ApplyModelToModelEditorSession, "22", (OrtSession* session, OrtModel* model), DROPIN, WORKS, "")
 STATUS(19, FinalizeModelEditorSession, "22", (OrtSession* session, const OrtSessionOptions* options, OrtPrepackedWeightsContainer* prepacked), DROPIN, PARTLY, "weights are not shared through the container")
 // clang-format on

@@ -22,6 +22,8 @@ __attribute__((returns_nonnull)) OrtStatus* kp_ort_error(OrtErrorCode code, cons
 // Turns one of Kapell's (taken; NULL stays NULL) into one of ONNX Runtime's: message, place and hint in one text.
 OrtStatus* kp_ort_status(kp_status* status);
 OrtErrorCode kp_ort_code(kapell_code code);
+// Behind a message: what was being done, but for the |outer| outermost frames; what to try; the stable code.
+void kp_ort_put_details(kp_strbuf* text, const kp_status* status, size_t outer);
 OrtStatus* kp_ort_no_memory(void);
 
 #define KP_ORT_PASS(expr)                                       \
@@ -40,6 +42,14 @@ OrtStatus* kp_ort_no_memory(void);
     if (KP_UNLIKELY((argument) == NULL))                                                    \
       return kp_ort_error(ORT_INVALID_ARGUMENT, "%s: %s is NULL", __func__ + 4, #argument); \
   } while (0)
+
+// The function of a slot that only sets a member.
+#define KP_ORT_SETTER(Object, name, parameter_type, member)      \
+  OrtStatus* ort_##name(Object* options, parameter_type value) { \
+    KP_ORT_NEED(options);                                        \
+    options->member = value;                                     \
+    return NULL;                                                 \
+  }
 
 // --- element types: numbers differ between the C API and the file format for the newest ------------------------------------------
 kapell_type kp_ort_type_from(

@@ -98,6 +98,8 @@ OrtStatus* kp_ort_options_keep_library(OrtSessionOptions* options, void* handle)
 kp_ort_library* kp_ort_library_retain(kp_ort_library* library);
 void kp_ort_library_release(kp_ort_library* library);
 void kp_ort_flag_release(kp_ort_flag* flag);
+// Replaces the owned text in |field| by a copy of |text| (NULL: none).
+OrtStatus* kp_ort_set_text(char** field, const char* text);
 // One more element of |size| bytes at the end of the array, zeroed; NULL without memory.
 void* kp_ort_append(void** array, size_t* count, size_t size);
 

@@ -22,25 +22,22 @@ void ort_ReleaseRunOptions(OrtRunOptions* options) {
   kp_free(options);
 }
 
-OrtStatus* ort_RunOptionsSetRunLogVerbosityLevel(OrtRunOptions* options, int level) {
-  KP_ORT_NEED(options);
-  options->log_verbosity = level;
-  return NULL;
-}
-
-OrtStatus* ort_RunOptionsSetRunLogSeverityLevel(OrtRunOptions* options, int severity) {
-  KP_ORT_NEED(options);
-  options->log_severity = severity;
-  return NULL;
-}
+KP_ORT_SETTER(OrtRunOptions, RunOptionsSetRunLogVerbosityLevel, int, log_verbosity)
+KP_ORT_SETTER(OrtRunOptions, RunOptionsSetRunLogSeverityLevel, int, log_severity)
 
 OrtStatus* ort_RunOptionsSetRunTag(OrtRunOptions* options, const char* run_tag) {
   KP_ORT_NEED(options);
-  char* copy = kp_strdup(run_tag ? run_tag : "");
-  if (!copy) return kp_ort_no_memory();
-  kp_free(options->tag);
-  options->tag = copy;
-  return NULL;
+  return kp_ort_set_text(&options->tag, run_tag ? run_tag : "");
+}
+
+OrtStatus* ort_RunOptionsEnableProfiling(OrtRunOptions* options, const char* prefix) {
+  KP_ORT_NEED(options);
+  return kp_ort_set_text(&options->profile_prefix, prefix ? prefix : "");
+}
+
+OrtStatus* ort_RunOptionsDisableProfiling(OrtRunOptions* options) {
+  KP_ORT_NEED(options);
+  return kp_ort_set_text(&options->profile_prefix, NULL);
 }
 
 OrtStatus* ort_RunOptionsGetRunLogVerbosityLevel(const OrtRunOptions* options, int* level) {

@@ -19,7 +19,7 @@ void* kp_ort_append(void** array, size_t* count, size_t size) {
 #define APPEND(options, list, list_count) \
   kp_ort_append((void**)&(options)->list, &(options)->list_count, sizeof(*(options)->list))
 
-static OrtStatus* set_text(char** field, const char* text) {
+OrtStatus* kp_ort_set_text(char** field, const char* text) {
   char* copy = text ? kp_strdup(text) : NULL;
   if (text && !copy) return kp_ort_no_memory();
   kp_free(*field);
@@ -60,7 +60,7 @@ OrtStatus* kp_ort_options_add_provider(OrtSessionOptions* options, const char* n
                                        size_t count) {
   kp_ort_provider* provider = APPEND(options, providers, provider_count);
   if (!provider) return kp_ort_no_memory();
-  KP_ORT_PASS(set_text(&provider->name, name));
+  KP_ORT_PASS(kp_ort_set_text(&provider->name, name));
   for (size_t i = 0; i < count; ++i) {
     if (!keys[i] || !keys[i][0] || !values[i])
       return kp_ort_error(ORT_INVALID_ARGUMENT, "option %zu of %s has no key or no value", i, name);
@@ -139,21 +139,21 @@ static OrtStatus* copy_lists(OrtSessionOptions* to, const OrtSessionOptions* fro
     if (!made) return kp_ort_no_memory();
     made->value = kp_value_retain(from->initializers[i].value);
     made->external = from->initializers[i].external;
-    KP_ORT_PASS(set_text(&made->name, from->initializers[i].name));
+    KP_ORT_PASS(kp_ort_set_text(&made->name, from->initializers[i].name));
   }
   for (size_t i = 0; i < from->file_count; ++i) {
     kp_ort_memory_file* made = APPEND(to, files, file_count);
     if (!made) return kp_ort_no_memory();
     made->data = from->files[i].data;
     made->size = from->files[i].size;
-    KP_ORT_PASS(set_text(&made->name, from->files[i].name));
+    KP_ORT_PASS(kp_ort_set_text(&made->name, from->files[i].name));
   }
   for (size_t i = 0; i < from->dimension_count; ++i) {
     kp_ort_dimension* made = APPEND(to, dimensions, dimension_count);
     if (!made) return kp_ort_no_memory();
     made->is_denotation = from->dimensions[i].is_denotation;
     made->value = from->dimensions[i].value;
-    KP_ORT_PASS(set_text(&made->name, from->dimensions[i].name));
+    KP_ORT_PASS(kp_ort_set_text(&made->name, from->dimensions[i].name));
   }
   for (size_t i = 0; i < from->domain_count; ++i)
     KP_ORT_PASS(ort_AddCustomOpDomain(to, from->domains[i]));
@@ -178,9 +178,9 @@ static OrtStatus* copy_options(OrtSessionOptions* to, const OrtSessionOptions* f
   to->libraries = NULL, to->library_count = 0;
   kp_ort_flag_release(fresh.cancel_load);
   __atomic_fetch_add(&to->cancel_load->refs, 1, __ATOMIC_RELAXED);
-  KP_ORT_PASS(set_text(&to->profile_prefix, from->profile_prefix));
-  KP_ORT_PASS(set_text(&to->log_id, from->log_id));
-  KP_ORT_PASS(set_text(&to->optimized_path, from->optimized_path));
+  KP_ORT_PASS(kp_ort_set_text(&to->profile_prefix, from->profile_prefix));
+  KP_ORT_PASS(kp_ort_set_text(&to->log_id, from->log_id));
+  KP_ORT_PASS(kp_ort_set_text(&to->optimized_path, from->optimized_path));
   KP_ORT_TAKE(kp_ort_pairs_copy(&to->config, &from->config));
   return copy_lists(to, from);
 }
@@ -197,12 +197,8 @@ OrtStatus* ort_CloneSessionOptions(const OrtSessionOptions* from, OrtSessionOpti
 }
 
 // --- single settings -------------------------------------------------------------------------------------------------------------
-#define SETTER(name, parameter_type, field)                                 \
-  OrtStatus* ort_##name(OrtSessionOptions* options, parameter_type value) { \
-    KP_ORT_NEED(options);                                                   \
-    options->field = value;                                                 \
-    return NULL;                                                            \
-  }
+#define SETTER(name, parameter_type, member) \
+  KP_ORT_SETTER(OrtSessionOptions, name, parameter_type, member)
 #define SWITCH(name, field, value)                    \
   OrtStatus* ort_##name(OrtSessionOptions* options) { \
     KP_ORT_NEED(options);                             \
@@ -214,18 +210,17 @@ SETTER(SetSessionLogVerbosityLevel, int, log_verbosity)
 SETTER(SetIntraOpNumThreads, int, intra_op)
 SETTER(SetInterOpNumThreads, int, inter_op)
 SETTER(SetDeterministicCompute, bool, deterministic)
+SETTER(SetSessionLogSeverityLevel, int, log_severity)
+// The pool is shared by all sessions: threads that one session's functions made serve the others too.
+SETTER(SessionOptionsSetCustomCreateThreadFn, OrtCustomCreateThreadFn, create_thread)
+SETTER(SessionOptionsSetCustomThreadCreationOptions, void*, thread_options)
+SETTER(SessionOptionsSetCustomJoinThreadFn, OrtCustomJoinThreadFn, join_thread)
 SWITCH(DisableProfiling, profiling, false)
 SWITCH(EnableMemPattern, mem_pattern, true)
 SWITCH(DisableMemPattern, mem_pattern, false)
 SWITCH(EnableCpuMemArena, cpu_arena, true)
 SWITCH(DisableCpuMemArena, cpu_arena, false)
 SWITCH(DisablePerSessionThreads, global_threads, true)
-
-OrtStatus* ort_SetSessionLogSeverityLevel(OrtSessionOptions* options, int level) {
-  KP_ORT_NEED(options);
-  options->log_severity = level;
-  return NULL;
-}
 
 OrtStatus* ort_SetSessionExecutionMode(OrtSessionOptions* options, ExecutionMode mode) {
   KP_ORT_NEED(options);
@@ -248,17 +243,17 @@ OrtStatus* ort_SetSessionGraphOptimizationLevel(OrtSessionOptions* options,
 OrtStatus* ort_EnableProfiling(OrtSessionOptions* options, const char* prefix) {
   KP_ORT_NEED(options);
   options->profiling = true;
-  return set_text(&options->profile_prefix, prefix ? prefix : "");
+  return kp_ort_set_text(&options->profile_prefix, prefix ? prefix : "");
 }
 
 OrtStatus* ort_SetOptimizedModelFilePath(OrtSessionOptions* options, const char* path) {
   KP_ORT_NEED(options);
-  return set_text(&options->optimized_path, path);
+  return kp_ort_set_text(&options->optimized_path, path);
 }
 
 OrtStatus* ort_SetSessionLogId(OrtSessionOptions* options, const char* id) {
   KP_ORT_NEED(options);
-  return set_text(&options->log_id, id);
+  return kp_ort_set_text(&options->log_id, id);
 }
 
 OrtStatus* ort_SetUserLoggingFunction(OrtSessionOptions* options, OrtLoggingFunction function,
@@ -373,7 +368,7 @@ static OrtStatus* add_dimension(OrtSessionOptions* options, const char* name, bo
   if (!made) return kp_ort_no_memory();
   made->is_denotation = is_denotation;
   made->value = value;
-  return set_text(&made->name, name);
+  return kp_ort_set_text(&made->name, name);
 }
 
 OrtStatus* ort_AddFreeDimensionOverride(OrtSessionOptions* options, const char* denotation,
@@ -403,7 +398,7 @@ static OrtStatus* add_initializer(OrtSessionOptions* options, const char* name,
   if (!made) return kp_ort_no_memory();
   made->value = kp_value_retain(tensor);
   made->external = external;
-  return set_text(&made->name, name);
+  return kp_ort_set_text(&made->name, name);
 }
 
 OrtStatus* ort_AddInitializer(OrtSessionOptions* options, const char* name, const OrtValue* val) {
@@ -443,7 +438,7 @@ OrtStatus* ort_AddExternalInitializersFromFilesInMemory(OrtSessionOptions* optio
     if (!made) return kp_ort_no_memory();
     made->data = buffers[i];
     made->size = lengths[i];
-    KP_ORT_PASS(set_text(&made->name, names[i]));
+    KP_ORT_PASS(kp_ort_set_text(&made->name, names[i]));
   }
   return NULL;
 }
@@ -454,27 +449,5 @@ OrtStatus* ort_AddCustomOpDomain(OrtSessionOptions* options, OrtCustomOpDomain* 
   OrtCustomOpDomain** slot = APPEND(options, domains, domain_count);
   if (!slot) return kp_ort_no_memory();
   *slot = domain;
-  return NULL;
-}
-
-// The pool is shared by all sessions: threads that one session's functions made serve the others too.
-OrtStatus* ort_SessionOptionsSetCustomCreateThreadFn(OrtSessionOptions* options,
-                                                     OrtCustomCreateThreadFn create) {
-  KP_ORT_NEED(options);
-  options->create_thread = create;
-  return NULL;
-}
-
-OrtStatus* ort_SessionOptionsSetCustomThreadCreationOptions(OrtSessionOptions* options,
-                                                            void* thread_options) {
-  KP_ORT_NEED(options);
-  options->thread_options = thread_options;
-  return NULL;
-}
-
-OrtStatus* ort_SessionOptionsSetCustomJoinThreadFn(OrtSessionOptions* options,
-                                                   OrtCustomJoinThreadFn join) {
-  KP_ORT_NEED(options);
-  options->join_thread = join;
   return NULL;
 }

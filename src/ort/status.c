@@ -58,15 +58,24 @@ OrtErrorCode kp_ort_code(kapell_code code) {
   }
 }
 
+void kp_ort_put_details(kp_strbuf* text, const kp_status* status, size_t outer) {
+  const size_t count = kp_status_frame_count(status);
+  for (size_t i = 0; i + outer < count; ++i)
+    kp_strbuf_printf(text, "%s%s%s", i ? ", " : " (while ", kp_status_frame_text(status, i),
+                     i + outer + 1 < count ? "" : ")");
+  if (kp_status_hint_text(status)) kp_strbuf_printf(text, "; %s", kp_status_hint_text(status));
+  kp_strbuf_printf(text, " [KAPELL-E%04d]", (int)kp_status_code(status));
+}
+
 OrtStatus* kp_ort_status(kp_status* status) {
   if (!status) return NULL;
   kp_strbuf text = {0};
-  const char *op = kp_status_op(status), *hint = kp_status_hint_text(status);
+  const char* op = kp_status_op(status);
   if (op && kp_status_code(status) != KAPELL_CANCELLED)
     kp_strbuf_printf(&text,
                      "Node '%s' (%s): ", kp_status_node(status) ? kp_status_node(status) : "", op);
   kp_strbuf_puts(&text, kp_status_message(status));
-  if (hint) kp_strbuf_printf(&text, "; %s", hint);
+  kp_ort_put_details(&text, status, 0);
   OrtStatus* made = text.failed
                         ? &out_of_memory
                         : make_status(kp_ort_code(kp_status_code(status)), text.data, text.length);

@@ -127,6 +127,27 @@ OrtStatus* kp_ort_tensor_from(OrtAllocator* allocator, const int64_t* shape, siz
   return status;
 }
 
+OrtStatus* kp_ort_tensor_copy(OrtAllocator* allocator, const kapell_value* from,
+                              kapell_value** out) {
+  if (!allocator) allocator = &kp_ort_cpu_allocator;
+  const OrtMemoryInfo* info = allocator->Info ? allocator->Info(allocator) : NULL;
+  if (info && !kp_ort_info_is_host(info))
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "There's no data transfer registered for copying tensors to %s",
+                        info->name);
+  KP_ORT_PASS(kp_ort_tensor_from(allocator, from->dims, (size_t)from->rank,
+                                 kp_ort_type_of(from->type), out));
+  kp_status* status = NULL;
+  if (from->type != KAPELL_STRING) {
+    if (from->byte_count) memcpy((*out)->data, from->data, from->byte_count);
+    return NULL;
+  }
+  for (size_t i = 0; !status && i < kp_value_count(from); ++i)
+    status = kp_value_set_string(*out, i, kp_value_string(from, i));
+  if (status) kp_value_release(*out);
+  return kp_ort_status(status);
+}
+
 static OrtStatus* wrap_with_info(kapell_value* tensor, const OrtMemoryInfo* info, OrtValue** out) {
   KP_ORT_PASS(kp_ort_value_wrap(tensor, out));
   if (!info) return NULL;

@@ -42,6 +42,9 @@ OrtStatus* kp_ort_tensor_over(const int64_t* shape, size_t rank, ONNXTensorEleme
                               void* data, size_t size, OrtAllocator* deleter, kapell_value** out);
 OrtStatus* kp_ort_tensor_from(OrtAllocator* allocator, const int64_t* shape, size_t rank,
                               ONNXTensorElementDataType type, kapell_value** out);
+// A copy of the dense host tensor |from| in |allocator|'s memory, which must be the host's (NULL: our own).
+OrtStatus* kp_ort_tensor_copy(OrtAllocator* allocator, const kapell_value* from,
+                              kapell_value** out);
 // The map with its keys in ascending order, as clients know them: |map| itself, or a new one in its place (|map| is released).
 kp_status* kp_ort_map_sort(kapell_value** map);
 OrtStatus* kp_ort_sparse_describe(OrtValue* value);  // fills |sparse| of a handle on a COO value

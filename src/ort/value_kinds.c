@@ -203,7 +203,6 @@ static OrtStatus* join_values(const kapell_value* items, kapell_value** out) {
 OrtStatus* ort_GetValue(const OrtValue* value, int index, OrtAllocator* allocator, OrtValue** out) {
   KP_ORT_NEED(value);
   KP_ORT_NEED(out);
-  (void)allocator;  // the element is shared, not copied
   *out = NULL;
   size_t count = 0;
   KP_ORT_PASS(ort_GetValueCount(value, &count));
@@ -212,8 +211,10 @@ OrtStatus* ort_GetValue(const OrtValue* value, int index, OrtAllocator* allocato
   kapell_value* item = value->value->items[index];
   if (value->value->kind == KAPELL_KIND_MAP && item->kind == KAPELL_KIND_SEQUENCE)
     KP_ORT_PASS(join_values(item, &item));
+  else if (item->kind == KAPELL_KIND_TENSOR && !item->memory)
+    KP_ORT_PASS(kp_ort_tensor_copy(allocator, item, &item));
   else
-    kp_value_retain(item);
+    kp_value_retain(item);  // a client cannot change it
   return kp_ort_value_wrap(item, out);
 }
 

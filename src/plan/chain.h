@@ -49,6 +49,8 @@ typedef struct kp_chain {
   int64_t max_copies;
   int64_t max_copy_bytes;
   bool no_loop_copies;
+  // The list is not the one that options were given with: those of known providers that it does not name are passed over.
+  bool replaced;
   const char*
       provider_path;  // where libraries are looked for first; of the caller's, for kp_chain_load. NULL = nowhere
 } kp_chain;
@@ -64,7 +66,8 @@ typedef struct kp_chain_option {
 } kp_chain_option;
 
 // Probes every entry and creates its provider. A required one that is not to be had is an error (PROVIDER_UNAVAILABLE with reason
-// and fix), an optional one a warning in the log. Options for a provider not in the list, unknown keys and bad values are errors.
+// and fix), an optional one a warning in the log. Options for a provider not in the list (unless it was replaced), unknown keys and
+// bad values are errors.
 // |no_libraries|: a provider that is not built in is not to be had.
 KP_MUST_USE kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features,
                                      const kp_chain_option* options, size_t option_count,

@@ -15,7 +15,12 @@ static bool option_is_for(const kp_chain_entry* entry, const char* key, const ch
   return canonical && strcmp(canonical, entry->canonical) == 0;
 }
 
-// Every option must name a provider of the list.
+static bool names_a_provider(const char* key) {
+  const char* dot = strchr(key, '.');
+  return dot && kp_provider_canonical((kp_str){key, (size_t)(dot - key)});
+}
+
+// Every option must name a provider of the list, or, where that was replaced, a provider at all.
 static kp_status* check_owners(const kp_chain* chain, const kp_chain_option* options,
                                size_t count) {
   for (size_t i = 0; i < count; ++i) {
@@ -25,7 +30,7 @@ static kp_status* check_owners(const kp_chain* chain, const kp_chain_option* opt
     const char* rest;
     for (uint32_t e = 0; e < chain->count && !found; ++e)
       found = option_is_for(&chain->entries[e], options[i].key, &rest);
-    if (found) continue;
+    if (found || (chain->replaced && names_a_provider(options[i].key))) continue;
     kp_status* status =
         KP_ERROR(BAD_PROVIDER_LIST, "option '%s' is for no provider of the list '%s'",
                  options[i].key, chain->text);

@@ -8,12 +8,7 @@ BERNOULLI = ("This operator is non-deterministic and may not produce the same va
 SINGLE = ("The various FFT routines in numpy.fft now do their calculations natively in float, double, or long double precision, depending "
           "on the input precision, instead of always calculating in double precision.",
           "NumPy 2.0.0 release notes; the case takes y = np.fft.ifft(x) of complex64, which is 1.9e-7 where the transform is 0")
-ULP = ("Cast to float32 to work around and use a tolerance appropriate for bfloat16 precision.",
-       "onnx/backend/test/runner, assert_similar_outputs: bfloat16 gets two ulp, float16 a little over one; the values of this case, rounded to "
-       "float16 at each step of the softmax, lie up to 8.7e-4 from the exact results, ours 6.9e-4")
-
 EXCEPTIONS = {
-    "test_attention_4d_causal_fp16_expanded": ULP,
     "test_bernoulli": BERNOULLI,
     "test_bernoulli_double": BERNOULLI,
     "test_bernoulli_double_expanded": BERNOULLI,

@@ -52,6 +52,12 @@ def test_the_environment_wins_over_both(place):
     reads(place({"providers": "Mock,CPU", "provider_options": {"Mock2.ops": "none"}}, KAPELL_PROVIDERS="Mock2?,CPU"), 0, "Mock2?     runs nothing")
 
 
+def test_options_of_a_list_that_the_environment_replaces_are_passed_over(place):
+    given = ("--providers", "Mock,CPU", "--option", "Mock.ops=all")
+    reads(place("", *given, KAPELL_PROVIDERS="CPU", KAPELL_CONFIG=""), 0, "CPU        11 of 11 nodes", "replaces the provider list 'Mock,CPU' by 'CPU'")
+    reads(place("", *given, "--option", "Moc.ops=all", KAPELL_PROVIDERS="CPU", KAPELL_CONFIG=""), 3, "option 'Moc.ops' is for no provider of the list 'CPU'")
+
+
 def test_the_file_of_the_home_folder(kapell, tmp_path):
     env = {**CLEAN, "HOME": str(tmp_path)}
     assert "CPU        11 of 11" in reads(kapell("place", DIGITS, env=env), 0)

@@ -12,8 +12,6 @@ NOT_WRITTEN = "NOT_IMPLEMENTED, docs/onnxruntime-abi.md"
 # Where ours answers otherwise, and why.
 DIFFERENCES = {
     "tensor_complex": "ours makes complex tensors too",
-    "run_input_twice": "ours refuses a name that is given twice",
-    "run_output_twice": "ours refuses a name that is wanted twice",
     "run_async_no_callback": "ours refuses it at once, ONNX Runtime crashes when the run ends",
     "free_dimension_negative": "ours refuses what could hold for no input",
     "initializer_empty_name": "ours refuses a name that no model has",

@@ -564,6 +564,17 @@ def test_halves_are_widened_once_with_inputs_in_float32():
     assert kinds.count("Cast") == 2  # to float16, which rounds, and back: the model's own rounding stays
 
 
+def test_a_choice_between_halves_is_not_rounded():
+    """Where, whose first input is no float: 1 + 2^-12 survives it."""
+    b = models.Builder("chosen")
+    one = b.op("Cast", b.const(f32([1])), to=H)
+    chosen = b.op("Where", "c", b.op("Add", b.op("Cast", "x", to=H), one), one)
+    y = b.op("Cast", b.op("Sub", chosen, one), to=F)
+    session = kapell_c.Session(serialized(b, [("x", F, [2]), ("c", TensorProto.BOOL, [2])], [(y, F, None)]))
+    got = session.run({"x": f32([2.0**-12, 2.0**-12]), "c": np.array([True, False])})[0]
+    np.testing.assert_array_equal(got, f32([2.0**-12, 0]))
+
+
 def test_a_rounding_that_the_model_writes_stays():
     """Cast to float16 in the middle of float32: 1 + 2^-12 becomes 1 there."""
     b = models.Builder("rounding")

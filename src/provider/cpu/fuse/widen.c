@@ -65,10 +65,15 @@ static bool outputs_follow(const kp_graph* graph, const kp_node* node) {
   return true;
 }
 
+// A table's types are those of input 0, which is the condition of Where: it stays as it is.
+static bool takes_f32(const kp_graph* graph, const kp_node* node, const kp_op_def* op) {
+  return !op->types || op->types & KP_M(FLOAT) || !is_half(kp_node_input(graph, node, 0));
+}
+
 static bool becomes_wide(const widening* w, const kp_node* node) {
   const kp_graph* graph = w->pass->graph;
   const kp_op_def* op = kp_op_find(node);
-  if (!op || node->implicit_count || (op->types && !(op->types & KP_M(FLOAT)))) return false;
+  if (!op || node->implicit_count || !takes_f32(graph, node, op)) return false;
   bool any = false, any_computed = false;
   for (uint32_t i = 0; i < node->input_count; ++i) {
     const kp_value* value = kp_node_input(graph, node, i);
