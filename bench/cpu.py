@@ -129,7 +129,7 @@ def ceiling_seconds(name, model, feeds, peaks, threads):
     read = sum(len(t.raw_data) for t in graph.initializer if t.name not in tables)
     eight = any(name.endswith(form) for form in (" qdq", " qlinear", " dynamic"))
     counting = flops_of(name, model, feeds) / (peaks["gops8" if eight else "gflops"] * threads * 1e9)
-    reading = read / (peaks["read_gbs"] * 1e9) if read > CACHED else 0
+    reading = read / (peaks["read_gbs"][threads - 1] * 1e9) if read > CACHED else 0
     return max(counting, reading), reading > counting
 
 
@@ -237,7 +237,7 @@ def main():
     peaks = peak()
     versions = [f"ONNX Runtime {onnxruntime.__version__}"] + ([f"OpenVINO {openvino.__version__}"] if openvino else [])
     print(f"{time.strftime('%Y-%m-%d')}, {cpu_name()} ({kapell_c.cpu_features()}), {os.cpu_count()} cores, {', '.join(versions)}; peak of a core "
-          f"{peaks['gflops']} GFLOP/s, in 8 bits {peaks['gops8']} GOP/s, read {peaks['read_gbs']} GB/s, load {os.getloadavg()[0]:.1f}\n")
+          f"{peaks['gflops']} GFLOP/s, in 8 bits {peaks['gops8']} GOP/s, read {' and '.join(map(str, peaks['read_gbs']))} GB/s by 1 and 2 threads, load {os.getloadavg()[0]:.1f}\n")
     if names:
         show_runs(names, peaks)
     with tempfile.TemporaryDirectory() as folder:

@@ -34,7 +34,7 @@ def write_feeds(path, feeds):
     with open(path, "wb") as file:
         file.write(b"%d\n" % len(feeds))
         for name, array in feeds.items():
-            array = np.ascontiguousarray(array)
+            array = np.asarray(array)
             head = [_TYPE_OF[array.dtype], array.ndim, *array.shape]
             file.write((" ".join(map(str, head)) + f" {name}\n").encode() + array.tobytes())
 

@@ -129,6 +129,7 @@ void bench_write_csv(const bench_report* report, FILE* out);   // (print.c)
 void bench_write_html(const bench_report* report, FILE* out);  // (page.c)
 double bench_peak_gflops(void);  // multiply-adds of one core, measured (peak.c)
 double bench_peak_gops8(void);   // the same of bytes
-double bench_read_gbs(void);     // sequential read of memory, measured (peak.c)
+double bench_read_gbs(
+    int threads);  // GB/s of a sequential read of memory by so many threads (peak.c)
 
 #endif  // KAPELL_CLI_BENCH_BENCH_H_
