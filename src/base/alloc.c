@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/budget.h"
+#include "base/pages.h"
 #include "base/sanitize.h"
 #include "base/size.h"
 
@@ -134,7 +135,10 @@ void* kp_alloc_aligned(size_t byte_count, size_t alignment) {
   const size_t offset = kp_max_size(alignment, HEADER_BYTES);
   if (!charge(byte_count, offset, &budget, &whole)) return NULL;
   void* memory = NULL;
-  if (posix_memalign(&memory, offset, whole) != 0) memory = NULL;
+  const bool huge = whole >= KP_HUGE_PAGE;
+  if (posix_memalign(&memory, huge ? kp_max_size(offset, KP_HUGE_PAGE) : offset, whole) != 0)
+    memory = NULL;
+  if (memory && huge) kp_pages_wish_huge(memory, whole);
   return count_new(memory, budget, whole, offset);
 }
 
