@@ -23,14 +23,7 @@ static kp_status* replace(kp_pass* pass, const char* name, const kp_node_id* old
                         .input_count = 1,
                         .outputs = &output,
                         .output_count = 1};
-  const kp_rewrite rewrite = {.name = name,
-                              .old_nodes = old,
-                              .old_count = old_count,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  return kp_graph_rewrite(pass->graph, &rewrite);
+  return kp_pass_replace(pass, name, old, old_count, &fresh);
 }
 
 // Mul(x, f(x)) where f is one node, |op|, or two, |op| over |inner|.

@@ -301,14 +301,7 @@ static kp_status* replace(kp_pass* pass, const match* m) {
                         .output_count = 1,
                         .attrs = attrs,
                         .attr_count = 10};
-  const kp_rewrite rewrite = {.name = "fuse attention",
-                              .old_nodes = m->old,
-                              .old_count = m->count,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  return kp_graph_rewrite(graph, &rewrite);
+  return kp_pass_replace(pass, "fuse attention", m->old, m->count, &fresh);
 }
 
 kp_status* kp_pass_attention(kp_pass* pass) {

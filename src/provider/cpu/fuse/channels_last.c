@@ -282,14 +282,7 @@ static kp_status* convert_nhwc(layout* l, kp_node_id id) {
                        .output_count = 1,
                        .attrs = attrs,
                        .attr_count = node->attr_count + 3};
-  const kp_rewrite rewrite = {.name = kName,
-                              .old_nodes = &id,
-                              .old_count = 1,
-                              .fresh = &spec,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++l->pass->changes;
-  return kp_graph_rewrite(l->graph, &rewrite);
+  return kp_pass_replace(l->pass, kName, &id, 1, &spec);
 }
 
 // --- pools and batch normalization ----------------------------------------------------------------------------------------------------

@@ -62,14 +62,7 @@ static kp_status* fold(kp_pass* pass, kp_node_id conv_id, kp_node_id norm_id,
                         .attrs = conv->attrs,
                         .attr_count = conv->attr_count};
   const kp_node_id old[2] = {conv_id, norm_id};
-  const kp_rewrite rewrite = {.name = "fuse Conv+BatchNormalization",
-                              .old_nodes = old,
-                              .old_count = 2,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  KP_PASS(kp_graph_rewrite(graph, &rewrite));
+  KP_PASS(kp_pass_replace(pass, "fuse Conv+BatchNormalization", old, 2, &fresh));
   kp_drop_unused(graph, folded);
   return NULL;
 }

@@ -159,14 +159,8 @@ static kp_status* replace(kp_pass* pass, norm* n) {
                         .output_count = sum == KP_NONE ? 1 : 2,
                         .attrs = attrs,
                         .attr_count = 2};
-  const kp_rewrite rewrite = {.name = skip == KP_NONE ? "fuse LayerNorm" : "fuse Add+LayerNorm",
-                              .old_nodes = n->old,
-                              .old_count = n->count,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  return kp_graph_rewrite(graph, &rewrite);
+  return kp_pass_replace(pass, skip == KP_NONE ? "fuse LayerNorm" : "fuse Add+LayerNorm", n->old,
+                         n->count, &fresh);
 }
 
 kp_status* kp_pass_layer_norm(kp_pass* pass) {

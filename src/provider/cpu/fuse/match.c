@@ -190,6 +190,18 @@ bool kp_read_fused_act(const kp_node* node, kp_act* out_act) {
   return false;
 }
 
+kp_status* kp_pass_replace(kp_pass* pass, const char* name, const kp_node_id* old, uint32_t count,
+                           kp_node_spec* fresh) {
+  const kp_rewrite rewrite = {.name = name,
+                              .old_nodes = old,
+                              .old_count = count,
+                              .fresh = fresh,
+                              .fresh_count = 1,
+                              .origin_of = KP_NONE};
+  ++pass->changes;
+  return kp_graph_rewrite(pass->graph, &rewrite);
+}
+
 void kp_drop_unused(kp_graph* graph, kp_value_id id) {
   kp_value* value = &graph->values[id];
   if (!value->constant || value->use_count || value->output_refs) return;

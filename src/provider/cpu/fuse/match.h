@@ -41,6 +41,9 @@ bool kp_read_fused_act(const kp_node* node, kp_act* out_act);
 // A fresh value of type tensor(|element|) with |dims| (copied).
 KP_MUST_USE kp_status* kp_make_value(kp_graph* graph, kapell_type element, const kp_expr* dims,
                                      int32_t rank, kp_value_id* out_value);
+// Puts |fresh| in the place of |count| nodes under the rewrite's |name| and counts the change.
+KP_MUST_USE kp_status* kp_pass_replace(kp_pass* pass, const char* name, const kp_node_id* old,
+                                       uint32_t count, kp_node_spec* fresh);
 // Lets go of the constant |value| if nobody reads it any more.
 void kp_drop_unused(kp_graph* graph, kp_value_id value);
 // A fresh f32 constant of |dims| whose contents are still to be written through *out_data.

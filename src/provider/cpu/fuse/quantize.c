@@ -133,14 +133,7 @@ static kp_status* replace(kp_pass* pass, product* p, const char* op) {
                         .output_count = 1,
                         .attrs = attrs,
                         .attr_count = count};
-  const kp_rewrite rewrite = {.name = "fuse quantized product",
-                              .old_nodes = old,
-                              .old_count = old_count,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  return kp_graph_rewrite(graph, &rewrite);
+  return kp_pass_replace(pass, "fuse quantized product", old, old_count, &fresh);
 }
 
 // --- convolutions --------------------------------------------------------------------------------------------------------------

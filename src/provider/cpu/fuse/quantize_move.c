@@ -141,14 +141,7 @@ static kp_status* fuse_binary(kp_pass* pass, kp_node_id id, const char* op) {
                         .output_count = 1,
                         .attrs = attrs,
                         .attr_count = 2};
-  const kp_rewrite rewrite = {.name = "fuse quantized elementwise",
-                              .old_nodes = old,
-                              .old_count = count,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  return kp_graph_rewrite(graph, &rewrite);
+  return kp_pass_replace(pass, "fuse quantized elementwise", old, count, &fresh);
 }
 
 // --- the passes ----------------------------------------------------------------------------------------------------------------

@@ -49,14 +49,7 @@ static kp_status* fuse(kp_pass* pass, kp_node_id id) {
                         .output_count = 1,
                         .attrs = attrs,
                         .attr_count = 2};
-  const kp_rewrite rewrite = {.name = "normalize bytes",
-                              .old_nodes = old,
-                              .old_count = count,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  return kp_graph_rewrite(graph, &rewrite);
+  return kp_pass_replace(pass, "normalize bytes", old, count, &fresh);
 }
 
 kp_status* kp_pass_quantized_scale(kp_pass* pass) {

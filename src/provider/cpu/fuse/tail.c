@@ -61,12 +61,5 @@ kp_status* kp_tail_replace(kp_pass* pass, const char* name, const kp_tail* t, co
                         .output_count = 1,
                         .attrs = all,
                         .attr_count = attr_count + 3};
-  const kp_rewrite rewrite = {.name = name,
-                              .old_nodes = t->old,
-                              .old_count = t->count,
-                              .fresh = &fresh,
-                              .fresh_count = 1,
-                              .origin_of = KP_NONE};
-  ++pass->changes;
-  return kp_graph_rewrite(graph, &rewrite);
+  return kp_pass_replace(pass, name, t->old, t->count, &fresh);
 }
