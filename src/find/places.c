@@ -137,12 +137,18 @@ static void add_variable(kp_places* p, const char* name) {
     add_prefix(p, kp_arena_printf(p->arena, "%s", value), name);
 }
 
-// What pyenv puts on the path are scripts; the environment is the one that its file "version" names.
+// What pyenv puts on the path are scripts; the environment is the one that the file "version" in its |folder| names.
 static void add_pyenv(kp_places* p, const char* folder) {
-  const char* version = kp_read_text(p->arena, kp_arena_printf(p->arena, "%s/../version", folder));
+  const char* version = kp_read_text(p->arena, kp_arena_printf(p->arena, "%s/version", folder));
   if (version && !strchr(version, '/') && !strchr(version, '\n'))
-    add_prefix(p, kp_arena_printf(p->arena, "%s/../versions/%s", folder, version),
+    add_prefix(p, kp_arena_printf(p->arena, "%s/versions/%s", folder, version),
                "python3 on PATH (pyenv)");
+}
+
+// Cuts the last part off a path.
+static void to_parent(char* path) {
+  char* slash = path ? strrchr(path, '/') : NULL;
+  if (slash) *slash = 0;
 }
 
 // The environment of the first python3 on the path that has one. The name's own folder tells a virtual environment, where it
@@ -156,12 +162,12 @@ static void add_python_on_path(kp_places* p) {
       const char* above = kp_arena_printf(p->arena, "%s/..", folder ? folder : "");
       char* prefix = above ? realpath(above, NULL) : NULL;
       char* real = realpath(program, NULL);
-      char* slash = real ? strrchr(real, '/') : NULL;
-      if (slash) *slash = 0;
+      to_parent(real);
+      to_parent(real);
       if (prefix) add_prefix(p, kp_arena_printf(p->arena, "%s", prefix), "python3 on PATH");
-      if (!p->packages.count) add_pyenv(p, folder);
+      if (!p->packages.count && prefix) add_pyenv(p, prefix);
       if (!p->packages.count && real)
-        add_prefix(p, kp_arena_printf(p->arena, "%s/..", real), "python3 on PATH");
+        add_prefix(p, kp_arena_printf(p->arena, "%s", real), "python3 on PATH");
       free(prefix);
       free(real);
     }
