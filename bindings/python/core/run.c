@@ -164,6 +164,20 @@ static int missing_count(const call* c, PyObject* feed) {
   return missing != 0;
 }
 
+// Of a feed that lacks inputs that is said, whatever else is wrong with it, as in onnxruntime.
+static int complain_of_missing_first(const call* c, PyObject* feed) {
+  PyObject *type, *error, *trace;
+  PyErr_Fetch(&type, &error, &trace);
+  if (!missing_count(c, feed)) {
+    PyErr_Restore(type, error, trace);
+    return -1;
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(error);
+  Py_XDECREF(trace);
+  return complain_of_missing(c, feed);
+}
+
 static int take_feed(call* c, PyObject* feed) {
   PyObject *name, *object;
   Py_ssize_t at = 0;
@@ -171,7 +185,7 @@ static int take_feed(call* c, PyObject* feed) {
   if ((size_t)PyDict_Size(feed) != c->open->required && missing_count(c, feed))
     return complain_of_missing(c, feed);
   while (PyDict_Next(feed, &at, &name, &object))
-    if (take_input(c, name, object) < 0) return -1;
+    if (take_input(c, name, object) < 0) return complain_of_missing_first(c, feed);
   if (fill_missing(c, feed) < 0) return -1;
   name_inputs(c);
   return 0;
