@@ -242,6 +242,11 @@ def test_install_and_uninstall_in_one_process():
     assert "onnxruntime is loaded already" in done.stdout and "python -m kapell.onnxruntime" in done.stdout, done.stderr
 
 
+def test_the_example_in_the_docstring():
+    done = run("-c", "import doctest, sys, kapell.onnxruntime; sys.exit(doctest.testmod(kapell.onnxruntime).failed)")
+    assert done.returncode == 0, done.stdout
+
+
 # --- running programs --------------------------------------------------------------------------------------------------------
 
 def test_a_script_runs_as_python_would_run_it(tmp_path):

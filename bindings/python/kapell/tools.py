@@ -85,7 +85,7 @@ class Doctor(Report):
         """What is said of one provider, by its name or its short one.
 
         >>> kapell.doctor(files_only=True)["CPU"]["state"]
-        'built in'
+        'built-in'
         """
         for provider in self.data["providers"]:
             if name.casefold() in (provider["name"].casefold(), provider["short_name"].casefold()):
@@ -135,7 +135,7 @@ class Bench(Report):
     @property
     def rows(self):
         """One dict a configuration: `label`, `p50`, ... in seconds, `times` of every round, `ratio` to the first."""
-        return self.data["configurations"]
+        return self.data["rows"]
 
     @property
     def best(self):
@@ -170,7 +170,8 @@ def _files(model):
     """A folder for scratch files, and the path of |model| in it or where it is."""
     with tempfile.TemporaryDirectory(prefix="kapell-") as folder:
         if isinstance(model, (str, os.PathLike)):
-            yield pathlib.Path(folder), os.fspath(model)
+            path = os.fspath(model)
+            yield pathlib.Path(folder), os.path.join(".", path) if path.startswith("-") else path
             return
         data = model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString()
         path = pathlib.Path(folder, "model.onnx")
