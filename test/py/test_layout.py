@@ -118,6 +118,94 @@ def test_fused_convolution(activation, params, added):
     assert ops(events) == ["Conv"] + ["Neg"] * added + ["Conv", "Conv", "Transpose"]
 
 
+# --- three spatial dims ----------------------------------------------------------------------------------------------------------------
+def solid(channels=8):
+    b = models.Builder("layout", opset=19)
+    b.first = b.op("Conv", "x", b.const(normal(channels, 3, 3, 3, 3, seed=1)), pads=[1] * 6)
+    return b
+
+
+def finish_solid(b, y, channels=8, batch=2):
+    y = b.op("Conv", y, b.const(normal(4, channels, 1, 1, 1, seed=2)))
+    return run(b, [("x", F, ["n", 3, 5, 9, 11])], [(y, F, None)], {"x": normal(batch, 3, 5, 9, 11)})
+
+
+SOLIDS = {
+    "3x3x3": (dict(pads=[1] * 6), [3, 3, 3]),
+    "one slice deep": (dict(pads=[0, 1, 1, 0, 1, 1], strides=[1, 2, 1]), [1, 3, 3]),
+    "one slice deep, every other": (dict(strides=[2, 1, 1]), [1, 3, 3]),
+    "one pixel wide": (dict(pads=[1, 0, 0, 2, 0, 0], strides=[2, 1, 1], dilations=[2, 1, 1]), [3, 1, 1]),
+    "one pixel, every other": (dict(strides=[2, 2, 2]), [1, 1, 1]),
+    "uneven": (dict(pads=[0, 1, 2, 1, 0, 1], strides=[2, 1, 2], dilations=[1, 2, 1]), [2, 3, 2]),
+    "same upper": (dict(auto_pad="SAME_UPPER", strides=[2, 2, 1]), [2, 3, 4]),
+    "same lower": (dict(auto_pad="SAME_LOWER", strides=[2, 2, 1]), [2, 3, 4]),
+    "slices of padding": (dict(pads=[6, 1, 1, 9, 1, 1], dilations=[2, 1, 1]), [3, 3, 3]),
+    "groups": (dict(pads=[1] * 6, group=2), [3, 3, 3]),
+    "depthwise": (dict(pads=[1] * 6, strides=[1, 2, 2], group=8), [3, 3, 3]),
+}
+
+
+@pytest.mark.asan_slice
+@pytest.mark.parametrize("name", SOLIDS)
+def test_solid_convolution(name):
+    attributes, kernel = SOLIDS[name]
+    b = solid()
+    y = b.op("Conv", b.first, b.const(normal(8, 8 // attributes.get("group", 1), *kernel, seed=3)), b.const(normal(8, seed=4)), **attributes)
+    y = b.op("LeakyRelu", y, alpha=0.1)
+    assert ops(finish_solid(b, y)) == ["Transpose", "Conv", "Conv", "Conv", "Transpose"]
+
+
+@pytest.mark.parametrize("name", ["3x3x3", "slices of padding", "depthwise"])
+def test_solid_convolution_takes_a_residual(name):
+    attributes, kernel = {"3x3x3": SOLIDS["3x3x3"], "slices of padding": (dict(pads=[2, 1, 1, 2, 1, 1], dilations=[2, 1, 1]), [3, 3, 3]),
+                          "depthwise": (dict(pads=[1] * 6, group=8), [3, 3, 3])}[name]
+    b = solid()
+    y = b.op("Conv", b.op("Relu", b.first), b.const(normal(8, 8 // attributes.get("group", 1), *kernel, seed=3)), b.const(normal(8, seed=4)), **attributes)
+    y = b.op("Sigmoid", b.op("Add", y, b.first))
+    assert ops(finish_solid(b, y)) == ["Transpose", "Conv", "Relu", "Conv", "Conv", "Transpose"]
+
+
+POOLS = {
+    "max": ("MaxPool", dict(kernel_shape=[2, 2, 2], strides=[2, 2, 2])),
+    "max, overlapping": ("MaxPool", dict(kernel_shape=[3, 3, 2], pads=[1, 1, 0, 1, 1, 1], dilations=[2, 1, 1])),
+    "max, ceil": ("MaxPool", dict(kernel_shape=[2, 3, 2], strides=[2, 2, 3], ceil_mode=1)),
+    "average": ("AveragePool", dict(kernel_shape=[2, 2, 3], pads=[1, 1, 1, 0, 1, 1])),
+    "average, padding counts": ("AveragePool", dict(kernel_shape=[3, 2, 3], pads=[2, 1, 1, 1, 1, 2], count_include_pad=1, strides=[2, 1, 1])),
+    "average, ceil": ("AveragePool", dict(kernel_shape=[2, 2, 2], strides=[2, 2, 2], ceil_mode=1)),
+    "global average": ("GlobalAveragePool", {}),
+    "global max": ("GlobalMaxPool", {}),
+}
+
+
+@pytest.mark.asan_slice
+@pytest.mark.parametrize("name", POOLS)
+def test_solid_pool(name):
+    op, attributes = POOLS[name]
+    b = solid()
+    events = finish_solid(b, b.op(op, b.first, **attributes))
+    assert ops(events) == ["Transpose", "Conv", op, "Conv", "Transpose"]
+
+
+@pytest.mark.asan_slice
+@pytest.mark.parametrize("act", [None, "Relu", "LeakyRelu"])
+@pytest.mark.parametrize("rank", [3, 4, 5])
+def test_instance_normalization_follows(rank, act):
+    b = models.Builder("layout", opset=17)
+    rest = [9, 11, 5][:rank - 2]
+    y = b.op("Conv", "x", b.const(normal(70, 3, *[3] * (rank - 2), seed=1)), pads=[1] * (2 * rank - 4))
+    y = b.op("InstanceNormalization", y, b.const(normal(70, seed=3)), "shift", epsilon=1e-3)
+    y = b.op(act, y) if act else y
+    y = b.op("Conv", y, b.const(normal(4, 70, *[1] * (rank - 2), seed=2)))
+    events = run(b, [("x", F, ["n", 3, *rest]), ("shift", F, [70])], [(y, F, None)], {"x": normal(2, 3, *rest), "shift": normal(70, seed=4)})
+    assert ops(events)[-4:] == ["Conv", "InstanceNormalization", "Conv", "Transpose"]
+
+
+def test_an_instance_normalization_without_a_convolution_is_left():
+    b = models.Builder("layout", opset=17)
+    y = b.op("InstanceNormalization", "x", b.const(normal(3, seed=3)), b.const(normal(3, seed=4)))
+    assert ops(run(b, [("x", F, ["n", 3, 9])], [(y, F, None)], {"x": normal(2, 3, 9)})) == ["InstanceNormalization"]
+
+
 def test_convolution_that_is_channels_last_in_the_file():
     w, bias = normal(6, 4, 3, 3, seed=1), normal(6, seed=2)
     x = normal(2, 9, 11, 4)

@@ -1,7 +1,7 @@
 // Moves convolution networks to channels-last layout inside of a partition: kernel/conv wants [N, spatial..., C].
 //
 // Nodes are visited in order. A value may have a *twin*: the same value channels-last. Convolutions and transposed ones (f32, constant
-// filters, one or two spatial dims) always give a twin; pools, Resize, elementwise operators, Concat and Split do where an input has one
+// filters, one to three spatial dims, transposed ones two) always give a twin; pools, Resize, elementwise operators, Concat and Split do where an input has one
 // already. What reads a value whose twin alone is computed gets it through a Transpose back. Both Transposes exist only where
 // somebody needs them: unused ones are pruned, so between two convolutions nothing is moved.
 // The first convolution on few channels reads the picture as it comes (attribute first).
@@ -40,7 +40,7 @@ static bool picture_rank(const kp_graph* graph, kp_value_id value, int32_t* out_
   if (value == KP_NONE) return false;
   const kp_type* type = &graph->values[value].type;
   *out_rank = type->rank;
-  return type->kind == KAPELL_KIND_TENSOR && type->rank >= 3 && type->rank <= 4;
+  return type->kind == KAPELL_KIND_TENSOR && type->rank >= 3 && type->rank <= 5;
 }
 
 // perm[d] of the Transpose to channels-last, or back.
@@ -170,7 +170,7 @@ static bool reads_first(const layout* l, const kp_node* node) {
   size_t count;
   const int64_t* dilations = kp_node_attr_ints(node, "dilations", &count);
   return twin_of(l, node->inputs[0]) == KP_NONE && kp_node_attr_i(node, "group", 1) == 1 &&
-         w->dims[1] <= FEW_CHANNELS && (!count || dilations[count - 1] == 1);
+         w->rank <= 4 && w->dims[1] <= FEW_CHANNELS && (!count || dilations[count - 1] == 1);
 }
 
 // The node's attributes save |dropped| (NULL: none) and |more| free entries behind them; NULL: out of memory.
@@ -214,7 +214,7 @@ static bool transpose_fits(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
   const kapell_value* w = node->input_count > 1 ? kp_match_f32(graph, node->inputs[1]) : NULL;
   if (!w || node->output_count != 1 || !kp_match_is_f32(graph, node->inputs[0]) ||
-      !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank ||
+      !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank || rank > 4 ||
       !picture_rank(graph, node->outputs[0], &rank) || kp_value_count(w) == 0)
     return false;
   const int64_t groups = kp_node_attr_i(node, "group", 1);
@@ -249,7 +249,8 @@ static bool nhwc_fits(const kp_graph* graph, const kp_node* node) {
   const kapell_value* w = node->input_count > 1 ? kp_match_f32(graph, node->inputs[1]) : NULL;
   int32_t rank;
   if (!w || node->output_count != 1 || !kp_match_is_f32(graph, node->inputs[0]) ||
-      kp_value_count(w) == 0 || !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank)
+      kp_value_count(w) == 0 || !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank ||
+      rank > 4)
     return false;
   const int64_t groups = kp_node_attr_i(node, "group", 1);
   if (groups < 1 || w->dims[0] % groups ||
@@ -347,6 +348,27 @@ static kp_status* convert_norm(layout* l, kp_node_id id) {
   }
   kp_node_spec spec = {
       .op = "ScaleShift", .domain = "kapell", .version = 1, .inputs = inputs, .input_count = 3};
+  return convert(l, id, &spec);
+}
+
+static bool is_instance_norm(const kp_graph* graph, const kp_node* node) {
+  int32_t rank;
+  return kp_node_is(node, "", "InstanceNormalization") && node->input_count == 3 &&
+         node->output_count == 1 && picture_rank(graph, node->outputs[0], &rank) &&
+         kp_match_is_f32(graph, node->inputs[0]) && kp_match_is_f32(graph, node->inputs[1]) &&
+         kp_match_is_f32(graph, node->inputs[2]) && !kp_node_attr(node, "consumed_inputs");
+}
+
+static kp_status* convert_instance_norm(layout* l, kp_node_id id) {
+  const kp_node* node = &l->graph->nodes[id];
+  const kp_value_id inputs[3] = {twin_of(l, node->inputs[0]), node->inputs[1], node->inputs[2]};
+  kp_node_spec spec = {.op = "InstanceNormalization",
+                       .domain = "kapell",
+                       .version = 1,
+                       .inputs = inputs,
+                       .input_count = 3,
+                       .attrs = node->attrs,
+                       .attr_count = node->attr_count};
   return convert(l, id, &spec);
 }
 
@@ -553,7 +575,7 @@ static bool qconv_fits(const kp_graph* graph, const kp_node* node) {
       kp_node_is(node, "kapell", "QLinearConv") ||
       ((kp_node_is(node, "", "QLinearConv") || kp_node_is(node, "com.microsoft", "QLinearConv")) &&
        graph->values[node->inputs[3]].constant && !kp_node_attr_i(node, "channels_last", 0));
-  return known && picture_rank(graph, node->inputs[0], &rank) &&
+  return known && picture_rank(graph, node->inputs[0], &rank) && rank <= 4 &&
          picture_rank(graph, node->outputs[0], &rank) && !kp_node_attr(node, "out_last");
 }
 
@@ -669,6 +691,8 @@ static kp_status* visit(layout* l, kp_node_id id) {
   if (byte_pool_fits(l, node)) return convert_byte_pool(l, id);
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_pool(l->graph, node)) return convert_pool(l, id);
   if (twin_of(l, node->inputs[0]) != KP_NONE && is_norm(l->graph, node)) return convert_norm(l, id);
+  if (twin_of(l, node->inputs[0]) != KP_NONE && is_instance_norm(l->graph, node))
+    return convert_instance_norm(l, id);
   if (resize_fits(l, node)) return convert_resize(l, id);
   if (split_fits(l, node)) return convert_split(l, id);
   if (concat_fits(l, node)) return convert_concat(l, id);
