@@ -183,7 +183,11 @@ static kp_status* build_pristine(opening* o, kp_model** out_model) {
   kp_onnx_model* source;
   *out_model = NULL;
   KP_PASS(read_model(o, &source));
-  KP_PASS(check_cancel(o));
+  kp_status* status = check_cancel(o);
+  if (status) {
+    kp_onnx_model_close(source);
+    return status;
+  }
   tell(o, 0.1, "building the graph");
   return kp_model_build(source, &build, out_model);
 }

@@ -136,13 +136,14 @@ static kp_status* build_graph(kp_plan_set* set, kp_graph* graph, kp_plan* parent
 typedef struct compile_job {
   kp_plan_set* set;
   const kp_plan_options* options;
-  uint32_t done, total;
+  uint32_t done, total;  // units; the one at work is counted among the done
 } compile_job;
 
 static void report_progress(void* user, double done) {
   compile_job* job = user;
+  const double before = job->done ? job->done - 1 : 0;
   if (job->options->progress)
-    job->options->progress(job->options->user, (job->done + done) / (job->total ? job->total : 1),
+    job->options->progress(job->options->user, (before + done) / (job->total ? job->total : 1),
                            "compiling");
 }
 

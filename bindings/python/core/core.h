@@ -71,8 +71,8 @@ typedef struct kpy_interrupt {
   int is_active;
 } kpy_interrupt;
 
-// The main thread's token when the run brings none. NULL on other threads.
-kapell_cancel* kpy_interrupt_enter(kpy_interrupt* scope, kapell_cancel* own);
+// |is_first|: of a session, or rare; interrupt.c says why. Gives |own|, or on the main thread a token where |own| is NULL.
+kapell_cancel* kpy_interrupt_enter(kpy_interrupt* scope, kapell_cancel* own, int is_first);
 void kpy_interrupt_leave(kpy_interrupt* scope);
 int kpy_interrupt_init(void);
 
@@ -86,6 +86,7 @@ typedef struct kpy_open {
   PyObject *input_index, *output_index;        // dict: name -> position
   PyObject *input_names, *output_names;        // tuple
   size_t required, input_count, output_count;  // inputs that a run must give come first
+  int has_run;                                 // or begun to
 } kpy_open;
 
 typedef struct kpy_session {

@@ -113,7 +113,7 @@ kapell_type kpy_type_of_descr(PyArray_Descr* descr) {
   const int number = descr->type_num;
   if (number == NPY_FLOAT32) return KAPELL_FLOAT;
   if (number == NPY_INT64) return KAPELL_INT64;
-  if (number < NPY_USERDEF) return type_of_number(number);
+  if (number < NPY_USERDEF || number == NPY_VSTRING) return type_of_number(number);
   if (find_extended(0) < 0) return KAPELL_UNDEFINED;
   for (int t = 0; t < KAPELL_TYPE_COUNT; ++t)
     if (extended[t] && extended[t]->type_num == number) return (kapell_type)t;

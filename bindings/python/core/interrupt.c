@@ -2,8 +2,9 @@
 //
 // Python's handler of SIGINT only leaves a note, which the main thread reads between its own instructions: during a run of Kapell it
 // reads none. So a handler of ours stands before Python's: it asks the run in progress to end and then calls Python's, and whoever waited
-// for the run raises what Python's handler calls for. Whoever replaces the handler afterwards takes ours away; it is put back when a run
-// begins, looked at after LOOK_NS or when the caller asks for it, so that short runs pay a clock's reading and no system call.
+// for the run raises what Python's handler calls for. Whoever replaces the handler afterwards takes ours away, so it is looked at when a
+// run begins: at a session's first, and when LOOK_NS have passed since the look before. Runs in quick succession, which are short ones, pay
+// for a clock's reading and no system call.
 //
 // |active| is written by the main thread alone, and read in the signal handler.
 #define _GNU_SOURCE 1
@@ -17,7 +18,7 @@
 
 #include "core.h"
 
-#define LOOK_NS INT64_C(5000000)
+#define LOOK_NS INT64_C(200000)
 
 static kpy_interrupt* _Atomic active;
 static kapell_cancel* main_cancel;
@@ -75,11 +76,11 @@ static int is_main(void) {
   return on_main > 0;
 }
 
-kapell_cancel* kpy_interrupt_enter(kpy_interrupt* scope, kapell_cancel* own) {
+kapell_cancel* kpy_interrupt_enter(kpy_interrupt* scope, kapell_cancel* own, int is_first) {
   *scope = (kpy_interrupt){.cancel = own};
   if (!is_main()) return own;
   const int64_t now = now_ns();
-  if (now - looked_ns > LOOK_NS) {
+  if (is_first || now - looked_ns > LOOK_NS) {
     stand_first();
     looked_ns = now;
   }

@@ -334,7 +334,7 @@ static kapell_status* open_session(opening* o, PyObject* path, const void* data,
     if (PyBytes_AsStringAndSize(path, &bytes, &length) < 0) return NULL;
     file = bytes;
   }
-  (void)kpy_interrupt_enter(&o->interrupt, NULL);
+  (void)kpy_interrupt_enter(&o->interrupt, NULL, 1);
   Py_BEGIN_ALLOW_THREADS status = file ? kapell_session_open_file(file, &o->options, out)
                                        : kapell_session_open(data, size, &o->options, out);
   Py_END_ALLOW_THREADS kpy_interrupt_leave(&o->interrupt);

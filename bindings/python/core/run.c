@@ -215,7 +215,8 @@ static int run(call* c, PyObject* run_options) {
   for (;;) {
     kapell_status* status;
     kpy_interrupt interrupt;
-    options.cancel = kpy_interrupt_enter(&interrupt, own);
+    options.cancel = kpy_interrupt_enter(&interrupt, own, !c->open->has_run);
+    c->open->has_run = 1;
     Py_BEGIN_ALLOW_THREADS status =
         kapell_session_run(c->open->session, &options, c->input_names, c->inputs, c->input_count,
                            c->output_names, c->outputs, c->output_count);
