@@ -90,11 +90,10 @@ size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
 
 size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
                                  const kp_conv_shape* s) {
-  (void)ops;
-  if (algorithm == KP_CONV_DEPTHWISE) return 0;
-  if (is_winograd(algorithm)) return kp_winograd_points(algorithm) * s->in_c * s->out_c;
+  if (algorithm == KP_CONV_DEPTHWISE || is_winograd(algorithm)) return 0;
   if (algorithm == KP_CONV_WINDOW && s->in_layout == KP_CONV_NCHW) return 0;
-  return kernel_taps(s) == 1 ? 0 : kernel_taps(s) * group_in(s) * group_out(s);
+  if (kernel_taps(s) == 1) return 0;
+  return kernel_taps(s) * group_in(s) * min_size(ops->gemm->nr, group_out(s));  // a panel
 }
 
 static void pack_depthwise(size_t lanes, const kp_conv_shape* s, const float* weights,
@@ -107,15 +106,13 @@ static void pack_depthwise(size_t lanes, const kp_conv_shape* s, const float* we
   }
 }
 
-static void pack_winograd(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
-                          const kp_conv_shape* s, const float* weights, float* packed,
-                          float* scratch) {
-  kp_winograd_transform_filter(algorithm, s->in_c, s->out_c, weights, scratch);
-  const size_t size = s->in_c * s->out_c,
-               packed_size = kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
-  for (size_t p = 0; p < kp_winograd_points(algorithm); ++p) {
-    kp_gemm_pack_b(ops->gemm, s->in_c, 0, s->out_c, scratch + p * size, s->out_c, false,
-                   packed + p * packed_size);
+// Output channels [first, first + count) of one group: [count][in_c][taps] to [count][taps][in_c], as the inner dimension follows the
+// channels-last input.
+static void reorder_taps(size_t count, size_t in_c, size_t taps, const float* weights, float* out) {
+  for (size_t o = 0; o < count; ++o, weights += in_c * taps, out += in_c * taps) {
+    for (size_t t = 0; t < taps; ++t) {
+      for (size_t c = 0; c < in_c; ++c) out[t * in_c + c] = weights[c * taps + t];
+    }
   }
 }
 
@@ -126,24 +123,23 @@ void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_
     return;
   }
   if (is_winograd(algorithm)) {
-    pack_winograd(ops, algorithm, s, weights, packed, scratch);
+    ops->winograd_pack(algorithm, s->in_c, s->out_c, weights, packed);
     return;
   }
+  const kp_gemm_ops* gemm = ops->gemm;
   const size_t taps = kernel_taps(s), in_c = group_in(s), out_c = group_out(s), depth = taps * in_c;
-  const size_t packed_size = kp_gemm_packed_b_size(ops->gemm, depth, out_c);
-  for (size_t g = 0; g < s->groups; ++g) {
-    const float* source = weights + g * out_c * depth;
-    if (kp_conv_pack_scratch_size(ops, algorithm, s) != 0) {
-      // [out_c][in_c][taps] to [out_c][taps][in_c]: the inner dimension follows the channels-last input.
-      for (size_t o = 0; o < out_c; ++o) {
-        for (size_t c = 0; c < in_c; ++c) {
-          for (size_t t = 0; t < taps; ++t)
-            scratch[(o * taps + t) * in_c + c] = source[(o * in_c + c) * taps + t];
-        }
-      }
-      source = scratch;
+  const size_t packed_size = kp_gemm_packed_b_size(gemm, depth, out_c);
+  const bool reorder = kp_conv_pack_scratch_size(ops, algorithm, s) != 0;
+  for (size_t g = 0; g < s->groups; ++g, weights += out_c * depth, packed += packed_size) {
+    if (!reorder) {
+      kp_gemm_pack_b(gemm, depth, 0, out_c, weights, depth, true, packed);
+      continue;
     }
-    kp_gemm_pack_b(ops->gemm, depth, 0, out_c, source, depth, true, packed + g * packed_size);
+    for (size_t first = 0; first < out_c; first += gemm->nr) {
+      const size_t count = min_size(gemm->nr, out_c - first);
+      reorder_taps(count, in_c, taps, weights + first * depth, scratch);
+      kp_gemm_pack_b(gemm, depth, 0, count, scratch, depth, true, packed + first * depth);
+    }
   }
 }
 
@@ -195,6 +191,13 @@ static void plan_depthwise(kp_conv_plan* plan, size_t workers) {
   plan->task_count = plan->row_tasks;
 }
 
+// Floats of scratch for |tiles| tiles: a row of zeros, the transformed input, products of KP_WINOGRAD_COLS channels.
+static size_t winograd_scratch(kp_conv_algorithm algorithm, const kp_conv_shape* s, size_t tiles) {
+  return round_up(s->in_c, 16) +
+         kp_winograd_points(algorithm) * (kp_winograd_point_stride(tiles, s->in_c) +
+                                          kp_winograd_point_stride(tiles, KP_WINOGRAD_COLS));
+}
+
 // Tiles of one task: enough of them that the weights of a point serve several micro-tiles, few enough that the transformed
 // input stays in a second-level cache of 512 KB or not far from it.
 static void plan_winograd(kp_conv_plan* plan, size_t workers) {
@@ -218,7 +221,7 @@ static void plan_winograd(kp_conv_plan* plan, size_t workers) {
     plan->col_tasks = div_up(s->out_c, plan->task_cols);
   }
   plan->task_count = plan->row_tasks * plan->col_tasks;
-  plan->scratch_bytes = kp_winograd_scratch(plan->algorithm, s, plan->task_rows) * sizeof(float);
+  plan->scratch_bytes = winograd_scratch(plan->algorithm, s, plan->task_rows) * sizeof(float);
 }
 
 // Floats of scratch for a row of zeros, as long as the longest run.

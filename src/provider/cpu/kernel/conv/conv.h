@@ -64,6 +64,10 @@ typedef struct kp_conv_ops {
   // multiple of 64.
   void (*winograd)(const struct kp_conv_plan* plan, const struct kp_conv_args* args, size_t tile,
                    size_t tiles, size_t col, size_t cols, float* scratch);
+  // Weights [out_c][in_c][3][3], transformed in double precision and rounded once: [points] matrices [in_c][out_c], packed as
+  // |gemm| reads them.
+  void (*winograd_pack)(kp_conv_algorithm algorithm, size_t in_c, size_t out_c,
+                        const float* weights, float* packed);
 } kp_conv_ops;
 
 KP_DECLARE_FAMILY(conv);

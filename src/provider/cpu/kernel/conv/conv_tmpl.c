@@ -299,13 +299,16 @@ static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows,
 }
 
 extern const kp_gemm_ops KP_ISA_NAME(kp_gemm);
-// winograd_tmpl.c
+// winograd_tmpl.c, winograd_filter_tmpl.c
 void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile,
                               size_t tiles, size_t col, size_t cols, float* scratch);
+void KP_ISA_NAME(kp_winograd_pack)(kp_conv_algorithm algorithm, size_t in_c, size_t out_c,
+                                   const float* weights, float* packed);
 
 const kp_conv_ops KP_ISA_NAME(kp_conv) = {
     .isa = KP_ISA_STRING,
     .gemm = &KP_ISA_NAME(kp_gemm),
     .depthwise = conv_depthwise,
     .winograd = KP_ISA_NAME(kp_winograd),
+    .winograd_pack = KP_ISA_NAME(kp_winograd_pack),
 };

@@ -33,11 +33,4 @@ static inline size_t kp_winograd_point_stride(size_t tiles, size_t channels) {
   return (lines | 1) * 16;
 }
 
-// Weights [out_c][in_c][3][3] to [points][in_c][out_c], computed in double precision and rounded once.
-void kp_winograd_transform_filter(kp_conv_algorithm algorithm, size_t in_c, size_t out_c,
-                                  const float* weights, float* transformed);
-
-// Floats of scratch for |tiles| tiles.
-size_t kp_winograd_scratch(kp_conv_algorithm algorithm, const kp_conv_shape* shape, size_t tiles);
-
 #endif  // KP_PROVIDER_CPU_KERNEL_CONV_WINOGRAD_H_

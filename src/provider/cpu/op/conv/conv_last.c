@@ -224,7 +224,7 @@ static kp_status* pack(kp_op_prepare* prepare, kp_conv_last_state* state, const 
   if (!kp_mul_size(state->packed_floats, slices, &floats) || floats > SIZE_MAX / sizeof(float))
     return KP_ERROR(LIMIT, "%zu slices of filters", slices);
   float* packed = kp_prepare_packed(prepare, floats * sizeof(float));
-  float* scratch = whole ? kp_alloc_aligned(whole * sizeof(float), KP_ALIGNMENT) : NULL;
+  float* scratch = whole ? kp_alloc_block(whole * sizeof(float)) : NULL;
   if (!packed || (whole && !scratch)) {
     kp_free(scratch);
     return KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", floats);
