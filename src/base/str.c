@@ -166,13 +166,13 @@ static uint64_t process_seed(void) {
   return seed;
 }
 
-void kp_interner_init(kp_interner* table) { *table = (kp_interner){0}; }
+void kp_interner_init(kp_interner* table) { *table = (kp_interner){.seed = process_seed()}; }
 
 void kp_interner_free(kp_interner* table) {
   kp_arena_free(&table->arena);
   kp_free(table->slots);
   kp_free(table->hashes);
-  *table = (kp_interner){0};
+  kp_interner_init(table);
 }
 
 // The slot that holds |text|, or the empty one where it belongs. The table is never full.
@@ -209,8 +209,8 @@ static bool interner_grow(kp_interner* table) {
   return true;
 }
 
-static uint32_t interner_hash(kp_str text) {
-  return (uint32_t)(kp_hash_bytes(text.data, text.length, process_seed()) >> 32);
+static uint32_t interner_hash(const kp_interner* table, kp_str text) {
+  return (uint32_t)(kp_hash_bytes(text.data, text.length, table->seed) >> 32);
 }
 
 // A name without bytes still needs an address to compare with.
@@ -220,7 +220,7 @@ const char* kp_intern(kp_interner* table, kp_str text) {
   text = with_data(text);
   if (memchr(text.data, 0, text.length)) return NULL;
   if (table->count + 1 > table->capacity / 2 && !interner_grow(table)) return NULL;
-  const uint32_t hash = interner_hash(text);
+  const uint32_t hash = interner_hash(table, text);
   const size_t slot = interner_slot(table, text, hash);
   if (table->slots[slot]) return table->slots[slot];
   const char* name = kp_arena_strndup(&table->arena, text.data, text.length);
@@ -234,7 +234,7 @@ const char* kp_intern(kp_interner* table, kp_str text) {
 const char* kp_intern_find(const kp_interner* table, kp_str text) {
   text = with_data(text);
   if (table->count == 0 || memchr(text.data, 0, text.length)) return NULL;
-  return table->slots[interner_slot(table, text, interner_hash(text))];
+  return table->slots[interner_slot(table, text, interner_hash(table, text))];
 }
 
 // --- pointer map ---------------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ typedef struct kp_interner {
   const char** slots;  // open addressing, power of two
   uint32_t* hashes;
   size_t count, capacity;
+  uint64_t seed;  // of the hashes
 } kp_interner;
 
 void kp_interner_init(kp_interner* table);

@@ -1,6 +1,8 @@
 // Look-ups in the generated table of operators.
 #include "graph/schema.h"
 
+#include <pthread.h>
+
 #include "base/size.h"
 
 typedef struct param_row {
@@ -23,12 +25,13 @@ typedef struct type_set {
 
 static const char* text_at(uint16_t offset) { return schema_text + offset; }
 
-// strcmp with a view on the left.
+// strcmp with a view on the left. Names differ early: a call of the library would cost more.
 static int compare_text(kp_str a, const char* b) {
-  const size_t length = strlen(b);
-  const int order = memcmp(a.data ? a.data : "", b, kp_min_size(a.length, length));
-  if (order != 0) return order;
-  return (a.length > length) - (a.length < length);
+  for (size_t i = 0; i < a.length; ++i) {
+    const unsigned char x = (unsigned char)a.data[i], y = (unsigned char)b[i];
+    if (x != y || !y) return x < y ? -1 : 1;
+  }
+  return b[a.length] ? -1 : 0;
 }
 
 static kp_str plain_domain(kp_str domain) {
@@ -76,14 +79,36 @@ const kp_op_schema* kp_schema_any(kp_str domain, kp_str op) {
 size_t kp_schema_count(void) { return KP_COUNT_OF(schema_rows); }
 const kp_op_schema* kp_schema_at(size_t index) { return &schema_rows[index]; }
 
+// Newest version of each domain, in the order of the rows; made at first use.
+typedef struct domain_row {
+  const char* domain;
+  int64_t newest;
+} domain_row;
+
+#define MOST_DOMAINS 16
+
+static domain_row domains[MOST_DOMAINS];
+static size_t domain_count;
+static pthread_once_t domains_once = PTHREAD_ONCE_INIT;
+
+static void find_domains(void) {
+  for (size_t i = 0; i < KP_COUNT_OF(schema_rows); ++i) {
+    const char* domain = text_at(schema_rows[i].domain);
+    if (i == 0 || schema_rows[i].domain != schema_rows[i - 1].domain) {
+      if (domain_count == MOST_DOMAINS) return;
+      domains[domain_count++] = (domain_row){domain, 0};
+    }
+    domain_row* row = &domains[domain_count - 1];
+    row->newest = kp_max_i64(row->newest, schema_rows[i].since);
+  }
+}
+
 int64_t kp_schema_newest(kp_str domain) {
   domain = plain_domain(domain);
-  int64_t newest = 0;
-  for (size_t i = lower_bound(domain, kp_str_of(""), 0); i < KP_COUNT_OF(schema_rows); ++i) {
-    if (!kp_str_is(domain, text_at(schema_rows[i].domain))) break;
-    newest = kp_max_i64(newest, schema_rows[i].since);
-  }
-  return newest;
+  pthread_once(&domains_once, find_domains);
+  for (size_t i = 0; i < domain_count; ++i)
+    if (kp_str_is(domain, domains[i].domain)) return domains[i].newest;
+  return 0;
 }
 
 const char* kp_schema_domain(const kp_op_schema* schema) { return text_at(schema->domain); }
