@@ -12,6 +12,7 @@
 #include "base/pages.h"
 #include "base/sanitize.h"
 #include "base/size.h"
+#include "base/spare.h"
 
 static _Atomic uint64_t total_count;
 static _Atomic int64_t live_count;
@@ -41,6 +42,7 @@ typedef struct header {
   kp_budget* budget;  // NULL = nobody
   size_t whole;       // bytes charged
   size_t offset;      // from the beginning of the allocation to what was handed out
+  size_t room;        // of a block that may be kept (spare.h): its bytes; else 0
 } header;
 
 #define HEADER_BYTES ((size_t)32)  // keeps what follows at max_align_t
@@ -57,7 +59,7 @@ static void* begin_of(header* h) {
 // Writes the header of an allocation at |begin| and gives what follows it.
 static void* hand_out(void* begin, kp_budget* budget, size_t whole, size_t offset) {
   char* const memory = (char*)begin + offset;
-  *header_of(memory) = (header){budget, whole, offset};
+  *header_of(memory) = (header){budget, whole, offset, 0};
   KP_POISON(header_of(memory), HEADER_BYTES);
   return memory;
 }
@@ -142,13 +144,29 @@ void* kp_alloc_aligned(size_t byte_count, size_t alignment) {
   return count_new(memory, budget, whole, offset);
 }
 
+void* kp_alloc_block(size_t byte_count) {
+  kp_budget* budget;
+  size_t whole;
+  if (!charge(byte_count, KP_ALIGNMENT, &budget, &whole)) return NULL;
+  size_t room = whole;
+  void* begin = kp_spare_take(whole, &room);
+  if (!begin && posix_memalign(&begin, KP_ALIGNMENT, whole) != 0) begin = NULL;
+  void* memory = count_new(begin, budget, whole, KP_ALIGNMENT);
+  if (!memory) return NULL;
+  header* const h = header_of(memory);
+  KP_UNPOISON(h, HEADER_BYTES);
+  h->room = room;
+  KP_POISON(h, HEADER_BYTES);
+  return memory;
+}
+
 void kp_free(void* memory) {
   if (!memory) return;
   atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
   header* const h = header_of(memory);
   void* const begin = begin_of(h);
   if (h->budget) kp_budget_return(h->budget, h->whole);
-  free(begin);
+  if (!h->room || !kp_spare_keep(begin, h->room)) free(begin);
 }
 
 char* kp_strdup(const char* text) { return kp_strndup(text, strlen(text)); }

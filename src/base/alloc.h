@@ -18,7 +18,9 @@ void* kp_alloc_array(size_t count, size_t element_size);  // overflow-checked
 void* kp_realloc_array(void* old, size_t count,
                        size_t element_size);  // overflow-checked; old stays valid on NULL
 void* kp_alloc_aligned(size_t byte_count, size_t alignment);  // alignment: power of two
-void kp_free(void* memory);                                   // any of the above; NULL is fine
+// KP_ALIGNMENT-aligned, for what a session is made of: freed blocks are kept for the next session, within bounds (spare.h).
+void* kp_alloc_block(size_t byte_count);
+void kp_free(void* memory);  // any of the above; NULL is fine
 char* kp_strdup(const char* text);
 char* kp_strndup(const char* text, size_t length);
 

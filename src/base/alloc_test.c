@@ -99,6 +99,33 @@ static void test_nth_fails_once(void** state) {
   kp_free(piece);
 }
 
+// Blocks come back as they went: aligned, charged and counted anew.
+static void test_blocks_are_kept(void** state) {
+  (void)state;
+  const size_t sizes[] = {0, 1, 4096, 5000, 100000, 300000};
+  const int64_t live = kp_alloc_live();
+  for (int round = 0; round < 3; ++round) {
+    char* blocks[6];
+    for (size_t i = 0; i < 6; ++i) {
+      blocks[i] = kp_alloc_block(sizes[i]);
+      assert_non_null(blocks[i]);
+      assert_int_equal((uintptr_t)blocks[i] % KP_ALIGNMENT, 0);
+      memset(blocks[i], (int)i, sizes[i]);
+    }
+    for (size_t i = 0; i < 6; ++i)
+      for (size_t k = 0; k < sizes[i]; ++k) assert_int_equal(blocks[i][k], (char)i);
+    assert_int_equal(kp_alloc_live(), live + 6);
+    for (size_t i = 0; i < 6; ++i) kp_free(blocks[i]);
+  }
+  kp_alloc_fail_at(1);
+  assert_null(kp_alloc_block(4096));
+  assert_null(kp_alloc_block(SIZE_MAX - 8));
+  char* grown = kp_realloc_array(kp_alloc_block(4096), 8192, 1);
+  assert_non_null(grown);
+  kp_free(grown);
+  assert_int_equal(kp_alloc_live(), live);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_zero_size_is_freeable),
@@ -108,6 +135,7 @@ int main(void) {
       cmocka_unit_test(test_realloc_keeps_old_on_failure),
       cmocka_unit_test(test_counters),
       cmocka_unit_test(test_nth_fails_once),
+      cmocka_unit_test(test_blocks_are_kept),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ static bool add_block(kp_arena* arena, size_t byte_count, size_t alignment) {
   if (!kp_add_size(byte_count, alignment + RED_ZONE, &least)) return false;
   const size_t size = kp_max_size(least, arena->block_size);
   if (!kp_add_size(size, sizeof(kp_arena_block), &whole)) return false;
-  kp_arena_block* block = kp_alloc_aligned(whole, KP_ALIGNMENT);
+  kp_arena_block* block = kp_alloc_block(whole);
   if (!block) return false;
   *block = (kp_arena_block){.next = NULL, .size = size};
   KP_POISON(block->data, size);

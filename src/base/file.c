@@ -28,9 +28,12 @@ static const char* kind_of(mode_t mode) {
   return "a device";
 }
 
-// Reads the whole file into memory, for file systems that cannot map.
+// Up to this size reading costs less than mapping, faulting the pages in and unmapping.
+#define SMALL_FILE ((size_t)128 << 10)
+
+// Reads the whole file into memory: small ones, and where the file system cannot map.
 static kp_status* read_whole(int descriptor, const char* shown, kp_file* file) {
-  uint8_t* bytes = kp_alloc(file->size);
+  uint8_t* bytes = kp_alloc_block(file->size);
   if (!bytes) return KP_ERROR(OUT_OF_MEMORY, "%zu bytes of '%s'", file->size, shown);
   file->data = bytes;
   for (size_t done = 0; done < file->size;) {
@@ -51,6 +54,7 @@ static kp_status* map_regular(int descriptor, const char* shown, const struct st
   file->link_count = (uint64_t)info->st_nlink;
   file->size = (size_t)info->st_size;
   if (file->size == 0) return NULL;
+  if (file->size <= SMALL_FILE) return read_whole(descriptor, shown, file);
   void* data = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
   if (data == MAP_FAILED) {
     if (errno != ENODEV) return kp_file_error(shown, "mapping", errno);

@@ -17,7 +17,7 @@ typedef struct kp_file {
   uint64_t link_count;
 } kp_file;
 
-// Maps a regular file. Errors name the path and the reason: NOT_FOUND, IO (a folder, FIFO or device is refused without blocking).
+// Maps a regular file; a small one is read instead, and not |mapped|. Errors name the path and the reason: NOT_FOUND, IO (a folder, FIFO or device is refused without blocking).
 KP_MUST_USE kp_status* kp_file_map(const char* path, kp_file** out_file);
 kp_file* kp_file_retain(kp_file* file);
 void kp_file_release(kp_file* file);  // NULL is fine

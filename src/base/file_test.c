@@ -72,7 +72,7 @@ static void test_map(void** state) {
   put("a", "some bytes");
   expect(kp_file_map(at("a"), &file), KAPELL_OK, NULL);
   expect_bytes(file, "some bytes");
-  assert_true(file->mapped);
+  assert_false(file->mapped);
   expect(kp_file_map(at("a"), &same), KAPELL_OK, NULL);
   assert_true(file->inode == same->inode && file->device == same->device);
   kp_file_release(same);
@@ -85,6 +85,25 @@ static void test_map(void** state) {
   assert_null(file->data);
   kp_file_release(file);
   kp_file_release(NULL);
+}
+
+static void test_large_files_are_mapped(void** state) {
+  (void)state;
+  const size_t size = (size_t)1 << 20;
+  char* text = malloc(size + 1);
+  assert_non_null(text);
+  for (size_t i = 0; i < size; ++i) text[i] = (char)('a' + i % 23);
+  text[size] = 0;
+  put("large", text);
+  kp_file* file = NULL;
+  expect(kp_file_map(at("large"), &file), KAPELL_OK, NULL);
+  assert_true(file->mapped);
+  assert_true(kp_file_holds(file, file->data + size - 1));
+  expect_bytes(file, text);
+  kp_file_forget(file->data, file->size);
+  expect_bytes(file, text);  // read again
+  kp_file_release(file);
+  free(text);
 }
 
 static void test_map_refuses(void** state) {
@@ -333,6 +352,7 @@ static void test_write_failures(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_map, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_large_files_are_mapped, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_map_refuses, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_containment, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_renamed_folder, set_up, tear_down),

@@ -55,7 +55,8 @@ uint64_t kp_onnx_externals_bytes(kp_onnx_externals* externals) {
   uint64_t bytes = 0;
   if (!externals) return 0;
   pthread_mutex_lock(&externals->mutex);
-  for (size_t i = 0; i < externals->count; ++i) bytes += externals->files[i]->size;
+  for (size_t i = 0; i < externals->count; ++i)
+    if (externals->files[i]->mapped) bytes += externals->files[i]->size;
   pthread_mutex_unlock(&externals->mutex);
   return bytes;
 }

@@ -26,7 +26,8 @@ void kp_onnx_model_close(kp_onnx_model* model) {
 }
 
 uint64_t kp_onnx_mapped_bytes(const kp_onnx_model* model) {
-  return (model->file ? model->file->size : 0) + kp_onnx_externals_bytes(model->externals);
+  return (model->file && model->file->mapped ? model->file->size : 0) +
+         kp_onnx_externals_bytes(model->externals);
 }
 
 // --- folders -------------------------------------------------------------------------------------------------------------

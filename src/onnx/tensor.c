@@ -103,7 +103,7 @@ typedef struct bytes {
 } bytes;
 
 static kp_status* own(bytes* b) {
-  b->owned = kp_alloc_aligned(b->size, KP_ALIGNMENT);
+  b->owned = kp_alloc_block(b->size);
   if (!b->owned) return KP_ERROR(OUT_OF_MEMORY, "%zu bytes for a tensor", b->size);
   return NULL;
 }

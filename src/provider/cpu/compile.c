@@ -21,7 +21,7 @@ void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count) {
     owner->packed = grown;
     owner->packed_capacity = capacity;
   }
-  void* memory = kp_alloc_aligned(byte_count, KP_ALIGNMENT);
+  void* memory = kp_alloc_block(byte_count);
   if (memory) owner->packed[owner->packed_count++] = memory;
   return memory;
 }
