@@ -147,6 +147,7 @@ void* kp_alloc_aligned(size_t byte_count, size_t alignment) {
 void* kp_alloc_block(size_t byte_count) {
   kp_budget* budget;
   size_t whole;
+  if (byte_count >= KP_SPARE_BLOCK_BYTES) return kp_alloc_aligned(byte_count, KP_ALIGNMENT);
   if (!charge(byte_count, KP_ALIGNMENT, &budget, &whole)) return NULL;
   size_t room = whole;
   void* begin = kp_spare_take(whole, &room);
