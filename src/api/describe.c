@@ -118,6 +118,35 @@ static kp_status* describe_metadata(kapell_session* session, const kp_onnx_model
   return NULL;
 }
 
+// Dimensions of an output that the file gives names keep them, for programs that know them by these names: over an expression that says
+// the same, and where nothing is optimized over a number that was inferred, since exporters open a model so to find names to replace.
+static kp_status* keep_names(kapell_session* session, const kp_onnx_value_info* as_written,
+                             kapell_io_info* output) {
+  const kp_onnx_type* declared = &as_written->type;
+  const kapell_type_info* known = output->type;
+  const bool numbers = !session->options.no_optimize || session->options.dimension_count;
+  if (!kp_str_is(as_written->name, output->name) || !declared->has_shape || declared->rank == 0 ||
+      known->rank < 0 || (size_t)known->rank != declared->rank)
+    return NULL;  // of another value, where every value is an output; or not said
+  kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
+  int64_t* dims = kp_arena_new_array(&session->arena, int64_t, declared->rank + 1);
+  const char** symbols = kp_arena_new_array(&session->arena, const char*, declared->rank + 1);
+  if (!info || !dims || !symbols) return no_memory();
+  for (size_t d = 0; d < declared->rank; ++d) {
+    const kp_onnx_dim* dim = &declared->dims[d];
+    const bool named = dim->param.length && dim->value < 0 && (known->dims[d] < 0 || !numbers);
+    dims[d] = named ? -1 : known->dims[d];
+    symbols[d] = named ? kp_arena_strndup(&session->arena, dim->param.data, dim->param.length)
+                       : known->symbols[d];
+    if (named && !symbols[d]) return no_memory();
+  }
+  *info = *known;
+  info->dims = dims;
+  info->symbols = symbols;
+  output->type = info;
+  return NULL;
+}
+
 kp_status* kp_session_describe(kapell_session* session) {
   const kp_model* model = session->core->model;
   const kp_graph* graph = model->graph;
@@ -130,9 +159,12 @@ kp_status* kp_session_describe(kapell_session* session) {
   for (uint32_t i = 0; i < graph->input_count; ++i)
     KP_PASS(
         describe_value(session, graph->inputs[i], false, &session->inputs[session->input_count++]));
-  for (uint32_t i = 0; i < graph->output_count; ++i)
-    KP_PASS(describe_value(session, graph->outputs[i], false,
-                           &session->outputs[session->output_count++]));
+  for (uint32_t i = 0; i < graph->output_count; ++i) {
+    kapell_io_info* output = &session->outputs[session->output_count++];
+    KP_PASS(describe_value(session, graph->outputs[i], false, output));
+    if (i < model->source->graph.output_count)
+      KP_PASS(keep_names(session, &model->source->graph.outputs[i], output));
+  }
   KP_PASS(describe_overridable(session, &model->source->graph));
   return describe_metadata(session, model->source);
 }
