@@ -155,6 +155,26 @@ def test_solid_convolution(name):
     assert ops(finish_solid(b, y)) == ["Transpose", "Conv", "Conv", "Conv", "Transpose"]
 
 
+SOLID_TRANSPOSED = {
+    "2x2x2": (dict(strides=[2, 2, 2]), [2, 2, 2]),
+    "4x4x3": (dict(strides=[2, 2, 1], pads=[1] * 6, output_padding=[1, 0, 0]), [4, 4, 3]),
+    "uneven": (dict(strides=[3, 1, 2], dilations=[1, 2, 3], pads=[1, 0, 2, 0, 1, 0]), [2, 3, 2]),
+    "gaps": (dict(strides=[3, 2, 4]), [1, 2, 1]),
+    "same upper": (dict(strides=[2, 3, 2], auto_pad="SAME_UPPER"), [3, 3, 4]),
+}
+
+
+@pytest.mark.asan_slice
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("name", SOLID_TRANSPOSED)
+def test_solid_transposed_convolution(name, groups):
+    attributes, kernel = SOLID_TRANSPOSED[name]
+    b = solid(16)
+    filters, bias = b.const(normal(16, 24 // groups, *kernel, seed=3)), b.const(normal(24, seed=4))
+    y = b.op("Relu", b.op("ConvTranspose", b.first, filters, bias, group=groups, **attributes))
+    assert ops(finish_solid(b, y, 24)) == ["Transpose", "Conv", "ConvTranspose", "Conv", "Transpose"]
+
+
 @pytest.mark.parametrize("name", ["3x3x3", "slices of padding", "depthwise"])
 def test_solid_convolution_takes_a_residual(name):
     attributes, kernel = {"3x3x3": SOLIDS["3x3x3"], "slices of padding": (dict(pads=[2, 1, 1, 2, 1, 1], dilations=[2, 1, 1]), [3, 3, 3]),

@@ -1,7 +1,7 @@
 // Moves convolution networks to channels-last layout inside of a partition: kernel/conv wants [N, spatial..., C].
 //
 // Nodes are visited in order. A value may have a *twin*: the same value channels-last. Convolutions and transposed ones (f32, constant
-// filters, one to three spatial dims, transposed ones two) always give a twin; pools, Resize, elementwise operators, Concat and Split do where an input has one
+// filters, one to three spatial dims) always give a twin; pools, Resize, elementwise operators, Concat and Split do where an input has one
 // already. What reads a value whose twin alone is computed gets it through a Transpose back. Both Transposes exist only where
 // somebody needs them: unused ones are pruned, so between two convolutions nothing is moved.
 // The first convolution on few channels reads the picture as it comes (attribute first).
@@ -214,7 +214,7 @@ static bool transpose_fits(const kp_graph* graph, const kp_node* node) {
   int32_t rank;
   const kapell_value* w = node->input_count > 1 ? kp_match_f32(graph, node->inputs[1]) : NULL;
   if (!w || node->output_count != 1 || !kp_match_is_f32(graph, node->inputs[0]) ||
-      !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank || rank > 4 ||
+      !picture_rank(graph, node->inputs[0], &rank) || w->rank != rank ||
       !picture_rank(graph, node->outputs[0], &rank) || kp_value_count(w) == 0)
     return false;
   const int64_t groups = kp_node_attr_i(node, "group", 1);

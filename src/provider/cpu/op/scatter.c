@@ -112,18 +112,6 @@ static kp_status* start_with_data(const kp_op_run* run) {
              : kp_copy_elements(y, 0, run->inputs[0], 0, kp_value_count(y));
 }
 
-// Scatter that only sets: runs along the last axis, whose places differ in the index alone. Indices are checked already.
-#define SET_ROWS(type)                                                                     \
-  static void set_rows_##type(const scatter_rows* s, type* y, const type* updates) {       \
-    for (size_t row = 0; row < s->rows; ++row) {                                           \
-      const int64_t base = row_base(s, row);                                               \
-      for (size_t i = 0; i < s->run; ++i) {                                                \
-        const int64_t index = kp_int_at(s->indices, row * s->run + i);                     \
-        y[base + (index < 0 ? index + s->dim : index) * s->step + (int64_t)i * s->inner] = \
-            updates[row * s->run + i];                                                     \
-      }                                                                                    \
-    }                                                                                      \
-  }
 typedef struct scatter_rows {
   const kapell_value* indices;
   const int64_t* strides;  // of the data
@@ -142,39 +130,58 @@ static int64_t row_base(const scatter_rows* s, size_t row) {
   }
   return base;
 }
+
+static int64_t place_of(const scatter_rows* s, size_t row, size_t i) {
+  const int64_t index = kp_int_at(s->indices, row * s->run + i);
+  return (index < 0 ? index + s->dim : index) * s->step + (int64_t)i * s->inner;
+}
+
+// Scatter that only sets, and with a reduction: runs along the last axis, whose places differ in the index alone. Indices are checked
+// already.
+#define SET_ROWS(type)                                                                         \
+  static void set_rows_##type(const scatter_rows* s, type* y, const type* updates) {           \
+    for (size_t row = 0; row < s->rows; ++row) {                                               \
+      type* to = y + row_base(s, row);                                                         \
+      for (size_t i = 0; i < s->run; ++i) to[place_of(s, row, i)] = updates[row * s->run + i]; \
+    }                                                                                          \
+  }
 SET_ROWS(uint8_t)
 SET_ROWS(uint16_t)
 SET_ROWS(uint32_t)
 SET_ROWS(uint64_t)
 
-// False where elements are no numbers of these sizes.
-static bool set_elements(const kp_op_run* run, int32_t axis, const int64_t* strides) {
-  const kapell_value *indices = run->inputs[1], *updates = run->inputs[2];
-  kapell_value* y = run->outputs[0];
+static scatter_rows rows_of(const kp_op_run* run, int32_t axis, const int64_t* strides) {
+  const kapell_value* indices = run->inputs[1];
   const size_t run_length = (size_t)indices->dims[indices->rank - 1];
   const bool last = axis == indices->rank - 1;
-  const scatter_rows s = {.indices = indices,
-                          .strides = strides,
-                          .axis = axis,
-                          .rows = kp_value_count(indices) / run_length,
-                          .run = run_length,
-                          .dim = y->dims[axis],
-                          .step = strides[axis],
-                          .inner = last ? 0 : 1};
+  return (scatter_rows){.indices = indices,
+                        .strides = strides,
+                        .axis = axis,
+                        .rows = kp_value_count(indices) / run_length,
+                        .run = run_length,
+                        .dim = run->outputs[0]->dims[axis],
+                        .step = strides[axis],
+                        .inner = last ? 0 : 1};
+}
+
+// False where elements are no numbers of these sizes.
+static bool set_elements(const kp_op_run* run, const scatter_rows* s) {
+  const kapell_value* updates = run->inputs[2];
+  kapell_value* y = run->outputs[0];
   if (y->type == KAPELL_STRING || y->type == KAPELL_COMPLEX64)
     return false;  // 8 bytes aligned to 4
   switch (kp_type_bits(y->type)) {
     case 8:
-      set_rows_uint8_t(&s, y->data, updates->data);
+      set_rows_uint8_t(s, y->data, updates->data);
       return true;
     case 16:
-      set_rows_uint16_t(&s, y->data, updates->data);
+      set_rows_uint16_t(s, y->data, updates->data);
       return true;
     case 32:
-      set_rows_uint32_t(&s, y->data, updates->data);
+      set_rows_uint32_t(s, y->data, updates->data);
       return true;
     case 64:
-      set_rows_uint64_t(&s, y->data, updates->data);
+      set_rows_uint64_t(s, y->data, updates->data);
       return true;
     default:
       return false;
@@ -198,18 +205,15 @@ static kp_status* scatter_elements_run(const kp_op_run* run) {
       return KP_ERROR(RUN_FAILED, "dim %d of the indices exceeds the data's", (int)d);
   for (size_t i = 0; i < count; ++i) KP_PASS(index_at(indices, i, x->dims[axis], &index));
   KP_PASS(start_with_data(run));
+  if (!count) return NULL;
   const kp_scatter how = reduction_of(run->node);
-  if (count && how == KP_SCATTER_SET && set_elements(run, axis, strides)) return NULL;
-  for (size_t i = 0; i < count; ++i) {
-    size_t rest = i;
-    int64_t to = 0;
-    for (int32_t d = x->rank; d-- > 0;) {
-      const int64_t at = (int64_t)(rest % (size_t)indices->dims[d]);
-      rest /= (size_t)indices->dims[d];
-      if (d != axis) to += at * strides[d];
-    }
-    KP_PASS(index_at(indices, i, x->dims[axis], &index));
-    KP_PASS(merge(how, run->outputs[0], (size_t)(to + index * strides[axis]), updates, i, 1));
+  const scatter_rows s = rows_of(run, axis, strides);
+  if (how == KP_SCATTER_SET && set_elements(run, &s)) return NULL;
+  for (size_t row = 0; row < s.rows; ++row) {
+    const int64_t base = row_base(&s, row);
+    for (size_t i = 0; i < s.run; ++i)
+      KP_PASS(merge(how, run->outputs[0], (size_t)(base + place_of(&s, row, i)), updates,
+                    row * s.run + i, 1));
   }
   return NULL;
 }
