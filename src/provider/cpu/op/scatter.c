@@ -28,48 +28,45 @@ static kp_reason scatter_supports(const kp_op_query* query) {
   return KP_SUPPORTED;
 }
 
-#define MERGE_REAL(type, c_type)                                                       \
-  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) { \
-    for (size_t i = 0; i < count; ++i) {                                               \
-      switch (how) {                                                                   \
-        case KP_SCATTER_ADD:                                                           \
-          y[i] += u[i];                                                                \
-          break;                                                                       \
-        case KP_SCATTER_MUL:                                                           \
-          y[i] *= u[i];                                                                \
-          break;                                                                       \
-        case KP_SCATTER_MIN:                                                           \
-          y[i] = u[i] != u[i] || u[i] < y[i] ? u[i] : y[i];                            \
-          break;                                                                       \
-        case KP_SCATTER_MAX:                                                           \
-          y[i] = u[i] != u[i] || u[i] > y[i] ? u[i] : y[i];                            \
-          break;                                                                       \
-        default:                                                                       \
-          y[i] = u[i];                                                                 \
-      }                                                                                \
-    }                                                                                  \
+// Each reduction is a loop of its own, so that slices are merged by vectors.
+#define MERGE_REAL(type, c_type)                                                             \
+  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) {       \
+    switch (how) {                                                                           \
+      case KP_SCATTER_ADD:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] += u[i];                                     \
+        break;                                                                               \
+      case KP_SCATTER_MUL:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] *= u[i];                                     \
+        break;                                                                               \
+      case KP_SCATTER_MIN:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] = u[i] != u[i] || u[i] < y[i] ? u[i] : y[i]; \
+        break;                                                                               \
+      case KP_SCATTER_MAX:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] = u[i] != u[i] || u[i] > y[i] ? u[i] : y[i]; \
+        break;                                                                               \
+      default:                                                                               \
+        for (size_t i = 0; i < count; ++i) y[i] = u[i];                                      \
+    }                                                                                        \
   }
 KP_EACH_REAL(MERGE_REAL)
-#define MERGE_INT(type, c_type)                                                        \
-  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) { \
-    for (size_t i = 0; i < count; ++i) {                                               \
-      switch (how) {                                                                   \
-        case KP_SCATTER_ADD:                                                           \
-          y[i] = (c_type)((uint64_t)y[i] + (uint64_t)u[i]);                            \
-          break;                                                                       \
-        case KP_SCATTER_MUL:                                                           \
-          y[i] = (c_type)((uint64_t)y[i] * (uint64_t)u[i]);                            \
-          break;                                                                       \
-        case KP_SCATTER_MIN:                                                           \
-          y[i] = u[i] < y[i] ? u[i] : y[i];                                            \
-          break;                                                                       \
-        case KP_SCATTER_MAX:                                                           \
-          y[i] = u[i] > y[i] ? u[i] : y[i];                                            \
-          break;                                                                       \
-        default:                                                                       \
-          y[i] = u[i];                                                                 \
-      }                                                                                \
-    }                                                                                  \
+#define MERGE_INT(type, c_type)                                                              \
+  static void merge_##type(kp_scatter how, c_type* y, const c_type* u, size_t count) {       \
+    switch (how) {                                                                           \
+      case KP_SCATTER_ADD:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] = (c_type)((uint64_t)y[i] + (uint64_t)u[i]); \
+        break;                                                                               \
+      case KP_SCATTER_MUL:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] = (c_type)((uint64_t)y[i] * (uint64_t)u[i]); \
+        break;                                                                               \
+      case KP_SCATTER_MIN:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] = u[i] < y[i] ? u[i] : y[i];                 \
+        break;                                                                               \
+      case KP_SCATTER_MAX:                                                                   \
+        for (size_t i = 0; i < count; ++i) y[i] = u[i] > y[i] ? u[i] : y[i];                 \
+        break;                                                                               \
+      default:                                                                               \
+        for (size_t i = 0; i < count; ++i) y[i] = u[i];                                      \
+    }                                                                                        \
   }
 KP_EACH_INT(MERGE_INT)
 
@@ -96,8 +93,12 @@ static kp_status* merge(kp_scatter how, kapell_value* y, size_t to, const kapell
   }
 }
 
+static int64_t stated_index(const kapell_value* indices, size_t i) {
+  return indices->type == KAPELL_INT64 ? ((const int64_t*)indices->data)[i] : kp_int_at(indices, i);
+}
+
 static kp_status* index_at(const kapell_value* indices, size_t i, int64_t dim, int64_t* out_index) {
-  const int64_t index = kp_int_at(indices, i);
+  const int64_t index = stated_index(indices, i);
   if (index < -dim || index >= dim)
     return KP_ERROR(RUN_FAILED, "index %lld is out of range for a dim of %lld", (long long)index,
                     (long long)dim);
@@ -132,7 +133,7 @@ static int64_t row_base(const scatter_rows* s, size_t row) {
 }
 
 static int64_t place_of(const scatter_rows* s, size_t row, size_t i) {
-  const int64_t index = kp_int_at(s->indices, row * s->run + i);
+  const int64_t index = stated_index(s->indices, row * s->run + i);
   return (index < 0 ? index + s->dim : index) * s->step + (int64_t)i * s->inner;
 }
 
