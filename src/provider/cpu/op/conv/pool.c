@@ -150,6 +150,99 @@ MAX_PLANE(UINT8, uint8_t, 0)
 SUM_PLANE(FLOAT, float)
 SUM_PLANE(DOUBLE, double)
 
+// --- rows of f32 at once -------------------------------------------------------------------------------------------------------
+#define ROW_PIXELS 256
+
+// Takes what tap |t| of the last dim sees of line |x| into outputs [from, end) of a row.
+static void take_tap(const kp_window* w, bool max, const float* x, int64_t t, int64_t from,
+                     int64_t end, float* y) {
+  const int32_t d = w->rank - 1;
+  int64_t first, last;
+  kp_window_reach(w, d, t, &first, &last);
+  first = kp_max_i64(first, from);
+  last = kp_min_i64(last, end);
+  const int64_t stride = w->stride[d], shift = t * w->dilation[d] - w->begin[d];
+  if (max && stride == 1) {
+    for (int64_t i = first; i < last; ++i) {
+      const float v = x[i + shift];
+      y[i] = v > y[i] || v != v ? v : y[i];
+    }
+  } else if (max) {
+    for (int64_t i = first; i < last; ++i) {
+      const float v = x[i * stride + shift];
+      y[i] = v > y[i] || v != v ? v : y[i];
+    }
+  } else if (stride == 1) {
+    for (int64_t i = first; i < last; ++i) y[i] += x[i + shift];
+  } else {
+    for (int64_t i = first; i < last; ++i) y[i] += x[i * stride + shift];
+  }
+}
+
+// Divides outputs [from, end) of a row of sums, |outer| taps of the other dims in each, by the taps that count.
+static void divide_row(const kp_pool_params* p, double outer, int64_t from, int64_t end, float* y) {
+  const kp_window* w = &p->window;
+  const int32_t d = w->rank - 1;
+  float taps[ROW_PIXELS] = {0};
+  for (int64_t t = 0; t < w->kernel[d]; ++t) {
+    int64_t first, last;
+    kp_window_reach(w, d, t, &first, &last);
+    if (p->count_padding) {  // the padding behind too, but not what a window of ceil_mode has past it
+      const int64_t room = w->in[d] + w->end[d] - 1 - (t * w->dilation[d] - w->begin[d]);
+      first = 0;
+      last = room < 0 ? 0 : kp_min_i64(w->out[d], room / w->stride[d] + 1);
+    }
+    for (int64_t i = kp_max_i64(first, from); i < kp_min_i64(last, end); ++i) taps[i - from] += 1;
+  }
+  for (int64_t i = from; i < end; ++i) y[i] /= taps[i - from] * (float)outer;
+}
+
+// A plane of MaxPool without indices or of AveragePool, row by row: a tap is added to, or held against, a whole row.
+static void pool_rows(const kp_op_run* run, size_t plane, bool max) {
+  const kp_pool_params* p = run->params;
+  kp_window outer = p->window;  // all dims but the last
+  const kp_window* w = &p->window;
+  const int32_t last = w->rank - 1;
+  const float* x = (const float*)run->inputs[0]->data + plane * w->in_count;
+  float* y = (float*)run->outputs[0]->data + plane * w->out_count;
+  const int64_t pixels = w->out[last];
+  const size_t rows = w->out_count / (size_t)pixels;
+  outer.rank = last;
+  for (size_t row = 0; row < rows; ++row, y += pixels) {
+    int64_t position[KP_MAX_WINDOW] = {0};
+    kp_reach reach;
+    kp_unflatten(row, last, w->out, position);
+    reach_of(&outer, position, &reach);
+    for (int64_t i = 0; i < pixels; ++i) y[i] = max ? -HUGE_VALF : 0;
+    for (int64_t from = 0; from < pixels; from += ROW_PIXELS) {
+      const int64_t end = kp_min_i64(from + ROW_PIXELS, pixels);
+      for (size_t n = 0; n < reach.count; ++n) {
+        size_t rest = n, line = 0, stride = (size_t)w->in[last];
+        for (int32_t d = last; d-- > 0; stride *= (size_t)w->in[d]) {
+          const size_t span = (size_t)(reach.last[d] - reach.first[d]);
+          const int64_t tap = reach.first[d] + (int64_t)(rest % span);
+          line +=
+              (size_t)(position[d] * w->stride[d] - w->begin[d] + tap * w->dilation[d]) * stride;
+          rest /= span;
+        }
+        for (int64_t t = 0; t < w->kernel[last]; ++t) take_tap(w, max, x + line, t, from, end, y);
+      }
+      kp_pool_params others = {.window = outer, .count_padding = p->count_padding};
+      if (!max) divide_row(p, divisor_of(&others, position, &reach), from, end, y);
+    }
+  }
+}
+
+static void max_rows(const kp_op_run* run, size_t plane) { pool_rows(run, plane, true); }
+static void average_rows(const kp_op_run* run, size_t plane) { pool_rows(run, plane, false); }
+
+// Windows of few taps over rows of some length; sums of more are kept in double precision.
+static bool takes_rows(const kp_op_run* run) {
+  const kp_window* w = &((const kp_pool_params*)run->params)->window;
+  return run->inputs[0]->type == KAPELL_FLOAT && !kp_run_result(run, 1) && run->outputs[0] &&
+         w->rank >= 1 && w->out[w->rank - 1] >= 4 && w->kernel_count <= 256;
+}
+
 typedef void (*kp_plane_fn)(const kp_op_run* run, size_t plane);
 typedef struct kp_pool_job {
   const kp_op_run* run;
@@ -171,6 +264,7 @@ static kp_status* run_planes(const kp_op_run* run, kp_plane_fn fn) {
 }
 
 static kp_status* max_run(const kp_op_run* run) {
+  if (takes_rows(run)) return run_planes(run, max_rows);
   switch (run->inputs[0]->type) {
     case KAPELL_FLOAT:
       return run_planes(run, max_FLOAT);
@@ -183,6 +277,7 @@ static kp_status* max_run(const kp_op_run* run) {
   }
 }
 static kp_status* average_run(const kp_op_run* run) {
+  if (takes_rows(run)) return run_planes(run, average_rows);
   return run_planes(run, run->inputs[0]->type == KAPELL_DOUBLE ? average_DOUBLE : average_FLOAT);
 }
 static kp_status* lp_run(const kp_op_run* run) {
