@@ -127,7 +127,14 @@ exports() {
 full_python_tests() {
   need_packages "${packages_measure[@]}"
   python_tests release "full and not torch" "${1:-}"
-  package_tests release "full and not torch" "${1:-}"
+  package_tests release "full and not optimum" "${1:-}"
+}
+
+# optimum_tests [NAME]: pip's optimum-onnx on the stand-in for onnxruntime.
+optimum_tests() {
+  need_cached_venv optimum test/requirements-optimum.txt
+  run_suite "optimum-onnx on the Python package" pytest-optimum "$cached_venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    --timeout 1500 -m optimum ${1:+-k "$1"} --junitxml "$log_folder/pytest-optimum.xml" test/python/test_packages.py || true
 }
 
 # The wheel that runs on any Linux; test_package.py installs it and runs a model.
@@ -201,6 +208,7 @@ command_test() {
   for piece in native avx2 scalar; do full_piece "draws-$piece" draws "$piece"; done
   full_piece wheel wheel_tests
   full_piece python-full full_python_tests "$name"
+  full_piece optimum optimum_tests "$name"
   for piece in classifiers pictures sequences layers language; do
     full_piece "exports-$piece-script" exports "$piece" script "$name"
     full_piece "exports-$piece-dynamo" exports "$piece" dynamo "$name"
