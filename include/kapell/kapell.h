@@ -216,6 +216,9 @@ typedef struct kapell_options {
   bool flush_denormals;
   // Threads of a run sleep as soon as they have nothing to do, instead of looking out for more for some 40 us. Default false.
   bool no_spin;
+  // Writes the model to this file as it is when providers are asked for it: constants folded, functions expanded, nodes without effect gone. What
+  // no file can hold is written as it came, with a warning. Default NULL: not written.
+  const char* optimized_path;
 } kapell_options;
 
 #ifdef __cplusplus

@@ -8,10 +8,12 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/pool.h"
 #include "graph/build.h"
 #include "graph/custom.h"
+#include "graph/export.h"
 #include "graph/infer.h"
 #include "graph/rewrite.h"
 #include "onnx/reader.h"
@@ -223,6 +225,26 @@ static kp_status* prepare_model(opening* o) {
   return check_cancel(o);
 }
 
+// The model for people to look at, before providers take their parts.
+static kp_status* write_optimized(const opening* o) {
+  const char* path = o->options->user->optimized_path;
+  const kp_onnx_model* source = o->core->model->source;
+  void* bytes;
+  size_t size;
+  kp_status* status = kp_graph_export(o->core->model, &bytes, &size);
+  if (!status) {
+    status = kp_file_write(path, bytes, size);
+    kp_free(bytes);
+    return status;
+  }
+  if (kp_status_code(status) != KAPELL_UNSUPPORTED && kp_status_code(status) != KAPELL_LIMIT)
+    return status;
+  KP_LOG(WARNING, "'%s' gets the model as it came: %s", path, kp_status_message(status));
+  kp_status_free(status);
+  if (source->file) return kp_file_write(path, source->file->data, source->file->size);
+  return kp_file_write(path, o->options->bytes, o->options->byte_count);
+}
+
 // The list of providers: the environment's before the caller's, and said so.
 static const char* provider_list(const kapell_options* user, bool* out_replaced) {
   const char* forced = getenv("KAPELL_PROVIDERS");
@@ -284,6 +306,8 @@ static kp_status* open_core(opening* o) {
   kp_status* status = prepare_model(o);
   kp_budget_release(folding);
   KP_PASS(status);
+  if (user->optimized_path && !o->options->reference && !o->options->keep_overridable)
+    KP_TRY(write_optimized(o), "writing the optimized model");
   KP_PASS(load_chain(o));
   KP_PASS(build_variant(o, 0));
   tell(o, 1.0, "ready");

@@ -58,6 +58,7 @@ static kp_status* keep_options(kapell_session* session) {
   KP_PASS(copy_text(session, &o->cpu_mask));
   KP_PASS(copy_text(session, &o->external_folder));
   KP_PASS(copy_text(session, &o->profile_path));
+  KP_PASS(copy_text(session, &o->optimized_path));
   KP_PASS(copy_text(session, &session->path));
   kapell_provider_option* options =
       kp_arena_new_array(&session->arena, kapell_provider_option, o->provider_option_count + 1);

@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 
 #define LIBRARY "libonnxruntime.so.1"
+#define MOST_LINES 40  // of the report on the screen
 
 static const cli_option kOptions[] = {
     {"providers", "LIST", "providers in order of priority (KAPELL_PROVIDERS)"},
@@ -118,36 +119,77 @@ static int run_child(char** command) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// Prints the JSON text member |key| of |line|; keys come as the library writes them, and quotes inside texts are escaped.
-static void print_member(const char* line, const char* key) {
+// What ran where, and in how many sessions it was the same.
+typedef struct group {
+  char* text;
+  size_t sessions;
+  struct group* next;
+} group;
+
+// Appends the JSON text member |key| of |line| to |out|; keys come as the library writes them, and quotes inside texts are escaped.
+static char* add_member(char* out, const char* line, const char* key) {
   const char* at = strstr(line, key);
-  if (!at) return;
-  for (at += strlen(key); *at && *at != '"'; ++at) {
+  for (at = at ? at + strlen(key) : ""; *at && *at != '"'; ++at) {
     if (*at == '\\' && at[1]) ++at;
-    fputc(*at, stderr);
+    *out++ = *at;
   }
+  *out = 0;
+  return out;
+}
+
+static bool add_session(group** first, const char* line) {
+  char* text = malloc(strlen(line) + 3);
+  if (!text) return false;
+  char* end = add_member(text, line, "\"model\": \"");
+  *end++ = ':';
+  *end++ = ' ';
+  add_member(end, line, "\"summary\": \"");
+  for (; *first; first = &(*first)->next) {
+    if (strcmp((*first)->text, text) != 0) continue;
+    ++(*first)->sessions;
+    free(text);
+    return true;
+  }
+  *first = calloc(1, sizeof **first);
+  if (!*first) return free(text), false;
+  **first = (group){.text = text, .sessions = 1};
+  return true;
+}
+
+static void print_groups(const group* first) {
+  size_t lines = 0;
+  fprintf(stderr, "\nkapell exec: what ran where\n");
+  for (; first && lines < MOST_LINES; first = first->next, ++lines) {
+    fprintf(stderr, "  %s", first->text);
+    if (first->sessions > 1) fprintf(stderr, " (%zu sessions)", first->sessions);
+    fputc('\n', stderr);
+  }
+  size_t more = 0;
+  for (; first; first = first->next) ++more;
+  if (more) fprintf(stderr, "  and %zu more models; --report FILE keeps all of it\n", more);
 }
 
 static void print_report(const setup* s, long start) {
   FILE* file = fopen(s->report, "re");
   char* line = NULL;
-  size_t room = 0, sessions = 0;
+  size_t room = 0;
+  group* first = NULL;
+  bool kept = true;
   if (file && fseek(file, start, SEEK_SET) == 0)
-    while (getline(&line, &room, file) > 0) {
-      if (!sessions++) fprintf(stderr, "\nkapell exec: what ran where\n");
-      fprintf(stderr, "  ");
-      print_member(line, "\"model\": \"");
-      fprintf(stderr, ": ");
-      print_member(line, "\"summary\": \"");
-      fputc('\n', stderr);
-    }
-  if (!sessions)
+    while (kept && getline(&line, &room, file) > 0) kept = add_session(&first, line);
+  if (first)
+    print_groups(first);
+  else
     fprintf(stderr,
             "\nkapell exec: the program made no session with Kapell's library. It may load ONNX "
-            "Runtime from a path of its "
-            "own, or have it built in, as Python's package has: see docs/dropin.md; --preload "
-            "helps where the search path is "
-            "fixed.\n");
+            "Runtime from a path of its own, or have it built in, as Python's package has: see "
+            "docs/dropin.md; --preload helps where the search path is fixed.\n");
+  while (first) {
+    group* next = first->next;
+    free(first->text);
+    free(first);
+    first = next;
+  }
   if (file) fclose(file);
   free(line);
 }

@@ -16,8 +16,9 @@ static void append(const char* path, const kp_strbuf* text) {
   if (file >= 0) close(file);
 }
 
-// "CPUExecutionProvider 11 nodes, 1 partition; CUDAExecutionProvider not in use: ..."
+// "CPUExecutionProvider 10 of 11 nodes; CUDAExecutionProvider not in use: ...; 1 node is needed for no run"
 static void summarise(const kapell_placement* placement, kp_strbuf* out) {
+  size_t left = placement->node_count;
   for (size_t i = 0; i < placement->provider_count; ++i) {
     const kapell_placed_provider* p = &placement->providers[i];
     kp_strbuf_printf(out, "%s%s", i ? "; " : "", p->name);
@@ -25,7 +26,11 @@ static void summarise(const kapell_placement* placement, kp_strbuf* out) {
       kp_strbuf_printf(out, " %zu of %zu nodes", p->nodes, placement->node_count);
     else
       kp_strbuf_printf(out, " not in use%s%s", p->reason ? ": " : "", p->reason ? p->reason : "");
+    left -= p->nodes <= left ? p->nodes : left;
   }
+  if (left)
+    kp_strbuf_printf(out, "; %zu %s computed before the first run, or needed for no output", left,
+                     left == 1 ? "is" : "are");
 }
 
 void dropin_report(const OrtSession* session, const char* model) {

@@ -10,7 +10,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "ort/model.h"
 
@@ -162,6 +161,7 @@ static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
       kp_ort_options_config(options, "session.model_external_initializers_file_folder_path", NULL);
   out->profile = options->profiling;
   out->profile_path = forced_profile(arena);
+  out->optimized_path = options->optimized_path;
   KP_ORT_PASS(list_initializers(options, arena, out));
   KP_ORT_PASS(copy_files(session, options, arena, out));
   return dropin_providers(options, arena, out);
@@ -254,8 +254,9 @@ static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t
 }
 
 static OrtStatus* explain_open(kapell_status* status, const char* path, size_t size,
-                               bool no_floor) {
+                               const OrtSessionOptions* options) {
   if (!status) return NULL;
+  const bool no_floor = dropin_has_no_floor(options);
   kp_strbuf text = {0};
   OrtErrorCode code = ORT_MODEL_LOAD_CANCELED;
   if (kapell_status_code(status) == KAPELL_CANCELLED) {
@@ -263,6 +264,8 @@ static OrtStatus* explain_open(kapell_status* status, const char* path, size_t s
   } else {
     if (path) kp_strbuf_printf(&text, "Load model from %s failed:", path);
     code = restate_open(status, path, size, no_floor, &text);
+    const char* written = options->optimized_path;  // the fault of who named that file
+    if (written && strstr(kapell_status_message(status), written)) code = ORT_INVALID_ARGUMENT;
     kp_ort_put_details(&text, status, 1);  // but for that of opening
   }
   OrtStatus* made = text.failed ? kp_ort_no_memory() : ort_CreateStatus(code, text.data);
@@ -323,24 +326,12 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
   if (!status) {
     kapell_status* failed = path ? kapell_session_open_file(path, &opening, &session->session)
                                  : kapell_session_open(data, size, &opening, &session->session);
-    status = explain_open(failed, path, size, dropin_has_no_floor(options));
+    status = explain_open(failed, path, size, options);
     if (!status) status = check_versions(session->session, options);
   }
   dropin_leave_threads();
   kp_arena_free(&arena);
   return status;
-}
-
-// The model as it came: what Kapell makes of it is no ONNX model any more.
-static OrtStatus* write_model(const char* to, const char* path, const void* data, size_t size) {
-  kp_file* file = NULL;
-  kp_status* status = path ? kp_file_map(path, &file) : NULL;
-  if (!status) status = kp_file_write(to, path ? file->data : data, path ? file->size : size);
-  kp_file_release(file);
-  if (!status) return NULL;
-  OrtStatus* made = kp_ort_error(ORT_INVALID_ARGUMENT, "%s", kapell_status_message(status));
-  kapell_status_free(status);
-  return made;
 }
 
 // Asks the client which devices it wants; their providers come first in the list.
@@ -370,8 +361,6 @@ static OrtStatus* open_selected(OrtSession* session, const OrtEnv* env, const ch
   OrtStatus* status = options->delegate ? ask_delegate(env, options, &selected) : NULL;
   if (!status) status = open_session(session, env, path, data, size, selected ? selected : options);
   ort_ReleaseSessionOptions(selected);
-  if (!status && options->optimized_path)
-    status = write_model(options->optimized_path, path, data, size);
   return status;
 }
 

@@ -14,7 +14,7 @@ STATUS(7, CreateSession, "1", (const OrtEnv* env, const char* path, const OrtSes
 STATUS(8, CreateSessionFromArray, "1", (const OrtEnv* env, const void* data, size_t size, const OrtSessionOptions* options, OrtSession** out), DROPIN, WORKS, "")
 STATUS(9, Run, "1", (OrtSession* session, const OrtRunOptions* run_options, const char* const* input_names, const OrtValue* const* inputs, size_t input_count, const char* const* output_names, size_t output_count, OrtValue** outputs), DROPIN, WORKS, "")
 STATUS(10, CreateSessionOptions, "1", (OrtSessionOptions** options), ORT, WORKS, "")
-STATUS(11, SetOptimizedModelFilePath, "1", (OrtSessionOptions* options, const char* path), ORT, PARTLY, "writes the model as it came")
+STATUS(11, SetOptimizedModelFilePath, "1", (OrtSessionOptions* options, const char* path), ORT, WORKS, "")
 STATUS(12, CloneSessionOptions, "1", (const OrtSessionOptions* from, OrtSessionOptions** out), ORT, WORKS, "")
 STATUS(13, SetSessionExecutionMode, "1", (OrtSessionOptions* options, ExecutionMode mode), ORT, WORKS, "")
 STATUS(14, EnableProfiling, "1", (OrtSessionOptions* options, const char* prefix), ORT, WORKS, "")
