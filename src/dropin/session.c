@@ -152,6 +152,7 @@ static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
                          is_set(options, "session.set_denormal_as_zero", "1");
   out->no_spin =
       global ? env->threading.no_spin : is_set(options, "session.intra_op.allow_spinning", "0");
+  if (is_set(options, "session.use_env_allocators", "1")) out->max_memory = env->max_memory;
   // Patterns of memory are plans for input shapes: without them only that of the last shapes is kept.
   out->signature_cache = options->mem_pattern ? 0 : 1;
   out->no_optimize = options->level == ORT_DISABLE_ALL;
@@ -334,31 +335,10 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
   return status;
 }
 
-// Asks the client which devices it wants; their providers come first in the list.
-static OrtStatus* ask_delegate(const OrtEnv* env, const OrtSessionOptions* options,
-                               OrtSessionOptions** out) {
-  enum { MOST = 8 };
-  const OrtEpDevice* selected[MOST];
-  size_t count = 0;
-  OrtKeyValuePairs metadata = {0};
-  KP_ORT_PASS(options->delegate((const OrtEpDevice**)(void*)env->ep_devices, env->ep_device_count,
-                                &metadata, NULL, selected, MOST, &count, options->delegate_state));
-  if (count > MOST || count == 0)
-    return kp_ort_error(ORT_FAIL, "the function that selects devices selected %zu", count);
-  KP_ORT_PASS(ort_CloneSessionOptions(options, out));
-  for (size_t i = 0; i < count; ++i) {
-    bool listed = false;
-    for (size_t k = 0; k < (*out)->provider_count; ++k)
-      listed = listed || strcmp((*out)->providers[k].name, selected[i]->name) == 0;
-    if (!listed) KP_ORT_PASS(kp_ort_options_add_provider(*out, selected[i]->name, NULL, NULL, 0));
-  }
-  return NULL;
-}
-
 static OrtStatus* open_selected(OrtSession* session, const OrtEnv* env, const char* path,
                                 const void* data, size_t size, const OrtSessionOptions* options) {
   OrtSessionOptions* selected = NULL;
-  OrtStatus* status = options->delegate ? ask_delegate(env, options, &selected) : NULL;
+  OrtStatus* status = dropin_select(env, options, &selected);
   if (!status) status = open_session(session, env, path, data, size, selected ? selected : options);
   ort_ReleaseSessionOptions(selected);
   return status;

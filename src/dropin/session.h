@@ -72,6 +72,12 @@ void dropin_leave_threads(void);
 OrtStatus* dropin_session_create(const OrtEnv* env, const char* path, const void* data, size_t size,
                                  const OrtSessionOptions* options, OrtSession** out);
 
+// --- select.c
+// A copy of |options| with the providers of the devices that a policy or the client's function chooses, to be released; NULL where neither is
+// set.
+OrtStatus* dropin_select(const OrtEnv* env, const OrtSessionOptions* options,
+                         OrtSessionOptions** out);
+
 // --- providers.c
 // The list of providers in Kapell's grammar, and their options: kapell_options' fields, in |arena|'s memory.
 OrtStatus* dropin_providers(const OrtSessionOptions* options, kp_arena* arena, kapell_options* out);

@@ -11,7 +11,8 @@
 typedef struct exporter {
   kp_model* model;
   kp_arena arena;
-  kp_interner taken;  // names given out so far
+  kp_interner taken;  // names of values given out so far; and of nodes
+  kp_interner nodes;
   kp_onnx_opset* opsets;
   size_t opset_count;
   uint32_t fresh;
@@ -76,14 +77,16 @@ static kp_status* put_infos(exporter* e, const kp_graph* graph, const kp_str* na
 }
 
 // --- names -------------------------------------------------------------------------------------------------------------------
-static kp_status* give_name(exporter* e, const char* wanted, bool is_body, kp_str* out) {
+// |unique|: another name where |taken| has that one.
+static kp_status* give_name(exporter* e, kp_interner* taken, const char* wanted, bool unique,
+                            kp_str* out) {
   const char* name = wanted;
-  while (is_body && kp_intern_find(&e->taken, kp_str_of(name))) {
+  while (unique && kp_intern_find(taken, kp_str_of(name))) {
     name = kp_arena_printf(&e->arena, "%s_%u", wanted, ++e->fresh);
     if (!name) return no_memory();
   }
   *out = kp_str_of(name);
-  return kp_intern(&e->taken, *out) ? NULL : no_memory();
+  return kp_intern(taken, *out) ? NULL : no_memory();
 }
 
 // |outer|: names of the graph around a body whose node is |owner|; NULL for the main graph.
@@ -92,7 +95,8 @@ static kp_status* name_values(exporter* e, const kp_graph* graph, const kp_node*
   for (uint32_t c = 0; outer && c < graph->capture_count; ++c)
     if (graph->captures[c] != KP_NONE) names[graph->captures[c]] = outer[owner->implicit[c]];
   for (kp_value_id v = 0; v < graph->value_count; ++v)
-    if (!names[v].data) KP_PASS(give_name(e, graph->values[v].name, outer != NULL, &names[v]));
+    if (!names[v].data)
+      KP_PASS(give_name(e, &e->taken, graph->values[v].name, outer != NULL, &names[v]));
   return NULL;
 }
 
@@ -210,7 +214,7 @@ static kp_status* put_names(exporter* e, const kp_str* names, const kp_value_id*
 
 static kp_status* put_node(exporter* e, const kp_node* node, const kp_str* names,
                            kp_onnx_node* out) {
-  out->name = kp_str_of(node->name);
+  KP_PASS(give_name(e, &e->nodes, node->name, true, &out->name));
   out->op_type = kp_str_of(node->op);
   out->domain = kp_str_of(node->domain);
   KP_PASS(put_names(e, names, node->inputs, node->input_count, &out->inputs, &out->input_count));
@@ -334,8 +338,10 @@ kp_status* kp_graph_export(kp_model* model, void** out_bytes, size_t* out_size) 
   exporter e = {.model = model};
   *out_bytes = NULL;
   kp_interner_init(&e.taken);
+  kp_interner_init(&e.nodes);
   kp_status* status = export_model(&e, out_bytes, out_size);
   kp_interner_free(&e.taken);
+  kp_interner_free(&e.nodes);
   kp_arena_free(&e.arena);
   return status;
 }

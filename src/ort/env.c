@@ -204,6 +204,7 @@ OrtStatus* ort_UnregisterAllocator(OrtEnv* env, const OrtMemoryInfo* info) {
   const size_t at = find_allocator(env, info);
   if (at < env->allocator_count) {
     gone = env->allocators[at];
+    env->max_memory = 0;
     memmove(env->allocators + at, env->allocators + at + 1,
             (--env->allocator_count - at) * sizeof(*env->allocators));
   }
@@ -219,12 +220,12 @@ OrtStatus* ort_CreateAndRegisterAllocator(OrtEnv* env, const OrtMemoryInfo* info
                                           const OrtArenaCfg* arena) {
   KP_ORT_NEED(env);
   KP_ORT_NEED(info);
-  (void)arena;  // there is no arena to shape: a run plans its memory
   if (info->device_type != OrtMemoryInfoDeviceType_CPU)
     return kp_ort_error(
         ORT_INVALID_ARGUMENT,
         "Only CPU devices are supported. Please call CreateAndRegisterAllocatorV2() "
         "for other device.");
+  if (arena) env->max_memory = arena->max_memory;
   if (kp_ort_env_allocator(env, info)) return NULL;  // one is as good as another
   OrtAllocator* made;
   KP_ORT_PASS(kp_ort_allocator_create(info, &made));

@@ -34,6 +34,7 @@ struct OrtEnv {
   OrtKeyValuePairs config;
   bool global_threads;
   OrtThreadingOptions threading;
+  uint64_t max_memory;        // of the shared arena that a client had made; 0: no limit
   OrtAllocator** allocators;  // registered by clients, or made for them (ours)
   size_t allocator_count;
   OrtHardwareDevice** devices;

@@ -86,6 +86,10 @@ struct OrtRunOptions {
   size_t adapter_count;
 };
 
+struct OrtArenaCfg {
+  uint64_t max_memory;  // 0: no limit
+};
+
 // Adds a provider, its options copied. Keys and values may be NULL where |count| is 0.
 OrtStatus* kp_ort_options_add_provider(OrtSessionOptions* options, const char* name,
                                        const char* const* keys, const char* const* values,

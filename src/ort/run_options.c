@@ -88,21 +88,18 @@ const char* ort_GetRunConfigEntry(const OrtRunOptions* options, const char* key)
   return options && key ? kp_ort_pairs_get(&options->config, key) : NULL;
 }
 
-// --- arena configurations: a run plans its memory, there is no arena to shape ---------------------------------------------------
-struct OrtArenaCfg {
-  char unused;
-};
-
+// --- arena configurations: a run plans its memory, what it may use at most is all that there is to shape ------------------------
 OrtStatus* ort_CreateArenaCfg(size_t max_mem, int arena_extend_strategy,
                               int initial_chunk_size_bytes, int max_dead_bytes_per_chunk,
                               OrtArenaCfg** out) {
-  (void)max_mem;
   (void)arena_extend_strategy;
   (void)initial_chunk_size_bytes;
   (void)max_dead_bytes_per_chunk;
   KP_ORT_NEED(out);
   *out = kp_alloc_zero(1, sizeof(**out));
-  return *out ? NULL : kp_ort_no_memory();
+  if (!*out) return kp_ort_no_memory();
+  (*out)->max_memory = max_mem;
+  return NULL;
 }
 
 OrtStatus* ort_CreateArenaCfgV2(const char* const* keys, const size_t* values, size_t count,
@@ -117,6 +114,7 @@ OrtStatus* ort_CreateArenaCfgV2(const char* const* keys, const size_t* values, s
   *out = NULL;
   if (count) KP_ORT_NEED(keys);
   if (count) KP_ORT_NEED(values);
+  size_t max_memory = 0;
   for (size_t i = 0; i < count; ++i) {
     bool found = false;
     for (size_t k = 0; keys[i] && k < sizeof known / sizeof known[0]; ++k)
@@ -124,8 +122,9 @@ OrtStatus* ort_CreateArenaCfgV2(const char* const* keys, const size_t* values, s
     if (!found)
       return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid key found: %s",
                           keys[i] ? keys[i] : "NULL");
+    if (strcmp(keys[i], "max_mem") == 0) max_memory = values[i];
   }
-  return ort_CreateArenaCfg(0, -1, -1, -1, out);
+  return ort_CreateArenaCfg(max_memory, -1, -1, -1, out);
 }
 
 void ort_ReleaseArenaCfg(OrtArenaCfg* config) { kp_free(config); }

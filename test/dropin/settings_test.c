@@ -323,6 +323,39 @@ static void a_run_has_a_profile_of_its_own(void** state) {
   api->ReleaseSession(session);
 }
 
+static void policies_select_devices(void** state) {
+  (void)state;
+  for (int policy = 0; policy <= OrtExecutionProviderDevicePolicy_MIN_OVERALL_POWER; ++policy) {
+    OrtSessionOptions* options = options_with(NULL, NULL);
+    ok(api->SessionOptionsSetEpSelectionPolicy(options, (OrtExecutionProviderDevicePolicy)policy));
+    OrtSession* session = open_double(options);
+    expect_double(session, NULL);
+    api->ReleaseSession(session);
+  }
+}
+
+static void an_arena_has_a_limit(void** state) {
+  (void)state;
+  if (!dropin_is_ours()) return;  // there weights and small tensors go past it
+  OrtSession* session;
+  OrtMemoryInfo* info;
+  OrtArenaCfg* arena;
+  const char* key = "max_mem";
+  const size_t limit = 64;
+  ok(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &info));
+  ok(api->CreateArenaCfgV2(&key, &limit, 1, &arena));
+  ok(api->CreateAndRegisterAllocator(env, info, arena));
+  session = open_double(options_with(NULL, NULL));
+  expect_double(session, NULL);
+  api->ReleaseSession(session);
+  OrtSessionOptions* options = options_with("session.use_env_allocators", "1");
+  refused(dropin_open(DOUBLE, options, &session), "memory limit of 64 bytes");
+  api->ReleaseSessionOptions(options);
+  ok(api->UnregisterAllocator(env, info));
+  api->ReleaseArenaCfg(arena);
+  api->ReleaseMemoryInfo(info);
+}
+
 // --- names that come twice ----------------------------------------------------------------------------------------------------------
 static void names_may_come_twice(void** state) {
   (void)state;
@@ -427,6 +460,8 @@ int main(void) {
       cmocka_unit_test(a_run_has_its_own_words_in_the_log),
       cmocka_unit_test(severities_are_checked),
       cmocka_unit_test(a_run_has_a_profile_of_its_own),
+      cmocka_unit_test(policies_select_devices),
+      cmocka_unit_test(an_arena_has_a_limit),
       cmocka_unit_test(names_may_come_twice),
       cmocka_unit_test(versions_that_are_not_released),
       cmocka_unit_test(elements_are_copied_by_the_allocator),
