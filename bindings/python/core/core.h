@@ -59,6 +59,8 @@ typedef struct kpy_cancel {
 kpy_cancel* kpy_cancel_of(PyObject* object);
 // Fills |out| from a RunOptions (or None). -1 with TypeError for other objects.
 int kpy_run_options_read(PyObject* object, kapell_run_options* out);
+// Further inputs of its runs, a dict that is lent, or NULL.
+PyObject* kpy_run_options_inputs(PyObject* object);
 int kpy_run_options_init(PyObject* module);
 
 // --- interrupt.c: Ctrl-C ----------------------------------------------------------------------------------------------------

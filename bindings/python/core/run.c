@@ -191,9 +191,10 @@ static int take_feed(call* c, PyObject* feed) {
   return 0;
 }
 
-static int take_mapping(call* c, PyObject* feed) {
-  if (PyDict_Check(feed)) return take_feed(c, feed);
-  PyObject* dict = PyDict_New();
+// |more| has what the feed leaves out, or is NULL.
+static int take_mapping(call* c, PyObject* feed, PyObject* more) {
+  if (PyDict_Check(feed) && !more) return take_feed(c, feed);
+  PyObject* dict = more ? PyDict_Copy(more) : PyDict_New();
   const int result = dict && PyDict_Update(dict, feed) == 0 ? take_feed(c, dict) : -1;
   Py_XDECREF(dict);
   return result;
@@ -285,7 +286,8 @@ static PyObject* run_feed(PyObject* self, PyObject* names, PyObject* feed, PyObj
   c.input_count = c.output_count = c.bound = 0;
   PyObject* result = NULL;
   if (make_room(&c, c.open->input_count, c.open->output_count) == 0 &&
-      take_outputs(&c, names) == 0 && take_mapping(&c, feed) == 0 && run(&c, options) == 0)
+      take_outputs(&c, names) == 0 &&
+      take_mapping(&c, feed, kpy_run_options_inputs(options)) == 0 && run(&c, options) == 0)
     result = c.output_names ? named_results(&c, names, convert) : all_results(&c, convert);
   end_call(&c);
   return result;

@@ -9,6 +9,7 @@ typedef struct options_object {
   PyObject_HEAD kpy_cancel cancel;  // first in both objects
   uint64_t timeout_ns;
   int threads;
+  PyObject* inputs;  // dict, or NULL
 } options_object;
 
 static PyTypeObject *cancel_type, *options_type;
@@ -36,6 +37,17 @@ static void object_dealloc(PyObject* self) {
   kapell_cancel_release(((cancel_object*)self)->cancel.token);
   ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
   Py_DECREF(type);
+}
+
+static void options_dealloc(PyObject* self) {
+  Py_CLEAR(((options_object*)self)->inputs);
+  object_dealloc(self);
+}
+
+PyObject* kpy_run_options_inputs(PyObject* object) {
+  return object == Py_None || !PyObject_TypeCheck(object, options_type)
+             ? NULL
+             : ((options_object*)object)->inputs;
 }
 
 kpy_cancel* kpy_cancel_of(PyObject* object) {
@@ -144,14 +156,38 @@ static int set_threads(PyObject* self, PyObject* value, void* unused) {
   return 0;
 }
 
+static PyObject* get_inputs(PyObject* self, void* unused) {
+  (void)unused;
+  PyObject* inputs = ((options_object*)self)->inputs;
+  if (!inputs) return kpy_str_or_none(NULL);
+  Py_INCREF(inputs);
+  return inputs;
+}
+
+static int set_inputs(PyObject* self, PyObject* value, void* unused) {
+  (void)unused;
+  if (need_value(value) < 0) return -1;
+  if (value != Py_None && !PyDict_Check(value)) {
+    PyErr_SetString(PyExc_TypeError, "inputs is a dict or None");
+    return -1;
+  }
+  PyObject* before = ((options_object*)self)->inputs;
+  if (value != Py_None) Py_INCREF(value);
+  ((options_object*)self)->inputs = value == Py_None ? NULL : value;
+  Py_XDECREF(before);
+  return 0;
+}
+
 static PyGetSetDef options_fields[] = {
+    {"inputs", get_inputs, set_inputs,
+     "Inputs of the run that its feed leaves out, as a dict; None: none.", NULL},
     {"terminate", get_requested, set_terminate,
      "True ends the runs that use this object, within milliseconds, from any thread.", NULL},
     {"timeout_ns", get_timeout, set_timeout, "Longest run; 0: the session's limit.", NULL},
     {"threads", get_threads, set_threads, "Threads of the run; 0: the session's.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot options_slots[] = {{Py_tp_new, object_new},
-                                      {Py_tp_dealloc, object_dealloc},
+                                      {Py_tp_dealloc, options_dealloc},
                                       {Py_tp_getset, options_fields},
                                       {Py_tp_doc, "Options of one run."},
                                       {0, NULL}};

@@ -1,16 +1,23 @@
 """A placement as HTML for notebooks: shares of the providers, then nodes with their reasons."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .placement import Placement
 
 _COLOURS = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#76b7b2", "#edc948", "#9c755f")
 _MOST_NODES = 500
 
 
-def _row(cells, tag="td"):
+def _row(cells: Iterable[str], tag: str = "td") -> str:
     return "<tr>" + "".join(f"<{tag} style='text-align:left;padding:2px 8px'>{cell}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _bar(placement, colours):
+def _bar(placement: Placement, colours: dict[str, str]) -> str:
     """One strip, each provider as wide as its share of the nodes."""
     total = sum(p.nodes for p in placement.providers) or 1
     parts = "".join(
@@ -19,7 +26,7 @@ def _bar(placement, colours):
     return f"<div style='display:flex;height:12px;max-width:640px;margin:4px 0'>{parts}</div>"
 
 
-def _providers(placement, colours):
+def _providers(placement: Placement, colours: dict[str, str]) -> str:
     rows = [_row(("provider", "asked", "nodes", "partitions", "in use", "reason", "fix"), "th")]
     for p in placement.providers:
         mark = f"<span style='color:{colours[p.name]}'>&#9632;</span> {escape(p.name)}"
@@ -28,11 +35,11 @@ def _providers(placement, colours):
     return f"<table>{''.join(rows)}</table>"
 
 
-def _reasons(node):
+def _reasons(node: Any) -> str:
     return "; ".join(f"{r.provider}: {r.reason}" for r in getattr(node, "refusals", None) or [])
 
 
-def _nodes(placement):
+def _nodes(placement: Placement) -> str:
     rows = [_row(("node", "op", "provider", "how", "why not another"), "th")]
     for node in placement.nodes[:_MOST_NODES]:
         rows.append(_row(escape(str(x or "")) for x in (node.name, node.op, node.provider, node.how, _reasons(node))))
@@ -41,7 +48,7 @@ def _nodes(placement):
     return f"<details><summary>{len(placement.nodes)} nodes</summary><table>{''.join(rows)}</table>{more}</details>"
 
 
-def placement_page(placement):
+def placement_page(placement: Placement) -> str:
     """HTML of the placement, without scripts."""
     colours = {p.name: _COLOURS[i % len(_COLOURS)] for i, p in enumerate(placement.providers)}
     return f"<div class='kapell-placement'>{_bar(placement, colours)}{_providers(placement, colours)}{_nodes(placement)}</div>"

@@ -1,21 +1,25 @@
 """What concerns no session: providers, the log, seeds, facts of the build. onnxruntime's functions and their meaning here."""
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from . import _core
 from .session import CPU
 
-_libraries = {}  # registered provider libraries: name -> path
+_libraries: dict[str, str] = {}  # registered provider libraries: name -> path
 _threads = 0
 
 
-def providers():
+def providers() -> list[dict[str, Any]]:
     """Every provider that Kapell knows, available or not: dicts with name, available, reason, fix, devices, ..."""
     return _core.providers()
 
 
-def get_available_providers():
+def get_available_providers() -> list[str]:
     """Names of the providers that sessions can use here, the CPU last.
 
     >>> get_available_providers()[-1]
@@ -25,46 +29,46 @@ def get_available_providers():
     return [name for name in names if name != CPU] + [CPU]
 
 
-def get_all_providers():
+def get_all_providers() -> list[str]:
     """Names of all providers known, the CPU last."""
     names = [provider["name"] for provider in _core.providers()]
     return [name for name in names if name != CPU] + [CPU]
 
 
-def get_device():
+def get_device() -> str:
     """"CPU"; "GPU" where a provider for one is available."""
     return "GPU" if {"CUDAExecutionProvider", "TensorrtExecutionProvider", "ROCMExecutionProvider"} & set(get_available_providers()) else "CPU"
 
 
-def get_version_string():
+def get_version_string() -> str:
     """Kapell's version."""
     return _core.version()
 
 
-def get_build_info():
+def get_build_info() -> str:
     """The version and the processor features that kernels are chosen by."""
     return f"Kapell {_core.version()}, kernels for {_core.cpu_features()}"
 
 
-def has_collective_ops():
+def has_collective_ops() -> bool:
     """False: operators across machines are not built in."""
     return False
 
 
 # --- the log ---
-def set_default_logger_severity(severity):
+def set_default_logger_severity(severity: int) -> None:
     """0 verbose, 1 info, 2 warning, 3 error, 4 fatal (nothing): for the whole process."""
     if not 0 <= severity <= 4:
         raise ValueError(f"a severity is 0 to 4, not {severity}")
     _core.log_set_level((0, 2, 3, 4, 5)[severity])
 
 
-def set_default_logger_verbosity(level):
+def set_default_logger_verbosity(level: int) -> None:
     """Accepted; Kapell's most talkative level is severity 0."""
     int(level)
 
 
-def set_default_logger_callback(function):
+def set_default_logger_callback(function: Callable[[int, str, str, str, str], object] | None) -> None:
     """|function|(severity, category, id, location, message) gets the log in place of standard error; None: standard error again.
 
     Severity is an OrtLoggingLevel. The function is called on the thread that logs; what it raises is reported, not propagated.
@@ -82,21 +86,22 @@ def set_default_logger_callback(function):
 
 
 # --- what has no counterpart, or little ---
-def set_seed(seed):
-    """Not done: nodes that draw random numbers and name no seed draw others in each session (docs/random.md)."""
-    raise _core.NotImplemented(
-        f"set_seed({int(seed)}): Kapell has no seed for the whole process; give the nodes that draw random numbers the attribute seed")
+def set_seed(seed: int) -> None:
+    """Warns and does nothing: nodes that draw random numbers and name no seed draw others in each session (docs/random.md)."""
+    import warnings
+    warnings.warn(f"set_seed({int(seed)}) changes nothing: Kapell has no seed for the process; nodes that draw take the attribute seed",
+                  _core.KapellWarning, stacklevel=2)
 
 
-def enable_telemetry_events():
+def enable_telemetry_events() -> None:
     """Nothing: Kapell sends nothing anywhere."""
 
 
-def disable_telemetry_events():
+def disable_telemetry_events() -> None:
     """Nothing: Kapell sends nothing anywhere."""
 
 
-def set_global_thread_pool_sizes(intra_op_num_threads, inter_op_num_threads):
+def set_global_thread_pool_sizes(intra_op_num_threads: int, inter_op_num_threads: int) -> None:
     """Threads of sessions that are opened with use_per_session_threads=False. The pool is one for the process in any case."""
     global _threads
     if intra_op_num_threads < 0 or inter_op_num_threads < 0:
@@ -104,13 +109,13 @@ def set_global_thread_pool_sizes(intra_op_num_threads, inter_op_num_threads):
     _threads = int(intra_op_num_threads)
 
 
-def global_threads():
+def global_threads() -> int:
     """What set_global_thread_pool_sizes said; 0: what the process may use."""
     return _threads
 
 
 # --- libraries of providers ---
-def register_execution_provider_library(registration_name, library_path):
+def register_execution_provider_library(registration_name: str, library_path: str | os.PathLike[str]) -> None:
     """Makes the library of a provider known: it is looked at as `kapell doctor` does. Sessions name the provider in their list."""
     path = os.fspath(library_path)
     if registration_name in _libraries:
@@ -121,7 +126,7 @@ def register_execution_provider_library(registration_name, library_path):
         f"{registration_name}: {path}: this build looks at libraries of providers (kapell doctor {path}) and does not run them yet")
 
 
-def unregister_execution_provider_library(registration_name):
+def unregister_execution_provider_library(registration_name: str) -> None:
     """Takes back what register_execution_provider_library did."""
     try:
         del _libraries[registration_name]
@@ -129,7 +134,7 @@ def unregister_execution_provider_library(registration_name):
         raise _core.Fail(f"no library is registered as {registration_name}") from None
 
 
-def preload_dlls(cuda=True, cudnn=True, msvc=True, directory=None):
+def preload_dlls(cuda: bool = True, cudnn: bool = True, msvc: bool = True, directory: str | None = None) -> None:
     """Loads libraries of CUDA and cuDNN from the Python packages that hold them, so that a provider finds them; missing ones are passed over."""
     if sys.platform != "linux":
         return
@@ -147,7 +152,7 @@ def preload_dlls(cuda=True, cudnn=True, msvc=True, directory=None):
                 print(f"Failed to load {path}: {failure}", file=sys.stderr)
 
 
-def _shared_libraries(roots, start):
+def _shared_libraries(roots: list[str], start: str) -> Iterator[str]:
     for root in roots:
         for folder, _, names in os.walk(root):
             for name in names:
@@ -155,7 +160,7 @@ def _shared_libraries(roots, start):
                     yield os.path.join(folder, name)
 
 
-def print_debug_info():
+def print_debug_info() -> None:
     """Prints versions and providers, for bug reports."""
     import platform
     print(f"kapell version: {_core.version()}\nplatform: {platform.platform()}\npython: {platform.python_version()}")
