@@ -58,12 +58,12 @@ def openings(folder, model, feeds):
     return {engine: (statistics.median(s["open_ms"] for s in all), statistics.median(s["peak_kib"] for s in all) / 1024) for engine, all in seen.items()}
 
 
-def latency(folder, model, feeds, seconds):
+def latency(folder, model, feeds, threads, seconds):
     """Median microseconds of a run: Kapell's, ONNX Runtime's."""
     path, given = folder / "small.onnx", folder / "feeds"
     path.write_bytes(model)
     write_feeds(given, feeds)
-    seen = call("latency", library(), path, given, 1, seconds)
+    seen = call("latency", library(), path, given, threads, seconds)
     return seen["kapell_us"], seen["ort_us"]
 
 
