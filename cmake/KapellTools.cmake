@@ -19,6 +19,9 @@ function(kapell_add_tool name folder)
     target_sources(${name} PRIVATE $<TARGET_OBJECTS:${name}-objects>)
   endif()
   set_target_properties(${name} PROPERTIES BUILD_RPATH_USE_ORIGIN ON INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  if(CMAKE_INSTALL_LIBDIR STREQUAL "lib")  # as in the build tree: no path that is filled up with empty parts, for which ld.so takes "."
+    set_target_properties(${name} PROPERTIES BUILD_WITH_INSTALL_RPATH ON)
+  endif()
 endfunction()
 
 # The page that `kapell place --html` fills in is a source file of its own; the build turns it into an array.
