@@ -4,10 +4,13 @@ import re
 import subprocess
 import sys
 
+import kapell_c
 import models
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 
 ORDINARY = ["dlrm", "keyword_net", "lstm", "shufflenet_v2", "squeezenet"]
 FULL = ["bert_base", "densenet121", "efficientnet_b0", "gpt2_cache", "mobilenet_v2", "resnet50", "unet", "whisper_encoder", "yolov8n"]
@@ -65,3 +68,60 @@ def test_stated_memory_holds(kapell, build_dir, tmp_path, name):
     assert kapell("run", path, "--threads", "2", "--limit", f"memory={enough // 1024}K", *inputs).returncode == 0
     refused = kapell("run", path, "--threads", "2", "--limit", f"memory={int(heap * 0.6) // 1024}K", *inputs)
     assert refused.returncode == 3 and "memory limit" in refused.stderr, refused.stderr
+
+
+def shared_matmul(rng, copies):
+    """A chain of products; with one weight for all, or one for each."""
+    nodes, weights, last = [], {}, "x"
+    for i in range(6):
+        w = f"w{i % copies}"
+        weights[w] = rng.normal(0, 0.05, (512, 512)).astype(np.float32)
+        nodes += [helper.make_node("MatMul", [last, w], [f"p{i}"]), helper.make_node("Relu", [f"p{i}"], [f"y{i}"])]
+        last = f"y{i}"
+    return nodes, weights, {"x": [4, 512]}, last
+
+
+def shared_bytes(rng, copies):
+    """The same with products of bytes."""
+    nodes, weights, last = [], {}, "x"
+    for i in range(6):
+        w = f"w{i % copies}"
+        weights[w] = rng.integers(-5, 6, (1024, 1024), dtype=np.int8)
+        nodes += [helper.make_node("MatMulInteger", [last, w], [f"p{i}"]), helper.make_node("Cast", [f"p{i}"], [f"f{i}"], to=onnx.TensorProto.FLOAT),
+                  helper.make_node("DynamicQuantizeLinear", [f"f{i}"], [f"y{i}", f"s{i}", f"z{i}"])]
+        last = f"y{i}"
+    nodes = [helper.make_node("DynamicQuantizeLinear", ["x"], ["x8", "sx", "zx"])] + nodes
+    nodes[1].input[0] = "x8"
+    return nodes, weights, {"x": [4, 1024]}, "f5"
+
+
+def shared_conv(rng, copies):
+    """A head of a detector on maps of several sizes: 3x3 filters shared by all of them."""
+    nodes, weights = [], {}
+    for i, size in enumerate([48, 24, 12, 6, 3]):
+        w = f"w{i % copies}"
+        weights[w] = rng.normal(0, 0.05, (160, 160, 3, 3)).astype(np.float32)
+        nodes += [helper.make_node("AveragePool", ["x"], [f"m{i}"], kernel_shape=[2**i] * 2, strides=[2**i] * 2),
+                  helper.make_node("Conv", [f"m{i}", w], [f"c{i}"], pads=[1] * 4), helper.make_node("GlobalMaxPool", [f"c{i}"], [f"g{i}"])]
+    nodes.append(helper.make_node("Sum", [f"g{i}" for i in range(5)], ["sum"]))
+    return nodes, weights, {"x": [1, 160, 48, 48]}, "sum"
+
+
+@pytest.mark.parametrize("make", [shared_matmul, shared_bytes, shared_conv])
+def test_a_weight_that_several_nodes_read_is_packed_once(kapell, tmp_path, make):
+    heaps = []
+    for copies in (1, 6):
+        nodes, weights, inputs, output = make(np.random.default_rng(7), copies)
+        values = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape) for n, shape in inputs.items()]
+        graph = helper.make_graph(nodes, "shared", values, [helper.make_empty_tensor_value_info(output)],
+                                  [numpy_helper.from_array(v, n) for n, v in weights.items()])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+        path = tmp_path / f"{copies}.onnx"
+        path.write_bytes(model)
+        heaps.append(stated(kapell, path, [])[0])
+        feeds = {n: np.random.default_rng(8).normal(0, 1, shape).astype(np.float32) for n, shape in inputs.items()}
+        expected = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run([output], feeds)[0]
+        got = kapell_c.Session(model, threads=1).run(feeds)[0]
+        assert np.abs(got - expected).max() <= 2e-5 * np.abs(expected).max()
+    print(f"{heaps[0] / MIB:.1f} MiB with one weight, {heaps[1] / MIB:.1f} with one each")
+    assert heaps[0] < 0.7 * heaps[1]

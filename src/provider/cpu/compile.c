@@ -26,6 +26,36 @@ void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count) {
   return memory;
 }
 
+// The value of constant input |index| if other nodes read it too; KP_NONE: it is the node's own, or none of the partition's.
+static kp_value_id shared_constant(const kp_op_prepare* prepare, uint32_t index) {
+  const kp_cpu_compiled* owner = prepare->owner;
+  const kp_value_id id = prepare->node->inputs[index];
+  if (owner->graph != prepare->graph || id == KP_NONE) return KP_NONE;
+  return owner->graph->values[id].use_count > 1 ? id : KP_NONE;
+}
+
+void* kp_prepare_packed_once(kp_op_prepare* prepare, uint32_t index, const kp_packed_form* form,
+                             size_t byte_count, bool* out_done) {
+  kp_cpu_compiled* owner = prepare->owner;
+  const kp_value_id id = shared_constant(prepare, index);
+  *out_done = false;
+  if (id == KP_NONE) return kp_prepare_packed(prepare, byte_count);
+  if (!owner->shared)
+    owner->shared = kp_arena_new_array(&owner->arena, kp_cpu_shared*, owner->graph->value_count);
+  if (!owner->shared) return NULL;
+  for (kp_cpu_shared* s = owner->shared[id]; s; s = s->next) {
+    if (memcmp(&s->form, form, sizeof *form) != 0) continue;
+    *out_done = true;
+    return s->memory;
+  }
+  kp_cpu_shared* fresh = kp_arena_new(&owner->arena, kp_cpu_shared);
+  void* memory = fresh ? kp_prepare_packed(prepare, byte_count) : NULL;
+  if (!memory) return NULL;
+  *fresh = (kp_cpu_shared){owner->shared[id], *form, memory};
+  owner->shared[id] = fresh;
+  return memory;
+}
+
 kp_status* kp_prepare_cleanup(kp_op_prepare* prepare, void (*release)(void* object), void* object) {
   kp_cpu_compiled* owner = prepare->owner;
   kp_cpu_cleanup* cleanup = kp_arena_new(&owner->arena, kp_cpu_cleanup);

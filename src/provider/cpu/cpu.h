@@ -11,6 +11,7 @@
 #define KP_PROVIDER_CPU_CPU_H_
 
 #include "provider/cpu/op.h"
+#include "provider/cpu/packed.h"
 #include "provider/provider.h"
 
 typedef struct kp_cpu_provider {
@@ -45,6 +46,13 @@ typedef struct kp_cpu_cleanup {
   void* object;
 } kp_cpu_cleanup;
 
+// A packed constant that several nodes read.
+typedef struct kp_cpu_shared {
+  struct kp_cpu_shared* next;  // of the same constant, in another form
+  kp_packed_form form;
+  void* memory;  // one of |packed|
+} kp_cpu_shared;
+
 typedef struct kp_cpu_compiled {
   kp_compiled base;
   kp_graph* graph;  // owned
@@ -60,6 +68,7 @@ typedef struct kp_cpu_compiled {
   uint32_t max_arity;            // most inputs and outputs together of one step
   void** packed;                 // packed weights, owned
   uint32_t packed_count, packed_capacity;
+  kp_cpu_shared** shared;  // by value id, while compiling; NULL: no constant is shared yet
   struct kp_cpu_cleanup* cleanups;  // what operators hold besides memory; in |arena|
 } kp_cpu_compiled;
 

@@ -12,6 +12,7 @@
 #include "provider/cpu/fuse/match.h"
 #include "provider/cpu/kernel/conv/conv.h"
 #include "provider/cpu/op/help.h"
+#include "provider/cpu/packed.h"
 
 // What becomes of the depth.
 typedef enum kp_conv_depth { DEPTH_NONE, DEPTH_BATCH, DEPTH_HEIGHT, DEPTH_SUM } kp_conv_depth;
@@ -223,7 +224,12 @@ static kp_status* pack(kp_op_prepare* prepare, kp_conv_last_state* state, const 
   const size_t whole = scratch_floats + (sum ? filters * pixels : 0);
   if (!kp_mul_size(state->packed_floats, slices, &floats) || floats > SIZE_MAX / sizeof(float))
     return KP_ERROR(LIMIT, "%zu slices of filters", slices);
-  float* packed = kp_prepare_packed(prepare, floats * sizeof(float));
+  const kp_packed_form form = {
+      .ops = state->ops, .numbers = {state->algorithm, s->groups, s->in_layout, state->depth}};
+  bool done;
+  float* packed = kp_prepare_packed_once(prepare, 1, &form, floats * sizeof(float), &done);
+  state->packed = packed;
+  if (done) return NULL;
   float* scratch = whole ? kp_alloc_block(whole * sizeof(float)) : NULL;
   if (!packed || (whole && !scratch)) {
     kp_free(scratch);
@@ -235,7 +241,6 @@ static kp_status* pack(kp_op_prepare* prepare, kp_conv_last_state* state, const 
                  packed + k * state->packed_floats, scratch_floats ? scratch : NULL);
   }
   kp_free(scratch);
-  state->packed = packed;
   return NULL;
 }
 

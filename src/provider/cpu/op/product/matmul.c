@@ -5,6 +5,7 @@
 #include "provider/cpu/kernel/gemm/gemm.h"
 #include "provider/cpu/op/copy.h"
 #include "provider/cpu/op/unary.h"
+#include "provider/cpu/packed.h"
 
 // How a product lies in memory once shapes are known.
 typedef struct kp_product {
@@ -87,10 +88,13 @@ static kp_status* matmul_prepare(kp_op_prepare* prepare) {
   state->packed_k = (size_t)b->dims[transposed ? 1 : 0];
   state->packed_n = (size_t)b->dims[transposed ? 0 : 1];
   const size_t floats = kp_gemm_packed_b_size(state->gemm, state->packed_k, state->packed_n);
-  float* packed = kp_prepare_packed(prepare, floats * sizeof(float));
+  const kp_packed_form form = {.ops = state->gemm, .numbers = {transposed}};
+  bool done;
+  float* packed = kp_prepare_packed_once(prepare, 1, &form, floats * sizeof(float), &done);
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", floats);
-  kp_gemm_pack_b(state->gemm, state->packed_k, 0, state->packed_n, b->data, (size_t)b->dims[1],
-                 transposed, packed);
+  if (!done)
+    kp_gemm_pack_b(state->gemm, state->packed_k, 0, state->packed_n, b->data, (size_t)b->dims[1],
+                   transposed, packed);
   state->packed = packed;
   prepare->consumed[1] = true;
   prepare->kernel = "gemm_f32";

@@ -5,6 +5,7 @@
 #include "provider/cpu/fuse/match.h"
 #include "provider/cpu/kernel/gemm/gemm.h"
 #include "provider/cpu/op/help.h"
+#include "provider/cpu/packed.h"
 
 typedef struct kp_fused_state {
   const kp_gemm_ops* gemm;
@@ -48,10 +49,13 @@ static kp_status* fused_prepare(kp_op_prepare* prepare) {
   state->n = (size_t)b->dims[transposed ? 0 : 1];
   state->act = kp_read_act(prepare->node);
   const size_t floats = kp_gemm_packed_b_size(state->gemm, state->k, state->n);
-  float* packed = kp_prepare_packed(prepare, floats * sizeof(float));
+  const kp_packed_form form = {.ops = state->gemm, .numbers = {transposed}};
+  bool done;
+  float* packed = kp_prepare_packed_once(prepare, 1, &form, floats * sizeof(float), &done);
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", floats);
-  kp_gemm_pack_b(state->gemm, state->k, 0, state->n, b->data, (size_t)b->dims[1], transposed,
-                 packed);
+  if (!done)
+    kp_gemm_pack_b(state->gemm, state->k, 0, state->n, b->data, (size_t)b->dims[1], transposed,
+                   packed);
   state->packed = packed;
   prepare->consumed[1] = true;
   return NULL;

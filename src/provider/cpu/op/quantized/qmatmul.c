@@ -6,6 +6,7 @@
 //                          y_zero_point absent: y is f32. Attributes transB (B is [N, K] and constant), low, high (bounds of y)
 #include "provider/cpu/kernel/qgemm/qgemm.h"
 #include "provider/cpu/op/element.h"
+#include "provider/cpu/op/quantized/qproduct.h"
 
 #define KP_M_BYTES (KP_M(INT8) | KP_M(UINT8))
 #define KP_M_FP8 \
@@ -57,18 +58,9 @@ static kp_status* qmatmul_prepare(kp_op_prepare* prepare) {
   const kapell_value* b = kp_prepare_constant(prepare, at);
   if (!b || !is_byte(b->type) || b->rank != 2) return NULL;
   const bool transposed = kp_node_attr_i(prepare->node, "transB", 0) != 0;
-  const size_t k = (size_t)b->dims[transposed ? 1 : 0], n = (size_t)b->dims[transposed ? 0 : 1];
   state->ops =
       kp_qgemm_select_for(prepare->features, kp_value_count(b), b->data, b->type == KAPELL_INT8);
-  const size_t bytes = kp_qgemm_packed_b_size(state->ops, k, n);
-  void* packed = bytes == SIZE_MAX ? NULL : kp_prepare_packed(prepare, kp_max_size(bytes, 1));
-  if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing a matrix of %zu x %zu", k, n);
-  kp_qgemm_pack_b(state->ops, k, n, b->data, (size_t)b->dims[1], transposed, b->type == KAPELL_INT8,
-                  packed);
-  state->packed = packed;
-  prepare->consumed[at] = true;
-  prepare->kernel = "qgemm";
-  return NULL;
+  return kp_qproduct_pack(prepare, state->ops, at, transposed, &state->packed);
 }
 
 // How |many| (zero points or scales; NULL: none) covers |lines| rows or columns of |matrices| matrices.

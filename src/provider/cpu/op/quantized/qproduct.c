@@ -1,6 +1,8 @@
 // Products of 8-bit matrices; see qproduct.h.
 #include "provider/cpu/op/quantized/qproduct.h"
 
+#include "provider/cpu/packed.h"
+
 kp_status* kp_qproduct_pack(kp_op_prepare* prepare, const kp_qgemm_ops* ops, uint32_t index,
                             bool transposed, const void** out_packed) {
   *out_packed = NULL;
@@ -10,9 +12,13 @@ kp_status* kp_qproduct_pack(kp_op_prepare* prepare, const kp_qgemm_ops* ops, uin
   const size_t k = transposed ? columns : (size_t)b->dims[0],
                n = transposed ? (size_t)b->dims[0] : columns;
   const size_t bytes = kp_qgemm_packed_b_size(ops, k, n);
-  void* packed = bytes == SIZE_MAX ? NULL : kp_prepare_packed(prepare, bytes + 1);
+  const kp_packed_form form = {.ops = ops, .numbers = {transposed}};
+  bool done = false;
+  void* packed =
+      bytes == SIZE_MAX ? NULL : kp_prepare_packed_once(prepare, index, &form, bytes + 1, &done);
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing a matrix of %zu x %zu", k, n);
-  kp_qgemm_pack_b(ops, k, n, b->data, columns, transposed, b->type == KAPELL_INT8, packed);
+  if (!done)
+    kp_qgemm_pack_b(ops, k, n, b->data, columns, transposed, b->type == KAPELL_INT8, packed);
   *out_packed = packed;
   prepare->consumed[index] = true;
   prepare->kernel = "qgemm";
