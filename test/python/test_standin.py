@@ -1,5 +1,6 @@
 """`import onnxruntime` as Kapell: the same program on ONNX Runtime and on the stand-in, its words where a provider is missing, its names."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -345,6 +346,50 @@ def test_blocks_of_few_bits_are_those_of_onnx_runtime(rows, columns, block, symm
         print(json.dumps(out))
         """
     assert result(standin(code)) == result(real(code))
+
+
+def test_profiles_are_read_as_those_of_onnx_runtime():
+    code = """
+        import os, tempfile
+        import onnxruntime
+        with tempfile.TemporaryDirectory() as folder:
+            options = onnxruntime.SessionOptions()
+            options.enable_profiling, options.profile_file_prefix = True, os.path.join(folder, "p")
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session.run(None, {"x": np.ones((2, 3), np.float32)})
+            with open(session.end_profiling()) as file: events = json.load(file)
+        nodes = [e for e in events if e["cat"] == "Node" and e["name"].endswith("_kernel_time")]
+        print(json.dumps([[e["args"][k] for k in ("op_name", "provider", "input_type_shape", "output_type_shape")] for e in nodes]
+                         + [sorted(nodes[0])] + [all(e["dur"] >= 0 and e["ts"] >= 0 for e in nodes)]))
+        """
+    ours = result(standin(code))
+    assert ours == [["Neg", "CPUExecutionProvider", [{"float": [2, 3]}], [{"float": [2, 3]}]], ["args", "cat", "dur", "name", "ph", "pid", "tid", "ts"], True]
+    if importlib.util.find_spec("onnxruntime"):
+        assert ours == result(real(code))
+
+
+DIMENSIONS = """
+    import onnxruntime
+    from onnx import numpy_helper
+    def shapes(source, wanted, nodes, level=99):
+        graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", 1, source)], [helper.make_tensor_value_info("y", 1, wanted)],
+                                  [numpy_helper.from_array(np.int64([-1, 4]), "four")])
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(level)
+        return onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"]).get_outputs()[0].shape
+    negated, doubled, cut = ([helper.make_node(*n, ["y"], **k)] for n, k in ((("Neg", ["x"]), {}), (("Concat", ["x", "x"]), {"axis": 1}), (("Reshape", ["x", "four"]), {})))
+    print(json.dumps([shapes([2, 3], ["N", "M"], negated), shapes(["B", 3], ["N", "M"], negated), shapes(["B", 3], [None, None], negated),
+                      shapes(["B", None], ["N", 7], negated), shapes(["B", "C"], ["N", "past + new"], doubled), shapes(["B", "C"], ["N", "C"], cut),
+                      shapes(["B", "C"], ["N", "twice"], doubled, level=0)]))
+    """
+
+
+def test_outputs_have_the_dimensions_that_onnx_runtime_says():
+    ours = result(standin(DIMENSIONS))
+    assert ours == [[2, 3], ["N", 3], ["B", 3], ["N", 7], ["N", "past + new"], ["N", 4], ["N", "twice"]]
+    if importlib.util.find_spec("onnxruntime"):
+        assert ours == result(real(DIMENSIONS))
 
 
 def test_the_backend_interface_under_its_name():

@@ -252,7 +252,7 @@ def _told(site, names, moved):
 
 
 def _notes(site):
-    home = pathlib.Path(STANDIN).parents[2]
+    home = pathlib.Path(STANDIN).parents[3]
     if home.resolve() == site.resolve():
         return []
     return [f"  note: kapell itself lies in {home}: where Python does not look there, importing onnxruntime fails and says so"]

@@ -116,5 +116,10 @@ class InferenceSession(kapell.InferenceSession):
                    if name != CPU and (known[name]["available"] or is_strict())]
         return ",".join(name if name == CPU else name + mark for name, _ in pairs), options
 
+    def end_profiling(self):
+        """Writes the profile as ONNX Runtime does, a list of events, and returns the file's name; "" without one."""
+        from ._profile import write
+        return write(self) if self.get_profiling_start_time_ns() else ""
+
 
 Session = InferenceSession
