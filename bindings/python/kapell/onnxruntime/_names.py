@@ -18,7 +18,7 @@ set_global_thread_pool_sizes set_seed unregister_execution_provider_library
 # Of the extension module besides, onnxruntime.capi.onnxruntime_pybind11_state.
 STATE = """
 DeviceReset EPFail EngineError Fail InvalidArgument InvalidGraph InvalidProtobuf ModelLoadCanceled ModelLoaded ModelRequiresCompilation NoModel
-NoSuchFile NotFound NotImplemented RuntimeException OrtValueVector SparseBlockSparseView SparseCooView SparseCsrView
+NoSuchFile NotFound NotImplemented RuntimeException OrtValueVector
 get_default_session_options get_session_initializer quantize_matmul_2bits quantize_matmul_4bits quantize_matmul_8bits quantize_qdq_matmul_4bits
 quantize_matmul_bnb4
 """.split()

@@ -14,7 +14,7 @@ def _shapes(text):
 
 def _event(event, start_us):
     args = event.get("args", {})
-    is_node = bool(args.get("op"))
+    is_node = args.get("op", "partition") != "partition"
     before, _, behind = args.get("shapes", "").partition("->")
     more = {"op_name": args["op"], "provider": args.get("provider", ""), "kernel": args.get("kernel", ""),
             "input_type_shape": _shapes(before), "output_type_shape": _shapes(behind)} if is_node else {}
