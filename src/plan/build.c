@@ -254,13 +254,13 @@ static kp_status* compile_all(kp_plan_set* set, const kp_plan_options* options) 
   return NULL;
 }
 
-static kp_status* add_flops(kp_plan_set* set) {
+static void count_flops(kp_plan_set* set) {
   for (uint32_t p = 0; p < set->plan_count; ++p) {
     const kp_graph* graph = set->plans[p]->graph;
     for (uint32_t n = 0; n < graph->node_count; ++n)
-      if (!graph->nodes[n].removed) set->flops += kp_node_flops(graph, &graph->nodes[n]);
+      if (!graph->nodes[n].removed)
+        set->places[p][n].flops = kp_node_flops(graph, &graph->nodes[n]);
   }
-  return NULL;
 }
 
 static kp_status* try_build(kp_model* model, kp_chain* chain, const kp_plan_options* options,
@@ -275,7 +275,7 @@ static kp_status* try_build(kp_model* model, kp_chain* chain, const kp_plan_opti
   kp_plan* main_plan;
   kp_status* status;
   KP_GOTO(status, failed, build_graph(set, model->graph, NULL, options->excluded, &main_plan));
-  KP_GOTO(status, failed, add_flops(set));
+  count_flops(set);
   if (!options->excluded) KP_GOTO(status, failed, kp_clauses_check(set));
   *out_compiling = true;
   KP_GOTO(status, failed, compile_all(set, options));

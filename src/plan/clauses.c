@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/types.h"
-#include "graph/cost.h"
 #include "plan/report.h"
 
 #define MOST_NAMES 8    // nodes that a message names
@@ -65,7 +64,7 @@ static shares count_shares(const kp_plan_set* set, uint32_t entry) {
     const kp_graph* graph = set->plans[p]->graph;
     for (uint32_t n = 0; n < graph->node_count; ++n) {
       if (graph->nodes[n].removed || set->places[p][n].entry == KP_EXECUTOR) continue;
-      const double flops = kp_node_flops(graph, &graph->nodes[n]);
+      const double flops = set->places[p][n].flops;
       const bool mine = set->places[p][n].entry == entry;
       s.total_flops += flops;
       ++s.total_nodes;

@@ -98,6 +98,7 @@ typedef struct kp_node_place {
   uint32_t partition;  // KP_NONE for the executor
   kp_node_refusal* refusals;
   uint32_t refusal_count;
+  double flops;  // symbols counted as 1
 } kp_node_place;
 
 // Everything planned for a session: main graph and bodies, and the totals.
@@ -113,7 +114,6 @@ typedef struct kp_plan_set {
   uint32_t loop_copy_count;     // copy steps inside bodies
   int64_t copy_bytes;           // of the main graph's copies, where shapes are numbers
   uint32_t unknown_copy_count;  // of the main graph's copies, where they are not
-  double flops;                 // of all nodes; symbols counted as 1
   uint32_t
       failed_entry;  // chain entry whose provider failed when asked what it can run or while compiling, or KP_NONE
 } kp_plan_set;

@@ -51,7 +51,7 @@ static kp_status* place_origin(const kp_plan_set* set, const kp_graph* graph, ui
   out->provider = executor ? NULL : set->chain->entries[place->entry].canonical;
   out->how = executor ? "executor" : "run";
   out->partition = place->partition == KP_NONE ? -1 : (int32_t)place->partition;
-  out->flops = kp_node_flops(graph, node) / (node->origin_count ? node->origin_count : 1);
+  out->flops = place->flops / (node->origin_count ? node->origin_count : 1);
   if (!place->refusal_count) return NULL;
   kapell_refusal* refusals = kp_arena_new_array(arena, kapell_refusal, place->refusal_count);
   if (!refusals) return KP_ERROR(OUT_OF_MEMORY, "the placement report");
