@@ -52,7 +52,7 @@ def test_a_call_of_one_node_takes_half_of_onnxruntimes_time():
 def test_importing_takes_a_third_of_onnxruntimes_time():
     def importing(name):
         def once():
-            done = python(IMPORT.format(name))
+            done = python(IMPORT.format(name), env={"PYTHONDONTWRITEBYTECODE": ""})  # compiled once, as installed packages are
             assert not done.returncode, done.stderr
             return float(done.stdout)
         return once

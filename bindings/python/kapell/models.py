@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import os
 import struct
 from collections.abc import Callable
@@ -75,11 +77,11 @@ def _read(data: bytes) -> tuple[int, int, int, dict[str, OrtValue]]:
         dims_at, rank = reader.vector(table, 1, 8)
         dims = [reader.get("<q", dims_at + 8 * d) for d in range(rank)]
         data_at, size = reader.vector(table, 3, 1)
-        value = OrtValue(_core.Value.empty(dims, reader.number(table, 2)))
-        if value.tensor_size_in_bytes() != size:
-            raise _core.InvalidArgument(f"parameter '{reader.text(table, 0)}' has {size} bytes and the shape {dims}")
+        kind = reader.number(table, 2)
+        if min(dims, default=0) < 0 or not 0 < kind < 29 or kind == 8 or math.prod(dims) > 8 * size or _core.type_bytes(kind, math.prod(dims)) != size:
+            raise _core.InvalidProtobuf(f"parameter '{reader.text(table, 0)}' has {size} bytes, the type {kind} and the shape {dims}")
+        value = OrtValue(_core.Value.empty(dims, kind))
         if size:
-            import ctypes
             ctypes.memmove(value.data_ptr(), data[data_at:data_at + size], size)
         parameters[reader.text(table, 0)] = value
     return version, reader.number(root, 1), reader.number(root, 2), parameters
@@ -123,7 +125,6 @@ def _table_of(writer: _Writer, at: int, fields: list[int | None]) -> list[int]:
 
 
 def _write(adapter_version: int, model_version: int, parameters: dict[str, OrtValue]) -> bytes:
-    import ctypes
     writer = _Writer()
     writer.bytes[4:8] = _IDENTIFIER
     places = _table_of(writer, 0, [_FORMAT, adapter_version, model_version, None])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -309,6 +308,7 @@ class InferenceSession(_core.Session):
     def _placed(self) -> dict[str, Any]:
         cached = self.__dict__.get("_placement")
         if cached is None:
+            import json
             cached = self._placement = json.loads(self._placement_json())
         return cached
 
@@ -339,6 +339,7 @@ class InferenceSession(_core.Session):
     # --- profile ---
     def profile(self) -> Any:
         """Events of the runs so far, as Chrome's trace has them; needs enable_profiling or profile_path."""
+        import json
         return json.loads(self._profile_json())
 
     def get_profiling_start_time_ns(self) -> int:
