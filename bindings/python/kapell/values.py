@@ -692,12 +692,15 @@ class IOBinding:
         self._inputs: dict[str, _Value] = {}
         self._outputs: dict[str, _Value | None] = {}
         self._results: list[_Value] = []
+        self._call: tuple[list[Any], ...] | None = None  # arguments of run_bound, until something is bound anew
 
     def _require_input(self, name: str) -> None:
+        self._call = None
         if name not in self._input_names:
             raise RuntimeError(f"Failed to find NodeArg with name: {name} in the def list; the model's inputs are {sorted(self._input_names)}")
 
     def _require_output(self, name: str) -> None:
+        self._call = None
         if name not in self._output_names:
             raise RuntimeError(f"Invalid output name: {name}; the model's outputs are {sorted(self._output_names)}")
 
@@ -771,9 +774,11 @@ class IOBinding:
         return [array.copy() if is_bound and isinstance(array, np.ndarray) else array for array, is_bound in zip(arrays, bound, strict=True)]
 
     def clear_binding_inputs(self) -> None:
+        self._call = None
         self._inputs.clear()
 
     def clear_binding_outputs(self) -> None:
+        self._call = None
         self._outputs.clear()
         self._results = []
 
@@ -788,11 +793,13 @@ def run_with_iobinding(session: Any, iobinding: IOBinding, run_options: Any = No
     """Runs with what is bound; its outputs are the binding's."""
     if iobinding._session is not session:
         raise ValueError("IOBinding must be used with the session that created it.")
-    if not iobinding._outputs:
-        raise RuntimeError("Error in execution: At least one output should be requested: bind_output binds one")
-    iobinding._results = session.run_bound(
-        list(iobinding._inputs), list(iobinding._inputs.values()), list(iobinding._outputs), list(iobinding._outputs.values()), run_options
-    )
+    call = iobinding._call
+    if call is None:
+        inputs, outputs = iobinding._inputs, iobinding._outputs
+        if not outputs:
+            raise RuntimeError("Error in execution: At least one output should be requested: bind_output binds one")
+        call = iobinding._call = (list(inputs), list(inputs.values()), list(outputs), list(outputs.values()))
+    iobinding._results = session.run_bound(*call, run_options)
 
 
 def run_with_ort_values(session: Any, output_names: Sequence[str] | None, feeds: dict[str, OrtValue], run_options: Any = None) -> list[OrtValue]:
@@ -800,7 +807,7 @@ def run_with_ort_values(session: Any, output_names: Sequence[str] | None, feeds:
     for name, value in feeds.items():
         if not isinstance(value, _Value):
             raise TypeError(f"input '{name}': an OrtValue is needed, not {type(value).__name__} (run takes arrays)")
-    return [OrtValue(value) for value in session.run_values(output_names or None, feeds, run_options)]
+    return [OrtValue.from_object(value) for value in session.run_values(output_names or None, feeds, run_options)]
 
 
 def run_with_ortvaluevector(
