@@ -123,7 +123,8 @@ static OrtStatus* run(OrtSession* session, const OrtRunOptions* run_options,
                       const char* const* input_names, const OrtValue* const* inputs,
                       size_t input_count, const char* const* output_names, size_t output_count,
                       OrtValue** outputs) {
-  run_values v = {0};
+  run_values v;
+  v.inputs = v.outputs = NULL;
   kapell_status* refused = NULL;
   dropin_run_settings settings;
   KP_ORT_PASS(dropin_run_settings_begin(session, run_options, &settings));

@@ -192,6 +192,28 @@ static OrtStatus* keep_libraries(OrtSession* session, const OrtSessionOptions* o
   return NULL;
 }
 
+// ONNX Runtime gives a graph that breaks a rule three codes: INVALID_GRAPH where a node breaks that of its schema, INVALID_ARGUMENT where names
+// lead nowhere, FAIL for all else: names given twice, circles, types and shapes that do not go together.
+static OrtErrorCode graph_code(const kapell_status* status) {
+  static const struct {
+    const char* words;  // of Kapell's message
+    OrtErrorCode code;
+  } faults[] = {{"has no graph", ORT_INVALID_ARGUMENT},
+                {"of the graph has no name", ORT_INVALID_ARGUMENT},
+                {"version 0 of domain", ORT_INVALID_GRAPH},
+                {" is no type that ", ORT_INVALID_GRAPH},
+                {" outputs; the node needs ", ORT_FAIL}};
+  const char *message = kapell_status_message(status), *op = kapell_status_op(status);
+  if (strncmp(message, "nothing produces the value", 26) == 0)
+    return op ? ORT_INVALID_ARGUMENT : ORT_FAIL;
+  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; ++i)
+    if (strstr(message, faults[i].words)) return faults[i].code;
+  // Schemas are looked at while nodes are built one by one, which is the frame.
+  const bool built =
+      kp_status_frame_count(status) && strncmp(kp_status_frame_text(status, 0), "node ", 5) == 0;
+  return op && built ? ORT_INVALID_GRAPH : ORT_FAIL;
+}
+
 // ONNX Runtime's code for a model that did not load, and its words in |text|.
 static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t size,
                                  bool no_floor, kp_strbuf* text) {
@@ -251,7 +273,7 @@ static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t
   else if (op)
     kp_strbuf_printf(text, "Node '%s' (%s): ", node ? node : "", op);
   kp_strbuf_puts(text, message);
-  return kp_ort_code(code);
+  return code == KAPELL_INVALID_MODEL ? graph_code(status) : kp_ort_code(code);
 }
 
 static OrtStatus* explain_open(kapell_status* status, const char* path, size_t size,
