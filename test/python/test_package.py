@@ -53,7 +53,7 @@ def sdist(tmp_path_factory):
 def wheel(sdist, build_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "source", filter="data")
+        archive.extractall(folder / "source")
     return backend("wheel", folder, cwd=next((folder / "source").iterdir()),
                    env={"SKBUILD_CMAKE_DEFINE": f"KAPELL_PREBUILT={build_dir}"})
 

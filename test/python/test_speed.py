@@ -77,10 +77,10 @@ print(*new)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="the package needs 3.11")
-def test_every_public_name_is_there_and_in_the_stub(root):
+def test_every_public_name_is_there_and_in_the_types(root):
     import ast
-    stub = ast.parse((root / "bindings" / "python" / "kapell" / "__init__.pyi").read_text())
-    said = {alias.asname or alias.name for node in ast.walk(stub) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    listed = ast.parse((root / "bindings" / "python" / "kapell" / "__init__.pyi").read_text())
+    said = {alias.asname or alias.name for node in ast.walk(listed) if isinstance(node, ast.ImportFrom) for alias in node.names}
     here = {name for name in dir(kapell) if not name.startswith("_") and name not in ("annotations", "session", "options", "enums")}
     modules = {name for name in here if type(getattr(kapell, name)).__name__ == "module"}
     assert here - modules <= said, here - modules - said
@@ -88,11 +88,11 @@ def test_every_public_name_is_there_and_in_the_stub(root):
         assert getattr(kapell, name) is not None
 
 
-def test_the_stub_of_the_extension_is_complete(root):
+def test_the_types_of_the_extension_is_complete(root):
     import ast
-    stub = ast.parse((root / "bindings" / "python" / "kapell" / "_core.pyi").read_text())
+    listed = ast.parse((root / "bindings" / "python" / "kapell" / "_core.pyi").read_text())
     said = {node.name: {getattr(part, "name", None) or getattr(getattr(part, "target", None), "id", None) for part in getattr(node, "body", ())}
-            for node in stub.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+            for node in listed.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
     for name in dir(kapell._core):
         value = getattr(kapell._core, name)
         if name.startswith("__") or name == "ELEMENT_TYPES":

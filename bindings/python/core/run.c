@@ -33,9 +33,9 @@ static int make_room(call* c, size_t inputs, size_t outputs) {
   }
   memset(room, 0, count * sizeof *room);
   c->inputs = (kapell_value**)room;
-  c->input_names = (const char**)(room + inputs);
+  c->input_names = (const char**)(void*)(room + inputs);
   c->outputs = (kapell_value**)(room + 2 * inputs);
-  c->output_names = (const char**)(room + 2 * inputs + outputs);
+  c->output_names = (const char**)(void*)(room + 2 * inputs + outputs);
   c->where = (size_t*)(room + 2 * inputs + 2 * outputs);
   return 0;
 }
