@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/planner_internal.h"
-#include "base/sanitize.h"
+#include "support/slowed.h"
 
 static uint64_t random_state = 1;
 static uint32_t random_below(uint32_t limit) {
@@ -155,7 +155,7 @@ static uint64_t best_time(kp_interval* intervals, size_t count, kp_arena* scratc
 static void test_large_plans(void** state) {
   (void)state;
   enum { COUNT = 40000 };
-  const uint64_t limit = UINT64_C(300000000) * (KP_ASAN || KP_TSAN || KP_MSAN ? 20 : 1);
+  const uint64_t limit = UINT64_C(300000000) * (KP_SLOWED ? 20 : 1);
   kp_arena scratch = {0};
   kp_interval* intervals = calloc(COUNT, sizeof *intervals);
   size_t total = 0;

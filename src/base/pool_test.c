@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/sanitize.h"
+#include "support/slowed.h"
 
 #define TASKS 3000
 
@@ -214,7 +214,7 @@ static int child_runs(void) {
   for (int i = 0; i < TASKS; ++i)
     if (r->runs[i] != 1) return 1;
   free(r);
-  if (count_threads() != 4) return 2;
+  if (!KP_EMULATED && count_threads() != 4) return 2;  // an emulator has threads of its own
   kp_pool_release();
   int have = 0;
   kp_status* status = kp_pool_acquire(2, &have);

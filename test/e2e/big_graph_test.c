@@ -76,7 +76,7 @@ static void opens_fast(void** state) {
   print_message("%d nodes: %.0f ms, %.1f MB; %d nodes: %.0f ms, %.1f MB\n", NODES / 4,
                 (double)small.time_ns / E2E_MS, (double)small.bytes / 1e6, NODES,
                 (double)big.time_ns / E2E_MS, (double)big.bytes / 1e6);
-#if E2E_SANITIZED || !defined(__OPTIMIZE__)
+#if KP_SLOWED || !defined(__OPTIMIZE__)
   print_message("not checked in this build: under 1000 ms, in proportion\n");
 #else
   assert_true(big.time_ns < 1000 * (uint64_t)E2E_MS);
@@ -94,7 +94,7 @@ static float element(const kapell_value* value, int64_t i) {
 
 static void runs_rightly(void** state) {
   (void)state;
-  const int nodes = E2E_SANITIZED ? 2000 : NODES;
+  const int nodes = KP_SLOWED ? 2000 : NODES;
   size_t byte_count;
   char* bytes = make_model(nodes, &byte_count);
   kapell_session* session = NULL;

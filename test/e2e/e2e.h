@@ -16,11 +16,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/sanitize.h"
 #include "kapell/kapell.h"
 #include "support/model_text.h"
+#include "support/slowed.h"
 
-#define E2E_SANITIZED (KP_ASAN || KP_TSAN || KP_MSAN)
 #define E2E_MS 1000000u  // nanoseconds
 #define E2E_DIGITS KAPELL_SOURCE_DIR "/examples/digits/digits.onnx"
 

@@ -6,7 +6,7 @@
 
 enum { RUNNERS = 16, OPENERS = 2, SHAPES = 5 };
 
-static const int kRuns = E2E_SANITIZED ? 12 : 100;
+static const int kRuns = KP_SLOWED ? 12 : 100;
 
 typedef struct shared {
   kapell_session* session;

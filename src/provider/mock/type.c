@@ -60,7 +60,7 @@ static const kp_option_def options[OPTION_COUNT] = {
                    .help = "which of its two devices"},
     [MEMORY] = {.key = "memory",
                 .kind = KP_OPTION_INT,
-                .default_text = "4294967296",
+                .default_text = "1073741824",
                 .min = 4096,
                 .max = 1099511627776.0,
                 .help = "bytes of device memory"},
