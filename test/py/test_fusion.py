@@ -194,6 +194,57 @@ def test_a_convolution_that_is_an_output_keeps_its_activation():
     assert "Relu" in ops(events)
 
 
+@pytest.mark.asan_slice
+@pytest.mark.parametrize("read", [None, "normalised", "activated"])
+@pytest.mark.parametrize("act", ["Relu", "clip", "silu"])
+@pytest.mark.parametrize("kind", ["ScaleShift", "InstanceNormalization"])
+def test_an_activation_goes_into_the_normalisation_before_it(kind, act, read):
+    b = models.Builder("conv")
+    c = b.conv("x", 8, 16, 3)
+    n = b.norm(c, 16) if kind == "ScaleShift" else b.op(kind, c, b.const(normal(16, seed=5)), b.const(normal(16, seed=6)))
+    if act == "clip":
+        y = b.op("Clip", n, b.const(f32(-0.5)), b.const(f32(0.5)))
+    else:
+        y = b.op("Mul", n, b.op("Sigmoid", n)) if act == "silu" else b.op("Relu", n)
+    outputs = [(y, F, None), (b.op("Neg", c), F, None)]  # what else reads the convolution keeps a BatchNormalization out of it
+    if read:
+        outputs.append((b.op("Abs", n if read == "normalised" else y), F, None))
+    events = run(b, [("x", F, ["N", 8, 6, 6])], outputs, {"x": normal(2, 8, 6, 6)})
+    assert kind in ops(events)
+    assert bool({"Relu", "Clip", "Swish", "Sigmoid"} & set(ops(events))) == (read == "normalised")
+
+
+@pytest.mark.parametrize("what", ["training", "second output", "fewer statistics than channels"])
+def test_what_looks_like_a_normalisation_to_fold(what):
+    b = models.Builder("conv", opset=17)
+    c = b.conv("x", 8, 16, 3)
+    parts = [b.const(normal(16, seed=5)), b.const(normal(16, seed=6)), b.const(np.zeros(16, np.float32)), b.const(np.ones(16, np.float32))]
+    if what == "fewer statistics than channels":  # one element, which numpy would repeat
+        parts = [b.const(np.ones(1, np.float32))] * 4
+        y = b.op("BatchNormalization", c, *parts)
+        with pytest.raises(kapell_c.KapellError, match="BatchNormalization"):
+            kapell_c.Session(serialized(b, [("x", F, ["N", 8, 6, 6])], [(y, F, None)])).run({"x": normal(2, 8, 6, 6)})
+        return
+    more = b.op("BatchNormalization", c, *parts, training_mode=1, outputs=3)
+    outputs = [(more[0], F, None)] + [(m, F, None) for m in more[1:]] * (what == "second output")
+    assert "BatchNormalization" in ops(run(b, [("x", F, ["N", 8, 6, 6])], outputs, {"x": normal(2, 8, 6, 6)}))
+
+
+@pytest.mark.parametrize("what, left", [("cast to its own type", False), ("cast to another", True), ("kept in place", False), ("moved", True)])
+def test_nodes_that_change_nothing(what, left):
+    """What load-time simplification drops, and what is left to the provider's own pass: types that an input decides."""
+    b = models.Builder("nops", opset=17)
+    if "cast" in what:
+        op, inputs = "CastLike", [("x", F, ["N", 4, 5]), ("like", F if not left else TensorProto.DOUBLE, [1])]
+        y = b.op(op, b.op("Neg", "x"), "like")
+        feeds = {"x": normal(2, 4, 5), "like": np.zeros(1, np.float64 if left else np.float32)}
+    else:
+        op, inputs, feeds = "Transpose", [("x", F, ["N", 4, 5])], {"x": normal(2, 4, 5)}
+        y = b.op(op, b.op("Neg", "x"), perm=[0, 2, 1] if left else [0, 1, 2])
+    outputs = [(b.op("Abs", y), inputs[-1][1] if "cast" in what else F, None)]
+    assert (op in ops(run(b, inputs, outputs, feeds))) == left
+
+
 def test_normalisation_whose_statistics_are_inputs_is_left():
     b = models.Builder("conv")
     c = b.conv("x", 8, 16, 3)
@@ -208,6 +259,38 @@ def test_an_addition_that_broadcasts_is_left():
     y = b.op("Add", b.conv("x", 8, 16, 3), "s")
     events = run(b, [("x", F, ["N", 8, 6, 6]), ("s", F, ["N", 1, 6, 6])], [(y, F, None)], {"x": normal(2, 8, 6, 6), "s": normal(2, 1, 6, 6)})
     assert "Add" in ops(events)
+
+
+PADS = {  # opset, mode, begins, ends, axes, attributes of the convolution; fires
+    "Keras": (13, "constant", [0, 0, 1, 1], [0, 0, 1, 1], None, dict(strides=[2, 2]), True),
+    "PyTorch": (18, "constant", [2, 0], [1, 3], [3, 2], dict(pads=[1, 0, 1, 0]), True),
+    "attribute": (10, "constant", [0, 0, 0, 3], [0, 0, 1, 0], None, dict(dilations=[2, 1]), True),
+    "valid": (13, "constant", [0, 0, 1, 1], [0, 0, 1, 1], None, dict(auto_pad="VALID"), True),
+    "same": (13, "constant", [0, 0, 1, 1], [0, 0, 1, 1], None, dict(auto_pad="SAME_UPPER"), False),
+    "mirrored": (13, "reflect", [0, 0, 1, 1], [0, 0, 1, 1], None, {}, False),
+    "channels": (13, "constant", [0, 1, 1, 1], [0, 0, 1, 1], None, {}, False),
+    "cut": (13, "constant", [0, 0, -1, 1], [0, 0, 1, 1], None, {}, False),
+}
+
+
+@pytest.mark.parametrize("what", [None, "ones", "read twice", "an output", "computed"])
+@pytest.mark.parametrize("name", PADS)
+def test_padding_goes_into_the_convolution(name, what):
+    opset, mode, begins, ends, axes, attributes, fires = PADS[name]
+    b = models.Builder("pad", opset=opset)
+    inputs, feeds, channels = [("x", F, ["N", 5, 9, 8])], {"x": normal(2, 5, 9, 8)}, 6 if name == "channels" else 5
+    if opset < 11:
+        y = b.op("Pad", "x", pads=begins + ends, mode=mode, **({"value": 1.0} if what == "ones" else {}))
+    else:
+        pads = b.i64(begins + ends)
+        if what == "computed":
+            pads, inputs, feeds = "p", [*inputs, ("p", TensorProto.INT64, [2 * len(begins)])], {**feeds, "p": np.array(begins + ends, np.int64)}
+        value = [b.const(f32(what == "ones"))] if what == "ones" or axes else []
+        y = b.op("Pad", "x", pads, *value, *([b.i64(axes)] if axes else []), mode=mode)
+    z = b.op("Conv", y, b.const(normal(4, channels, 3, 3, seed=1)), **attributes)
+    outputs = [(z, F, None)] + {"read twice": [(b.op("Neg", y), F, None)], "an output": [(y, F, None)]}.get(what, [])
+    events = run(b, inputs, outputs, feeds)
+    assert ("Pad" not in ops(events)) == (fires and (what is None or (what == "computed" and opset < 11)))
 
 
 # --- layer normalisation ---------------------------------------------------------------------------------------------------

@@ -121,6 +121,18 @@ def test_normalization_maps_bytes(act, zero):
     assert not {"BatchNormalization", "ScaleShift", "Relu", "Clip"} & set(ops(events)) and ops(events).count("DequantizeLinear") == 1
 
 
+@pytest.mark.parametrize("what", ["not quantized behind", "read in between", "tanh in between"])
+def test_what_looks_like_a_normalization_of_bytes(what):
+    b = models.Builder("quantized", opset=17)
+    y = conv(b, qdq(b, "x"), 8, 12, "runtime")
+    factors = [b.const(np.random.default_rng(4).uniform(0.5, 1.5, 12).astype(np.float32)) for _ in range(4)]
+    n = b.op("BatchNormalization", y, *factors)
+    outputs = [] if what != "read in between" else [(b.op("Neg", n), F, None)]
+    y = qdq(b, b.op("Tanh", n) if what == "tanh in between" else n, 0.04) if what != "not quantized behind" else b.op("Abs", n)
+    events = run(b, [PICTURE], [(y, F, None), *outputs], {"x": normal(2, 8, 9, 9)}, steps=2)
+    assert "QLinearScaleShift" not in ops(events) and "ScaleShift" in ops(events)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_chain_stays_bytes(form):
     """Convolutions, a pool, an addition and a linear layer: one quantization at the front, floats at the end alone."""

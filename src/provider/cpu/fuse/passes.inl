@@ -8,6 +8,7 @@ KP_GRAPH_PASS(kp_pass_quantized_rest, "add quantized tensors as bytes, dequantiz
 KP_GRAPH_PASS(kp_pass_activations, "find activations written as several nodes")
 KP_GRAPH_PASS(kp_pass_attention, "fuse attention")
 KP_GRAPH_PASS(kp_pass_conv_norm, "fold batch normalization into convolutions")
+KP_GRAPH_PASS(kp_pass_conv_pad, "take padding into convolutions")
 KP_GRAPH_PASS(kp_pass_channels_last, "move convolution networks to channels-last layout")  // after folding
 KP_GRAPH_PASS(kp_pass_quantized_scale, "normalize quantized tensors as bytes")  // after the layout, which makes ScaleShift
 KP_GRAPH_PASS(kp_pass_conv_epilogue, "fuse additions and activations into convolutions")   // after the layout

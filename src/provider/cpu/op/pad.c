@@ -56,7 +56,9 @@ static kp_status* fill(const kp_op_run* run, kapell_value* y) {
   const kapell_value* value = kp_run_input(run, 2);
   const size_t count = kp_value_count(y);
   if (value && kp_value_count(value) >= 1) {
-    for (size_t i = 0; i < count; ++i) KP_PASS(kp_copy_elements(y, i, value, 0, 1));
+    KP_PASS(kp_copy_elements(y, 0, value, 0, 1));
+    for (size_t done = 1; done < count; done *= 2)
+      KP_PASS(kp_copy_elements(y, done, y, 0, kp_min_size(done, count - done)));
     return NULL;
   }
   const double number = run->node->version < 11 ? (double)kp_node_attr_f(run->node, "value", 0) : 0;
@@ -93,25 +95,44 @@ static kp_status* copy_inside(const kp_op_run* run, const kp_padding* p) {
   return kp_copy_run(&copy, y, to_offset, x, from_offset, run->width);
 }
 
+// Where output position |o| of dim |d| lies in the input. A cut (negative pad) shortens the tensor first, and the rest is mirrored.
+static kp_status* place_of(const kp_padding* p, const kapell_value* x, int32_t d, int64_t o,
+                           int64_t* out_place) {
+  const int64_t cut_begin = kp_max_i64(0, -p->begin[d]), cut_end = kp_max_i64(0, -p->end[d]);
+  const int64_t at = o - kp_max_i64(0, p->begin[d]);
+  const int64_t inside = source(p->mode, at, x->dims[d] - cut_begin - cut_end);
+  if (inside < 0) return KP_ERROR(RUN_FAILED, "nothing to mirror in dim %d", (int)d);
+  *out_place = inside + cut_begin;
+  return NULL;
+}
+
+// Row by row: what lies inside in one piece, what is beside it element by element.
 static kp_status* copy_mirrored(const kp_op_run* run, const kp_padding* p) {
   const kapell_value* x = run->inputs[0];
   kapell_value* y = run->outputs[0];
-  int64_t strides[KP_MAX_RANK];
+  const int32_t last = y->rank - 1;
+  int64_t strides[KP_MAX_RANK], place;
+  if (last < 0) return kp_copy_elements(y, 0, x, 0, 1);
   kp_strides(x->rank, x->dims, strides);
-  const size_t count = kp_value_count(y);
-  for (size_t i = 0; i < count; ++i) {
-    size_t rest = i;
+  const int64_t length = y->dims[last], before = kp_max_i64(0, p->begin[last]),
+                kept =
+                    x->dims[last] - kp_max_i64(0, -p->begin[last]) - kp_max_i64(0, -p->end[last]),
+                behind = kp_min_i64(length, before + kp_max_i64(0, kept));
+  const size_t rows = kp_value_count(y) / (size_t)length;
+  for (size_t row = 0; row < rows; ++row) {
+    size_t rest = row;
     int64_t from = 0;
-    for (int32_t d = y->rank; d-- > 0;) {
-      // A cut (negative pad) shortens the tensor first, and the rest is what is mirrored.
-      const int64_t cut_begin = kp_max_i64(0, -p->begin[d]), cut_end = kp_max_i64(0, -p->end[d]);
-      const int64_t at = (int64_t)(rest % (size_t)y->dims[d]) - kp_max_i64(0, p->begin[d]);
-      const int64_t inside = source(p->mode, at, x->dims[d] - cut_begin - cut_end);
-      if (inside < 0) return KP_ERROR(RUN_FAILED, "nothing to mirror in dim %d", (int)d);
-      from += (inside + cut_begin) * strides[d];
-      rest /= (size_t)y->dims[d];
+    for (int32_t d = last; d-- > 0; rest /= (size_t)y->dims[d]) {
+      KP_PASS(place_of(p, x, d, (int64_t)(rest % (size_t)y->dims[d]), &place));
+      from += place * strides[d];
     }
-    KP_PASS(kp_copy_elements(y, i, x, (size_t)from, 1));
+    for (int64_t o = 0; o < length;) {
+      const size_t to = row * (size_t)length + (size_t)o;
+      const int64_t count = o == before && behind > before ? behind - before : 1;
+      KP_PASS(place_of(p, x, last, o, &place));
+      KP_PASS(kp_copy_elements(y, to, x, (size_t)(from + place), (size_t)count));
+      o += count;
+    }
   }
   return NULL;
 }
