@@ -138,6 +138,21 @@ KAPELL_API void kapell_custom_run_parallel_for(const kapell_custom_run* run, siz
                                                void (*fn)(void* user, size_t index), void* user);
 KAPELL_API bool kapell_custom_run_cancelled(const kapell_custom_run* run);
 
+// --- libraries that were made for ONNX Runtime -----------------------------------------------------------------------------
+typedef struct kapell_custom_op_library kapell_custom_op_library;
+
+// Loads the library at |path| and has it register its operators (its function RegisterCustomOps). Functions of ONNX Runtime's C API that
+// need one of its sessions answer it with "not implemented": CreateOp and InvokeOp among them.
+//
+// Owns:    close it when the sessions that have its operators are closed; the library itself stays loaded until the process ends.
+// Threads: any. Errors: NOT_FOUND (not loaded), INVALID_ARGUMENT (no such library, or what it says itself), OUT_OF_MEMORY.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_custom_op_library_open(
+    const char* path, kapell_custom_op_library** out_library);
+// Its operators, for kapell_options.custom_ops. Owned by the library.
+KAPELL_API const kapell_custom_op* const* kapell_custom_op_library_ops(
+    const kapell_custom_op_library* library, size_t* out_count);
+KAPELL_API void kapell_custom_op_library_close(kapell_custom_op_library* library);
+
 #ifdef __cplusplus
 }
 #endif

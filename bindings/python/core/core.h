@@ -6,6 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "kapell/custom_op.h"
 #include "kapell/kapell.h"
 
 // --- status.c -----------------------------------------------------------------------------------------------------------
@@ -108,6 +109,11 @@ PyObject* kpy_session_run_values(PyObject* self, PyObject* args, PyObject* keywo
 PyObject* kpy_session_run_bound(PyObject* self, PyObject* args, PyObject* keywords);
 extern PyMethodDef kpy_report_methods[];  // session.c joins them to its own
 int kpy_session_init(PyObject* module);
+
+// --- custom_ops.c -------------------------------------------------------------------------------------------------------------
+// The operators of a CustomOpLibrary, lent; NULL where it has none, and with TypeError for other objects.
+const kapell_custom_op* const* kpy_library_ops(PyObject* object, size_t* out_count);
+int kpy_custom_ops_init(PyObject* module);
 
 // --- environment.c ------------------------------------------------------------------------------------------------------------
 // Warnings that Kapell logs on this thread between begin and end become Python warnings at the end. end: -1 where a warning filter made

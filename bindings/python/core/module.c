@@ -21,7 +21,7 @@ PyMODINIT_FUNC PyInit__core(void) {
   if (kpy_status_init(module) == 0 && kpy_dtype_init(module) == 0 && kpy_value_init(module) == 0 &&
       PyModule_AddFunctions(module, kpy_share_methods) == 0 && kpy_run_options_init(module) == 0 &&
       kpy_environment_init(module) == 0 && kpy_session_init(module) == 0 &&
-      kpy_interrupt_init() == 0)
+      kpy_custom_ops_init(module) == 0 && kpy_interrupt_init() == 0)
     return module;
   Py_DECREF(module);
   return NULL;

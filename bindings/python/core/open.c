@@ -37,6 +37,8 @@ static const field fields[] = {
     FIELD(shadow_atol, FIELD_DOUBLE),   FIELD(shadow_rtol, FIELD_DOUBLE),
     FIELD(provider_path, FIELD_TEXT)};
 
+enum { MOST_LIBRARIES = 32 };  // of custom operators
+
 // What opening needs, and lets go at its end.
 typedef struct opening {
   kapell_options options;
@@ -48,7 +50,7 @@ typedef struct opening {
   int is_quiet;        // warnings are dropped
   kpy_interrupt interrupt;
   PyObject *error_type, *error, *error_trace;  // what |progress| raised
-  void* lists[6];                              // freed at the end
+  void* lists[8 + MOST_LIBRARIES];             // freed at the end
   size_t list_count;
 } opening;
 
@@ -186,6 +188,38 @@ static int set_folder(opening* o, PyObject* item, void* at) {
   return *folder ? 0 : -1;
 }
 
+// Several libraries' operators become one list, which the loop over list_fields cannot make: each call adds one library's.
+static int add_library(opening* o, PyObject* library) {
+  size_t count;
+  const kapell_custom_op* const* ops = kpy_library_ops(library, &count);
+  if (!ops) return PyErr_Occurred() ? -1 : 0;
+  const size_t before = o->options.custom_op_count;
+  const kapell_custom_op** all = new_list(o, (Py_ssize_t)(before + count), sizeof *all);
+  if (!all || hold(o->keep, library) < 0) return -1;
+  for (size_t i = 0; i < before; ++i) all[i] = o->options.custom_ops[i];
+  for (size_t i = 0; i < count; ++i) all[before + i] = ops[i];
+  o->options.custom_ops = all;
+  o->options.custom_op_count = before + count;
+  return 0;
+}
+
+static int add_libraries(opening* o, PyObject* libraries) {
+  const Py_ssize_t count = PySequence_Size(libraries);
+  if (count < 0) return -1;
+  if (count > MOST_LIBRARIES) {
+    PyErr_Format(PyExc_ValueError, "%zd libraries of custom operators; %d is the most", count,
+                 MOST_LIBRARIES);
+    return -1;
+  }
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyObject* library = PySequence_GetItem(libraries, i);
+    const int result = library ? add_library(o, library) : -1;
+    Py_XDECREF(library);
+    if (result < 0) return -1;
+  }
+  return 0;
+}
+
 typedef struct list_field {
   const char* name;
   size_t size, list, count;  // of an element; offsets
@@ -280,6 +314,7 @@ static int read_special(opening* o, const char* key, PyObject* value, int* out_k
     o->cancel = kpy_cancel_of(value);
     return o->cancel ? 0 : -1;
   }
+  if (strcmp(key, "custom_op_libraries") == 0) return add_libraries(o, value);
   if (strcmp(key, "quiet") == 0) {
     o->is_quiet = PyObject_IsTrue(value);
     return o->is_quiet < 0 ? -1 : 0;

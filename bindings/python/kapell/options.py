@@ -143,6 +143,7 @@ class SessionOptions:
         self._initializers: list[tuple[str, _core.Value, bool]] = []  # the last: may be absent
         self._dimensions: list[tuple[str, bool, int]] = []  # the second: is a denotation
         self._files: list[tuple[str, memoryview]] = []
+        self._libraries: list[_core.CustomOpLibrary] = []
         self._delegate: Callable[..., Sequence[OrtEpDevice]] | None = None
         self._cancel_load = _core.Cancel()
 
@@ -191,9 +192,8 @@ class SessionOptions:
         self._dimensions.append((denotation, True, value.__index__()))
 
     def register_custom_ops_library(self, path: str) -> None:
-        """Operators from a shared library that was made for onnxruntime."""
-        raise _core.NotImplemented(
-            f"{path}: this build takes custom operators from C only (kapell/custom_op.h); programs on libonnxruntime.so.1 load such libraries")
+        """Operators from a shared library that was made for onnxruntime (onnxruntime-extensions has one)."""
+        self._libraries.append(_core.CustomOpLibrary(path))
 
     # --- providers ---
     def add_provider(self, name: str, options: dict[str, str]) -> None:
@@ -258,7 +258,8 @@ class SessionOptions:
         options.update(
             threads=self._thread_count(), profile=self.enable_profiling,
             no_optimize=self.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL,
-            initializers=self._initializers, dimensions=self._dimensions, memory_files=self._files)
+            initializers=self._initializers, dimensions=self._dimensions, memory_files=self._files,
+            custom_op_libraries=self._libraries)
         options["cancel"] = options["cancel"] or self._cancel_load
         return options
 
