@@ -137,7 +137,7 @@ print(one, peak() - before, y.base is not None, y[0])
 """)
     one, two, has_base, _ = done.stdout.split()
     # Operators of the CPU may assume that memory is aligned to its elements: what is not is copied inside of the run.
-    assert 90 < float(one) < 110 and float(two) < 205 and has_base == "True", done.stdout + done.stderr
+    assert float(one) < 110 and float(two) < 205 and has_base == "True", done.stdout + done.stderr
 
 
 def test_a_result_keeps_its_memory_and_nothing_else():
