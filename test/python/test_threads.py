@@ -182,6 +182,18 @@ def test_what_a_shadow_function_raises_is_reported(monkeypatch):
     assert seen == [ZeroDivisionError]
 
 
+def test_a_session_that_its_own_function_holds_is_collected():
+    import weakref
+    holder = []
+    session = kapell.InferenceSession(model(ADD), shadow_every=1, shadow=lambda report, holder=holder: holder.append(report))
+    holder.append(session)
+    session.run(None, {"x": X, "y": Y})
+    gone = weakref.ref(session)
+    del session, holder
+    gc.collect()
+    assert gone() is None
+
+
 def test_sessions_inside_of_callbacks():
     inner = kapell.InferenceSession(model(ADD))
     seen = []

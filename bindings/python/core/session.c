@@ -33,9 +33,25 @@ static int session_init(PyObject* self, PyObject* args, PyObject* keywords) {
   return 0;
 }
 
+// A function that the session calls may hold the session: the collector has to see through it.
+static int session_traverse(PyObject* self, visitproc visit, void* arg) {
+  const kpy_open* open = ((kpy_session*)self)->open;
+  Py_VISIT(Py_TYPE(self));
+  if (open) Py_VISIT(open->keep);
+  return 0;
+}
+
+static int session_clear(PyObject* self) {
+  kpy_open* open = ((kpy_session*)self)->open;
+  ((kpy_session*)self)->open = NULL;
+  kpy_open_release(open);
+  return 0;
+}
+
 static void session_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  kpy_open_release(((kpy_session*)self)->open);
+  PyObject_GC_UnTrack(self);
+  (void)session_clear(self);
   ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
   Py_DECREF(type);
 }
@@ -160,11 +176,13 @@ int kpy_session_init(PyObject* module) {
   PyType_Slot slots[] = {{Py_tp_new, (void*)PyType_GenericNew},
                          {Py_tp_init, session_init},
                          {Py_tp_dealloc, session_dealloc},
+                         {Py_tp_traverse, session_traverse},
+                         {Py_tp_clear, session_clear},
                          {Py_tp_methods, methods},
                          {Py_tp_doc, "A model, placed and compiled, ready to run."},
                          {0, NULL}};
   PyType_Spec spec = {"kapell._core.Session", sizeof(kpy_session), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   kpy_session_type = (PyTypeObject*)PyType_FromModuleAndSpec(module, &spec, NULL);
   if (!kpy_session_type) return -1;
   return PyModule_AddObjectRef(module, "Session", (PyObject*)kpy_session_type);
