@@ -7,8 +7,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/alloc.h"
 #include "base/sanitize.h"
 
 static void keep(size_t size) {
@@ -59,10 +62,42 @@ static void test_what_is_kept_is_bounded(void** state) {
   assert_true(count < 1000);
 }
 
+// Each thread marks what it holds: a block that two hold at once shows, here or to TSan.
+static void* hold_blocks(void* mark) {
+  static const size_t sizes[] = {100, 5000, 5500, 70000};
+  size_t mixed = 0;
+  for (int round = 0; round < 4000; ++round) {
+    char* blocks[4];
+    for (size_t i = 0; i < 4; ++i) {
+      blocks[i] = kp_alloc_block(sizes[i]);
+      if (blocks[i]) memset(blocks[i], *(char*)mark, 100);
+    }
+    for (size_t i = 0; i < 4; ++i) {
+      for (size_t k = 0; blocks[i] && k < 100; ++k) mixed += blocks[i][k] != *(char*)mark;
+      kp_free(blocks[i]);
+    }
+  }
+  return mixed ? mark : NULL;
+}
+
+static void test_threads_hold_blocks_of_their_own(void** state) {
+  (void)state;
+  pthread_t threads[4];
+  char marks[4] = {1, 2, 3, 4};
+  for (int i = 0; i < 4; ++i)
+    assert_int_equal(pthread_create(&threads[i], NULL, hold_blocks, &marks[i]), 0);
+  for (int i = 0; i < 4; ++i) {
+    void* mixed;
+    assert_int_equal(pthread_join(threads[i], &mixed), 0);
+    assert_null(mixed);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_smallest_fit_is_found),
       cmocka_unit_test(test_what_is_kept_is_bounded),
+      cmocka_unit_test(test_threads_hold_blocks_of_their_own),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
