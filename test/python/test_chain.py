@@ -88,6 +88,16 @@ def test_in_the_stand_in(fail, monkeypatch):
     says(str(error.value), words)
 
 
+def test_warnings_are_of_the_programs_own_line():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        session = kapell.InferenceSession(model(CHAIN), providers=["CUDA?"])
+        session.set_providers(["CUDA?"])
+        kapell.onnxruntime.InferenceSession(model(CHAIN), providers=["CUDAExecutionProvider"])
+        kapell.onnxruntime.InferenceSession(model(CHAIN), providers=["FooExecutionProvider"])
+    assert len(seen) == 4 and {w.filename for w in seen} == {__file__}
+
+
 MISTAKES = [
     (["Moc", "CPU"], None, ["KAPELL-E0401", "'Moc'", "known are: CPU, CUDA, TensorRT"]),
     (["CUDDA?", "CPU"], None, ["'CUDDA'", "did you mean CUDA?"]),

@@ -117,7 +117,7 @@ int kpy_custom_ops_init(PyObject* module);
 
 // --- environment.c ------------------------------------------------------------------------------------------------------------
 // Warnings that Kapell logs on this thread between begin and end become Python warnings at the end. end: -1 where a warning filter made
-// one an exception (of several, the first stays). With |emit| 0 they are dropped.
+// one an exception (of several, the first stays). |warn_at| is the stack level of the line that they are of; 0: they are dropped.
 typedef struct kpy_capture {
   char* text;  // lines that end in NUL
   size_t length, room;
@@ -125,7 +125,7 @@ typedef struct kpy_capture {
 } kpy_capture;
 
 void kpy_capture_begin(kpy_capture* capture);
-int kpy_capture_end(kpy_capture* capture, int emit);
+int kpy_capture_end(kpy_capture* capture, long warn_at);
 extern PyMethodDef kpy_environment_methods[];
 int kpy_environment_init(PyObject* module);
 

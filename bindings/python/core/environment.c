@@ -57,12 +57,12 @@ void kpy_capture_begin(kpy_capture* capture) {
   capturing = capture;
 }
 
-int kpy_capture_end(kpy_capture* capture, int emit) {
+int kpy_capture_end(kpy_capture* capture, long warn_at) {
   int result = 0;
   capturing = capture->outer;
-  for (size_t at = 0; emit && at < capture->length && result == 0;) {
+  for (size_t at = 0; warn_at > 0 && at < capture->length && result == 0;) {
     const char* text = capture->text + at;
-    result = PyErr_WarnEx(warning_class, text, 3);  // the caller of InferenceSession()
+    result = PyErr_WarnEx(warning_class, text, (Py_ssize_t)warn_at);
     at += strlen(text) + 1;
   }
   free(capture->text);

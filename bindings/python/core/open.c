@@ -47,7 +47,7 @@ typedef struct opening {
   PyObject* texts;     // list: objects whose text is pointed to
   PyObject* progress;  // borrowed, or NULL
   kpy_cancel* cancel;  // or NULL
-  int is_quiet;        // warnings are dropped
+  long warn_at;        // whose line warnings are of: frames up from here; 0: they are dropped
   kpy_interrupt interrupt;
   PyObject *error_type, *error, *error_trace;  // what |progress| raised
   void* lists[8 + MOST_LIBRARIES];             // freed at the end
@@ -315,9 +315,9 @@ static int read_special(opening* o, const char* key, PyObject* value, int* out_k
     return o->cancel ? 0 : -1;
   }
   if (strcmp(key, "custom_op_libraries") == 0) return add_libraries(o, value);
-  if (strcmp(key, "quiet") == 0) {
-    o->is_quiet = PyObject_IsTrue(value);
-    return o->is_quiet < 0 ? -1 : 0;
+  if (strcmp(key, "warn_at") == 0) {
+    o->warn_at = PyLong_AsLong(value);
+    return PyErr_Occurred() ? -1 : 0;
   }
   if (strcmp(key, "shadow") == 0) {
     o->options.shadow = on_shadow;
@@ -394,7 +394,7 @@ static kapell_session* settle(opening* o, kapell_status* status, kapell_session*
     kpy_raise(status, KPY_OPENING);
   }
   const int failed = PyErr_Occurred() != NULL;
-  if (kpy_capture_end(warnings, !failed && session && !o->is_quiet) < 0 || failed) {
+  if (kpy_capture_end(warnings, failed || !session ? 0 : o->warn_at) < 0 || failed) {
     kapell_session_close(session);
     return NULL;
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,14 @@ def normalize_providers(providers: Any, provider_options: Any) -> list[tuple[str
     return pairs
 
 
+def _frames_to_caller():
+    """How many frames up from the caller the program's own line is, for warnings; the caller itself is 1."""
+    count, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "kapell":
+        count, frame = count + 1, frame.f_back
+    return count
+
+
 class InferenceSession(_core.Session):
     """A model, placed and compiled, ready to run.
 
@@ -157,7 +166,7 @@ class InferenceSession(_core.Session):
         options["providers"] = names
         if self._enable_fallback:
             options["on_failure"] = 1
-        options["quiet"] = self._is_quiet()
+        options["warn_at"] = 0 if self._is_quiet() else _frames_to_caller()
         self._asked = (providers, provider_options)
         self._given_options = options["provider_options"]
         self._profile_start_ns = time.monotonic_ns() if options["profile"] else 0

@@ -11,6 +11,7 @@ import warnings
 import kapell
 from kapell import _core
 from kapell.options import OWN_OPTIONS
+from kapell.session import _frames_to_caller
 
 CPU = "CPUExecutionProvider"
 
@@ -100,7 +101,7 @@ class InferenceSession(kapell.InferenceSession):
         except (ValueError, RuntimeError) as error:
             if not self._enable_fallback:
                 raise
-            warnings.warn(f"EP Error {error} when using {providers}. Falling back to ['{CPU}'] and retrying.", kapell.KapellWarning, stacklevel=4)
+            warnings.warn(f"EP Error {error} when using {providers}. Falling back to ['{CPU}'] and retrying.", kapell.KapellWarning, stacklevel=_frames_to_caller())
             return CPU, []
 
     def _chain(self, pairs):
