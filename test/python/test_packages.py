@@ -178,6 +178,27 @@ def test_nudenet_detects_as_on_onnx_runtime():
     assert ours[1] == theirs[1] == []
 
 
+EXTENSIONS = """
+    from onnx import helper
+    from onnxruntime_extensions import OrtPyFunction, get_library_path
+    io = [helper.make_tensor_value_info(n, 8, ["N"]) for n in "xy"]
+    graph = helper.make_graph([helper.make_node("StringUpper", ["x"], ["y"], domain="ai.onnx.contrib")], "g", io[:1], io[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.contrib", 1)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.register_custom_ops_library(get_library_path())
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    texts = np.array(["abc", "straße"], object)
+    done(session.run(None, {"x": texts})[0].tolist(), OrtPyFunction.from_model(model)(texts).tolist())
+    """
+
+
+def test_onnxruntime_extensions_brings_its_operators():
+    pytest.importorskip("onnxruntime_extensions", reason="onnxruntime-extensions is not installed")
+    first, second = on_kapell(EXTENSIONS)
+    assert first == second and first[0] == "ABC"
+    assert [first, second] == on_onnx_runtime(EXTENSIONS)
+
+
 @pytest.mark.full
 @pytest.mark.optimum
 def test_optimum_runs_what_it_exported():
