@@ -49,8 +49,29 @@ static kp_status* describe_value(kapell_session* session, kp_value_id id, bool o
   return describe_type(session, &value->type, 0, &out->type);
 }
 
-// Initializers that the file lists as inputs are constants of the graph by now: their names are in the source.
-static kp_status* add_overridable(kapell_session* session, const kp_onnx_tensor* tensor) {
+// The dims that the file states for an input; -1 for those that are no numbers.
+static kp_status* stated_dims(kapell_session* session, const kp_onnx_type* stated,
+                              kapell_type_info* out) {
+  int64_t* dims = kp_arena_new_array(&session->arena, int64_t, stated->rank + 1);
+  const char** symbols = kp_arena_new_array(&session->arena, const char*, stated->rank + 1);
+  if (!dims || !symbols) return no_memory();
+  for (size_t d = 0; d < stated->rank; ++d) {
+    const kp_str param = stated->dims[d].param;
+    dims[d] = stated->dims[d].value;
+    if (dims[d] >= 0) continue;
+    dims[d] = -1;
+    if (param.length) symbols[d] = kp_arena_strndup(&session->arena, param.data, param.length);
+  }
+  out->rank = (int32_t)stated->rank;
+  out->dims = dims;
+  out->symbols = symbols;
+  return NULL;
+}
+
+// Initializers that the file lists as inputs are constants of the graph by now: their names are in the source. What replaces one has to be as the
+// input is stated, which may leave open what the initializer fixes.
+static kp_status* add_overridable(kapell_session* session, const kp_onnx_tensor* tensor,
+                                  const kp_onnx_type* stated) {
   kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
   const char* text = kp_arena_strndup(&session->arena, tensor->name.data, tensor->name.length);
   if (!info || !text) return no_memory();
@@ -62,16 +83,28 @@ static kp_status* add_overridable(kapell_session* session, const kp_onnx_tensor*
       .symbols = kp_arena_new_array(&session->arena, const char*, tensor->rank + 1)};
   session->inputs[session->input_count + session->overridable_count++] =
       (kapell_io_info){.name = text, .type = info, .optional = true};
-  return info->symbols ? NULL : no_memory();
+  if (!info->symbols) return no_memory();
+  return stated->kind == KP_ONNX_TYPE_TENSOR && stated->has_shape
+             ? stated_dims(session, stated, info)
+             : NULL;
+}
+
+// The type that the file states for input |name|; |*at|: where the one before was found, for files list both in one order.
+static const kp_onnx_type* find_stated(const kp_onnx_graph* source, kp_str name, size_t* at) {
+  while (!kp_str_equal(source->inputs[*at].name, name)) *at = (*at + 1) % source->input_count;
+  return &source->inputs[*at].type;
 }
 
 static kp_status* list_overridable(kapell_session* session, const kp_onnx_graph* source,
                                    kp_interner* names) {
+  size_t at = 0;
   for (size_t k = 0; k < source->input_count; ++k)
     if (!kp_intern(names, source->inputs[k].name)) return no_memory();
-  for (size_t i = 0; i < source->initializer_count; ++i)
-    if (kp_intern_find(names, source->initializers[i].name))
-      KP_PASS(add_overridable(session, &source->initializers[i]));
+  for (size_t i = 0; i < source->initializer_count; ++i) {
+    const kp_onnx_tensor* tensor = &source->initializers[i];
+    if (kp_intern_find(names, tensor->name))
+      KP_PASS(add_overridable(session, tensor, find_stated(source, tensor->name, &at)));
+  }
   return NULL;
 }
 

@@ -21,7 +21,8 @@ static bool put_inner(kp_arena* arena, const OrtTypeInfo* from, kp_onnx_type* to
 
 static bool put_shape(kp_arena* arena, const OrtTensorTypeAndShapeInfo* from, kp_onnx_type* to) {
   to->element = (int32_t)kp_ort_type_from(from->type);
-  to->has_shape = from->has_shape;
+  to->has_shape =
+      from->has_shape && from->rank;  // without dims: any shape, as clients that know none say it
   to->rank = from->rank;
   kp_onnx_dim* dims = kp_arena_new_array(arena, kp_onnx_dim, from->rank + 1);
   to->dims = dims;
