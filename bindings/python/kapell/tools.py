@@ -184,7 +184,8 @@ def _command(arguments, quiet=True):
     environment = dict(os.environ)
     if sys.prefix != sys.base_prefix:
         environment.setdefault("VIRTUAL_ENV", sys.prefix)  # this Python's packages are where providers are looked for
-    done = subprocess.run([find(), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None, text=True, env=environment, check=False)
+    done = subprocess.run([find(), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None, text=True,
+                          env=environment, check=False)
     return done.returncode, done.stdout, done.stderr or ""
 
 
@@ -243,7 +244,8 @@ def doctor(require=None, *, library=None, path=None, root=None, files_only=False
     report = Doctor(_json(*_command(words + ["--files-only"] * bool(files_only))))
     if not report.ready:
         lacking = [report[name] for name in ",".join(names).split(",") if not report[name.strip()]["usable"]]
-        raise NotReady(report, "; ".join(f"{p['short_name']}: {p.get('reason') or p['state']}" + (f" (to fix it: {p['fix']})" if p.get("fix") else "") for p in lacking))
+        raise NotReady(report, "; ".join(f"{p['short_name']}: {p.get('reason') or p['state']}" + (f" (to fix it: {p['fix']})" if p.get("fix") else "")
+                                         for p in lacking))
     return report
 
 

@@ -101,7 +101,8 @@ class InferenceSession(kapell.InferenceSession):
         except (ValueError, RuntimeError) as error:
             if not self._enable_fallback:
                 raise
-            warnings.warn(f"EP Error {error} when using {providers}. Falling back to ['{CPU}'] and retrying.", kapell.KapellWarning, stacklevel=_frames_to_caller())
+            text = f"EP Error {error} when using {providers}. Falling back to ['{CPU}'] and retrying."
+            warnings.warn(text, kapell.KapellWarning, stacklevel=_frames_to_caller())
             return CPU, []
 
     def _chain(self, pairs):
