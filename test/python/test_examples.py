@@ -1,4 +1,4 @@
-"""The examples in the package's docstrings run."""
+"""The examples in the package's docstrings and in README.md run."""
 
 import doctest
 import importlib
@@ -40,3 +40,14 @@ def test_examples(name, root, tmp_path, monkeypatch):
     assert result.failed == 0
     if name == "kapell.values":
         assert result.attempted > 20
+
+
+def test_readme(root, monkeypatch):
+    monkeypatch.chdir(root)
+    text = (root / "README.md").read_text(encoding="utf-8")
+    block = text.partition("```python\n>>>")[2].partition("```")[0]
+    test = doctest.DocTestParser().get_doctest(">>>" + block, {}, "README.md", "README.md", 0)
+    assert len(test.examples) > 5
+    with pytest.warns(kapell.KapellWarning, match="CUDA"):
+        result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(test)
+    assert result.failed == 0
