@@ -180,7 +180,8 @@ class InferenceSession(_core.Session):
         return self._sess_options.log_severity_level > 2
 
     def _write_model(self, to: str) -> None:
-        data = self._model_bytes
+        data: bytes | bytearray | memoryview
+        data = self._model_bytes or b""
         if self._model_path is not None:
             with open(self._model_path, "rb") as file:
                 data = file.read()
