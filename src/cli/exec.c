@@ -180,10 +180,11 @@ static void print_report(const setup* s, long start) {
   if (first)
     print_groups(first);
   else
-    fprintf(stderr,
-            "\nkapell exec: the program made no session with Kapell's library. It may load ONNX "
-            "Runtime from a path of its own, or have it built in, as Python's package has: see "
-            "docs/dropin.md; --preload helps where the search path is fixed.\n");
+    fprintf(
+        stderr,
+        "\nkapell exec: the program made no session with Kapell's library. It may load ONNX "
+        "Runtime from a path of its own (--preload helps where the search path is fixed), or have "
+        "it built in, as Python's onnxruntime has: docs/python.md has what takes its place.\n");
   while (first) {
     group* next = first->next;
     free(first->text);
