@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from onnx import helper
 
 MODEL = """
 import json, sys, warnings
@@ -413,9 +414,48 @@ def test_the_backend_interface_under_its_name():
     assert "'optimized_model_filepath' is not permitted via the backend API" in refused
 
 
+def negation():
+    """y = -x of three numbers."""
+    x, y = (helper.make_tensor_value_info(name, 1, [3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [x], [y])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+def test_files_of_onnx_runtimes_own_format_are_not_written_under_its_name(tmp_path):
+    import kapell
+    options = kapell.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "m.ort")
+    with pytest.raises(kapell.NotImplemented, match="m.ort: Kapell writes ONNX files"):
+        kapell.InferenceSession(negation(), options)
+    assert not (tmp_path / "m.ort").exists()
+
+
+def test_the_optimizer_of_an_installed_onnx_runtime(root):
+    """onnxruntime.transformers fuses an encoder and makes it float16; what it writes runs on Kapell."""
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    done = standin(f"""
+        import logging, os, tempfile
+        logging.disable()
+        sys.path.append({str(root / 'test' / 'py')!r})
+        from models import trained
+        import onnx, onnxruntime
+        from onnxruntime.transformers import optimizer
+        feed = trained.tokenize(["hello world", "what a day it was"])
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            onnx.save(trained.minilm(), "m.onnx")
+            made = optimizer.optimize_model("m.onnx", model_type="bert", num_heads=12, hidden_size=384, opt_level=0)
+            made.save_model_to_file("o.onnx")
+            made.convert_float_to_float16()
+            made.save_model_to_file("h.onnx")
+            first, *others = (onnxruntime.InferenceSession(name).run(None, feed)[0] for name in ("m.onnx", "o.onnx", "h.onnx"))
+        print(json.dumps([made.get_fused_operator_statistics()["SkipLayerNormalization"], *(float(np.abs(first - other).max()) for other in others)]))
+        """)
+    fused, exact, half = result(done)
+    assert fused == 12 and exact < 1e-5 and half < 2e-3
+
+
 def test_arrays_of_this_process_are_numpys():
     import kapell.onnxruntime as onnxruntime
-    from onnx import helper
-    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [helper.make_tensor_value_info("x", 1, [3])], [helper.make_tensor_value_info("y", 1, [3])])
-    session = onnxruntime.InferenceSession(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString())
+    session = onnxruntime.InferenceSession(negation())
     np.testing.assert_array_equal(session.run(None, {"x": np.float32([1, 2, 3])})[0], np.float32([-1, -2, -3]))

@@ -180,6 +180,8 @@ class InferenceSession(_core.Session):
         return self._sess_options.log_severity_level > 2
 
     def _write_model(self, to: str) -> None:
+        if str(to).endswith(".ort") or self._sess_options._config.get("session.save_model_format", "").upper() == "ORT":
+            raise _core.NotImplemented(f"{to}: Kapell writes ONNX files, and none of ONNX Runtime's own format")
         data: bytes | bytearray | memoryview
         data = self._model_bytes or b""
         if self._model_path is not None:
