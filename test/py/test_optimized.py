@@ -108,10 +108,6 @@ def check_cases(cases, optimise, folder):
     assert said.count(None) > len(said) // 2
 
 
-def test_some_backend_cases(optimise, tmp_path):
-    check_cases(backend_cases.all_cases()[::30], optimise, tmp_path)
-
-
 @pytest.mark.full
 @pytest.mark.timeout(900)
 def test_all_backend_cases(optimise, tmp_path):
