@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -115,6 +116,14 @@ def calls():
 def test_calls_end_as_in_onnx_runtime(calls):
     theirs, ours = calls
     assert {name: (ours[name], value) for name, value in theirs.items() if ours[name] != OTHERWISE.get(name, value)} == {}
+
+
+def test_common_idioms_print_the_same():
+    program = str(pathlib.Path(__file__).parent / "programs" / "idioms.py")
+    ours = run("-m", "kapell.onnxruntime", program)
+    assert ours.returncode == 0 and ours.stdout.count("\n") > 12, ours.stderr
+    if importlib.util.find_spec("onnxruntime"):
+        assert ours.stdout == run(program).stdout
 
 
 def test_what_is_told_of_a_missing_provider():

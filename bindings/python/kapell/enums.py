@@ -1,6 +1,6 @@
 """onnxruntime's enumerations, under its names and numbers. What each means here is said where it is used (options.py)."""
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 __all__ = [
     "ExecutionMode", "ExecutionOrder", "GraphOptimizationLevel", "OrtAllocatorType", "OrtCompileApiFlags",
@@ -9,14 +9,20 @@ __all__ = [
 ]
 
 
-class ExecutionMode(IntEnum):
+class _Named(IntEnum):
+    """Numbers that print as their names: "ExecutionMode.ORT_PARALLEL", as onnxruntime's do."""
+
+    __str__ = Enum.__str__
+
+
+class ExecutionMode(_Named):
     """Kapell runs nodes one after another, each on several threads, in either mode."""
 
     ORT_SEQUENTIAL = 0
     ORT_PARALLEL = 1
 
 
-class ExecutionOrder(IntEnum):
+class ExecutionOrder(_Named):
     """Kapell keeps the model's order in each of them."""
 
     DEFAULT = 0
@@ -24,7 +30,7 @@ class ExecutionOrder(IntEnum):
     MEMORY_EFFICIENT = 2
 
 
-class GraphOptimizationLevel(IntEnum):
+class GraphOptimizationLevel(_Named):
     """ORT_DISABLE_ALL turns Kapell's rewrites off; every other level turns all of them on."""
 
     ORT_DISABLE_ALL = 0
@@ -34,7 +40,7 @@ class GraphOptimizationLevel(IntEnum):
     ORT_ENABLE_ALL = 99
 
 
-class OrtLoggingLevel(IntEnum):
+class OrtLoggingLevel(_Named):
     """Severities of the log."""
 
     VERBOSE = 0
@@ -44,32 +50,32 @@ class OrtLoggingLevel(IntEnum):
     FATAL = 4
 
 
-class OrtAllocatorType(IntEnum):
+class OrtAllocatorType(_Named):
     INVALID = -1
     ORT_DEVICE_ALLOCATOR = 0
     ORT_ARENA_ALLOCATOR = 1
 
 
-class OrtMemType(IntEnum):
+class OrtMemType(_Named):
     CPU_INPUT = -2
     CPU_OUTPUT = -1
     CPU = -1
     DEFAULT = 0
 
 
-class OrtMemoryInfoDeviceType(IntEnum):
+class OrtMemoryInfoDeviceType(_Named):
     CPU = 0
     GPU = 1
     FPGA = 2
     NPU = 3
 
 
-class OrtDeviceMemoryType(IntEnum):
+class OrtDeviceMemoryType(_Named):
     DEFAULT = 0
     HOST_ACCESSIBLE = 5
 
 
-class OrtHardwareDeviceType(IntEnum):
+class OrtHardwareDeviceType(_Named):
     CPU = 0
     GPU = 1
     NPU = 2
@@ -88,7 +94,7 @@ class OrtDeviceVendorId(IntEnum):
     INTEL = 0x8086
 
 
-class OrtExecutionProviderDevicePolicy(IntEnum):
+class OrtExecutionProviderDevicePolicy(_Named):
     DEFAULT = 0
     PREFER_CPU = 1
     PREFER_NPU = 2
@@ -98,13 +104,13 @@ class OrtExecutionProviderDevicePolicy(IntEnum):
     MIN_OVERALL_POWER = 6
 
 
-class OrtCompileApiFlags(IntEnum):
+class OrtCompileApiFlags(_Named):
     NONE = 0
     ERROR_IF_NO_NODES_COMPILED = 1
     ERROR_IF_OUTPUT_FILE_EXISTS = 2
 
 
-class OrtSparseFormat(IntEnum):
+class OrtSparseFormat(_Named):
     ORT_SPARSE_UNDEFINED = 0
     ORT_SPARSE_COO = 1
     ORT_SPARSE_CSRC = 2
