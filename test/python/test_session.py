@@ -427,3 +427,39 @@ def test_a_log_function_that_raises(monkeypatch):
     finally:
         kapell.set_default_logger_callback(None)
     assert seen == [ZeroDivisionError]
+
+
+class Raising:
+    """A key whose comparison raises."""
+
+    def __eq__(self, other):
+        raise KeyError("mine")
+
+    def __hash__(self):
+        return hash("x")
+
+
+CORE, FEED = kapell._core, {"x": X, "y": Y}
+MISUSE = [
+    (lambda s: CORE.Session.__new__(CORE.Session).run(None, {}), RuntimeError), (lambda s: CORE.Session(None, None, {}), TypeError),
+    (lambda s: CORE.Session(None, model(ADD), {"providers": 3}), TypeError), (lambda s: CORE.Session(None, model(ADD), {"threads": 10**30}), OverflowError),
+    (lambda s: CORE.Session(None, model(ADD), {"nope": 3}), TypeError), (lambda s: CORE.Session(None, model(ADD), {"initializers": [("a",)]}), TypeError),
+    (lambda s: CORE.Session(None, model(ADD), {"memory_files": [("a", 3)]}), TypeError), (lambda s: s.run(), TypeError), (lambda s: s.run(None), TypeError),
+    (lambda s: s.run(None, FEED, None, None), TypeError), (lambda s: s.run(None, FEED, foo=1), TypeError), (lambda s: s.run([["z"]], FEED), TypeError),
+    (lambda s: s.run(None, {Raising(): X, "y": Y}), (KeyError, ValueError)), (lambda s: s.run(None, FEED, 3), TypeError),
+    (lambda s: s.run_bound(["x"], [], [], []), ValueError), (lambda s: s.run_bound([], [], [], []), kapell.InvalidArgument),
+    (lambda s: setattr(kapell.RunOptions(), "threads", -1), ValueError), (lambda s: setattr(kapell.RunOptions(), "inputs", 3), TypeError),
+    (lambda s: delattr(kapell.RunOptions(), "terminate"), AttributeError), (lambda s: CORE.Value.wrap(0, -1, (1,), 1), ValueError),
+    (lambda s: CORE.Value.wrap(0, 4, (1,), 1), kapell.InvalidArgument), (lambda s: CORE.Value.wrap(1, 3, (1,), 1), kapell.InvalidArgument),
+    (lambda s: CORE.Value.empty((10**18, 10**18), 1), kapell.InvalidArgument), (lambda s: CORE.Value.empty((1 << 45,), 1), kapell.RuntimeException),
+    (lambda s: CORE.Value.from_object([3], 77), kapell.InvalidArgument), (lambda s: s.estimate_memory({"x": (1,) * 70}), ValueError),
+    (lambda s: s.estimate_memory({"x": ("a",)}), TypeError), (lambda s: s.check_lock("no lock"), kapell.InvalidArgument),
+    (lambda s: CORE.log_set_level(77), ValueError), (lambda s: kapell.InferenceSession(s), TypeError)]
+
+
+@pytest.mark.parametrize("number", range(len(MISUSE)))
+def test_misuse(add, number):
+    call, error = MISUSE[number]
+    with pytest.raises(error):
+        call(add)
+    assert add.run(None, FEED)[0].tolist() == [[2, 2]]

@@ -85,6 +85,10 @@ PyArray_Descr* kpy_descr_of_type(kapell_type type) {
     Py_INCREF((PyObject*)extended[type]);
     return extended[type];
   }
+  if (!row->name) {
+    kpy_raise_as("InvalidArgument", "there is no element type %d", (int)type);
+    return NULL;
+  }
   kpy_raise_as("NotImplemented",
                "numpy has no type for %s; the package ml_dtypes has (pip install ml_dtypes)",
                row->text);

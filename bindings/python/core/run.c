@@ -155,20 +155,23 @@ static void name_inputs(call* c) {
   c->input_count = given;
 }
 
-static int missing_count(const call* c, PyObject* feed) {
-  size_t missing = 0;
+// Does |feed| lack an input that is needed? -1 where a key's comparison raised.
+static int lacks_inputs(const call* c, PyObject* feed) {
+  int lacks = 0;
   for (size_t i = 0; i < c->open->required; ++i) {
     PyObject* name = PyTuple_GetItem(c->open->input_names, (Py_ssize_t)i);
-    missing += !PyDict_GetItemWithError(feed, name) && !is_optional(c, i);
+    if (PyDict_GetItemWithError(feed, name) || is_optional(c, i)) continue;
+    if (PyErr_Occurred()) return -1;
+    lacks = 1;
   }
-  return missing != 0;
+  return lacks;
 }
 
 // Of a feed that lacks inputs that is said, whatever else is wrong with it, as in onnxruntime.
 static int complain_of_missing_first(const call* c, PyObject* feed) {
   PyObject *type, *error, *trace;
   PyErr_Fetch(&type, &error, &trace);
-  if (!missing_count(c, feed)) {
+  if (lacks_inputs(c, feed) <= 0) {
     PyErr_Restore(type, error, trace);
     return -1;
   }
@@ -182,8 +185,8 @@ static int take_feed(call* c, PyObject* feed) {
   PyObject *name, *object;
   Py_ssize_t at = 0;
   c->input_count = c->open->input_count;  // all are released at the end
-  if ((size_t)PyDict_Size(feed) != c->open->required && missing_count(c, feed))
-    return complain_of_missing(c, feed);
+  const int lacks = (size_t)PyDict_Size(feed) != c->open->required ? lacks_inputs(c, feed) : 0;
+  if (lacks) return lacks < 0 ? -1 : complain_of_missing(c, feed);
   while (PyDict_Next(feed, &at, &name, &object))
     if (take_input(c, name, object) < 0) return complain_of_missing_first(c, feed);
   if (fill_missing(c, feed) < 0) return -1;
