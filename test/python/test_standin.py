@@ -439,6 +439,7 @@ def test_files_of_onnx_runtimes_own_format_are_not_written_under_its_name(tmp_pa
     assert not (tmp_path / "m.ort").exists()
 
 
+@pytest.mark.full
 def test_the_optimizer_of_an_installed_onnx_runtime(root):
     """onnxruntime.transformers fuses an encoder and makes it float16; what it writes runs on Kapell."""
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
