@@ -266,8 +266,8 @@ def test_a_script_runs_as_python_would_run_it(tmp_path):
         import sys, json, multiprocessing, pickle, beside, onnxruntime
         class Mine: pass
         def child(queue):
-            import onnxruntime
-            queue.put(hasattr(onnxruntime.InferenceSession, "placement"))
+            import importlib.metadata, onnxruntime
+            queue.put(hasattr(onnxruntime.InferenceSession, "placement") and importlib.metadata.version("onnxruntime") == "1.32.0")
         if __name__ == "__main__":
             context = multiprocessing.get_context("spawn")
             queue = context.Queue()

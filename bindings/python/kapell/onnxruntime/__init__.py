@@ -41,15 +41,19 @@ def install():
     if loaded is not None and not is_standin(loaded):
         raise RuntimeError(f"onnxruntime is loaded already ({getattr(loaded, '__file__', 'of unknown origin')}): call "
                            "kapell.onnxruntime.install() before anything imports it, or run the program by 'python -m kapell.onnxruntime'")
-    if os.path.dirname(STANDIN) not in sys.path:
-        sys.path.insert(0, os.path.dirname(STANDIN))
+    from ._metadata import folder
+    for path in (folder(), os.path.dirname(STANDIN)):
+        if path not in sys.path:
+            sys.path.insert(0, path)
     importlib.invalidate_caches()
 
 
 def uninstall():
     """Undoes `install`: `import onnxruntime` is again what is installed. Modules that imported it before keep what they have."""
-    if os.path.dirname(STANDIN) in sys.path:
-        sys.path.remove(os.path.dirname(STANDIN))
+    from ._metadata import folder
+    for path in (folder(), os.path.dirname(STANDIN)):
+        if path in sys.path:
+            sys.path.remove(path)
     if is_standin(sys.modules.get("onnxruntime")):
         for name in [n for n in sys.modules if n == "onnxruntime" or n.startswith("onnxruntime.")]:
             del sys.modules[name]

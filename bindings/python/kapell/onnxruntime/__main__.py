@@ -5,7 +5,7 @@ import runpy
 import sys
 import types
 
-from . import STANDIN, _environment
+from . import STANDIN, _environment, _metadata
 
 USAGE = """\
 python -m kapell.onnxruntime runs programs written for onnxruntime on Kapell.
@@ -65,10 +65,10 @@ def _run(arguments):
     kind, rest = (arguments[0], arguments[1:]) if arguments[0] in ("-m", "-c") else ("", arguments)
     if not rest:
         return _wrong(kind)
-    folder = os.path.dirname(STANDIN)
-    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+    folders = [os.path.dirname(STANDIN), _metadata.folder()]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
     sys.path[0] = "" if kind == "-c" else os.getcwd() if kind == "-m" else os.path.dirname(os.path.realpath(rest[0]))
-    sys.path.insert(1, folder)
+    sys.path[1:1] = folders
     sys.argv = ["-c", *rest[1:]] if kind == "-c" else rest
     if kind == "-m":
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)

@@ -17,6 +17,7 @@ import sys
 import sysconfig
 
 from . import STANDIN, __version__ as ONNXRUNTIME_VERSION
+from ._metadata import text as _metadata_text
 
 KEPT = "kapell_onnxruntime.kept"  # beside the packages: the journal, and what stood where the stand-in stands now
 PACKAGE = "onnxruntime"
@@ -228,9 +229,8 @@ def _stage(folder, names):
 
 def _metadata(name, info, owned):
     """Files of the .dist-info of distribution |name|; RECORD lists them and what else it owns, as pip wants it."""
-    template = pathlib.Path(STANDIN).parent / f"{PACKAGE}-{ONNXRUNTIME_VERSION}.dist-info" / "METADATA"
     files = {
-        "METADATA": template.read_text(encoding="utf-8").replace(f"Name: {PACKAGE}\n", f"Name: {name}\n").encode(),
+        "METADATA": _metadata_text(name).encode(),
         "INSTALLER": b"kapell\n",
         "REQUESTED": b"",
         "WHEEL": b"Wheel-Version: 1.0\nGenerator: kapell\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
