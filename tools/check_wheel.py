@@ -47,6 +47,10 @@ def check_contents(wheel):
         names = {info.filename for info in archive.infolist()}
         for name in sorted((PROGRAMS | LIBRARIES) - names):
             yield f"lacks {name}"
+        for path in pathlib.Path("bindings/python/kapell").rglob("*"):
+            name = str(path.relative_to("bindings/python"))
+            if path.is_file() and "__pycache__" not in name and name not in names:
+                yield f"lacks {name}"
         for info in archive.infolist():
             name = info.filename
             if name in PROGRAMS | LIBRARIES:
@@ -55,7 +59,7 @@ def check_contents(wheel):
                     yield f"{name} is not executable"
             elif not re.fullmatch(r"kapell/[\w/]+\.(py|pyi)|kapell/py\.typed|kapell-[\d.]+\.dist-info/[\w./]+", name):
                 yield f"holds {name}, which nobody asked for"
-        metadata = email.message_from_bytes(archive.read(next(name for name in names if name.endswith(".dist-info/METADATA"))))
+        metadata = email.message_from_bytes(archive.read(next(name for name in names if re.fullmatch(r"kapell-[^/]+\.dist-info/METADATA", name))))
     version = re.search(r'KAPELL_VERSION_STRING "(.*)"', pathlib.Path("include/kapell/kapell.h").read_text()).group(1)
     if metadata["Version"] != version:
         yield f"its version is {metadata['Version']}, the header's is {version}"

@@ -93,9 +93,12 @@ def test_wheel(wheel):
     assert wheel.stat().st_size < 4_000_000
     with zipfile.ZipFile(wheel) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
-        metadata = archive.read(next(name for name in modes if name.endswith("METADATA"))).decode()
+        metadata = archive.read(next(name for name in modes if name.startswith("kapell-") and name.endswith("METADATA"))).decode()
     for name in ("kapell/__init__.py", "kapell/_core.abi3.so", "kapell/lib/libkapell.so.0", "kapell/lib/libonnxruntime.so.1"):
         assert name in modes
+    package = ROOT / "bindings" / "python"
+    files = {str(path.relative_to(package)) for path in (package / "kapell").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert not files - modes.keys()
     for name in ("kapell/bin/kapell", "kapell/bin/kapell-probe"):
         assert modes[name] & 0o111
     assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line] == ["Requires-Dist: numpy>=1.23.5"]
@@ -131,6 +134,11 @@ def test_portable_wheel(tmp_path):
     python = make_environment(tmp_path / "environment", wheels[0])
     assert call(python, "-I", "-c", SMOKE, DIGITS / "digits.onnx").split()[1] == "1"
     assert "11 of 11 nodes" in call(python, "-m", "kapell", "place", DIGITS / "digits.onnx")
+
+
+def test_the_stand_in_satisfies_what_requires_onnxruntime(python):
+    code = "import importlib.metadata as m, onnxruntime; print(m.version('onnxruntime'), onnxruntime.InferenceSession.__module__)"
+    assert call(python, "-m", "kapell.onnxruntime", "-c", code).split()[0] == "1.32.0"
 
 
 def test_uninstall_leaves_nothing(wheel, tmp_path):
