@@ -326,11 +326,25 @@ def test_profile(tmp_path, monkeypatch):
     assert session.profile() and kapell.InferenceSession(model(ADD)).end_profiling() == ""
 
 
-def test_optimized_model_is_written_as_it_came(tmp_path):
+def test_optimized_model_is_written(tmp_path):
     options = kapell.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "o.onnx")
-    kapell.InferenceSession(model(ADD), options)
-    assert (tmp_path / "o.onnx").read_bytes() == model(ADD)
+    (tmp_path / "m.onnx").write_bytes(model("g (float[N] x) => (float[N] y) { a = Identity(x) b = Identity(a) y = Neg(b) }"))
+    before = kapell.InferenceSession(str(tmp_path / "m.onnx"), options).run(None, {"x": Y})[0]
+    assert [node.op_type for node in onnx.load(tmp_path / "o.onnx").graph.node] == ["Neg"]
+    assert np.array_equal(kapell.InferenceSession(str(tmp_path / "o.onnx")).run(None, {"x": Y})[0], before)
+    options.optimized_model_filepath = str(tmp_path / "m.onnx")  # over the file that is mapped
+    assert np.array_equal(kapell.InferenceSession(str(tmp_path / "m.onnx"), options).run(None, {"x": Y})[0], before)
+
+
+def test_settings_of_runs():
+    options = kapell.SessionOptions()
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    tiny = np.array([1e-40], np.float32)
+    product = "g (float[N] x) => (float[N] y) { one = Constant<value = float[1] {1.0}>() y = Mul(x, one) }"
+    assert kapell.InferenceSession(model(product), options).run(None, {"x": tiny})[0][0] == 0
+    assert kapell.InferenceSession(model(product), no_spin=True).run(None, {"x": tiny})[0][0] == tiny[0]
 
 
 def test_limits_by_keyword():

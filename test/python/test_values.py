@@ -452,6 +452,15 @@ def test_bound_memory_is_read_and_written_in_place(doubling):
     assert (y == 8).all() and (copy == 2).all() and binding.get_outputs()[0].data_ptr() == y.ctypes.data
 
 
+def test_memory_of_another_device_is_not_silently_the_cpus(doubling):
+    binding = doubling.io_binding()
+    binding.bind_cpu_input("x", np.ones((2, 3), np.float32))
+    with pytest.warns(kapell.KapellWarning, match="output 'y' is made in the CPU's memory: no provider of this build has memory of cuda"):
+        binding.bind_output("y", "cuda")
+    doubling.run_with_iobinding(binding)
+    assert (binding.get_outputs()[0].numpy() == 2).all()
+
+
 def test_outputs_of_each_run_are_its_own(doubling):
     binding = doubling.io_binding()
     binding.bind_output("y")

@@ -35,7 +35,8 @@ static const field fields[] = {
     FIELD(allow_libraries, FIELD_BOOL), FIELD(keep_values, FIELD_BOOL),
     FIELD(profile, FIELD_BOOL),         FIELD(shadow_every, FIELD_U32),
     FIELD(shadow_atol, FIELD_DOUBLE),   FIELD(shadow_rtol, FIELD_DOUBLE),
-    FIELD(provider_path, FIELD_TEXT)};
+    FIELD(provider_path, FIELD_TEXT),   FIELD(flush_denormals, FIELD_BOOL),
+    FIELD(no_spin, FIELD_BOOL),         FIELD(optimized_path, FIELD_TEXT)};
 
 enum { MOST_LIBRARIES = 32 };  // of custom operators
 

@@ -19,7 +19,7 @@ OWN_OPTIONS: dict[str, Any] = {
     "on_failure": int, "signature_cache": int, "run_timeout_ns": int, "profile_path": os.PathLike, "untrusted": bool,
     "max_memory": int, "max_nodes": int, "max_iterations": int, "open_timeout_ns": int, "allow_libraries": bool,
     "keep_values": bool, "shadow_every": int, "shadow_atol": float, "shadow_rtol": float, "shadow": None,
-    "provider_path": str, "progress": None, "cancel": None,
+    "provider_path": str, "flush_denormals": bool, "no_spin": bool, "progress": None, "cancel": None,
 }
 
 
@@ -102,7 +102,7 @@ class SessionOptions:
     log_verbosity_level = _Checked(int, 0, "Accepted.")
     logid = _Checked(str, "", "Accepted.")
     optimized_model_filepath = _Checked(
-        os.PathLike, "", "The model is written there as it came: what Kapell makes of it is no ONNX model any more.")
+        os.PathLike, "", "The model is written there as it is before providers take their parts: kapell_options.optimized_path.")
     profile_file_prefix = _Checked(str, "onnxruntime_profile_", "Name of the profile's file up to the time.")
     use_deterministic_compute = _Checked(bool, False, "Accepted.")
     use_per_session_threads = _Checked(bool, True, "False: as many threads as set_global_thread_pool_sizes said.")
@@ -249,17 +249,27 @@ class SessionOptions:
             return global_threads()
         return max(self.intra_op_num_threads, 0)
 
+    def _optimized_path(self) -> Any:
+        path = self.optimized_model_filepath
+        if path and (str(path).endswith(".ort") or self._config.get("session.save_model_format", "").upper() == "ORT"):
+            raise _core.NotImplemented(f"{path}: Kapell writes ONNX files, and none of ONNX Runtime's own format")
+        return path or None
+
     def _open_options(self) -> dict[str, Any]:
         """The dict that _core.Session takes, without providers."""
         options = {name: getattr(self, name) for name in OWN_OPTIONS}
         folder = self._config.get("session.model_external_initializers_file_folder_path")
         if folder and not options["external_folder"]:
             options["external_folder"] = folder
+        for name, key, on in (("flush_denormals", "session.set_denormal_as_zero", "1"),
+                              ("no_spin", "session.intra_op.allow_spinning", "0")):
+            if options[name] is None and self._config.get(key) == on:
+                options[name] = True
         options.update(
             threads=self._thread_count(), profile=self.enable_profiling,
             no_optimize=self.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL,
             initializers=self._initializers, dimensions=self._dimensions, memory_files=self._files,
-            custom_op_libraries=self._libraries)
+            custom_op_libraries=self._libraries, optimized_path=self._optimized_path())
         options["cancel"] = options["cancel"] or self._cancel_load
         return options
 

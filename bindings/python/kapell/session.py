@@ -171,24 +171,11 @@ class InferenceSession(_core.Session):
         self._given_options = options["provider_options"]
         self._profile_start_ns = time.monotonic_ns() if options["profile"] else 0
         super().__init__(self._model_path, self._model_bytes, options)
-        if self._sess_options.optimized_model_filepath:
-            self._write_model(self._sess_options.optimized_model_filepath)
         self.__dict__.pop("_placement", None)
 
     def _is_quiet(self):
         """Whether opening it gives no warnings."""
         return self._sess_options.log_severity_level > 2
-
-    def _write_model(self, to: str) -> None:
-        if str(to).endswith(".ort") or self._sess_options._config.get("session.save_model_format", "").upper() == "ORT":
-            raise _core.NotImplemented(f"{to}: Kapell writes ONNX files, and none of ONNX Runtime's own format")
-        data: bytes | bytearray | memoryview
-        data = self._model_bytes or b""
-        if self._model_path is not None:
-            with open(self._model_path, "rb") as file:
-                data = file.read()
-        with open(to, "wb") as file:
-            file.write(data)
 
     # --- what it is ---
     def get_inputs(self) -> list[NodeArg]:

@@ -16,6 +16,8 @@ machine's byte order, and keeps the array alive; an array made of a value keeps 
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from . import _core
@@ -733,10 +735,13 @@ class IOBinding:
         shape: Sequence[int] | None = None,
         buffer_ptr: int | None = None,
     ) -> None:
-        """Binds memory at an address; or none, and each run makes a value, in the CPU's memory whatever the device."""
+        """Binds memory at an address; or none, and each run makes a value, in the CPU's memory; a KapellWarning if another's is asked for."""
         self._require_output(name)
         device = OrtDevice.make(device_type, device_id)
         if buffer_ptr is None:
+            if device.device_type() != 0:
+                warnings.warn(f"output '{name}' is made in the CPU's memory: no provider of this build has memory of {device_type}",
+                              _core.KapellWarning, stacklevel=2)
             self._outputs[name] = None
             return
         if element_type is None or shape is None:
