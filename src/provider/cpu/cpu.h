@@ -68,7 +68,7 @@ typedef struct kp_cpu_compiled {
   uint32_t max_arity;            // most inputs and outputs together of one step
   void** packed;                 // packed weights, owned
   uint32_t packed_count, packed_capacity;
-  kp_cpu_shared** shared;  // by value id, while compiling; NULL: no constant is shared yet
+  kp_cpu_shared** shared;           // by value id, while compiling; NULL: no constant is shared yet
   struct kp_cpu_cleanup* cleanups;  // what operators hold besides memory; in |arena|
 } kp_cpu_compiled;
 
