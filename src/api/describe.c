@@ -89,21 +89,20 @@ static kp_status* add_overridable(kapell_session* session, const kp_onnx_tensor*
              : NULL;
 }
 
-// The type that the file states for input |name|; |*at|: where the one before was found, for files list both in one order.
-static const kp_onnx_type* find_stated(const kp_onnx_graph* source, kp_str name, size_t* at) {
-  while (!kp_str_equal(source->inputs[*at].name, name)) *at = (*at + 1) % source->input_count;
-  return &source->inputs[*at].type;
-}
-
+// |input_of|: by interned name, the input's index.
 static kp_status* list_overridable(kapell_session* session, const kp_onnx_graph* source,
-                                   kp_interner* names) {
-  size_t at = 0;
-  for (size_t k = 0; k < source->input_count; ++k)
-    if (!kp_intern(names, source->inputs[k].name)) return no_memory();
+                                   kp_interner* names, kp_ptr_map* input_of) {
+  uint32_t input = 0;
+  for (size_t k = 0; k < source->input_count; ++k) {
+    const char* name = kp_intern(names, source->inputs[k].name);
+    if (!name) return no_memory();
+    KP_PASS(kp_ptr_map_put(input_of, name, (uint32_t)k));
+  }
   for (size_t i = 0; i < source->initializer_count; ++i) {
     const kp_onnx_tensor* tensor = &source->initializers[i];
-    if (kp_intern_find(names, tensor->name))
-      KP_PASS(add_overridable(session, tensor, find_stated(source, tensor->name, &at)));
+    const char* name = kp_intern_find(names, tensor->name);
+    if (name && kp_ptr_map_get(input_of, name, &input))
+      KP_PASS(add_overridable(session, tensor, &source->inputs[input].type));
   }
   return NULL;
 }
@@ -111,8 +110,10 @@ static kp_status* list_overridable(kapell_session* session, const kp_onnx_graph*
 static kp_status* describe_overridable(kapell_session* session, const kp_onnx_graph* source) {
   if (session->core->model->source->ir_version < 4) return NULL;
   kp_interner names;
+  kp_ptr_map input_of = {0};
   kp_interner_init(&names);
-  kp_status* status = list_overridable(session, source, &names);
+  kp_status* status = list_overridable(session, source, &names, &input_of);
+  kp_ptr_map_free(&input_of);
   kp_interner_free(&names);
   return status;
 }

@@ -42,7 +42,7 @@ typedef struct kp_thread_maker {
 } kp_thread_maker;
 
 // Workers that this thread's calls of kp_pool_acquire start are made by |maker| (copied; NULL: by the system again).
-void kp_pool_set_maker(const kp_thread_maker* maker);
+void kp_pool_set_maker(const kp_thread_maker* given);
 
 // Static: task i of n belongs to a fixed share, each share to one thread (best locality); a thread that is done helps with
 // what is left of the others. Dynamic: threads take tasks one by one in order (uneven tasks). Tasks run in the caller's bounds

@@ -41,7 +41,8 @@ static void print_ops(const kapell_placement* placement) {
   for (size_t n = 0; counts && n < placement->node_count; ++n) {
     const kapell_placed_node* node = &placement->nodes[n];
     size_t k = 0;
-    while (k < kinds && (strcmp(counts[k].op, node->op) || strcmp(counts[k].domain, node->domain)))
+    while (k < kinds &&
+           (strcmp(counts[k].op, node->op) != 0 || strcmp(counts[k].domain, node->domain) != 0))
       ++k;
     if (k == kinds) counts[kinds++] = (op_count){node->domain, node->op, 0, 0};
     ++counts[k].nodes;

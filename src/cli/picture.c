@@ -96,7 +96,7 @@ static bool decode_jpeg(const char* path, const char* bytes, size_t size, pictur
   jpeg_start_decompress(&info);
   out->width = info.output_width;
   out->height = info.output_height;
-  if (out->width <= MOST_PIXELS / (out->height ? out->height : 1))
+  if (out->width > 0 && out->height > 0 && out->width <= MOST_PIXELS / out->height)
     out->rgb = malloc((size_t)out->width * out->height * 3);
   if (out->rgb) {
     read_jpeg_lines(&info, out->rgb);

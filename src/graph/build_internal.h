@@ -115,8 +115,8 @@ int64_t kp_build_version(const kp_builder* b, const kp_scope* scope, kp_str doma
 kp_status* kp_build_count_node(kp_builder* b);
 
 // --- build.c -----------------------------------------------------------------------------------------------------------
-// Fills scope->target with |graph|; |scope| is empty.
-kp_status* kp_build_graph(kp_builder* b, kp_scope* scope, const kp_onnx_graph* graph);
+// Fills scope->target with |from|; |scope| is empty.
+kp_status* kp_build_graph(kp_builder* b, kp_scope* scope, const kp_onnx_graph* from);
 kp_status* kp_build_start(kp_builder* b, kp_model* model, kp_onnx_model* source,
                           const kp_build_options* options);
 void kp_build_finish(kp_builder* b);

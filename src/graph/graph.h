@@ -224,7 +224,7 @@ KP_MUST_USE kp_status* kp_graph_set_constant(kp_graph* graph, kp_value_id value,
 KP_MUST_USE kp_status* kp_graph_add_node(kp_graph* graph, const kp_node_spec* spec,
                                          const uint32_t* origins, uint32_t origin_count,
                                          const char* rewrite, kp_node_id* out_node);
-void kp_graph_remove_node(kp_graph* graph, kp_node_id node);  // its outputs lose their producer
+void kp_graph_remove_node(kp_graph* graph, kp_node_id id);  // its outputs lose their producer
 KP_MUST_USE kp_status* kp_graph_set_input(kp_graph* graph, kp_node_id node, uint32_t index,
                                           kp_value_id value);
 // Output |index| becomes |value|, which nothing produces; the output it was loses its producer.

@@ -209,7 +209,7 @@ command_test() {
   full_piece wheel wheel_tests
   full_piece python-full full_python_tests "$name"
   full_piece optimum optimum_tests "$name"
-  for piece in classifiers pictures sequences layers language; do
+  for piece in classifiers pictures sequences layers language further; do
     full_piece "exports-$piece-script" exports "$piece" script "$name"
     full_piece "exports-$piece-dynamo" exports "$piece" dynamo "$name"
   done

@@ -351,6 +351,8 @@ def initializers():
     yield Case("initializer_is_input_of_other_type", model(used, [info("x"), info("w", (2,), I64)], constants=[const("w", [1.0, 2.0], "f4")]), runs=None)
     many = [info(f"w{i}", (1,)) for i in range(30000)]
     yield Case("many_overridable", model(relu, [info("x"), *many], constants=[const(f"w{i}", [1.0], "f4") for i in range(30000)]), runs=True)
+    backwards = [const(f"w{i}", [1.0], "f4") for i in reversed(range(30000))]
+    yield Case("many_overridable_backwards", model(relu, [info("x"), *many], constants=backwards), runs=True)
 
 
 def sparse():

@@ -202,8 +202,8 @@ kp_status* kp_pass_replace(kp_pass* pass, const char* name, const kp_node_id* ol
   return kp_graph_rewrite(pass->graph, &rewrite);
 }
 
-void kp_drop_unused(kp_graph* graph, kp_value_id id) {
-  kp_value* value = &graph->values[id];
+void kp_drop_unused(kp_graph* graph, kp_value_id value_id) {
+  kp_value* value = &graph->values[value_id];
   if (!value->constant || value->use_count || value->output_refs) return;
   kp_value_release(value->constant);
   value->constant = NULL;

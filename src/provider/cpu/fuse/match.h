@@ -44,8 +44,8 @@ KP_MUST_USE kp_status* kp_make_value(kp_graph* graph, kapell_type element, const
 // Puts |fresh| in the place of |count| nodes under the rewrite's |name| and counts the change.
 KP_MUST_USE kp_status* kp_pass_replace(kp_pass* pass, const char* name, const kp_node_id* old,
                                        uint32_t count, kp_node_spec* fresh);
-// Lets go of the constant |value| if nobody reads it any more.
-void kp_drop_unused(kp_graph* graph, kp_value_id value);
+// Lets go of the constant |value_id| if nobody reads it any more.
+void kp_drop_unused(kp_graph* graph, kp_value_id value_id);
 // A fresh f32 constant of |dims| whose contents are still to be written through *out_data.
 KP_MUST_USE kp_status* kp_make_f32(kp_graph* graph, const int64_t* dims, int32_t rank,
                                    float** out_data, kp_value_id* out_value);

@@ -76,6 +76,7 @@ static uint8_t field(uint32_t value, uint32_t mask) {
 
 static bool read_plain(const bitmap* b, const kp_image* image) {
   const size_t row = ((size_t)b->width * b->bits + 31) / 32 * 4;
+  if (row == 0) return false;
   if ((b->size - b->pixels) / row < b->height) {
     // The last row's padding may be missing.
     const size_t need = row * (b->height - 1) + ((size_t)b->width * b->bits + 7) / 8;

@@ -1,4 +1,5 @@
 // JPEG 2000 by OpenJPEG. Its structures that are read here are the same in all of 2.x.
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -118,7 +119,7 @@ static double sample(const jp2_image* image, size_t c, size_t x, size_t y) {
   return ((double)p->data[py * p->w + px] + offset) * 255 / top;
 }
 
-static uint8_t to_byte(double x) { return x > 0 ? x < 255 ? (uint8_t)(x + 0.5) : 255 : 0; }
+static uint8_t to_byte(double x) { return x > 0 ? x < 255 ? (uint8_t)lround(x) : 255 : 0; }
 
 static bool is_sane(const jp2_image* image) {
   if (image->count < 1 || image->x1 <= image->x0 || image->y1 <= image->y0) return false;

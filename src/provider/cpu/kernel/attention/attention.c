@@ -34,7 +34,7 @@ void kp_attention_plan_init(const kp_attention_ops* ops, const kp_attention_shap
     *out_plan = plan;
     return;
   }
-  if (shape->q_len == 1) plan.group = shape->heads / shape->kv_heads;
+  if (shape->q_len == 1) plan.group = max_size(shape->heads / max_size(shape->kv_heads, 1), 1);
   plan.heads = shape->heads / plan.group;
   plan.rows = plan.group > 1 ? plan.group : shape->q_len;
   const size_t heads = shape->batch * plan.heads, mr = ops->gemm->mr;

@@ -203,7 +203,7 @@ static void test_spread_weights(void** state) {
   (void)state;
   KT_FOR_EACH_VARIANT(qgemm, ops) {
     for (int form = 0; form < 32; ++form) {
-      const size_t spread = (size_t)(10 + form * 2);
+      const size_t spread = 10 + (size_t)form * 2;
       const bool is_signed = form & 1;
       fixture f;
       const kp_qgemm_shape s = {.batch = 1,
