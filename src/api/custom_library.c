@@ -1,13 +1,11 @@
 // Libraries of custom operators that were made for ONNX Runtime: their registration runs on the tables of src/ort/, and what comes
 // of it is a list for kapell_options.custom_ops. Neighbours: src/ort/custom_op.c makes a kapell_custom_op of each OrtCustomOp.
 #include <dlfcn.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "kapell/custom_op.h"
-#include "ort/guard.h"
 #include "ort/kernel.h"
 #include "ort/options.h"
 
@@ -30,16 +28,6 @@ static void write_log(void* param, OrtLoggingLevel severity, const char* categor
 // What kernels write to: there is no environment of ONNX Runtime's here that would have a logger.
 static const OrtLogger own_logger = {.function = write_log, .severity = ORT_LOGGING_LEVEL_WARNING};
 
-typedef struct registration {
-  RegisterCustomOpsFn function;
-  OrtSessionOptions* options;
-} registration;
-
-static OrtStatus* call_registration(void* arg) {
-  const registration* r = arg;
-  return r->function(r->options, kp_ort_api_base());
-}
-
 // Takes |theirs|.
 static kp_status* restate(OrtStatus* theirs, const char* path) {
   if (!theirs) return NULL;
@@ -57,11 +45,8 @@ static kp_status* register_ops(kapell_custom_op_library* library, const char* pa
   if (!symbol)
     return KP_ERROR(INVALID_ARGUMENT, "'%s' is no library of custom operators: %s", path,
                     dlerror());
-  registration r = {0};
-  memcpy(&r.function, &symbol, sizeof r.function);
   KP_PASS(restate(ort_CreateSessionOptions(&library->options), path));
-  r.options = library->options;
-  KP_PASS(restate(kp_ort_guard(call_registration, &r), path));
+  KP_PASS(restate(kp_ort_register_custom_ops(symbol, library->options), path));
   return restate(kp_ort_custom_ops_create(library->options, &own_logger, &library->ops), path);
 }
 

@@ -26,8 +26,8 @@ static const cli_option kOptions[] = {
     {0}};
 
 typedef struct setup {
-  char library[PATH_MAX];  // ours
-  char folder[64];         // of links to it
+  char ours[PATH_MAX];  // our library
+  char folder[64];      // of links to it
   char links[2][96];
   char report[PATH_MAX];
   bool keep_report;
@@ -65,7 +65,7 @@ static bool make_folder(setup* s) {
   if (!mkdtemp(s->folder)) return false;
   for (int i = 0; i < 2; ++i) {
     snprintf(s->links[i], sizeof s->links[i], "%s/%s", s->folder, names[i]);
-    if (symlink(s->library, s->links[i]) != 0) return false;
+    if (symlink(s->ours, s->links[i]) != 0) return false;
   }
   return true;
 }
@@ -96,8 +96,8 @@ static bool set_environment(const setup* s, const cli_args* args) {
   snprintf(java, sizeof java, "-Donnxruntime.native.onnxruntime.path=%s", s->links[1]);
   bool done =
       prepend("LD_LIBRARY_PATH", s->folder, ":") && prepend("JAVA_TOOL_OPTIONS", java, " ") &&
-      setenv("ORT_DYLIB_PATH", s->library, 1) == 0 && setenv("KAPELL_REPORT", s->report, 1) == 0;
-  if (cli_has(args, "preload")) done = done && prepend("LD_PRELOAD", s->library, ":");
+      setenv("ORT_DYLIB_PATH", s->ours, 1) == 0 && setenv("KAPELL_REPORT", s->report, 1) == 0;
+  if (cli_has(args, "preload")) done = done && prepend("LD_PRELOAD", s->ours, ":");
   if (providers) done = done && setenv("KAPELL_PROVIDERS", providers, 1) == 0;
   if (cli_has(args, "strict")) done = done && setenv("KAPELL_STRICT", "1", 1) == 0;
   return done;
@@ -206,7 +206,7 @@ static long end_of(const char* path) {
 static int execute(const cli_args* args, char** command) {
   setup s = {0};
   const char* report = cli_get(args, "report");
-  if (!find_library(s.library)) {
+  if (!find_library(s.ours)) {
     fprintf(stderr, "kapell exec: " LIBRARY
                     " is not beside the command or libkapell; build or install it\n");
     return CLI_OPEN;

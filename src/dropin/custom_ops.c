@@ -5,26 +5,13 @@
 
 #include "base/alloc.h"
 #include "dropin/session.h"
-#include "ort/guard.h"
 #include "ort/model.h"
 
 // --- registration ----------------------------------------------------------------------------------------------------------------
-typedef struct registration {
-  RegisterCustomOpsFn function;
-  OrtSessionOptions* options;
-} registration;
-
-static OrtStatus* call_registration(void* arg) {
-  const registration* r = arg;
-  return r->function(r->options, kp_ort_api_base());
-}
-
 static OrtStatus* call_function(OrtSessionOptions* options, void* handle, const char* name) {
-  registration r = {.options = options};
   void* symbol = dlsym(handle, name);
   if (!symbol) return kp_ort_error(ORT_FAIL, "no function '%s': %s", name, dlerror());
-  memcpy(&r.function, &symbol, sizeof r.function);
-  return kp_ort_guard(call_registration, &r);
+  return kp_ort_register_custom_ops(symbol, options);
 }
 
 static OrtStatus* open_library(const char* path, void** out_handle) {

@@ -239,8 +239,8 @@ static kp_status* look(kp_places* places, const char* canonical, const char* con
     KP_PASS(kp_find_check_device(&examiner.driver, canonical, id));
   if (library && library[0] != '/')
     return KP_ERROR(BAD_PROVIDER_LIST,
-                    "%s.library is '%s'; it takes an absolute path, because libraries are never "
-                    "looked up in the working folder",
+                    "option 'library' of %s is '%s'; it takes an absolute path, because libraries "
+                    "are never looked up in the working folder",
                     kp_provider_short(canonical), library);
   return kp_examine(&examiner, canonical, library, x);
 }

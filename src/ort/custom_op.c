@@ -452,6 +452,22 @@ static OrtStatus* fill(kp_ort_custom_ops* set, const OrtSessionOptions* options)
   return NULL;
 }
 
+typedef struct registration {
+  RegisterCustomOpsFn function;
+  OrtSessionOptions* options;
+} registration;
+
+static OrtStatus* call_registration(void* arg) {
+  const registration* r = arg;
+  return r->function(r->options, kp_ort_api_base());
+}
+
+OrtStatus* kp_ort_register_custom_ops(void* symbol, OrtSessionOptions* options) {
+  registration r = {.options = options};
+  memcpy(&r.function, &symbol, sizeof r.function);
+  return kp_ort_guard(call_registration, &r);
+}
+
 OrtStatus* kp_ort_custom_ops_create(const OrtSessionOptions* options, const OrtLogger* logger,
                                     kp_ort_custom_ops** out) {
   *out = NULL;

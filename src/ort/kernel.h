@@ -57,6 +57,8 @@ typedef struct kp_ort_custom_ops {
   OrtKeyValuePairs config;
 } kp_ort_custom_ops;
 
+// Calls |symbol|, a RegisterCustomOpsFn that dlsym gave, on |options|; what it throws is an error.
+OrtStatus* kp_ort_register_custom_ops(void* symbol, OrtSessionOptions* options);
 OrtStatus* kp_ort_custom_ops_create(const OrtSessionOptions* options, const OrtLogger* logger,
                                     kp_ort_custom_ops** out);
 void kp_ort_custom_ops_free(kp_ort_custom_ops* ops);  // NULL is fine

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.asan_programs
 WEBGPU = "libonnxruntime_providers_webgpu.so"
 CUDA = "libonnxruntime_providers_cuda.so"
 PLUGIN = "int CreateEpFactories(void) { return 0; }\n"
+FILE_OPTION = "library"  # the option that names a provider's file
 
 
 def build(path, source, *options):
@@ -99,7 +100,7 @@ def test_named_paths_come_first_and_relative_ones_are_refused(doctor, tmp_path):
 
 def test_paths_in_the_configuration_file(doctor, tmp_path, root):
     mine, other = build(tmp_path / "mine" / WEBGPU, PLUGIN), build(tmp_path / "other" / WEBGPU, PLUGIN)
-    for keys in ({"provider_path": str(mine.parent)}, {"provider_path": str(mine)}, {"provider_options": {"WebGPU.library": str(mine)}}):
+    for keys in ({"provider_path": str(mine.parent)}, {"provider_path": str(mine)}, {"provider_options": {f"WebGPU.{FILE_OPTION}": str(mine)}}):
         (tmp_path / "c.json").write_text(json.dumps(keys), encoding="utf-8")
         variables = {"KAPELL_CONFIG": str(tmp_path / "c.json")}
         run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", "WebGPU?,CPU", env={**doctor.environment, **variables})
@@ -383,7 +384,7 @@ def test_without_the_helper_files_alone_are_looked_at(doctor, tmp_path, build_di
     ("CUDA.gpu_mem_limit=2GB", ["'2GB'", "whole number"]),
     ("CUDA.enable_cuda_graph=maybe", ["0 or 1"]),
     ("CUDA.arena_extend_strategy=kNextPowerOfThree", ["kNextPowerOfTwo, kSameAsRequested", "did you mean 'kNextPowerOfTwo'?"]),
-    ("CUDA.library=lib.so", ["absolute path"]),
+    (f"CUDA.{FILE_OPTION}=lib.so", ["absolute path"]),
     ("TensorRT.trt_fp16_enabled=1", ["did you mean TensorRT.trt_fp16_enable?"]),
     ("TensorRT.trt_builder_optimization_level=9", ["from 0 to 5"]),
     ("OpenVINO.device_type=AUTO:GPU.1,CPX", ["CPU, GPU, NPU", "did you mean 'CPU'?"]),
@@ -417,7 +418,7 @@ def test_options_are_listed(doctor):
 
 def test_the_library_can_be_named(doctor, tmp_path, root):
     mine = build(tmp_path / "mine" / "libmine.so", PLUGIN)
-    run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", "WebGPU?,CPU", "--option", f"WebGPU.library={mine}", env=doctor.environment)
+    run = doctor.kapell("place", root / "examples/digits/digits.onnx", "--providers", "WebGPU?,CPU", "--option", f"WebGPU.{FILE_OPTION}={mine}", env=doctor.environment)
     assert run.returncode == 0 and str(mine) in run.stderr
 
 
