@@ -68,13 +68,18 @@ preload() {
   echo "LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0
 }
 
+# Options of each call of pytest. The files of tests are shared out among as many processes as there are jobs, whole, so that what a file's
+# tests share is made once.
+pytest_options=(-c test/pytest.ini --rootdir .)
+pytest_parallel=("${pytest_options[@]}" -n "$jobs" --dist loadfile)
+
 # python_tests PRESET MARKERS [NAME]: test/py against that preset's build. Markers that speak of programs need no runtime in Python.
 python_tests() {
   local preset=$1 markers=$2 name=${3:-} loaded log=pytest-$1
   if [[ $markers == *programs* ]]; then log+=-programs; else loaded=$(preload "$preset"); fi
   # shellcheck disable=SC2046,SC2086
   run_suite "Python tests, $preset ($markers)" "$log" env KAPELL_PRESET="$preset" \
-    UBSAN_OPTIONS=print_stacktrace=1 ${loaded:-} $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    UBSAN_OPTIONS=print_stacktrace=1 ${loaded:-} $(sanitizer_launcher "$preset") "$venv/bin/python" -m pytest "${pytest_parallel[@]}" \
     -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/$log.xml" test/py || true
 }
 
@@ -83,7 +88,7 @@ package_tests() {
   local preset=$1 markers=$2 name=${3:-} log=pytest-package-$1
   # shellcheck disable=SC2046
   run_suite "Python package, $preset ($markers)" "$log" env KAPELL_PRESET="$preset" \
-    UBSAN_OPTIONS=print_stacktrace=1 $(preload "$preset") "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    UBSAN_OPTIONS=print_stacktrace=1 $(preload "$preset") "$venv/bin/python" -m pytest "${pytest_parallel[@]}" \
     -m "$markers" ${name:+-k "$name"} --junitxml "$log_folder/$log.xml" test/python || true
 }
 
@@ -97,7 +102,7 @@ conformance() {
   shift 3
   # shellcheck disable=SC2046  # a variable, or nothing
   run_suite "conformance, $what" "pytest-conformance-${what//[^a-z0-9]/}" env KAPELL_PRESET="$preset" KAPELL_CASES="$every" \
-    KAPELL_LAUNCHER="$*" $(foreign_libraries) "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+    KAPELL_LAUNCHER="$*" $(foreign_libraries) "$venv/bin/python" -m pytest "${pytest_parallel[@]}" \
     --junitxml "$log_folder/pytest-conformance-${what//[^a-z0-9]/}.xml" test/py/test_conformance.py || true
 }
 
@@ -112,14 +117,14 @@ emulated() {
 # draws LEVEL: 500 draws of each operator and version on the release build's kernels for that level.
 draws() {
   run_suite "500 draws an operator version, $1" "pytest-draws-$1" env KAPELL_DRAWS=500 KAPELL_CPU_LEVEL="$1" \
-    "$venv/bin/python" -m pytest -c test/pytest.ini --rootdir . --timeout 3000 --junitxml "$log_folder/pytest-draws-$1.xml" \
+    "$venv/bin/python" -m pytest "${pytest_options[@]}" --timeout 3000 --junitxml "$log_folder/pytest-draws-$1.xml" \
     test/py/test_ops.py || true
 }
 
 # exports GROUP EXPORTER [NAME]: PyTorch's exports of the nets of test/py/exports/GROUP.py by one of its exporters (script, dynamo).
 exports() {
   need_cached_venv torch test/requirements-torch.txt
-  run_suite "PyTorch's exports, $1, $2" "pytest-exports-$1-$2" "$cached_venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+  run_suite "PyTorch's exports, $1, $2" "pytest-exports-$1-$2" "$cached_venv/bin/python" -m pytest "${pytest_options[@]}" \
     -m torch -k "test_$2 and $1${3:+ and $3}" --junitxml "$log_folder/pytest-exports-$1-$2.xml" test/py/test_torch_exports.py || true
 }
 
@@ -133,7 +138,7 @@ full_python_tests() {
 # optimum_tests [NAME]: pip's optimum-onnx on the stand-in for onnxruntime.
 optimum_tests() {
   need_cached_venv optimum test/requirements-optimum.txt
-  run_suite "optimum-onnx on the Python package" pytest-optimum "$cached_venv/bin/python" -m pytest -c test/pytest.ini --rootdir . \
+  run_suite "optimum-onnx on the Python package" pytest-optimum "$cached_venv/bin/python" -m pytest "${pytest_options[@]}" \
     --timeout 1500 -m optimum ${1:+-k "$1"} --junitxml "$log_folder/pytest-optimum.xml" test/python/test_packages.py || true
 }
 
