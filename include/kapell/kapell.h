@@ -91,6 +91,12 @@ typedef struct kapell_provider_option {
   const char* value;
 } kapell_provider_option;
 
+// A setting for the libraries of providers: {"ep.context_enable", "1"}.
+typedef struct kapell_config_entry {
+  const char* key;
+  const char* value;
+} kapell_config_entry;
+
 // A value in place of an initializer's own, which is then not read, external data included.
 typedef struct kapell_initializer {
   const char* name;
@@ -219,6 +225,11 @@ typedef struct kapell_options {
   // Writes the model to this file as it is when providers are asked for it: constants folded, functions expanded, nodes without effect gone. What
   // no file can hold is written as it came, with a warning. Default NULL: not written.
   const char* optimized_path;
+
+  // Settings of the session as ONNX Runtime's clients write them ("session.disable_cpu_ep_fallback", "ep.context_enable"), handed on to
+  // providers that come from libraries. Kapell itself reads none. Default none.
+  const kapell_config_entry* config_entries;
+  size_t config_entry_count;
 } kapell_options;
 
 #ifdef __cplusplus
@@ -627,6 +638,23 @@ typedef struct kapell_provider_option_info {
 // the end, and for a name that nobody knows.
 KAPELL_API bool kapell_provider_option_at(const char* provider, size_t index,
                                           kapell_provider_option_info* out_info);
+
+// --- libraries of providers ----------------------------------------------------------------------------------------------------
+
+// Loads the library of providers at |path|, made for ONNX Runtime's plug-in ABI (docs/hosting.md), into this process. Sessions that are
+// opened from then on may name its providers in their lists: by the names that they have of their own, or, with libraries that take it as
+// such, |name|. kapell_providers has them.
+//
+// Owns:    copies both texts. The library stays loaded until it is unregistered and the last session with one of its providers is
+//          closed.
+// Threads: any. The library's code runs in the caller's process with its rights: load only what you trust.
+// Errors:  NOT_FOUND (no such file), PROVIDER_UNAVAILABLE (it does not load, and which library it lacks; it is no such library; what
+//          it said itself), INVALID_ARGUMENT (|name| or the name of a provider in it is taken, or no list could carry that).
+// Cost:    what the library takes to start, often a second. Since 0.1.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_provider_library_register(const char* name,
+                                                                           const char* path);
+// Ends that: its providers are found no more; sessions that have one go on. Errors: NOT_FOUND, INVALID_ARGUMENT.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_provider_library_unregister(const char* name);
 
 // --- doctor --------------------------------------------------------------------------------------------------------------------
 

@@ -129,8 +129,8 @@ static kp_status* set_policy(config* c, const kp_json_value* v) {
 // Does the list in use name the provider of "CUDA.device_id"? Machine-wide options of others are no mistake.
 static kp_status* is_listed(const config* c, const kp_json_value* v, const kp_chain* chain,
                             bool* out_listed) {
-  const char* dot = strchr(v->key, '.');
-  const char* name = dot ? kp_provider_canonical((kp_str){v->key, (size_t)(dot - v->key)}) : NULL;
+  const char* key;
+  const char* name = kp_provider_of_option(v->key, &key);
   *out_listed = false;
   if (!name)
     return KP_ERROR(INVALID_ARGUMENT,

@@ -267,9 +267,15 @@ static kp_status* load_chain(opening* o) {
   _Static_assert(sizeof(kp_chain_option) == sizeof(kapell_provider_option),
                  "the same pair of texts");
   o->core->chain->provider_path = user->provider_path;
-  return kp_chain_load(
-      o->core->chain, o->core->model, features, (const kp_chain_option*)user->provider_options,
-      alone ? 0 : user->provider_option_count, user->untrusted && !user->allow_libraries);
+  _Static_assert(sizeof(kp_option) == sizeof(kapell_config_entry), "the same pair of texts");
+  const kp_chain_load_args args = {.model = o->core->model,
+                                   .cpu_features = features,
+                                   .options = (const kp_chain_option*)user->provider_options,
+                                   .option_count = alone ? 0 : user->provider_option_count,
+                                   .config = (const kp_option*)user->config_entries,
+                                   .config_count = user->config_entry_count,
+                                   .no_libraries = user->untrusted && !user->allow_libraries};
+  return kp_chain_load(o->core->chain, &args);
 }
 
 static kp_status* build_variant(opening* o, uint64_t excluded) {

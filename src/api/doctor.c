@@ -54,8 +54,11 @@ static kp_status* list_providers(kapell_doctor* doctor) {
   if (!doctor->items) return KP_ERROR(OUT_OF_MEMORY, "the doctor's report");
   const kapell_doctor_options* options = &doctor->options;
   if (options->library) return doctor->count = 1, NULL;
-  doctor->count = count;
-  for (size_t i = 0; i < count; ++i) doctor->items[i].canonical = kp_provider_known(i);
+  while (doctor->count < count) {
+    const char* canonical = kp_provider_known(doctor->count);
+    if (!canonical) break;  // a library has gone meanwhile
+    doctor->items[doctor->count++].canonical = canonical;
+  }
   return read_required(doctor);
 }
 

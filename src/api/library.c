@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "kapell/custom_op.h"
-#include "provider/provider.h"
+#include "provider/hosted.h"
 
 const char* kapell_version(void) { return KAPELL_VERSION_STRING; }
 
@@ -54,15 +54,8 @@ typedef struct provider_list {
   kapell_provider_info infos[];
 } provider_list;
 
-static kp_status* probe_provider(kp_arena* arena, const char* canonical,
-                                 kapell_provider_info* out) {
-  const kp_provider_type* type = kp_provider_find(canonical);
-  *out = (kapell_provider_info){
-      .name = canonical, .short_name = kp_provider_short(canonical), .built_in = type != NULL};
-  if (!type) {
-    kp_provider_absence(canonical, &out->reason, &out->fix);
-    return NULL;
-  }
+static kp_status* probe_type(kp_arena* arena, const kp_provider_type* type,
+                             kapell_provider_info* out) {
   const char** texts;
   KP_PASS(
       kp_options_check(out->short_name, type->options, type->option_count, NULL, 0, arena, &texts));
@@ -81,6 +74,18 @@ static kp_status* probe_provider(kp_arena* arena, const char* canonical,
   return NULL;
 }
 
+static kp_status* probe_provider(kp_arena* arena, const char* canonical,
+                                 kapell_provider_info* out) {
+  const kp_provider_type* type = kp_provider_find(canonical);
+  *out = (kapell_provider_info){.name = canonical,
+                                .short_name = kp_provider_short(canonical),
+                                .built_in = type && !(type->flags & KP_PROVIDER_HOSTED)};
+  kp_status* status = type ? probe_type(arena, type, out) : NULL;
+  if (!type) kp_provider_absence(canonical, &out->reason, &out->fix);
+  kp_provider_unfind(type);
+  return status;
+}
+
 kapell_status* kapell_providers(kapell_provider_info** out_list, size_t* out_count) {
   if (!out_list || !out_count)
     return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for out_list or out_count");
@@ -91,7 +96,9 @@ kapell_status* kapell_providers(kapell_provider_info** out_list, size_t* out_cou
   provider_list* list = kp_alloc_zero(1, sizeof(*list) + count * sizeof(kapell_provider_info));
   if (!list) return KP_ERROR(OUT_OF_MEMORY, "the list of providers");
   for (size_t i = 0; i < count; ++i) {
-    kp_status* status = probe_provider(&list->arena, kp_provider_known(i), &list->infos[i]);
+    const char* canonical = kp_provider_known(i);  // NULL: a library has gone meanwhile
+    kp_status* status = canonical ? probe_provider(&list->arena, canonical, &list->infos[i]) : NULL;
+    if (!canonical) count = i;
     if (!status) continue;
     kapell_providers_free(list->infos);
     return status;
@@ -121,4 +128,13 @@ bool kapell_provider_option_at(const char* provider, size_t index,
   *out_info = (kapell_provider_option_info){def->key, kinds[def->kind], def->default_text, def->min,
                                             def->max, def->values,      def->help};
   return true;
+}
+
+kapell_status* kapell_provider_library_register(const char* name, const char* path) {
+  return kp_plugin_register(name, path);
+}
+
+kapell_status* kapell_provider_library_unregister(const char* name) {
+  if (!name) return KP_ERROR(INVALID_ARGUMENT, "name is NULL");
+  return kp_plugin_unregister(name);
 }

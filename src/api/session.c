@@ -69,6 +69,17 @@ static kp_status* keep_options(kapell_session* session) {
     KP_PASS(copy_text(session, &options[i].key));
     KP_PASS(copy_text(session, &options[i].value));
   }
+  kapell_config_entry* entries =
+      kp_arena_new_array(&session->arena, kapell_config_entry, o->config_entry_count + 1);
+  if (!entries) return KP_ERROR(OUT_OF_MEMORY, "the session");
+  for (size_t i = 0; i < o->config_entry_count; ++i) {
+    entries[i] = o->config_entries[i];
+    if (!entries[i].key || !entries[i].value)
+      return KP_ERROR(INVALID_ARGUMENT, "options->config_entries[%zu] has no key or no value", i);
+    KP_PASS(copy_text(session, &entries[i].key));
+    KP_PASS(copy_text(session, &entries[i].value));
+  }
+  o->config_entries = entries;
   for (size_t i = 0; i < o->link_folder_count; ++i) {
     folders[i] = o->link_folders[i];
     KP_PASS(copy_text(session, &folders[i]));

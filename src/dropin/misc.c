@@ -1,6 +1,5 @@
 // What is asked of a session or of the library beyond running: memory, devices, libraries, versions.
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -140,27 +139,6 @@ OrtStatus* ort_DeviceEpIncompatibilityDetails_GetErrorCode(
 
 void ort_ReleaseDeviceEpIncompatibilityDetails(OrtDeviceEpIncompatibilityDetails* details) {
   kp_free(details);
-}
-
-OrtStatus* ort_RegisterExecutionProviderLibrary(OrtEnv* env, const char* name, const char* path) {
-  KP_ORT_NEED(env);
-  KP_ORT_NEED(name);
-  KP_ORT_NEED(path);
-  if (access(path, R_OK) != 0)
-    return kp_ort_error(ORT_FAIL,
-                        "Failed to load library %s with error: %s: cannot open shared object file: "
-                        "No such file or directory",
-                        path, path);
-  return kp_ort_error(ORT_NOT_IMPLEMENTED,
-                      "RegisterExecutionProviderLibrary: '%s' is there, but Kapell does not host "
-                      "plug-in providers in this version",
-                      path);
-}
-
-OrtStatus* ort_UnregisterExecutionProviderLibrary(OrtEnv* env, const char* name) {
-  KP_ORT_NEED(env);
-  KP_ORT_NEED(name);
-  return kp_ort_error(ORT_FAIL, "Execution provider library: %s was not registered.", name);
 }
 
 // --- the library -----------------------------------------------------------------------------------------------------------------

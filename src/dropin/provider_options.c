@@ -1,4 +1,4 @@
-// Options of single providers: the objects that clients make for them, and the functions that each has of its own.
+// Options of single providers: the objects that clients make for them, and the functions that each has of its own. (By device: devices.c.)
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -283,36 +283,6 @@ OrtStatus* ort_GetROCMProviderOptionsAsString(const OrtROCMProviderOptions* opti
   return no_rocm();
 }
 void ort_ReleaseROCMProviderOptions(OrtROCMProviderOptions* options) { (void)options; }
-
-// --- by device -------------------------------------------------------------------------------------------------------------------
-OrtStatus* ort_SessionOptionsAppendExecutionProvider_V2(OrtSessionOptions* options, OrtEnv* env,
-                                                        const OrtEpDevice* const* devices,
-                                                        size_t count, const char* const* keys,
-                                                        const char* const* values,
-                                                        size_t option_count) {
-  KP_ORT_NEED(options);
-  KP_ORT_NEED(env);
-  if (count == 0 || !devices)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "ep_devices cannot be empty");
-  if (option_count && (!keys || !values))
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "keys or values are NULL");
-  for (size_t i = 0; i < count; ++i)
-    if (!devices[i] || strcmp(devices[i]->name, devices[0]->name) != 0)
-      return kp_ort_error(ORT_INVALID_ARGUMENT,
-                          "All OrtEpDevice values must have the same execution provider.");
-  for (size_t i = 0; i < option_count;
-       ++i) {  // providers find their options among the session's entries
-    kp_strbuf key = {0};
-    kp_strbuf_printf(&key, "ep.%s.%s", devices[0]->name, keys[i]);
-    for (char* c = key.data; c && c < key.data + key.length - strlen(keys[i]); ++c)
-      *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
-    OrtStatus* status =
-        key.failed ? kp_ort_no_memory() : ort_AddSessionConfigEntry(options, key.data, values[i]);
-    kp_strbuf_free(&key);
-    if (status) return status;
-  }
-  return dropin_append(options, devices[0]->name, NULL, NULL, 0);
-}
 
 // --- what only GPU builds answer -------------------------------------------------------------------------------------------------
 static OrtStatus* no_cuda(void) {

@@ -55,8 +55,10 @@ OrtStatus* dropin_providers(const OrtSessionOptions* options, kp_arena* arena,
                           "session, but also disabled "
                           "fallback to the CPU EP via session configuration options.");
     }
-    kp_strbuf_printf(&list, "%s%s%s", list.length ? "," : "", name,
-                     is_cpu || is_strict() ? "" : "?");
+    const char* consent = is_cpu || is_strict()             ? ""
+                          : options->providers[i].by_device ? ">=0%"
+                                                            : "?";
+    kp_strbuf_printf(&list, "%s%s%s", list.length ? "," : "", name, consent);
   }
   if (no_floor) kp_strbuf_printf(&list, "%s; floor=none", list.length ? "" : "CPU");
   if (list.length) out->providers = kp_arena_strndup(arena, list.data, list.length);

@@ -1,7 +1,7 @@
 // Which devices a session gets whose client leaves that to a policy, or to a function of its own.
 #include <string.h>
 
-#include "dropin/session.h"
+#include "dropin/providers.h"
 
 enum { MOST_SELECTED = 8 };
 
@@ -21,12 +21,19 @@ static const OrtHardwareDeviceType preferred[] = {
     [OrtExecutionProviderDevicePolicy_MIN_OVERALL_POWER] = OrtHardwareDeviceType_NPU,
 };
 
+// Devices of a kind under the provider of their own maker go before others. The processor is Kapell's own, as the default of ONNX Runtime is
+// its own.
 static void select_first(const OrtEnv* env, OrtHardwareDeviceType type, selection* out) {
+  const OrtEpDevice* found = NULL;
   for (size_t i = 0; i < env->ep_device_count; ++i) {
-    if (env->ep_devices[i]->device->type != type) continue;
-    out->devices[out->count++] = env->ep_devices[i];
-    return;
+    const OrtEpDevice* each = env->ep_devices[i];
+    if (each->device->type != type) continue;
+    const bool own = strstr(each->vendor, each->device->vendor) != NULL;
+    if (!found ||
+        (own && type != OrtHardwareDeviceType_CPU && !strstr(found->vendor, found->device->vendor)))
+      found = each;
   }
+  if (found) out->devices[out->count++] = found;
 }
 
 static OrtStatus* select_by_policy(const OrtEnv* env, const OrtSessionOptions* options,
@@ -50,14 +57,22 @@ static OrtStatus* ask_delegate(const OrtEnv* env, const OrtSessionOptions* optio
   return NULL;
 }
 
-// Providers that the client listed itself keep their place.
-static OrtStatus* append(OrtSessionOptions* options, const selection* chosen) {
+// Providers that the client listed itself keep their place; devices of one provider go together.
+static OrtStatus* append(const OrtEnv* env, OrtSessionOptions* options, const selection* chosen) {
   for (size_t i = 0; i < chosen->count; ++i) {
+    const OrtEpDevice* together[MOST_SELECTED];
+    size_t count = 0;
     bool listed = false;
+    if (!chosen->devices[i])
+      return kp_ort_error(ORT_FAIL, "the function that selects devices selected NULL");
     for (size_t k = 0; k < options->provider_count; ++k)
       listed = listed || strcmp(options->providers[k].name, chosen->devices[i]->name) == 0;
-    if (!listed)
-      KP_ORT_PASS(kp_ort_options_add_provider(options, chosen->devices[i]->name, NULL, NULL, 0));
+    if (listed) continue;
+    for (size_t k = i; k < chosen->count; ++k)
+      if (chosen->devices[k] && strcmp(chosen->devices[k]->name, chosen->devices[i]->name) == 0)
+        together[count++] = chosen->devices[k];
+    KP_ORT_PASS(dropin_append_options(options, together[0]));
+    KP_ORT_PASS(dropin_append_devices(options, env, together, count));
   }
   return NULL;
 }
@@ -70,7 +85,7 @@ OrtStatus* dropin_select(const OrtEnv* env, const OrtSessionOptions* options,
   if (!options->has_policy || (!options->delegate && options->provider_count)) return NULL;
   KP_ORT_PASS((options->delegate ? ask_delegate : select_by_policy)(env, options, &chosen));
   KP_ORT_PASS(ort_CloneSessionOptions(options, out));
-  OrtStatus* status = append(*out, &chosen);
+  OrtStatus* status = append(env, *out, &chosen);
   if (!status) return NULL;
   ort_ReleaseSessionOptions(*out);
   *out = NULL;

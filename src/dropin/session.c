@@ -133,6 +133,18 @@ static OrtStatus* copy_files(OrtSession* session, const OrtSessionOptions* optio
   return NULL;
 }
 
+static OrtStatus* list_config(const OrtSessionOptions* options, kp_arena* arena,
+                              kapell_options* out) {
+  kapell_config_entry* list =
+      kp_arena_new_array(arena, kapell_config_entry, options->config.count + 1);
+  if (!list) return kp_ort_no_memory();
+  for (size_t i = 0; i < options->config.count; ++i)
+    list[i] = (kapell_config_entry){options->config.keys[i], options->config.values[i]};
+  out->config_entries = list;
+  out->config_entry_count = options->config.count;
+  return NULL;
+}
+
 // KAPELL_PROFILE names the file of the first session's profile; further ones get a number behind it.
 static const char* forced_profile(kp_arena* arena) {
   static atomic_uint sessions;
@@ -165,6 +177,7 @@ static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
   out->optimized_path = options->optimized_path;
   KP_ORT_PASS(list_initializers(options, arena, out));
   KP_ORT_PASS(copy_files(session, options, arena, out));
+  KP_ORT_PASS(list_config(options, arena, out));
   return dropin_providers(options, arena, out);
 }
 

@@ -174,7 +174,11 @@ kp_status* kp_examine(kp_examiner* examiner, const char* canonical, const char* 
   *out_examined = (kp_examined){.canonical = canonical,
                                 .short_name = canonical ? kp_provider_short(canonical) : NULL};
   const kp_provider_type* type = canonical && !path ? kp_provider_find(canonical) : NULL;
-  if (type) return examine_built_in(examiner, type, out_examined);
+  if (type) {
+    kp_status* status = examine_built_in(examiner, type, out_examined);
+    kp_provider_unfind(type);
+    return status;
+  }
   if (path) {
     out_examined->found = (kp_found){.path = path, .how = "as told"};
   } else if (!kp_find_provider(examiner->places, canonical, &out_examined->found)) {

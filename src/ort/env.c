@@ -1,7 +1,7 @@
 // Environments and threading options. As with ONNX Runtime there is one environment in a process: making another while it lives gives
 // the same one, whose logger stays as it was.
 //
-// Locks: |env_lock| guards |the_env|, |env_refs| and the lists of allocators in it. Nothing that calls back runs under it.
+// Locks: |env_lock| guards |the_env|, the counts and the lists in it. Nothing that calls back runs under it.
 #include "ort/env.h"
 
 #include <pthread.h>
@@ -12,10 +12,14 @@
 
 static pthread_mutex_t env_lock = PTHREAD_MUTEX_INITIALIZER;
 static OrtEnv* the_env;
-static int env_refs;
+static int env_refs;   // clients
+static int env_holds;  // Kapell's own
+static void (*on_release)(OrtEnv* env);
 
 void kp_ort_env_lock(void) { pthread_mutex_lock(&env_lock); }
 void kp_ort_env_unlock(void) { pthread_mutex_unlock(&env_lock); }
+
+OrtEnv* kp_ort_env_peek(void) { return the_env; }
 
 OrtEnv* kp_ort_env_current(void) {
   kp_ort_env_lock();
@@ -25,9 +29,10 @@ OrtEnv* kp_ort_env_current(void) {
 }
 
 static void free_env(OrtEnv* env) {
-  kp_ort_log_to(NULL);
   for (size_t i = 0; i < env->allocator_count; ++i) ort_ReleaseAllocator(env->allocators[i]);
   kp_free(env->allocators);
+  kp_free(env->shared);
+  kp_free(env->transfers);
   kp_ort_devices_free(env);
   kp_ort_pairs_clear(&env->config);
   kp_free(env->threading.affinities);
@@ -35,29 +40,39 @@ static void free_env(OrtEnv* env) {
   kp_free(env);
 }
 
-static OrtStatus* make_env(const OrtEnvCreationOptions* options, OrtEnv** out) {
-  OrtEnv* env = kp_alloc_zero(1, sizeof(*env));
-  if (!env) return kp_ort_no_memory();
+// What a client says of its environment; one that Kapell made before becomes the client's.
+static OrtStatus* settle(OrtEnv* env, const OrtEnvCreationOptions* options) {
+  char* id = kp_strdup(options->log_id ? options->log_id : "");
+  if (!id) return kp_ort_no_memory();
+  kp_free(env->logger.id);
   env->logger = (OrtLogger){.function = options->custom_logging_function,
                             .param = options->custom_logging_param,
                             .severity = (OrtLoggingLevel)options->logging_severity_level,
-                            .id = kp_strdup(options->log_id ? options->log_id : "")};
-  OrtStatus* status = env->logger.id ? NULL : kp_ort_no_memory();
-  if (!status && options->config_entries)
-    status = kp_ort_status(kp_ort_pairs_copy(&env->config, options->config_entries));
-  if (!status) status = kp_ort_devices_find(env);
-  if (!status && options->threading_options) {
-    env->global_threads = true;
-    env->threading = *options->threading_options;
-    env->threading.affinities = NULL;
-    status = kp_ort_set_text(&env->threading.affinities, options->threading_options->affinities);
-  }
-  if (status) {
+                            .id = id};
+  kp_ort_pairs_clear(&env->config);
+  if (options->config_entries)
+    KP_ORT_TAKE(kp_ort_pairs_copy(&env->config, options->config_entries));
+  env->global_threads = options->threading_options != NULL;
+  kp_free(env->threading.affinities);
+  env->threading = (OrtThreadingOptions){0};
+  if (!options->threading_options) return NULL;
+  env->threading = *options->threading_options;
+  env->threading.affinities = NULL;
+  return kp_ort_set_text(&env->threading.affinities, options->threading_options->affinities);
+}
+
+// With the lock. |options| NULL: a quiet one.
+static OrtStatus* make_env(const OrtEnvCreationOptions* options) {
+  OrtEnv* env = the_env ? the_env : kp_alloc_zero(1, sizeof(*env));
+  if (!env) return kp_ort_no_memory();
+  OrtStatus* status = the_env ? NULL : kp_ort_devices_find(env);
+  if (!status && options) status = settle(env, options);
+  if (!status) {
+    the_env = env;
+  } else if (env != the_env) {
     free_env(env);
-    return status;
   }
-  *out = env;
-  return NULL;
+  return status;
 }
 
 OrtStatus* ort_CreateEnvWithOptions(const OrtEnvCreationOptions* options, OrtEnv** out) {
@@ -70,8 +85,8 @@ OrtStatus* ort_CreateEnvWithOptions(const OrtEnvCreationOptions* options, OrtEnv
                         (int)options->logging_severity_level);
   OrtStatus* status = NULL;
   kp_ort_env_lock();
-  if (!the_env) {
-    status = make_env(options, &the_env);
+  if (!env_refs) {
+    status = make_env(options);
     if (!status) kp_ort_log_to(&the_env->logger);
   }
   if (!status) {
@@ -82,13 +97,49 @@ OrtStatus* ort_CreateEnvWithOptions(const OrtEnvCreationOptions* options, OrtEnv
   return status;
 }
 
-void ort_ReleaseEnv(OrtEnv* env) {
-  if (!env) return;
-  kp_ort_env_lock();
-  OrtEnv* last = env == the_env && --env_refs == 0 ? the_env : NULL;
+// With the lock, which it gives up.
+static void unlock_and_free(OrtEnv* env) {
+  OrtEnv* last = env == the_env && env_refs == 0 && env_holds == 0 ? the_env : NULL;
   if (last) the_env = NULL;
   kp_ort_env_unlock();
   if (last) free_env(last);
+}
+
+void ort_ReleaseEnv(OrtEnv* env) {
+  if (!env) return;
+  kp_ort_env_lock();
+  const bool last = env == the_env && env_refs > 0 && --env_refs == 0;
+  void (*const fn)(OrtEnv*) = on_release;
+  if (last) {
+    kp_ort_log_to(NULL);
+    ++env_holds;  // while |fn| runs
+  }
+  kp_ort_env_unlock();
+  if (!last) return;
+  if (fn) fn(env);
+  kp_ort_env_unhold(env);
+}
+
+OrtStatus* kp_ort_env_hold(OrtEnv** out) {
+  kp_ort_env_lock();
+  OrtStatus* status = the_env ? NULL : make_env(NULL);
+  *out = the_env;
+  if (!status) ++env_holds;
+  kp_ort_env_unlock();
+  return status;
+}
+
+void kp_ort_env_unhold(OrtEnv* env) {
+  if (!env) return;
+  kp_ort_env_lock();
+  --env_holds;
+  unlock_and_free(env);
+}
+
+void kp_ort_env_on_release(void (*fn)(OrtEnv* env)) {
+  kp_ort_env_lock();
+  on_release = fn;
+  kp_ort_env_unlock();
 }
 
 // --- the other ways of making one ------------------------------------------------------------------------------------------------
@@ -153,9 +204,7 @@ static size_t find_allocator(const OrtEnv* env, const OrtMemoryInfo* info) {
   size_t i = 0;
   while (i < env->allocator_count) {
     const OrtMemoryInfo* have = env->allocators[i]->Info(env->allocators[i]);
-    if (have && have->device_type == info->device_type && have->device_id == info->device_id &&
-        have->mem_type == info->mem_type && have->device_mem_type == info->device_mem_type)
-      break;
+    if (have && kp_ort_info_is_alike(have, info)) break;
     ++i;
   }
   return i;
@@ -246,40 +295,6 @@ OrtStatus* ort_CreateAndRegisterAllocatorV2(OrtEnv* env, const char* provider_ty
     return ort_CreateAndRegisterAllocator(env, info, arena);
   return kp_ort_error(ORT_INVALID_ARGUMENT,
                       "%s is not implemented in CreateAndRegisterAllocatorV2()", provider_type);
-}
-
-OrtStatus* ort_GetSharedAllocator(OrtEnv* env, const OrtMemoryInfo* info,
-                                  OrtAllocator** allocator) {
-  KP_ORT_NEED(env);
-  KP_ORT_NEED(info);
-  KP_ORT_NEED(allocator);
-  *allocator = kp_ort_env_allocator(env, info);
-  if (!*allocator && kp_ort_info_is_host(info)) *allocator = &kp_ort_cpu_allocator;
-  return NULL;
-}
-
-OrtStatus* ort_CreateSharedAllocator(OrtEnv* env, const OrtEpDevice* device,
-                                     OrtDeviceMemoryType mem_type, OrtAllocatorType allocator_type,
-                                     const OrtKeyValuePairs* options, OrtAllocator** allocator) {
-  KP_ORT_NEED(env);
-  KP_ORT_NEED(device);
-  (void)allocator_type;
-  (void)options;
-  const OrtMemoryInfo* info = ort_EpDevice_MemoryInfo(device, mem_type);
-  if (!info)
-    return kp_ort_error(ORT_INVALID_ARGUMENT,
-                        "Invalid memory type for OrtEpDevice: %s has no memory of this kind",
-                        device->name);
-  return allocator ? ort_GetSharedAllocator(env, info, allocator) : NULL;
-}
-
-// The host's allocator is always there; a shared one that a client registered stays until it is unregistered.
-OrtStatus* ort_ReleaseSharedAllocator(OrtEnv* env, const OrtEpDevice* device,
-                                      OrtDeviceMemoryType mem_type) {
-  KP_ORT_NEED(env);
-  KP_ORT_NEED(device);
-  (void)mem_type;
-  return NULL;
 }
 
 // --- threading options -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@
 #include "ort/object.h"
 
 static _Thread_local const OrtLogger* thread_logger;
+static _Thread_local const char*
+    library_place;  // in a library's code, that logs right now; else NULL
 
 // A line as ONNX Runtime writes it, so that programs that filter such lines go on working.
 static void write_stderr(OrtLoggingLevel severity, const char* id, const char* where,
@@ -23,9 +25,15 @@ static void write_stderr(OrtLoggingLevel severity, const char* id, const char* w
           severity >= 0 && severity < 5 ? letters[severity] : '?', id, where, message);
 }
 
+static OrtLoggingLevel severity_of(kapell_log_level level);
+
+static OrtLoggingLevel lowest(const OrtLogger* logger) {
+  return logger == &kp_ort_host_logger ? severity_of(kp_log_level()) : logger->severity;
+}
+
 void kp_ort_log(const OrtLogger* logger, OrtLoggingLevel severity, const char* where,
                 const char* message) {
-  if (severity < logger->severity) return;
+  if (severity < lowest(logger)) return;
   const char* id = logger->id ? logger->id : "";
   if (logger->function)
     logger->function(logger->param, severity, "kapell", id, where, message);
@@ -65,8 +73,19 @@ static void forward(void* user, kapell_log_level level, const char* message) {
   const OrtLogger* logger = thread_logger ? thread_logger : user;
   OrtLogger open = *logger;
   if (level_is_forced()) open.severity = ORT_LOGGING_LEVEL_VERBOSE;
-  kp_ort_log(&open, severity_of(level), "", message);
+  kp_ort_log(&open, severity_of(level), library_place ? library_place : "", message);
 }
+
+static void hand_on(void* param, OrtLoggingLevel severity, const char* category, const char* id,
+                    const char* where, const char* message) {
+  (void)param, (void)category, (void)id;
+  library_place = where;
+  kp_log(severity == ORT_LOGGING_LEVEL_FATAL ? KAPELL_LOG_ERROR : level_of(severity), "%s",
+         message);
+  library_place = NULL;
+}
+
+const OrtLogger kp_ort_host_logger = {.function = hand_on};
 
 void kp_ort_log_to(const OrtLogger* logger) {
   kp_log_set(logger ? forward : NULL, (void*)(uintptr_t)logger);
@@ -100,6 +119,6 @@ OrtStatus* ort_Logger_LogMessage(const OrtLogger* logger, OrtLoggingLevel severi
 OrtStatus* ort_Logger_GetLoggingSeverityLevel(const OrtLogger* logger, OrtLoggingLevel* out) {
   KP_ORT_NEED(logger);
   KP_ORT_NEED(out);
-  *out = logger->severity;
+  *out = lowest(logger);
   return NULL;
 }

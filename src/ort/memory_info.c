@@ -64,6 +64,11 @@ bool kp_ort_info_equal(const OrtMemoryInfo* a, const OrtMemoryInfo* b) {
                     strcmp(a->name, b->name) == 0);
 }
 
+bool kp_ort_info_is_alike(const OrtMemoryInfo* a, const OrtMemoryInfo* b) {
+  return a->device_type == b->device_type && a->device_id == b->device_id &&
+         a->mem_type == b->mem_type && a->device_mem_type == b->device_mem_type;
+}
+
 bool kp_ort_info_is_host(const OrtMemoryInfo* info) {
   return !info || info->device_type == OrtMemoryInfoDeviceType_CPU ||
          info->mem_type < OrtMemTypeDefault ||

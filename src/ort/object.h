@@ -74,6 +74,8 @@ struct OrtMemoryInfo {
 extern OrtMemoryInfo kp_ort_cpu_info;  // "Cpu", device allocator, default memory
 const OrtMemoryInfo* kp_ort_info_retain(const OrtMemoryInfo* info);
 bool kp_ort_info_equal(const OrtMemoryInfo* a, const OrtMemoryInfo* b);
+// Is it memory of the same kind on the same device, whatever it is called?
+bool kp_ort_info_is_alike(const OrtMemoryInfo* a, const OrtMemoryInfo* b);
 // Can the host read and write what lies there?
 bool kp_ort_info_is_host(const OrtMemoryInfo* info);
 
@@ -107,6 +109,9 @@ struct OrtLogger {
   char* id;  // owned
 };
 
+// What libraries of providers are given: hands on to Kapell's log, and so to the logger of the session that this thread works for, else the
+// environment's. It is always there, as what a library's destructors do at the end of the process needs it.
+extern const OrtLogger kp_ort_host_logger;
 // |where| is the place in the code, or "".
 void kp_ort_log(const OrtLogger* logger, OrtLoggingLevel severity, const char* where,
                 const char* message);

@@ -9,6 +9,7 @@
 typedef struct kp_ort_provider {
   char* name;  // "CPUExecutionProvider"
   OrtKeyValuePairs options;
+  bool by_device;  // of a library: where it cannot be made, the session cannot
 } kp_ort_provider;
 
 typedef struct kp_ort_initializer {

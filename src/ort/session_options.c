@@ -133,6 +133,7 @@ static OrtStatus* copy_lists(OrtSessionOptions* to, const OrtSessionOptions* fro
     KP_ORT_PASS(kp_ort_options_add_provider(to, p->name, (const char* const*)p->options.keys,
                                             (const char* const*)p->options.values,
                                             p->options.count));
+    to->providers[to->provider_count - 1].by_device = p->by_device;
   }
   for (size_t i = 0; i < from->initializer_count; ++i) {
     kp_ort_initializer* made = APPEND(to, initializers, initializer_count);

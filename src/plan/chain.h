@@ -65,13 +65,23 @@ typedef struct kp_chain_option {
   const char* value;
 } kp_chain_option;
 
-// Probes every entry and creates its provider. A required one that is not to be had is an error (PROVIDER_UNAVAILABLE with reason
-// and fix), an optional one a warning in the log. Options for a provider not in the list (unless it was replaced), unknown keys and
-// bad values are errors.
-// |no_libraries|: a provider that is not built in is not to be had.
-KP_MUST_USE kp_status* kp_chain_load(kp_chain* chain, kp_model* model, uint64_t cpu_features,
-                                     const kp_chain_option* options, size_t option_count,
-                                     bool no_libraries);
+typedef struct kp_chain_load_args {
+  kp_model* model;
+  uint64_t cpu_features;
+  const kp_chain_option* options;
+  size_t option_count;
+  const kp_option* config;  // for providers of libraries (kp_provider_args.config)
+  size_t config_count;
+  bool no_libraries;  // a provider that is not built in is not to be had
+} kp_chain_load_args;
+
+// Probes every entry and creates its provider. One that is not built in is looked for among the libraries that are registered. A required
+// one that is not to be had is an error (PROVIDER_UNAVAILABLE with reason and fix), an optional one a warning in the log. Options for a provider not in the list (unless it
+// was replaced), unknown keys and bad values are errors; keys that the table lacks are handed on to libraries, with a warning.
+KP_MUST_USE kp_status* kp_chain_load(kp_chain* chain, const kp_chain_load_args* args);
+
+// Option of every provider that comes from a library, handled here: which of the devices that it offers it gets, "0,2" or "all".
+#define KP_CHAIN_DEVICES "kapell_devices"
 
 // May the floor take operator |op|?
 bool kp_chain_floor_takes(const kp_chain* chain, const char* op);

@@ -194,6 +194,16 @@ typedef struct kp_provider_args {
   int device_id;
   uint64_t cpu_features;  // mask of the session
   kp_model* model;
+  // For types with KP_PROVIDER_HOSTED, which hand settings on to their library. All are borrowed for the call.
+  const kp_option*
+      options;  // what the user set of this provider: keys without its name, values as written
+  size_t option_count;
+  const kp_option*
+      config;  // entries of the session, for every provider alike (kapell_options.config_entries)
+  size_t config_count;
+  const uint32_t*
+      devices;  // which of the type's devices were chosen, by index; none: as the provider likes
+  size_t device_count;
 } kp_provider_args;
 
 // Flags. Those of kp_provider_type hold for every instance; kp_provider.flags are the instance's own (options may add STATIC,
@@ -205,6 +215,9 @@ typedef struct kp_provider_args {
 #define KP_PROVIDER_CONTROL \
   8u  // may claim whole If/Loop/Scan nodes; otherwise these are never offered
 #define KP_PROVIDER_HIDDEN 16u  // for tests: not in lists meant for users, found only by name
+// Comes from a library that was registered while the program runs: options that the table does not know are handed on, and the
+// type may go (kp_provider_find).
+#define KP_PROVIDER_HOSTED 32u
 
 struct kp_provider_type {
   const char* name;        // ONNX Runtime's name: "CPUExecutionProvider"
@@ -246,6 +259,9 @@ struct kp_provider_type {
                 void (*node)(void* user, const kp_node* node, const char* kernel), void* user);
   // (optional) What was done inside, as JSON object text appended to |out|; default: nothing.
   void (*describe)(const kp_compiled* compiled, kp_strbuf* out);
+  // (optional; both or none) Counts users of a type that may go. Called with the registry's lock held. Default: it stays for ever.
+  void (*retain)(const kp_provider_type* type);
+  void (*unretain)(const kp_provider_type* type);  // without that lock
 };
 
 struct kp_provider {  // first member of the provider's own struct
@@ -266,25 +282,37 @@ struct kp_compiled {  // first member of the provider's own struct
 
 // --- registry -----------------------------------------------------------------------------------------------------------------
 // Canonical names are ONNX Runtime's ("CUDAExecutionProvider"); any form of a name in any case stands for it: the canonical one, the
-// short one ("CUDA"), and further aliases ("trt", "nvidia"). All texts are static. Threads: any.
+// short one ("CUDA"), and further aliases ("trt", "nvidia"). All texts stay for ever, those of types that went too. Threads: any.
 
 // Providers built in, in the order of builtin.inl (the CPU first); NULL past the end. Hidden ones are included.
 const kp_provider_type* kp_provider_builtin(size_t index);
-// Every provider known, built in or not, hidden ones left out: canonical names; NULL past the end.
+// Every provider known, built in or not, then those of registered libraries; hidden ones left out: canonical names; NULL past the end.
+// The end may move meanwhile.
 const char* kp_provider_known(size_t index);
 // Canonical name for any form, or NULL if no provider of that name is known at all.
 const char* kp_provider_canonical(kp_str name);
 const char* kp_provider_short(const char* canonical);  // "CUDA"; NULL if unknown
-const kp_provider_type* kp_provider_find(
-    const char* canonical);  // NULL: known but not built in here
+// The type, to be ended with kp_provider_unfind; NULL: known, but neither built in here nor of a registered library.
+const kp_provider_type* kp_provider_find(const char* canonical);
+void kp_provider_unfind(const kp_provider_type* type);  // NULL is fine
 // Why a known provider is not in this build, and what to do ("CoreML is part of macOS and iOS; this is Linux"). Both NULL for
 // one that is built in or unknown.
 void kp_provider_absence(const char* canonical, const char** out_reason, const char** out_fix);
 // Options of provider |canonical|, built in or only known (known_options.inl); |*out_count| 0: none.
 const kp_option_def* kp_provider_options(const char* canonical, size_t* out_count);
+// Whose option |key| ("CUDA.device_id") is: the canonical name, and the part behind it; NULL: nobody's. Names may have dots.
+const char* kp_provider_of_option(const char* key, const char** out_rest);
 // The error for a name that nobody knows: BAD_PROVIDER_LIST, with the nearest known name and the list of short names.
 KP_MUST_USE kp_status* kp_provider_unknown(kp_str name);
 // Short names of all known providers, by ", ".
 void kp_provider_list_names(kp_strbuf* buf);
+
+// --- types that come and go (dynamic.c) -------------------------------------------------------------------------------------------
+// A copy of |text| that stays for ever, the same for equal texts; NULL without memory.
+const char* kp_provider_text(const char* text);
+// Adds |type|, whose texts are of kp_provider_text. Errors: INVALID_ARGUMENT for a name that no list of providers could carry, or that
+// is taken by another type or form of a built-in one; OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_provider_add(const kp_provider_type* type);
+void kp_provider_remove(const kp_provider_type* type);  // found no more; nothing if it is not there
 
 #endif  // KP_PROVIDER_PROVIDER_H_
