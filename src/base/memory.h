@@ -2,6 +2,7 @@
 #ifndef KP_BASE_MEMORY_H_
 #define KP_BASE_MEMORY_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -11,6 +12,8 @@ struct kp_memory {
   const char* name;  // "Mock:0", shown in reports
   int device_id;
   void* owner;  // the provider's
+  // Addresses are names of whole allocations: nothing is computed from them, so each value gets an allocation of its own.
+  bool is_opaque;
   // Synchronous and thread-safe. alloc: |alignment| is a power of two; NULL when there is no memory.
   void* (*alloc)(const kp_memory* self, size_t byte_count, size_t alignment);
   void (*free)(const kp_memory* self, void* data);

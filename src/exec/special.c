@@ -119,6 +119,7 @@ static kp_status* infer_slots(kp_frame* frame, kp_frame_special* special, kp_are
 // Offsets of all slots in |memory| (NULL = host) whose size is known and that nobody else gives memory to.
 static kp_status* plan_memory(const kp_plan* plan, kp_frame_special* special,
                               const kp_memory* memory, kp_arena* arena, size_t* out_bytes) {
+  if (memory && memory->is_opaque) return NULL;  // what its steps make is placed as they run
   kp_interval* intervals = kp_arena_new_array(arena, kp_interval, (size_t)plan->slot_count + 1);
   uint32_t* slots = kp_arena_new_array(arena, uint32_t, (size_t)plan->slot_count + 1);
   if (!intervals || !slots) return KP_ERROR(OUT_OF_MEMORY, "the memory plan");

@@ -137,12 +137,50 @@ static kp_status* create(void* user, const kapell_custom_node* node, void** out_
   return NULL;
 }
 
+// What a context's |user| is.
+typedef struct custom_call {
+  const kernel* kernel;
+  kapell_custom_run* run;
+} custom_call;
+
+static OrtStatus* make_output(OrtKernelContext* context, size_t index, const int64_t* dims,
+                              size_t rank) {
+  const custom_call* c = context->user;
+  const kp_value* value =
+      kp_node_output(c->kernel->info.graph, c->kernel->info.node, (uint32_t)index);
+  if (!value) return NULL;  // an optional output that the node leaves out
+  const kapell_type type =
+      value->type.kind == KAPELL_KIND_TENSOR ? value->type.element : KAPELL_UNDEFINED;
+  if (type == KAPELL_UNDEFINED)
+    return kp_ort_error(ORT_INVALID_GRAPH, "the element type of output %zu is not known", index);
+  OrtValue* handle = &context->outputs[index];
+  if (kapell_custom_run_wants(c->run, index))
+    KP_ORT_TAKE(kapell_custom_run_output(c->run, index, type, dims, (int32_t)rank, &handle->value));
+  else if (!handle->value)  // nobody reads it, but the kernel may write it
+    KP_ORT_TAKE(kp_value_create_tensor(type, dims, (int32_t)rank, &handle->value));
+  return NULL;
+}
+
+static void run_parallel(const OrtKernelContext* context, size_t count,
+                         void (*fn)(void* user, size_t index), void* user) {
+  kapell_custom_run_parallel_for(((const custom_call*)context->user)->run, count, fn, user);
+}
+
+static OrtStatus* find_logger(const OrtKernelContext* context, const OrtLogger** out) {
+  return ort_KernelInfo_GetLogger(&((const custom_call*)context->user)->kernel->info, out);
+}
+
+// The host gives outputs their memory when they are asked for, and has no other memory.
+static const kp_ort_runner custom_runner = {
+    .output = make_output, .parallel_for = run_parallel, .logger = find_logger};
+
 // Handles that hold no references: the values belong to the run.
 static kp_status* lend_inputs(OrtKernelContext* context) {
+  kapell_custom_run* run = ((const custom_call*)context->user)->run;
   for (size_t i = 0; i < context->input_count; ++i) {
     OrtValue* handle = &context->inputs[i];
     handle->info = &kp_ort_cpu_info;
-    handle->value = (kapell_value*)(uintptr_t)kapell_custom_run_input(context->run, i);
+    handle->value = (kapell_value*)(uintptr_t)kapell_custom_run_input(run, i);
     if (handle->value && handle->value->kind == KAPELL_KIND_SPARSE)
       KP_PASS(kp_ort_to_status(kp_ort_sparse_describe(handle)));
   }
@@ -150,14 +188,9 @@ static kp_status* lend_inputs(OrtKernelContext* context) {
   return NULL;
 }
 
-typedef struct one_call {
-  const kernel* kernel;
-  OrtKernelContext* context;
-} one_call;
-
 static OrtStatus* call(void* arg) {
-  const kernel* k = ((one_call*)arg)->kernel;
-  OrtKernelContext* context = ((one_call*)arg)->context;
+  OrtKernelContext* context = arg;
+  const kernel* k = ((const custom_call*)context->user)->kernel;
   if (k->theirs->version >= 16 && k->theirs->KernelComputeV2)
     return k->theirs->KernelComputeV2(k->state, context);
   if (!k->theirs->KernelCompute)
@@ -169,10 +202,10 @@ static OrtStatus* call(void* arg) {
 #define INLINE_HANDLES 12
 
 static kp_status* compute(void* object, kapell_custom_run* run) {
-  const kernel* k = object;
   OrtValue few[INLINE_HANDLES] = {0}, *many = NULL;
-  OrtKernelContext context = {.run = run,
-                              .info = &k->info,
+  custom_call custom = {object, run};
+  OrtKernelContext context = {.runner = &custom_runner,
+                              .user = &custom,
                               .input_count = kapell_custom_run_input_count(run),
                               .output_count = kapell_custom_run_output_count(run)};
   const size_t count = context.input_count + context.output_count;
@@ -183,7 +216,7 @@ static kp_status* compute(void* object, kapell_custom_run* run) {
   context.inputs = many ? many : few;
   context.outputs = context.inputs + context.input_count;
   kp_status* status = lend_inputs(&context);
-  if (!status) status = kp_ort_to_status(kp_ort_guard(call, &(one_call){k, &context}));
+  if (!status) status = kp_ort_to_status(kp_ort_guard(call, &context));
   for (size_t i = 0; i < context.input_count; ++i)
     if (context.inputs[i].sparse) kp_ort_sparse_free(context.inputs[i].sparse);
   for (size_t o = 0; o < context.output_count; ++o)

@@ -1,5 +1,5 @@
-// What kernels see of their node and of a run: attributes, infos, contexts. For custom operators; the fields say what another user of
-// them has to fill.
+// What kernels see of their node and of a run: attributes, infos, contexts. For custom operators (custom_op.c) and for providers from
+// libraries (provider/plugin/).
 #ifndef KP_ORT_KERNEL_H_
 #define KP_ORT_KERNEL_H_
 
@@ -33,12 +33,31 @@ struct OrtKernelInfo {
 void kp_ort_kernel_info_clear(OrtKernelInfo* info);  // frees what it owns, not the struct
 
 // --- contexts --------------------------------------------------------------------------------------------------------------------
+// What a context asks of whoever runs the kernel.
+typedef struct kp_ort_runner {
+  // Gives output |index|, which there is, a tensor of this shape: in context->outputs[index].value, which stays NULL where the node
+  // leaves the output out. May be asked again.
+  OrtStatus* (*output)(OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank);
+  // (optional) The same for what has memory before the kernel says a shape. Default: nothing has.
+  void (*preallocated)(OrtKernelContext* context, size_t index);
+  void (*parallel_for)(const OrtKernelContext* context, size_t count,
+                       void (*fn)(void* user, size_t index), void* user);
+  OrtStatus* (*logger)(const OrtKernelContext* context, const OrtLogger** out);
+  // (optional) The allocator of memory that is not the host's, borrowed; NULL: there is none. Default: there is none.
+  OrtAllocator* (*allocator)(const OrtKernelContext* context, const OrtMemoryInfo* info);
+} kp_ort_runner;
+
 // One call of a kernel: handles on the inputs, outputs as they are made.
 struct OrtKernelContext {
-  kapell_custom_run* run;
-  const OrtKernelInfo* info;
+  const kp_ort_runner* runner;
+  void* user;                  // the runner's
   OrtValue *inputs, *outputs;  // with |value| NULL where absent or not made
   size_t input_count, output_count;
+};
+
+// What a compiled group of nodes may ask while its state is made.
+struct OrtNodeComputeContext {
+  const char* node_name;  // of the fused node
 };
 
 // --- custom operators ------------------------------------------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 #include <string.h>
 
 #include "base/size.h"
-#include "graph/custom.h"
-#include "ort/env.h"
 #include "ort/kernel.h"
 
 OrtStatus* ort_KernelContext_GetInputCount(const OrtKernelContext* context, size_t* out) {
@@ -40,32 +38,23 @@ OrtStatus* ort_KernelContext_GetOutput(OrtKernelContext* context, size_t index, 
   if (index >= context->output_count || rank > KP_MAX_RANK)
     return kp_ort_error(ORT_INVALID_ARGUMENT, "output %zu of %zu, of rank %zu", index,
                         context->output_count, rank);
-  const kp_value* value =
-      kp_node_output(context->info->graph, context->info->node, (uint32_t)index);
-  if (!value) return NULL;  // an optional output that the node leaves out
-  const kapell_type type =
-      value->type.kind == KAPELL_KIND_TENSOR ? value->type.element : KAPELL_UNDEFINED;
-  if (type == KAPELL_UNDEFINED)
-    return kp_ort_error(ORT_INVALID_GRAPH, "the element type of output %zu is not known", index);
-  OrtValue* handle = &context->outputs[index];
-  if (kapell_custom_run_wants(context->run, index))
-    KP_ORT_TAKE(
-        kapell_custom_run_output(context->run, index, type, dims, (int32_t)rank, &handle->value));
-  else if (!handle->value)  // nobody reads it, but the kernel may write it
-    KP_ORT_TAKE(kp_value_create_tensor(type, dims, (int32_t)rank, &handle->value));
-  *out = handle;
+  KP_ORT_PASS(context->runner->output(context, index, dims, rank));
+  if (context->outputs[index].value) *out = &context->outputs[index];
   return NULL;
 }
 
-// The host gives outputs their memory when they are asked for.
 OrtStatus* ort_KernelContext_GetPreallocatedOutput(const OrtKernelContext* context,
                                                    size_t output_index, OrtValue** output) {
   KP_ORT_NEED(output);
   *output = NULL;
   KP_ORT_NEED(context);
-  if (output_index < context->output_count) return NULL;
-  return kp_ort_error(ORT_INVALID_ARGUMENT, "output %zu of %zu", output_index,
-                      context->output_count);
+  if (output_index >= context->output_count)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "output %zu of %zu", output_index,
+                        context->output_count);
+  OrtKernelContext* own = (OrtKernelContext*)(uintptr_t)context;
+  if (own->runner->preallocated) own->runner->preallocated(own, output_index);
+  if (own->outputs[output_index].value) *output = &own->outputs[output_index];
+  return NULL;
 }
 
 OrtStatus* ort_KernelContext_GetGPUComputeStream(const OrtKernelContext* context, void** out) {
@@ -94,7 +83,17 @@ OrtStatus* ort_KernelContext_GetResource(const OrtKernelContext* context, int re
 
 OrtStatus* ort_KernelContext_GetLogger(const OrtKernelContext* context, const OrtLogger** logger) {
   KP_ORT_NEED(context);
-  return ort_KernelInfo_GetLogger(context->info, logger);
+  KP_ORT_NEED(logger);
+  return context->runner->logger(context, logger);
+}
+
+static OrtStatus* find_allocator(const OrtKernelContext* context, const OrtMemoryInfo* info,
+                                 OrtAllocator** out) {
+  *out = kp_ort_info_is_host(info)    ? &kp_ort_cpu_allocator
+         : context->runner->allocator ? context->runner->allocator(context, info)
+                                      : NULL;
+  return *out ? NULL
+              : kp_ort_error(ORT_INVALID_ARGUMENT, "this kernel has no memory of '%s'", info->name);
 }
 
 OrtStatus* ort_KernelContext_GetAllocator(const OrtKernelContext* context,
@@ -103,10 +102,11 @@ OrtStatus* ort_KernelContext_GetAllocator(const OrtKernelContext* context,
   *out = NULL;
   KP_ORT_NEED(context);
   KP_ORT_NEED(info);
-  if (!kp_ort_info_is_host(info))
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "custom operators have host memory only, not '%s'",
-                        info->name);
-  return kp_ort_allocator_create(info, out);
+  OrtAllocator* found;
+  KP_ORT_PASS(find_allocator(context, info, &found));
+  if (found == &kp_ort_cpu_allocator) return kp_ort_allocator_create(info, out);
+  *out = found;
+  return NULL;
 }
 
 OrtStatus* ort_KernelContext_GetScratchBuffer(const OrtKernelContext* context,
@@ -117,10 +117,9 @@ OrtStatus* ort_KernelContext_GetScratchBuffer(const OrtKernelContext* context,
   KP_ORT_NEED(context);
   KP_ORT_NEED(info);
   if (count_or_bytes == 0) return NULL;
-  if (!kp_ort_info_is_host(info))
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "custom operators have host memory only, not '%s'",
-                        info->name);
-  *out = kp_ort_cpu_allocator.Alloc(&kp_ort_cpu_allocator, count_or_bytes);
+  OrtAllocator* found;
+  KP_ORT_PASS(find_allocator(context, info, &found));
+  *out = found->Alloc(found, count_or_bytes);
   return *out ? NULL : kp_ort_no_memory();
 }
 
@@ -145,6 +144,11 @@ OrtStatus* ort_KernelContext_ParallelFor(const OrtKernelContext* context, void (
   KP_ORT_NEED(fn);
   if (total == 0) return NULL;
   batches b = {fn, usr_data, total, count && count < total ? count : total};
-  kapell_custom_run_parallel_for(context->run, b.count, run_batch, &b);
+  context->runner->parallel_for(context, b.count, run_batch, &b);
   return NULL;
+}
+
+// --- states of compiled groups ---------------------------------------------------------------------------------------------------
+const char* ort_ep_NodeComputeContext_NodeName(const OrtNodeComputeContext* context) {
+  return context ? context->node_name : "";
 }

@@ -180,3 +180,34 @@ OrtDeviceMemoryType ort_MemoryInfoGetDeviceMemType(const OrtMemoryInfo* ptr) {
 }
 
 uint32_t ort_MemoryInfoGetVendorId(const OrtMemoryInfo* ptr) { return ptr ? ptr->vendor_id : 0; }
+
+// --- devices of memory: an info without its name ---------------------------------------------------------------------------------
+static const OrtMemoryInfo* info_of(const OrtMemoryDevice* device) {
+  return device ? (const OrtMemoryInfo*)(const void*)device : &kp_ort_cpu_info;
+}
+
+const OrtMemoryDevice* ort_ep_MemoryInfo_GetMemoryDevice(const OrtMemoryInfo* info) {
+  return (const OrtMemoryDevice*)(const void*)info;
+}
+
+bool ort_ep_MemoryDevice_AreEqual(const OrtMemoryDevice* a, const OrtMemoryDevice* b) {
+  const OrtMemoryInfo *x = info_of(a), *y = info_of(b);
+  return x->device_type == y->device_type && x->device_mem_type == y->device_mem_type &&
+         x->vendor_id == y->vendor_id && x->device_id == y->device_id;
+}
+
+OrtMemoryInfoDeviceType ort_ep_MemoryDevice_GetDeviceType(const OrtMemoryDevice* device) {
+  return info_of(device)->device_type;
+}
+
+OrtDeviceMemoryType ort_ep_MemoryDevice_GetMemoryType(const OrtMemoryDevice* device) {
+  return info_of(device)->device_mem_type;
+}
+
+uint32_t ort_ep_MemoryDevice_GetVendorId(const OrtMemoryDevice* device) {
+  return info_of(device)->vendor_id;
+}
+
+uint32_t ort_ep_MemoryDevice_GetDeviceId(const OrtMemoryDevice* device) {
+  return (uint32_t)info_of(device)->device_id;
+}

@@ -310,6 +310,10 @@ OrtStatus* ort_GetTensorMemoryInfo(const OrtValue* value, const OrtMemoryInfo** 
   return NULL;
 }
 
+const OrtMemoryDevice* ort_ep_Value_GetMemoryDevice(const OrtValue* value) {
+  return value ? ort_ep_MemoryInfo_GetMemoryDevice(value->info) : NULL;
+}
+
 // --- copies ----------------------------------------------------------------------------------------------------------------------
 static OrtStatus* copy_tensor(const OrtValue* from, OrtValue* to) {
   OrtStatus* status;
