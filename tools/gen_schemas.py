@@ -37,6 +37,15 @@ class Operator:
         return (self.domain.encode(), self.name.encode(), self.since)
 
 
+def default_of(attr):
+    """What a node without the attribute means, as (float, integer, text); None where nothing is stated, or a list."""
+    value = attr.default_value
+    kinds = onnx.AttributeProto
+    if not value.name or value.type not in (kinds.FLOAT, kinds.INT, kinds.STRING):
+        return None
+    return (value.f, value.i, value.s.decode())
+
+
 def from_package(schema):
     op = Operator(schema.domain, schema.name, schema.since_version)
     op.deprecated = schema.deprecated
@@ -45,7 +54,7 @@ def from_package(schema):
         for param in source:
             flags = OPTIONS[param.option.name] | (0 if param.is_homogeneous else HETEROGENEOUS)
             target.append((param.name, param.type_str, flags))
-    op.attrs = sorted((name, attr.type.value, bool(attr.required)) for name, attr in schema.attributes.items())
+    op.attrs = sorted((name, attr.type.value, bool(attr.required), default_of(attr)) for name, attr in schema.attributes.items())
     op.constraints = sorted((c.type_param_str, frozenset(c.allowed_type_strs)) for c in schema.type_constraints)
     op.counts = tuple(min(count, UNBOUNDED)
                       for count in (schema.min_input, schema.max_input, schema.min_output, schema.max_output))
@@ -85,7 +94,7 @@ def from_text(path):
         elif words[0] == "attr":
             for word in words[1:]:
                 name, kind = word.split(":")
-                ops[-1].attrs.append((name, KINDS[kind.rstrip("!")], kind.endswith("!")))
+                ops[-1].attrs.append((name, KINDS[kind.rstrip("!")], kind.endswith("!"), None))
         elif words[0] == "type":
             for part in line.strip()[len("type "):].split(";"):
                 variable, types = part.split("=")
@@ -157,12 +166,13 @@ def print_list(head, items):
 
 def print_table():
     ops = sorted([from_package(s) for s in defs.get_all_schemas_with_history()] + from_text(MICROSOFT), key=Operator.key)
-    text, params, attrs, constraints, sets, rows = Text(), Pool(), Pool(), Pool(), Pool(), []
+    text, params, attrs, constraints, sets, defaults, rows = Text(), Pool(), Pool(), Pool(), Pool(), Pool(), []
     text.add("")
     for op in ops:
         firsts = (params.add([(text.add(n), text.add(t), f) for n, t, f in op.inputs]),
                   params.add([(text.add(n), text.add(t), f) for n, t, f in op.outputs]),
-                  attrs.add([(text.add(n), k, int(r)) for n, k, r in op.attrs]),
+                  attrs.add([(text.add(n), k, int(r), 1 + defaults.add([d[:2] + (text.add(d[2]),)]) if d else 0)
+                             for n, k, r, d in op.attrs]),
                   constraints.add([(text.add(n), sets.add([masks_of(types, text)])) for n, types in op.constraints]))
         numbers = ((text.add(op.domain), text.add(op.name), op.since) + op.counts + firsts +
                    (len(op.inputs), len(op.outputs), len(op.attrs), len(op.constraints), int(op.deprecated), int(op.function)))
@@ -180,8 +190,10 @@ def print_table():
     print(f'    "{line}";')
     print_list("// Inputs and outputs: name, type, flags.\nstatic const param_row schema_params[]",
                ["{%d, %d, %d}" % item for item in params.items])
-    print_list("// Attributes: name, kind, required.\nstatic const attr_row schema_attrs[]",
-               ["{%d, %d, %d}" % item for item in attrs.items])
+    print_list("// Attributes: name, kind, required, number of the default, from 1 (0: none).\nstatic const attr_row schema_attrs[]",
+               ["{%d, %d, %d, %d}" % item for item in attrs.items])
+    print_list("// Defaults of attributes: float, integer, text.\nstatic const default_row schema_defaults[]",
+               ["{%sf, %d, %d}" % (value.hex(), number, word) for value, number, word in defaults.items])
     print_list("// Type variables: name, index of the set.\nstatic const constraint_row schema_constraints[]",
                ["{%d, %d}" % item for item in constraints.items])
     print_list("// Sets of types: element masks of tensors, sequences, optionals, optional sequences; the rest as text.\n"

@@ -10,8 +10,13 @@ typedef struct param_row {
 } param_row;
 typedef struct attr_row {
   uint16_t name;
-  uint8_t type, required;
+  uint8_t type, required, fallback;
 } attr_row;
+typedef struct default_row {
+  float f;
+  int32_t i;
+  uint16_t s;
+} default_row;
 typedef struct constraint_row {
   uint16_t name, set;
 } constraint_row;
@@ -148,7 +153,17 @@ bool kp_schema_output_of(const kp_op_schema* schema, uint32_t index, kp_param_sc
 
 kp_attr_schema kp_schema_attr(const kp_op_schema* schema, uint32_t index) {
   const attr_row* row = &schema_attrs[schema->first_attr + (size_t)index];
-  return (kp_attr_schema){text_at(row->name), (kp_onnx_attr_type)row->type, row->required != 0};
+  kp_attr_schema attr = {.name = text_at(row->name),
+                         .type = (kp_onnx_attr_type)row->type,
+                         .required = row->required != 0,
+                         .s = ""};
+  if (!row->fallback) return attr;
+  const default_row* fallback = &schema_defaults[row->fallback - 1];
+  attr.has_default = true;
+  attr.f = fallback->f;
+  attr.i = fallback->i;
+  attr.s = text_at(fallback->s);
+  return attr;
 }
 
 bool kp_schema_find_attr(const kp_op_schema* schema, kp_str name, kp_attr_schema* out_attr) {

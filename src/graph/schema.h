@@ -41,6 +41,11 @@ typedef struct kp_attr_schema {
   const char* name;
   kp_onnx_attr_type type;
   bool required;
+  bool
+      has_default;  // a node without it means |f|, |i| or |s|; defaults that are lists are not kept
+  float f;
+  int64_t i;
+  const char* s;
 } kp_attr_schema;
 
 // The types that a type variable may stand for: kp_type_mask sets of element types, by what is made of them.

@@ -7,67 +7,68 @@ static const char schema_text[] =
     "T1\0size\0T2\0grid\0align_corners\0AffineGrid\0And\0data\0reduced\0tensor(int64)\0keepdims\0ArgMax\0select_last_index\0"
     "ArgMin\0Asin\0Asinh\0Atan\0Atanh\0Q\0K\0V\0attn_mask\0U\0past_key\0past_value\0present_key\0present_value\0"
     "qk_matmul_output\0is_causal\0kv_num_heads\0q_num_heads\0qk_matmul_output_mode\0scale\0softcap\0softmax_precision\0"
-    "Attention\0nonpad_kv_seqlen\0left_window_size\0right_window_size\0auto_pad\0kernel_shape\0pads\0strides\0AveragePool\0"
-    "count_include_pad\0ceil_mode\0dilations\0mean\0var\0saved_mean\0saved_var\0epsilon\0is_test\0momentum\0spatial\0"
-    "BatchNormalization\0input_mean\0input_var\0running_mean\0running_var\0training_mode\0dtype\0seed\0Bernoulli\0to\0"
-    "BitCast\0Z\0direction\0BitShift\0BitwiseAnd\0BitwiseNot\0BitwiseOr\0BitwiseXor\0output_datatype\0periodic\0"
-    "BlackmanWindow\0Cast\0saturate\0round_mode\0target_type\0CastLike\0weight\0bias\0past_state\0present_state\0activation\0"
-    "CausalConvWithState\0Ceil\0Celu\0input_data\0shape\0Tind\0output_data\0axes\0CenterCropPad\0max\0min\0Clip\0"
-    "image_shape\0block_shape\0Col2Im\0condition\0Compress\0inputs\0concat_result\0Concat\0input_sequence\0S\0new_axis\0"
-    "ConcatFromSequence\0value\0Constant\0sparse_value\0value_float\0value_floats\0value_int\0value_ints\0value_string\0"
-    "value_strings\0ConstantOfShape\0W\0group\0Conv\0x\0w\0x_zero_point\0w_zero_point\0y\0T3\0ConvInteger\0output_padding\0"
-    "output_shape\0ConvTranspose\0Cos\0Cosh\0border\0Crop\0exclusive\0reverse\0CumProd\0CumSum\0dft_length\0inverse\0"
-    "onesided\0DFT\0offset\0mask\0offset_group\0DeformConv\0blocksize\0DepthToSpace\0mode\0x_scale\0tensor(float)\0"
-    "DequantizeLinear\0block_size\0output_dtype\0Det\0Div\0ratio\0Dropout\0y_scale\0y_zero_point\0DynamicQuantizeLinear\0"
-    "starts\0ends\0DynamicSlice\0Inputs\0Output\0equation\0Einsum\0Elu\0Equal\0Erf\0Exp\0Expand\0k\0EyeLike\0Flatten\0Floor\0"
-    "R\0sequence_lens\0initial_h\0Y_h\0activation_alpha\0activation_beta\0activations\0clip\0hidden_size\0output_sequence\0"
-    "GRU\0linear_before_reset\0layout\0indices\0Gather\0GatherElements\0GatherND\0batch_dims\0approximate\0Gelu\0transA\0"
-    "transB\0Gemm\0GlobalAveragePool\0p\0GlobalLpPool\0GlobalMaxPool\0Greater\0GreaterOrEqual\0padding_mode\0GridSample\0"
-    "num_groups\0GroupNormalization\0stash_type\0HammingWindow\0HannWindow\0HardSigmoid\0HardSwish\0Hardmax\0Identity\0cond\0"
-    "outputs\0else_branch\0then_branch\0If\0encoded_stream\0image\0pixel_format\0ImageDecoder\0ImageScaler\0"
-    "InstanceNormalization\0detect_negative\0detect_positive\0IsInf\0IsNaN\0LRN\0initial_c\0P\0Y_c\0input_forget\0LSTM\0"
-    "Scale\0Mean\0InvStdDev\0LayerNormalization\0LeakyRelu\0Less\0LessOrEqual\0query\0key\0decay\0chunk_size\0update_rule\0"
-    "LinearAttention\0Log\0LogSoftmax\0M\0I\0v_initial\0v_final_and_scan_outputs\0body\0Loop\0LpNormalization\0LpPool\0"
-    "MatMul\0a_zero_point\0b_zero_point\0MatMulInteger\0data_0\0Max\0MaxPool\0Indices\0storage_order\0rois\0pooled_shape\0"
-    "spatial_scale\0MaxRoiPool\0MaxUnpool\0across_channels\0normalize_variance\0MeanVarianceNormalization\0num_mel_bins\0"
-    "sample_rate\0lower_edge_hertz\0upper_edge_hertz\0MelWeightMatrix\0Min\0Mish\0fmod\0Mod\0Mul\0sample_size\0Multinomial\0"
-    "Neg\0target\0loss\0ignore_index\0reduction\0NegativeLogLikelihoodLoss\0boxes\0scores\0max_output_boxes_per_class\0"
-    "iou_threshold\0score_threshold\0selected_indices\0center_point_box\0NonMaxSuppression\0NonZero\0Not\0depth\0values\0"
-    "OneHot\0O\0type\0Optional\0OptionalGetElement\0OptionalHasElement\0Or\0slope\0PRelu\0paddings\0Pad\0constant_value\0"
+    "Attention\0nonpad_kv_seqlen\0left_window_size\0right_window_size\0auto_pad\0NOTSET\0kernel_shape\0pads\0strides\0"
+    "AveragePool\0count_include_pad\0ceil_mode\0dilations\0mean\0var\0saved_mean\0saved_var\0epsilon\0is_test\0momentum\0"
+    "spatial\0BatchNormalization\0input_mean\0input_var\0running_mean\0running_var\0training_mode\0dtype\0seed\0Bernoulli\0"
+    "to\0BitCast\0Z\0direction\0BitShift\0BitwiseAnd\0BitwiseNot\0BitwiseOr\0BitwiseXor\0output_datatype\0periodic\0"
+    "BlackmanWindow\0Cast\0saturate\0round_mode\0up\0target_type\0CastLike\0weight\0bias\0past_state\0present_state\0"
+    "activation\0none\0CausalConvWithState\0Ceil\0Celu\0input_data\0shape\0Tind\0output_data\0axes\0CenterCropPad\0max\0min\0"
+    "Clip\0image_shape\0block_shape\0Col2Im\0condition\0Compress\0inputs\0concat_result\0Concat\0input_sequence\0S\0"
+    "new_axis\0ConcatFromSequence\0value\0Constant\0sparse_value\0value_float\0value_floats\0value_int\0value_ints\0"
+    "value_string\0value_strings\0ConstantOfShape\0W\0group\0Conv\0x\0w\0x_zero_point\0w_zero_point\0y\0T3\0ConvInteger\0"
+    "output_padding\0output_shape\0ConvTranspose\0Cos\0Cosh\0border\0Crop\0exclusive\0reverse\0CumProd\0CumSum\0dft_length\0"
+    "inverse\0onesided\0DFT\0offset\0mask\0offset_group\0DeformConv\0blocksize\0DepthToSpace\0mode\0DCR\0x_scale\0"
+    "tensor(float)\0DequantizeLinear\0block_size\0output_dtype\0Det\0Div\0ratio\0Dropout\0y_scale\0y_zero_point\0"
+    "DynamicQuantizeLinear\0starts\0ends\0DynamicSlice\0Inputs\0Output\0equation\0Einsum\0Elu\0Equal\0Erf\0Exp\0Expand\0k\0"
+    "EyeLike\0Flatten\0Floor\0R\0sequence_lens\0initial_h\0Y_h\0activation_alpha\0activation_beta\0activations\0clip\0"
+    "foward\0hidden_size\0output_sequence\0GRU\0forward\0linear_before_reset\0layout\0indices\0Gather\0GatherElements\0"
+    "GatherND\0batch_dims\0approximate\0Gelu\0transA\0transB\0Gemm\0GlobalAveragePool\0p\0GlobalLpPool\0GlobalMaxPool\0"
+    "Greater\0GreaterOrEqual\0bilinear\0padding_mode\0zeros\0GridSample\0linear\0num_groups\0GroupNormalization\0stash_type\0"
+    "HammingWindow\0HannWindow\0HardSigmoid\0HardSwish\0Hardmax\0Identity\0cond\0outputs\0else_branch\0then_branch\0If\0"
+    "encoded_stream\0image\0pixel_format\0RGB\0ImageDecoder\0ImageScaler\0InstanceNormalization\0detect_negative\0"
+    "detect_positive\0IsInf\0IsNaN\0LRN\0initial_c\0P\0Y_c\0input_forget\0LSTM\0Scale\0Mean\0InvStdDev\0LayerNormalization\0"
+    "LeakyRelu\0Less\0LessOrEqual\0query\0key\0decay\0chunk_size\0update_rule\0gated_delta\0LinearAttention\0Log\0"
+    "LogSoftmax\0M\0I\0v_initial\0v_final_and_scan_outputs\0body\0Loop\0LpNormalization\0LpPool\0MatMul\0a_zero_point\0"
+    "b_zero_point\0MatMulInteger\0data_0\0Max\0MaxPool\0Indices\0storage_order\0rois\0pooled_shape\0spatial_scale\0"
+    "MaxRoiPool\0MaxUnpool\0across_channels\0normalize_variance\0MeanVarianceNormalization\0num_mel_bins\0sample_rate\0"
+    "lower_edge_hertz\0upper_edge_hertz\0MelWeightMatrix\0Min\0Mish\0fmod\0Mod\0Mul\0sample_size\0Multinomial\0Neg\0target\0"
+    "loss\0ignore_index\0reduction\0NegativeLogLikelihoodLoss\0boxes\0scores\0max_output_boxes_per_class\0iou_threshold\0"
+    "score_threshold\0selected_indices\0center_point_box\0NonMaxSuppression\0NonZero\0Not\0depth\0values\0OneHot\0O\0type\0"
+    "Optional\0OptionalGetElement\0OptionalHasElement\0Or\0slope\0PRelu\0constant\0paddings\0Pad\0constant_value\0"
     "ParametricSoftplus\0Pow\0w_scale\0T4\0QLinearConv\0a\0a_scale\0b\0b_scale\0QLinearMatMul\0TS\0QuantizeLinear\0"
     "precision\0RMSNormalization\0RNN\0RandomNormal\0RandomNormalLike\0high\0low\0RandomUniform\0RandomUniformLike\0start\0"
     "limit\0delta\0Range\0Reciprocal\0ReduceL1\0noop_with_empty_axes\0ReduceL2\0ReduceLogSum\0ReduceLogSumExp\0ReduceMax\0"
     "ReduceMean\0ReduceMin\0ReduceProd\0ReduceSum\0ReduceSumSquare\0pattern\0RegexFullMatch\0Relu\0reshaped\0Reshape\0"
-    "allowzero\0scales\0Resize\0roi\0sizes\0coordinate_transformation_mode\0cubic_coeff_a\0exclude_outside\0"
-    "extrapolation_value\0nearest_mode\0antialias\0keep_aspect_ratio_policy\0batch_axis\0time_axis\0ReverseSequence\0"
-    "batch_indices\0output_height\0output_width\0sampling_ratio\0RoiAlign\0cos_cache\0sin_cache\0position_ids\0interleaved\0"
-    "num_heads\0rotary_embedding_dim\0RotaryEmbedding\0Round\0signal\0frame_step\0window\0frame_length\0STFT\0ScaledTanh\0"
-    "initial_state_and_scan_inputs\0final_state_and_scan_outputs\0directions\0num_scan_inputs\0Scan\0scan_input_axes\0"
-    "scan_input_directions\0scan_output_axes\0scan_output_directions\0updates\0Scatter\0ScatterElements\0ScatterND\0gamma\0"
-    "Selu\0position\0tensor\0SequenceAt\0SequenceConstruct\0SequenceEmpty\0SequenceErase\0SequenceInsert\0length\0"
-    "SequenceLength\0additional_inputs\0out_sequence\0SequenceMap\0Shape\0end\0lambd\0Shrink\0Sigmoid\0Sign\0inv_std_var\0"
-    "SimplifiedLayerNormalization\0Sin\0Sinh\0Size\0Slice\0steps\0Softmax\0labels\0weights\0log_prob\0"
-    "SoftmaxCrossEntropyLoss\0Softplus\0Softsign\0SpaceToDepth\0split\0outputs...\0Split\0num_outputs\0SplitToSequence\0"
-    "Sqrt\0squeezed\0Squeeze\0StringConcat\0tensor(string)\0case_change_action\0is_case_sensitive\0locale\0stopwords\0"
-    "StringNormalizer\0delimiter\0maxsplit\0StringSplit\0Sub\0sum\0Sum\0SwiGLU\0Swish\0Tan\0Tanh\0past_cache\0update\0"
-    "write_indices\0present_cache\0TensorScatter\0max_gram_length\0max_skip_count\0min_gram_length\0ngram_counts\0"
-    "ngram_indexes\0pool_int64s\0pool_strings\0TfIdfVectorizer\0ThresholdedRelu\0tiles\0Tile\0repeats\0Values\0TopK\0"
-    "largest\0sorted\0transposed\0perm\0Transpose\0upper\0Trilu\0inverse_indices\0counts\0Unique\0expanded\0Unsqueeze\0"
-    "height_scale\0width_scale\0Upsample\0Where\0Xor\0ai.onnx.ml\0ArrayFeatureExtractor\0threshold\0Binarizer\0cast_to\0"
-    "map_form\0max_map\0map(int64,float) map(int64,string)\0CastMap\0cats_int64s\0cats_strings\0default_int64\0"
-    "default_string\0CategoryMapper\0int64_vocabulary\0string_vocabulary\0"
+    "allowzero\0scales\0nearest\0Resize\0roi\0sizes\0coordinate_transformation_mode\0half_pixel\0cubic_coeff_a\0"
+    "exclude_outside\0extrapolation_value\0nearest_mode\0round_prefer_floor\0antialias\0keep_aspect_ratio_policy\0stretch\0"
+    "batch_axis\0time_axis\0ReverseSequence\0batch_indices\0avg\0output_height\0output_width\0sampling_ratio\0RoiAlign\0"
+    "cos_cache\0sin_cache\0position_ids\0interleaved\0num_heads\0rotary_embedding_dim\0RotaryEmbedding\0Round\0signal\0"
+    "frame_step\0window\0frame_length\0STFT\0ScaledTanh\0initial_state_and_scan_inputs\0final_state_and_scan_outputs\0"
+    "directions\0num_scan_inputs\0Scan\0scan_input_axes\0scan_input_directions\0scan_output_axes\0scan_output_directions\0"
+    "updates\0Scatter\0ScatterElements\0ScatterND\0gamma\0Selu\0position\0tensor\0SequenceAt\0SequenceConstruct\0"
+    "SequenceEmpty\0SequenceErase\0SequenceInsert\0length\0SequenceLength\0additional_inputs\0out_sequence\0SequenceMap\0"
+    "Shape\0end\0lambd\0Shrink\0Sigmoid\0Sign\0inv_std_var\0SimplifiedLayerNormalization\0Sin\0Sinh\0Size\0Slice\0steps\0"
+    "Softmax\0labels\0weights\0log_prob\0SoftmaxCrossEntropyLoss\0Softplus\0Softsign\0SpaceToDepth\0split\0outputs...\0"
+    "Split\0num_outputs\0SplitToSequence\0Sqrt\0squeezed\0Squeeze\0StringConcat\0tensor(string)\0case_change_action\0NONE\0"
+    "is_case_sensitive\0locale\0stopwords\0StringNormalizer\0delimiter\0maxsplit\0StringSplit\0Sub\0sum\0Sum\0SwiGLU\0Swish\0"
+    "Tan\0Tanh\0past_cache\0update\0write_indices\0present_cache\0TensorScatter\0max_gram_length\0max_skip_count\0"
+    "min_gram_length\0ngram_counts\0ngram_indexes\0pool_int64s\0pool_strings\0TfIdfVectorizer\0ThresholdedRelu\0tiles\0Tile\0"
+    "repeats\0Values\0TopK\0largest\0sorted\0transposed\0perm\0Transpose\0upper\0Trilu\0inverse_indices\0counts\0Unique\0"
+    "expanded\0Unsqueeze\0height_scale\0width_scale\0Upsample\0Where\0Xor\0ai.onnx.ml\0ArrayFeatureExtractor\0threshold\0"
+    "Binarizer\0cast_to\0TO_FLOAT\0map_form\0DENSE\0max_map\0map(int64,float) map(int64,string)\0CastMap\0cats_int64s\0"
+    "cats_strings\0default_int64\0default_string\0_Unused\0CategoryMapper\0int64_vocabulary\0string_vocabulary\0"
     "map(int64,double) map(int64,float) map(int64,string) map(string,double) map(string,float) map(string,int64)\0"
     "DictVectorizer\0inputdimensions\0FeatureVectorizer\0imputed_value_floats\0imputed_value_int64s\0replaced_value_float\0"
     "replaced_value_int64\0Imputer\0classes_strings\0LabelEncoder\0default_float\0keys_floats\0keys_int64s\0keys_strings\0"
     "values_floats\0values_int64s\0values_strings\0default_tensor\0keys_tensor\0values_tensor\0classlabels_ints\0"
     "classlabels_strings\0coefficients\0intercepts\0multi_class\0post_transform\0LinearClassifier\0targets\0LinearRegressor\0"
-    "norm\0Normalizer\0zeros\0OneHotEncoder\0kernel_params\0kernel_type\0prob_a\0prob_b\0rho\0support_vectors\0"
+    "norm\0MAX\0Normalizer\0OneHotEncoder\0kernel_params\0kernel_type\0LINEAR\0prob_a\0prob_b\0rho\0support_vectors\0"
     "vectors_per_class\0SVMClassifier\0n_supports\0one_class\0SVMRegressor\0Scaler\0aggregate_function\0leaf_targetids\0"
     "leaf_weights\0membership_values\0n_targets\0nodes_falseleafs\0nodes_falsenodeids\0nodes_featureids\0nodes_hitrates\0"
     "nodes_missing_value_tracks_true\0nodes_modes\0nodes_splits\0nodes_trueleafs\0nodes_truenodeids\0tree_roots\0"
     "TreeEnsemble\0base_values\0class_ids\0class_nodeids\0class_treeids\0class_weights\0classlabels_int64s\0nodes_nodeids\0"
     "nodes_treeids\0nodes_values\0TreeEnsembleClassifier\0base_values_as_tensor\0class_weights_as_tensor\0"
-    "nodes_hitrates_as_tensor\0nodes_values_as_tensor\0target_ids\0target_nodeids\0target_treeids\0target_weights\0"
+    "nodes_hitrates_as_tensor\0nodes_values_as_tensor\0SUM\0target_ids\0target_nodeids\0target_treeids\0target_weights\0"
     "TreeEnsembleRegressor\0target_weights_as_tensor\0seq(map(int64,float)) seq(map(string,float))\0ZipMap\0prob_mod\0"
     "score_mod\0ai.onnx.preview\0FlexAttention\0decay_factor\0norm_coefficient\0ai.onnx.preview.training\0Adagrad\0"
     "norm_coefficient_post\0Adam\0Outputs\0xs\0zs\0Gradient\0Momentum\0mask_index\0past\0attention_bias\0"
@@ -154,7 +155,7 @@ static const char schema_text[] =
     "present_proj_buffer\0SparseAttentionIndexer\0auxiliary_lengths\0auxiliary_cache_layout\0SparsePagedAttention\0"
     "sparse_tensor(double) sparse_tensor(float) sparse_tensor(int32) sparse_tensor(int64) sparse_tensor(uint32) sparse_tensor(uint64)\0"
     "SparseToDenseMatMul\0next_tokens\0I64\0I32\0ctl\0ctx_commit\0prefixes\0ptrs\0head_c\0updated_ctl\0updated_ctx_commit\0"
-    "head_rows\0SpeculativePrefixCommit\0up\0round_activation\0mark\0mincharnum\0pad_value\0separators\0tokenexp\0Tokenizer\0"
+    "head_rows\0SpeculativePrefixCommit\0round_activation\0mark\0mincharnum\0pad_value\0separators\0tokenexp\0Tokenizer\0"
     "padding_idx\0scale_grad_by_freq\0tensor(bool)\0TorchEmbedding\0TransposeMatMul\0dim\0step\0UnfoldTensor\0idx\0"
     "kernel_delta\0previous_mask\0delta_offset\0group_size\0VarlenCausalConvWithState\0past_segment_ids\0"
     "present_segment_ids\0VarlenNGramHashMapping\0cross_qk_layer_head\0extra_decoding_ids\0cross_qk\0non_speech_probs\0"
@@ -168,327 +169,388 @@ static const param_row schema_params[] = {
     {111, 100, 0}, {55, 100, 0}, {145, 3, 0}, {150, 158, 0}, {235, 100, 0}, {237, 100, 0}, {239, 108, 0}, {241, 251, 1},
     {253, 100, 1}, {262, 108, 1}, {5, 100, 0}, {273, 100, 1}, {285, 108, 1}, {299, 100, 1}, {235, 100, 0},
     {237, 100, 0}, {239, 108, 0}, {241, 251, 1}, {253, 100, 1}, {262, 108, 1}, {415, 158, 1}, {1, 3, 0}, {373, 3, 0},
-    {53, 3, 0}, {552, 3, 0}, {557, 3, 0}, {5, 3, 0}, {552, 3, 1}, {557, 3, 1}, {561, 3, 1}, {572, 3, 1}, {1, 3, 0},
-    {373, 3, 0}, {53, 3, 0}, {634, 251, 0}, {645, 251, 0}, {5, 3, 0}, {655, 251, 1}, {668, 251, 1}, {1, 3, 0},
-    {373, 100, 0}, {53, 100, 0}, {634, 108, 0}, {645, 108, 0}, {5, 3, 0}, {655, 108, 1}, {668, 108, 1}, {27, 100, 0},
-    {33, 108, 0}, {1, 3, 0}, {5, 3, 0}, {726, 3, 0}, {103, 100, 0}, {27, 100, 0}, {855, 108, 0}, {27, 3, 0},
-    {876, 3, 0}, {883, 3, 1}, {888, 3, 1}, {33, 3, 0}, {899, 3, 0}, {954, 3, 0}, {965, 971, 0}, {976, 3, 0}, {27, 3, 0},
-    {1011, 3, 1}, {1007, 3, 1}, {27, 3, 0}, {1020, 158, 0}, {1032, 158, 0}, {27, 3, 0}, {1051, 100, 0}, {1070, 3, 2},
-    {1077, 3, 0}, {1098, 1113, 0}, {1, 3, 0}, {1260, 3, 0}, {53, 3, 1}, {1273, 100, 0}, {1275, 108, 0}, {1277, 100, 1},
-    {1290, 108, 1}, {1303, 1305, 0}, {1273, 3, 0}, {57, 108, 0}, {1303, 3, 0}, {27, 100, 0}, {1416, 108, 1},
-    {33, 100, 0}, {27, 100, 0}, {1416, 108, 1}, {57, 158, 1}, {1, 3, 0}, {1260, 3, 0}, {1448, 3, 0}, {53, 3, 1},
-    {1455, 3, 1}, {1273, 3, 0}, {1512, 1520, 0}, {1277, 3, 1}, {1303, 1520, 0}, {1273, 100, 0}, {1512, 108, 0},
-    {1277, 100, 1}, {1303, 108, 0}, {33, 3, 0}, {1455, 3, 1}, {33, 3, 0}, {1455, 100, 1}, {145, 3, 0}, {1583, 100, 1},
-    {680, 108, 1}, {33, 3, 0}, {1455, 108, 1}, {1273, 100, 0}, {1303, 108, 0}, {1597, 1520, 0}, {1605, 108, 0},
-    {145, 3, 0}, {1640, 971, 0}, {1647, 971, 0}, {988, 971, 1}, {1665, 3, 2}, {1672, 3, 0}, {27, 3, 0}, {965, 158, 0},
-    {1, 3, 0}, {1260, 3, 0}, {1744, 3, 0}, {53, 3, 1}, {1746, 100, 1}, {1760, 3, 1}, {5, 3, 1}, {1770, 3, 0}, {5, 3, 1},
-    {1770, 3, 1}, {145, 3, 0}, {1883, 971, 0}, {145, 3, 0}, {1883, 158, 0}, {51, 3, 0}, {53, 3, 0}, {55, 3, 0},
-    {51, 3, 0}, {53, 3, 0}, {55, 3, 1}, {1, 100, 0}, {111, 108, 0}, {5, 100, 0}, {1, 3, 0}, {373, 3, 0}, {883, 3, 0},
-    {27, 239, 0}, {33, 239, 0}, {2168, 53, 0}, {2173, 239, 6}, {2208, 100, 0}, {2223, 108, 0}, {27, 3, 0}, {373, 3, 0},
-    {53, 3, 0}, {1, 100, 0}, {5, 108, 0}, {1, 3, 0}, {1260, 3, 0}, {1744, 3, 0}, {53, 3, 1}, {1746, 100, 1},
-    {1760, 3, 1}, {2337, 3, 1}, {2347, 3, 1}, {5, 3, 1}, {1770, 3, 1}, {2349, 3, 1}, {1, 3, 0}, {2371, 239, 0},
-    {53, 239, 1}, {5, 239, 0}, {2377, 251, 1}, {2382, 251, 1}, {1, 3, 0}, {2371, 3, 0}, {53, 3, 1}, {5, 3, 0},
-    {2377, 251, 1}, {2382, 251, 1}, {2438, 3, 0}, {2444, 3, 0}, {1143, 3, 0}, {888, 1113, 1}, {2448, 3, 1}, {82, 3, 1},
-    {33, 3, 0}, {899, 1113, 0}, {2508, 2510, 1}, {2168, 53, 1}, {2512, 239, 6}, {2522, 239, 6}, {51, 100, 0},
-    {53, 108, 0}, {2587, 100, 1}, {2600, 108, 1}, {5, 1305, 0}, {2627, 3, 2}, {1007, 3, 0}, {5, 3, 0}, {2646, 2510, 1},
-    {1, 3, 0}, {2668, 3, 0}, {1, 100, 0}, {2510, 108, 0}, {1335, 108, 1}, {552, 3, 0}, {2782, 100, 0}, {1416, 100, 0},
-    {2795, 100, 0}, {2807, 108, 0}, {2824, 108, 0}, {33, 1305, 0}, {1011, 3, 0}, {27, 3, 0}, {2907, 971, 0},
-    {876, 3, 1}, {2914, 3, 0}, {2968, 1520, 0}, {2974, 1520, 0}, {2981, 158, 1}, {3008, 1520, 1}, {3022, 1520, 1},
-    {3038, 158, 0}, {5, 158, 0}, {1883, 100, 0}, {3102, 108, 0}, {3108, 1305, 0}, {27, 239, 1}, {33, 3122, 0},
-    {27, 3122, 0}, {33, 53, 0}, {27, 3122, 1}, {1, 3, 0}, {3179, 3, 0}, {145, 3, 0}, {489, 158, 0}, {3204, 3, 1},
-    {145, 3, 0}, {489, 158, 0}, {3204, 3, 1}, {988, 971, 1}, {1, 3, 0}, {5, 100, 0}, {1273, 100, 0}, {1512, 1520, 0},
-    {1277, 100, 0}, {1275, 108, 0}, {3242, 1520, 0}, {1290, 108, 0}, {1597, 1520, 0}, {1605, 1305, 0}, {53, 3250, 1},
-    {3265, 100, 0}, {3267, 1520, 0}, {2587, 100, 0}, {3275, 108, 0}, {3277, 1520, 0}, {2600, 108, 0}, {1597, 1520, 0},
-    {1605, 1305, 0}, {3265, 100, 0}, {3267, 3299, 0}, {2587, 100, 0}, {3275, 108, 0}, {3277, 3299, 0}, {2600, 108, 0},
-    {1597, 3299, 0}, {1605, 1305, 0}, {1273, 100, 0}, {1597, 1520, 0}, {1605, 108, 1}, {1273, 100, 0}, {1597, 100, 0},
-    {1605, 108, 1}, {1273, 100, 0}, {1597, 108, 0}, {1605, 1305, 1}, {1, 3, 0}, {373, 239, 0}, {5, 239, 0},
-    {3419, 3, 0}, {3425, 3, 0}, {3431, 3, 0}, {150, 3, 0}, {145, 3, 0}, {988, 158, 1}, {3618, 3, 0}, {145, 3, 0},
-    {965, 158, 0}, {1, 3, 0}, {3645, 1520, 0}, {1, 100, 0}, {3659, 108, 0}, {3645, 1520, 0}, {3663, 158, 1},
-    {1, 100, 0}, {3659, 108, 1}, {3645, 1520, 1}, {3663, 158, 1}, {27, 3, 0}, {1746, 158, 0}, {1, 100, 0},
-    {2668, 100, 0}, {3835, 108, 0}, {1, 3, 0}, {3900, 3, 0}, {3910, 3, 0}, {3920, 2508, 1}, {3998, 100, 0},
-    {4005, 108, 0}, {4016, 100, 1}, {4023, 108, 1}, {1746, 2510, 1}, {4052, 239, 6}, {4082, 239, 6}, {4052, 239, 6},
-    {145, 3, 0}, {1883, 971, 0}, {4221, 3, 0}, {145, 3, 0}, {1883, 158, 0}, {4221, 3, 0}, {1098, 1113, 0},
-    {4274, 2510, 0}, {4283, 3, 0}, {1836, 1113, 0}, {33, 1113, 0}, {1098, 1113, 0}, {4274, 2510, 1}, {1098, 1113, 0},
-    {4283, 3, 0}, {4274, 2510, 1}, {4362, 2510, 0}, {1098, 1113, 0}, {4384, 239, 6}, {4402, 1113, 6}, {965, 100, 0},
-    {5, 239, 0}, {4463, 251, 1}, {145, 3, 0}, {1640, 971, 0}, {1647, 971, 0}, {988, 971, 1}, {4524, 971, 1},
-    {2974, 3, 0}, {4538, 971, 0}, {4545, 3, 1}, {33, 3, 0}, {4553, 3, 1}, {27, 3, 0}, {4617, 3, 1}, {4623, 3, 2},
-    {2173, 3, 2}, {27, 3, 0}, {4617, 158, 1}, {27, 3, 0}, {4617, 2510, 1}, {4673, 3, 0}, {1, 4703, 0}, {5, 4703, 0},
-    {5, 108, 0}, {726, 1305, 0}, {4824, 3, 0}, {4854, 3, 0}, {4865, 3, 0}, {4872, 158, 1}, {4886, 3, 0}, {27, 3, 0},
-    {5045, 3, 0}, {57, 3, 0}, {27, 3, 0}, {5056, 100, 0}, {5064, 3, 0}, {2646, 2510, 0}, {1, 3, 0}, {237, 158, 0},
-    {5091, 3, 0}, {27, 3, 0}, {1720, 158, 1}, {5, 3, 0}, {1883, 158, 1}, {5129, 158, 1}, {5145, 158, 1}, {5159, 3, 0},
-    {145, 3, 0}, {988, 158, 0}, {1051, 53, 0}, {1, 3, 0}, {5, 3, 0}, {1, 3, 0}, {5, 158, 0}, {1, 100, 2}, {5, 1520, 0},
-    {5, 108, 0}, {726, 1520, 0}, {1, 1520, 0}, {235, 100, 0}, {237, 100, 0}, {239, 100, 0}, {1744, 100, 0}, {3, 108, 0},
-    {1070, 1305, 6}, {2173, 1305, 6}, {1665, 100, 6}, {6951, 108, 6}, {27, 3, 0}, {4545, 3, 0}, {883, 3, 1},
-    {6983, 2508, 1}, {6994, 3, 1}, {6999, 3, 1}, {7014, 2508, 1}, {33, 3, 0}, {7035, 3, 1}, {1, 3, 0}, {1260, 3, 0},
-    {1744, 3, 0}, {53, 3, 1}, {1746, 100, 1}, {1760, 3, 1}, {2337, 3, 1}, {2347, 3, 1}, {7143, 3, 1}, {7146, 3, 1},
-    {239, 3, 1}, {2508, 3, 1}, {7149, 100, 1}, {7165, 3, 1}, {7177, 7187, 0}, {7189, 2510, 0}, {7200, 2510, 1},
-    {7211, 2510, 0}, {7221, 2510, 0}, {7242, 3, 1}, {7257, 3, 1}, {7276, 2508, 1}, {7287, 2508, 1}, {7305, 2510, 1},
-    {7320, 2510, 1}, {7338, 2510, 1}, {7355, 2510, 0}, {7365, 3, 1}, {2974, 3, 1}, {1, 3, 0}, {883, 3, 0}, {7529, 3, 0},
-    {145, 3, 0}, {883, 3, 0}, {7542, 3, 1}, {1583, 100, 1}, {680, 108, 1}, {145, 3, 0}, {883, 3, 0}, {1, 3, 0},
-    {883, 3, 0}, {7617, 3, 0}, {7628, 3, 0}, {7639, 3, 0}, {7661, 3, 1}, {7673, 3, 0}, {7680, 3, 0}, {33, 3, 0},
-    {1455, 1305, 1}, {1, 3, 0}, {373, 2508, 1}, {33, 3, 0}, {899, 3, 0}, {7825, 3, 1}, {7996, 3, 0}, {8011, 3, 0},
-    {8027, 3, 0}, {8047, 8056, 0}, {8059, 3, 0}, {1, 3, 0}, {1260, 3, 0}, {8091, 158, 1}, {53, 3, 1}, {1, 100, 0},
-    {2668, 100, 0}, {3835, 108, 0}, {8125, 108, 0}, {2438, 3, 0}, {2444, 3, 0}, {8149, 3, 0}, {8158, 3, 0}, {883, 3, 0},
-    {8168, 53, 1}, {8185, 3, 1}, {8195, 3, 1}, {8207, 53, 0}, {8217, 53, 0}, {8226, 53, 0}, {8242, 53, 0}, {33, 3, 0},
-    {8263, 3, 1}, {8277, 3, 1}, {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1}, {6983, 2508, 1}, {6999, 3, 1}, {253, 3, 1},
-    {262, 3, 1}, {7014, 2508, 1}, {8310, 2508, 1}, {8321, 2508, 1}, {883, 3, 1}, {33, 3, 0}, {273, 3, 1}, {285, 3, 1},
-    {8339, 8342, 1}, {27, 3, 0}, {4545, 3, 0}, {883, 3, 0}, {6983, 2508, 1}, {6994, 3, 0}, {6999, 3, 1},
-    {7014, 2508, 0}, {8310, 2508, 1}, {8321, 2508, 1}, {33, 3, 0}, {7035, 3, 0}, {1273, 100, 0}, {965, 108, 0},
-    {494, 108, 0}, {27, 235, 0}, {8447, 1113, 0}, {33, 7187, 0}, {1, 3, 0}, {1260, 108, 0}, {1744, 108, 0}, {53, 3, 1},
-    {1746, 100, 1}, {1760, 3, 1}, {2337, 3, 1}, {2347, 3, 1}, {8504, 3, 0}, {8512, 108, 0}, {8525, 3, 0},
-    {8533, 108, 0}, {51, 100, 0}, {53, 108, 0}, {3277, 100, 0}, {2600, 108, 1}, {883, 100, 1}, {2438, 8588, 0},
-    {2444, 8588, 1}, {1143, 8595, 1}, {253, 8602, 1}, {262, 8602, 1}, {8609, 3, 1}, {8623, 3, 1}, {3038, 2508, 0},
-    {8639, 2508, 0}, {8655, 2508, 0}, {8665, 2508, 0}, {3900, 3, 1}, {3910, 3, 1}, {3920, 158, 1}, {8687, 3, 1},
-    {8701, 3, 1}, {8715, 3, 1}, {8725, 2508, 1}, {8742, 1113, 1}, {8752, 1113, 1}, {33, 3, 0}, {273, 8602, 1},
-    {285, 8602, 1}, {8764, 2508, 1}, {27, 7187, 0}, {33, 2510, 0}, {1070, 3, 6}, {2173, 3, 6}, {7177, 100, 0},
-    {9117, 100, 1}, {9129, 3, 0}, {9144, 3, 0}, {9163, 3, 1}, {4263, 3, 0}, {82, 3, 0}, {1455, 100, 1}, {3920, 100, 1},
-    {33, 3, 0}, {6983, 100, 1}, {9181, 3, 1}, {2444, 3, 0}, {2438, 3, 0}, {1143, 3, 0}, {9235, 3, 0}, {9250, 3, 0},
-    {9267, 3, 1}, {33, 3, 0}, {9283, 3, 1}, {1, 3, 0}, {57, 9313, 0}, {1, 3, 0}, {883, 3, 1}, {1, 3, 0}, {1260, 3, 0},
-    {53, 3, 1}, {726, 3, 1}, {1, 3, 0}, {5, 3, 0}, {9476, 3, 0}, {9481, 3, 1}, {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1},
-    {9502, 8056, 1}, {2448, 9513, 1}, {82, 9513, 1}, {9516, 3299, 1}, {9530, 3299, 1}, {9536, 3299, 1}, {9544, 8056, 1},
-    {9558, 8056, 1}, {33, 3, 0}, {9578, 3299, 1}, {7825, 3299, 1}, {7996, 3, 0}, {9664, 3, 0}, {8027, 3, 0},
-    {8047, 8056, 0}, {1, 3, 0}, {373, 3, 0}, {9476, 3, 0}, {9718, 3, 0}, {9730, 3, 0}, {9741, 3, 0}, {876, 3, 0},
-    {883, 3, 0}, {9749, 3, 0}, {9755, 2508, 1}, {145, 100, 0}, {1883, 971, 0}, {3645, 108, 0}, {9794, 100, 1},
-    {145, 100, 0}, {1883, 971, 0}, {1, 3, 0}, {1260, 3, 0}, {883, 3, 1}, {51, 9896, 0}, {53, 9899, 0}, {55, 9902, 1},
-    {9905, 3299, 1}, {9912, 3299, 1}, {9919, 3299, 1}, {5, 9926, 0}, {9940, 251, 0}, {9944, 3, 0}, {9946, 3, 0},
-    {1720, 3, 0}, {9952, 3, 0}, {9958, 3, 0}, {9966, 3, 0}, {7177, 2510, 0}, {7189, 2510, 0}, {7200, 2510, 1},
-    {7257, 3, 1}, {7276, 2510, 1}, {7287, 2510, 1}, {7305, 2510, 1}, {7355, 2510, 0}, {1, 100, 0}, {10008, 100, 0},
-    {1, 3, 0}, {4263, 2508, 0}, {82, 2508, 0}, {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1}, {253, 10030, 1},
-    {262, 10030, 1}, {8655, 2508, 0}, {8665, 2508, 0}, {3900, 3, 1}, {3910, 3, 1}, {3920, 158, 1}, {6999, 3, 1},
-    {8715, 3, 1}, {10038, 10046, 1}, {10057, 10046, 1}, {8687, 3, 1}, {8701, 3, 1}, {10065, 2508, 1}, {33, 3, 0},
-    {273, 10030, 1}, {285, 10030, 1}, {8345, 3, 1}, {10212, 3, 0}, {10220, 3, 0}, {10231, 3, 0}, {10243, 3, 0},
-    {10253, 3, 0}, {10267, 3, 1}, {10285, 3, 1}, {10300, 3, 0}, {10311, 3, 0}, {10321, 3, 1}, {10212, 3, 0},
-    {10404, 3, 0}, {10417, 2508, 0}, {10426, 2508, 1}, {10212, 3, 0}, {10460, 2508, 0}, {27, 239, 2}, {3265, 3, 0},
-    {9536, 10561, 0}, {10564, 10561, 0}, {3275, 3, 1}, {2448, 3, 0}, {82, 3, 1}, {27, 3, 0}, {876, 3, 0}, {883, 3, 0},
-    {1455, 3, 0}, {10596, 3, 0}, {10610, 3, 0}, {10622, 10629, 0}, {27, 3, 0}, {3920, 2508, 0}, {3900, 3, 0},
-    {3910, 3, 0}, {10714, 3, 0}, {10725, 3, 0}, {10736, 7187, 0}, {10746, 3, 0}, {10758, 3, 0}, {9536, 7187, 0},
-    {10768, 7187, 0}, {10779, 7187, 0}, {10781, 7187, 0}, {10793, 2510, 0}, {5, 3, 0}, {10803, 3, 0}, {10818, 7187, 0},
-    {10832, 3, 1}, {10836, 7187, 1}, {51, 3, 0}, {53, 100, 0}, {10903, 108, 0}, {10916, 1305, 0}, {10931, 1305, 1},
-    {883, 3, 1}, {51, 3, 0}, {53, 100, 0}, {3277, 108, 0}, {3267, 108, 1}, {883, 3, 1}, {51, 100, 0}, {53, 108, 0},
-    {11003, 100, 0}, {51, 100, 0}, {53, 108, 0}, {11034, 1305, 0}, {51, 100, 0}, {53, 108, 0}, {51, 100, 0},
-    {53, 108, 0}, {3267, 1305, 0}, {3277, 1305, 0}, {2587, 100, 1}, {2600, 108, 1}, {883, 1305, 1}, {51, 100, 0},
-    {53, 108, 0}, {3645, 100, 0}, {9794, 1305, 1}, {11105, 3250, 1}, {883, 100, 1}, {51, 100, 0}, {7529, 100, 1},
-    {10220, 100, 1}, {11155, 108, 0}, {11162, 100, 0}, {11174, 100, 1}, {11184, 108, 0}, {11189, 100, 0},
-    {11199, 100, 1}, {5, 100, 0}, {11207, 100, 1}, {1, 3, 0}, {1260, 11242, 0}, {3645, 3, 0}, {11245, 11242, 0},
-    {11252, 3, 0}, {11266, 11242, 0}, {11273, 3, 0}, {51, 100, 0}, {7529, 100, 1}, {10220, 100, 0}, {11330, 108, 0},
-    {11334, 100, 0}, {11343, 100, 1}, {11350, 108, 0}, {11354, 100, 0}, {11363, 100, 1}, {11370, 108, 0},
-    {11374, 100, 0}, {11383, 100, 1}, {235, 100, 0}, {237, 100, 0}, {239, 100, 0}, {11207, 100, 1}, {51, 100, 0},
-    {53, 108, 0}, {11412, 11425, 1}, {1, 3, 0}, {2508, 9313, 0}, {27, 3, 0}, {11477, 3, 0}, {11490, 3, 0},
-    {11510, 3, 1}, {11527, 3, 0}, {11547, 3, 1}, {11564, 3, 1}, {11584, 3, 1}, {11705, 3, 0}, {11712, 10561, 0},
-    {11724, 3, 1}, {11477, 3, 1}, {11742, 10561, 1}, {11759, 10561, 1}, {27, 3, 0}, {11477, 9926, 0}, {11841, 108, 0},
-    {11862, 108, 1}, {11881, 108, 0}, {11759, 9926, 1}, {51, 3, 0}, {11978, 3, 1}, {53, 3, 0}, {11991, 3, 1},
-    {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1}, {883, 3, 1}, {8168, 2508, 1}, {6999, 3, 1}, {253, 3, 1}, {262, 3, 1},
-    {7014, 2508, 1}, {8321, 2508, 1}, {7177, 2508, 0}, {12055, 2508, 0}, {12067, 2508, 0}, {12079, 2508, 1},
-    {12088, 2508, 1}, {7436, 2508, 1}, {9117, 9313, 1}, {12101, 2508, 0}, {12110, 2508, 1}, {7177, 12176, 0},
-    {2974, 3, 0}, {12180, 3, 0}, {1273, 3, 0}, {27, 3, 0}, {4545, 3, 0}, {883, 3, 0}, {9755, 2508, 0}, {12254, 2508, 0},
-    {6999, 3, 1}, {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1}, {883, 3, 1}, {9755, 2508, 0}, {12254, 2508, 0},
-    {6999, 3, 1}, {2438, 3, 0}, {2444, 3, 1}, {12322, 3, 0}, {12340, 3, 0}, {3900, 3, 0}, {3910, 3, 0},
-    {12356, 2508, 0}, {12384, 2508, 0}, {9476, 3, 1}, {12406, 3, 1}, {12420, 3, 1}, {3920, 2510, 1}, {12433, 12448, 0},
-    {12454, 3, 0}, {12469, 3, 1}, {12486, 2508, 0}, {12505, 2508, 1}, {9558, 2508, 1}, {12532, 2508, 1},
-    {12548, 2508, 1}, {12563, 2508, 1}, {12577, 2508, 1}, {3038, 2508, 0}, {8639, 2508, 0}, {12591, 12448, 0},
-    {12609, 3, 0}, {12627, 3, 1}, {12647, 2508, 0}, {7825, 3, 1}, {12669, 2508, 1}, {12687, 2508, 1}, {12856, 3, 0},
-    {12869, 3, 0}, {12881, 3, 0}, {12898, 3, 1}, {12911, 3, 1}, {12922, 3, 1}, {12941, 3, 1}, {3038, 3, 0},
-    {8639, 3, 0}, {12959, 3, 0}, {145, 3, 0}, {489, 158, 0}, {1143, 3, 1}, {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1},
-    {8185, 10030, 0}, {8195, 10030, 1}, {12254, 1113, 0}, {13000, 1113, 0}, {13013, 1113, 0}, {3900, 3, 1},
-    {3910, 3, 1}, {13025, 1113, 1}, {8715, 3, 1}, {8687, 3, 1}, {8701, 3, 1}, {10038, 10046, 1}, {10057, 10046, 1},
-    {13038, 1113, 1}, {33, 3, 0}, {13057, 10030, 1}, {13071, 10030, 1}, {27, 100, 0}, {876, 108, 0}, {883, 1305, 0},
-    {10931, 1305, 0}, {10903, 1305, 0}, {6983, 3250, 1}, {13158, 100, 1}, {13175, 108, 1}, {6994, 1305, 1},
-    {33, 1305, 0}, {7035, 1305, 1}, {7177, 100, 0}, {9117, 100, 1}, {13204, 108, 0}, {13225, 108, 0}, {9163, 108, 1},
-    {13250, 108, 0}, {13262, 108, 0}, {1455, 100, 1}, {13273, 3, 0}, {13294, 3, 0}, {13319, 3, 1}, {13343, 3, 0},
-    {13355, 3, 0}, {13366, 108, 0}, {13392, 108, 0}, {13422, 108, 1}, {13451, 108, 0}, {13468, 108, 0}, {13484, 3, 0},
-    {13498, 100, 0}, {51, 9896, 0}, {3267, 3, 0}, {2587, 9896, 0}, {53, 9899, 0}, {3277, 3, 0}, {2600, 9899, 0},
-    {55, 9902, 1}, {1597, 3, 1}, {1605, 13538, 1}, {5, 13542, 0}, {51, 3, 0}, {13551, 1520, 0}, {11978, 3, 1},
-    {53, 3, 0}, {13559, 1520, 0}, {11991, 3, 1}, {13567, 1520, 0}, {13575, 3, 1}, {1, 3, 0}, {1512, 1520, 0},
-    {1277, 3, 1}, {1597, 1520, 0}, {1605, 3, 1}, {13618, 10561, 0}, {13626, 13639, 0}, {1070, 13642, 6}, {5, 13639, 0},
-    {1, 3, 0}, {1512, 1520, 0}, {1277, 3, 0}, {1597, 1520, 0}, {1605, 3, 0}, {1, 3, 0}, {13684, 1520, 0}, {13692, 3, 1},
-    {13618, 1520, 0}, {13626, 3, 1}, {145, 3, 0}, {13733, 1520, 0}, {13744, 3, 1}, {13760, 1520, 0}, {13774, 3, 1},
-    {1, 3, 0}, {13684, 1520, 0}, {1277, 3, 1}, {1597, 1520, 0}, {1605, 3, 0}, {1051, 53, 0}, {1, 3, 0},
-    {1512, 10561, 0}, {1277, 3, 0}, {5, 3, 0}, {1597, 10561, 0}, {1605, 3, 0}, {13847, 10561, 0}, {13855, 3, 0},
-    {27, 3, 0}, {11477, 3, 0}, {11490, 100, 0}, {13881, 108, 1}, {11510, 3, 1}, {11527, 100, 0}, {13892, 108, 1},
-    {11547, 3, 1}, {11564, 100, 1}, {13903, 108, 1}, {11584, 3, 1}, {13914, 100, 1}, {13930, 100, 1}, {13946, 100, 1},
-    {11759, 3, 1}, {13962, 3250, 1}, {13979, 3250, 1}, {13996, 3250, 1}, {14010, 3250, 1}, {14024, 108, 1},
-    {14044, 108, 1}, {27, 235, 0}, {8447, 1113, 0}, {14175, 1113, 0}, {14188, 1113, 0}, {14201, 1113, 0},
-    {14214, 235, 0}, {14223, 235, 0}, {14232, 235, 0}, {14241, 1113, 0}, {14256, 1113, 0}, {14271, 1113, 0},
-    {14286, 1113, 0}, {14293, 1113, 0}, {14300, 1113, 0}, {14307, 1113, 1}, {14322, 1113, 1}, {14340, 1113, 0},
-    {6983, 10629, 1}, {6994, 235, 1}, {6999, 1113, 1}, {33, 235, 0}, {1, 235, 0}, {14389, 1113, 0}, {14397, 1113, 0},
-    {5, 235, 0}, {1, 235, 0}, {14389, 1113, 0}, {373, 7187, 0}, {53, 7187, 1}, {14397, 1113, 0}, {27, 235, 0},
-    {8447, 1113, 0}, {876, 235, 0}, {14461, 1113, 0}, {883, 1113, 0}, {14474, 1113, 0}, {14485, 1113, 0},
-    {1455, 7187, 0}, {10596, 235, 0}, {14500, 1113, 0}, {10610, 1113, 0}, {14520, 1113, 0}, {10622, 10629, 0},
-    {14538, 1113, 0}, {51, 235, 0}, {14599, 1113, 0}, {53, 235, 0}, {14607, 1113, 0}, {14397, 1113, 0}, {883, 1113, 1},
-    {55, 235, 1}, {14615, 1113, 1}, {1303, 108, 0}, {965, 1305, 0}, {494, 1305, 0}, {27, 7187, 0}, {8447, 1113, 0},
-    {1, 3, 0}, {373, 7187, 0}, {3920, 2510, 0}, {14694, 14701, 0}, {14706, 14701, 0}, {14711, 8056, 1}, {5, 14728, 0},
-    {14733, 7187, 1}, {3419, 3, 0}, {3425, 3, 0}, {3431, 3, 1}, {145, 100, 0}, {150, 108, 0}, {14850, 3, 0},
-    {14861, 251, 0}, {14874, 251, 0}, {27, 3, 0}, {14936, 2508, 0}, {33, 3, 0}, {9755, 2508, 0}, {14957, 2508, 0},
-    {14975, 2508, 0}, {27, 3, 0}, {9755, 2508, 0}, {1, 3, 0}, {1260, 3, 0}, {15021, 3, 0}, {15028, 3, 0},
-    {7177, 2510, 0}, {7189, 2510, 0}, {7200, 2510, 1}, {7257, 3, 1}, {7276, 2510, 1}, {7287, 2510, 1}, {7305, 2510, 1},
-    {15067, 2510, 1}, {700, 2510, 1}, {7355, 2510, 0}, {15081, 3, 1}, {1, 3, 0}, {4263, 2508, 0}, {82, 2508, 0},
-    {7529, 3, 0}, {883, 3, 1}, {5, 3, 0}, {1113, 3, 1}, {27, 3, 0}, {7529, 3, 0}, {4263, 3, 0}, {82, 3, 1}, {883, 3, 1},
-    {33, 3, 0}, {552, 251, 1}, {4463, 251, 1}, {11207, 3, 1}, {27, 3, 0}, {7529, 3, 0}, {4263, 3, 0}, {883, 3, 1},
-    {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1}, {253, 3, 0}, {262, 3, 0}, {15261, 2508, 0}, {15279, 2508, 0},
-    {8665, 2508, 0}, {15297, 2508, 0}, {3900, 3, 1}, {3910, 3, 1}, {33, 3, 0}, {273, 3, 0}, {285, 3, 0}, {2438, 3, 0},
-    {2444, 3, 1}, {12322, 3, 0}, {12340, 3, 0}, {3900, 3, 0}, {3910, 3, 0}, {1455, 9899, 1}, {253, 3, 0}, {9476, 3, 1},
-    {12406, 3, 1}, {12420, 3, 1}, {3920, 2510, 1}, {7014, 2508, 1}, {15358, 3, 1}, {3038, 2508, 0}, {273, 3, 0},
-    {15375, 3, 1}, {2438, 3, 0}, {2444, 3, 1}, {1143, 3, 1}, {8185, 10030, 0}, {8195, 10030, 0}, {12254, 1113, 0},
-    {13000, 1113, 0}, {13013, 1113, 0}, {13025, 1113, 1}, {3038, 1113, 0}, {8639, 1113, 0}, {8609, 3, 1}, {8623, 3, 1},
-    {15418, 1113, 1}, {3900, 3, 1}, {3910, 3, 1}, {8715, 3, 1}, {8687, 3, 1}, {8701, 3, 1}, {10038, 10046, 1},
-    {10057, 10046, 1}, {13038, 1113, 1}, {51, 3, 0}, {53, 100, 0}, {15629, 15641, 0}, {7177, 15641, 0},
-    {12959, 15645, 0}, {15649, 15641, 0}, {15653, 15641, 0}, {15664, 15641, 0}, {15673, 15641, 0}, {15678, 15645, 0},
-    {15685, 15641, 0}, {15697, 15641, 0}, {9476, 3, 0}, {15750, 3, 1}, {876, 3, 0}, {1883, 158, 0}, {15826, 158, 1},
-    {15838, 15857, 1}, {1, 3, 0}, {1720, 158, 1}, {1303, 3, 0}, {15923, 158, 0}, {5145, 158, 0}, {27, 3, 0},
-    {876, 3, 0}, {12254, 2508, 0}, {883, 3, 1}, {9516, 3, 0}, {9544, 2508, 1}, {15927, 3, 1}, {15940, 3, 1}, {33, 3, 0},
-    {9578, 3, 0}, {7825, 3, 1}, {7177, 2508, 0}, {12055, 2508, 0}, {12067, 2508, 0}, {12254, 1113, 0}, {12079, 2508, 1},
-    {12088, 2508, 1}, {7436, 2508, 1}, {9117, 9313, 1}, {16004, 1113, 1}, {9544, 1113, 1}, {12101, 2508, 0},
-    {12110, 2508, 1}, {16021, 1113, 1}, {7825, 2508, 1}, {7177, 7187, 0}, {7189, 2510, 0}, {7200, 2510, 1},
-    {7211, 2510, 0}, {7221, 2510, 0}, {7242, 3, 1}, {7257, 3, 1}, {7276, 2508, 1}, {7287, 2508, 1}, {7305, 2510, 1},
-    {7320, 2510, 1}, {7338, 2510, 1}, {16064, 2510, 1}, {16084, 2510, 1}, {15153, 3, 1}, {7355, 2510, 0}, {7365, 3, 1},
-    {2974, 3, 1}, {16103, 239, 1}, {16112, 3, 1}, {16302, 3, 0}, {1260, 100, 0}, {53, 100, 0}, {55, 100, 0},
+    {53, 3, 0}, {559, 3, 0}, {564, 3, 0}, {5, 3, 0}, {559, 3, 1}, {564, 3, 1}, {568, 3, 1}, {579, 3, 1}, {1, 3, 0},
+    {373, 3, 0}, {53, 3, 0}, {641, 251, 0}, {652, 251, 0}, {5, 3, 0}, {662, 251, 1}, {675, 251, 1}, {1, 3, 0},
+    {373, 100, 0}, {53, 100, 0}, {641, 108, 0}, {652, 108, 0}, {5, 3, 0}, {662, 108, 1}, {675, 108, 1}, {27, 100, 0},
+    {33, 108, 0}, {1, 3, 0}, {5, 3, 0}, {733, 3, 0}, {103, 100, 0}, {27, 100, 0}, {865, 108, 0}, {27, 3, 0},
+    {886, 3, 0}, {893, 3, 1}, {898, 3, 1}, {33, 3, 0}, {909, 3, 0}, {969, 3, 0}, {980, 986, 0}, {991, 3, 0}, {27, 3, 0},
+    {1026, 3, 1}, {1022, 3, 1}, {27, 3, 0}, {1035, 158, 0}, {1047, 158, 0}, {27, 3, 0}, {1066, 100, 0}, {1085, 3, 2},
+    {1092, 3, 0}, {1113, 1128, 0}, {1, 3, 0}, {1275, 3, 0}, {53, 3, 1}, {1288, 100, 0}, {1290, 108, 0}, {1292, 100, 1},
+    {1305, 108, 1}, {1318, 1320, 0}, {1288, 3, 0}, {57, 108, 0}, {1318, 3, 0}, {27, 100, 0}, {1431, 108, 1},
+    {33, 100, 0}, {27, 100, 0}, {1431, 108, 1}, {57, 158, 1}, {1, 3, 0}, {1275, 3, 0}, {1463, 3, 0}, {53, 3, 1},
+    {1470, 3, 1}, {1288, 3, 0}, {1531, 1539, 0}, {1292, 3, 1}, {1318, 1539, 0}, {1288, 100, 0}, {1531, 108, 0},
+    {1292, 100, 1}, {1318, 108, 0}, {33, 3, 0}, {1470, 3, 1}, {33, 3, 0}, {1470, 100, 1}, {145, 3, 0}, {1602, 100, 1},
+    {687, 108, 1}, {33, 3, 0}, {1470, 108, 1}, {1288, 100, 0}, {1318, 108, 0}, {1616, 1539, 0}, {1624, 108, 0},
+    {145, 3, 0}, {1659, 986, 0}, {1666, 986, 0}, {1003, 986, 1}, {1684, 3, 2}, {1691, 3, 0}, {27, 3, 0}, {980, 158, 0},
+    {1, 3, 0}, {1275, 3, 0}, {1763, 3, 0}, {53, 3, 1}, {1765, 100, 1}, {1779, 3, 1}, {5, 3, 1}, {1789, 3, 0}, {5, 3, 1},
+    {1789, 3, 1}, {145, 3, 0}, {1917, 986, 0}, {145, 3, 0}, {1917, 158, 0}, {51, 3, 0}, {53, 3, 0}, {55, 3, 0},
+    {51, 3, 0}, {53, 3, 0}, {55, 3, 1}, {1, 100, 0}, {111, 108, 0}, {5, 100, 0}, {1, 3, 0}, {373, 3, 0}, {893, 3, 0},
+    {27, 239, 0}, {33, 239, 0}, {2224, 53, 0}, {2229, 239, 6}, {2264, 100, 0}, {2279, 108, 0}, {27, 3, 0}, {373, 3, 0},
+    {53, 3, 0}, {1, 100, 0}, {5, 108, 0}, {1, 3, 0}, {1275, 3, 0}, {1763, 3, 0}, {53, 3, 1}, {1765, 100, 1},
+    {1779, 3, 1}, {2397, 3, 1}, {2407, 3, 1}, {5, 3, 1}, {1789, 3, 1}, {2409, 3, 1}, {1, 3, 0}, {2431, 239, 0},
+    {53, 239, 1}, {5, 239, 0}, {2437, 251, 1}, {2442, 251, 1}, {1, 3, 0}, {2431, 3, 0}, {53, 3, 1}, {5, 3, 0},
+    {2437, 251, 1}, {2442, 251, 1}, {2498, 3, 0}, {2504, 3, 0}, {1158, 3, 0}, {898, 1128, 1}, {2508, 3, 1}, {82, 3, 1},
+    {33, 3, 0}, {909, 1128, 0}, {2580, 2582, 1}, {2224, 53, 1}, {2584, 239, 6}, {2594, 239, 6}, {51, 100, 0},
+    {53, 108, 0}, {2659, 100, 1}, {2672, 108, 1}, {5, 1320, 0}, {2699, 3, 2}, {1022, 3, 0}, {5, 3, 0}, {2718, 2582, 1},
+    {1, 3, 0}, {2740, 3, 0}, {1, 100, 0}, {2582, 108, 0}, {1350, 108, 1}, {559, 3, 0}, {2854, 100, 0}, {1431, 100, 0},
+    {2867, 100, 0}, {2879, 108, 0}, {2896, 108, 0}, {33, 1320, 0}, {1026, 3, 0}, {27, 3, 0}, {2979, 986, 0},
+    {886, 3, 1}, {2986, 3, 0}, {3040, 1539, 0}, {3046, 1539, 0}, {3053, 158, 1}, {3080, 1539, 1}, {3094, 1539, 1},
+    {3110, 158, 0}, {5, 158, 0}, {1917, 100, 0}, {3174, 108, 0}, {3180, 1320, 0}, {27, 239, 1}, {33, 3194, 0},
+    {27, 3194, 0}, {33, 53, 0}, {27, 3194, 1}, {1, 3, 0}, {3251, 3, 0}, {145, 3, 0}, {496, 158, 0}, {3285, 3, 1},
+    {145, 3, 0}, {496, 158, 0}, {3285, 3, 1}, {1003, 986, 1}, {1, 3, 0}, {5, 100, 0}, {1288, 100, 0}, {1531, 1539, 0},
+    {1292, 100, 0}, {1290, 108, 0}, {3323, 1539, 0}, {1305, 108, 0}, {1616, 1539, 0}, {1624, 1320, 0}, {53, 3331, 1},
+    {3346, 100, 0}, {3348, 1539, 0}, {2659, 100, 0}, {3356, 108, 0}, {3358, 1539, 0}, {2672, 108, 0}, {1616, 1539, 0},
+    {1624, 1320, 0}, {3346, 100, 0}, {3348, 3380, 0}, {2659, 100, 0}, {3356, 108, 0}, {3358, 3380, 0}, {2672, 108, 0},
+    {1616, 3380, 0}, {1624, 1320, 0}, {1288, 100, 0}, {1616, 1539, 0}, {1624, 108, 1}, {1288, 100, 0}, {1616, 100, 0},
+    {1624, 108, 1}, {1288, 100, 0}, {1616, 108, 0}, {1624, 1320, 1}, {1, 3, 0}, {373, 239, 0}, {5, 239, 0},
+    {3500, 3, 0}, {3506, 3, 0}, {3512, 3, 0}, {150, 3, 0}, {145, 3, 0}, {1003, 158, 1}, {3699, 3, 0}, {145, 3, 0},
+    {980, 158, 0}, {1, 3, 0}, {3726, 1539, 0}, {1, 100, 0}, {3748, 108, 0}, {3726, 1539, 0}, {3752, 158, 1},
+    {1, 100, 0}, {3748, 108, 1}, {3726, 1539, 1}, {3752, 158, 1}, {27, 3, 0}, {1765, 158, 0}, {1, 100, 0},
+    {2740, 100, 0}, {3962, 108, 0}, {1, 3, 0}, {4031, 3, 0}, {4041, 3, 0}, {4051, 2580, 1}, {4129, 100, 0},
+    {4136, 108, 0}, {4147, 100, 1}, {4154, 108, 1}, {1765, 2582, 1}, {4183, 239, 6}, {4213, 239, 6}, {4183, 239, 6},
+    {145, 3, 0}, {1917, 986, 0}, {4352, 3, 0}, {145, 3, 0}, {1917, 158, 0}, {4352, 3, 0}, {1113, 1128, 0},
+    {4405, 2582, 0}, {4414, 3, 0}, {1862, 1128, 0}, {33, 1128, 0}, {1113, 1128, 0}, {4405, 2582, 1}, {1113, 1128, 0},
+    {4414, 3, 0}, {4405, 2582, 1}, {4493, 2582, 0}, {1113, 1128, 0}, {4515, 239, 6}, {4533, 1128, 6}, {980, 100, 0},
+    {5, 239, 0}, {4594, 251, 1}, {145, 3, 0}, {1659, 986, 0}, {1666, 986, 0}, {1003, 986, 1}, {4655, 986, 1},
+    {3046, 3, 0}, {4669, 986, 0}, {4676, 3, 1}, {33, 3, 0}, {4684, 3, 1}, {27, 3, 0}, {4748, 3, 1}, {4754, 3, 2},
+    {2229, 3, 2}, {27, 3, 0}, {4748, 158, 1}, {27, 3, 0}, {4748, 2582, 1}, {4804, 3, 0}, {1, 4834, 0}, {5, 4834, 0},
+    {5, 108, 0}, {733, 1320, 0}, {4960, 3, 0}, {4990, 3, 0}, {5001, 3, 0}, {5008, 158, 1}, {5022, 3, 0}, {27, 3, 0},
+    {5181, 3, 0}, {57, 3, 0}, {27, 3, 0}, {5192, 100, 0}, {5200, 3, 0}, {2718, 2582, 0}, {1, 3, 0}, {237, 158, 0},
+    {5227, 3, 0}, {27, 3, 0}, {1739, 158, 1}, {5, 3, 0}, {1917, 158, 1}, {5265, 158, 1}, {5281, 158, 1}, {5295, 3, 0},
+    {145, 3, 0}, {1003, 158, 0}, {1066, 53, 0}, {1, 3, 0}, {5, 3, 0}, {1, 3, 0}, {5, 158, 0}, {1, 100, 2}, {5, 1539, 0},
+    {5, 108, 0}, {733, 1539, 0}, {1, 1539, 0}, {235, 100, 0}, {237, 100, 0}, {239, 100, 0}, {1763, 100, 0}, {3, 108, 0},
+    {1085, 1320, 6}, {2229, 1320, 6}, {1684, 100, 6}, {7119, 108, 6}, {27, 3, 0}, {4676, 3, 0}, {893, 3, 1},
+    {7151, 2580, 1}, {7162, 3, 1}, {7167, 3, 1}, {7182, 2580, 1}, {33, 3, 0}, {7203, 3, 1}, {1, 3, 0}, {1275, 3, 0},
+    {1763, 3, 0}, {53, 3, 1}, {1765, 100, 1}, {1779, 3, 1}, {2397, 3, 1}, {2407, 3, 1}, {7311, 3, 1}, {7314, 3, 1},
+    {239, 3, 1}, {2580, 3, 1}, {7317, 100, 1}, {7333, 3, 1}, {7345, 7355, 0}, {7357, 2582, 0}, {7368, 2582, 1},
+    {7379, 2582, 0}, {7389, 2582, 0}, {7410, 3, 1}, {7425, 3, 1}, {7444, 2580, 1}, {7455, 2580, 1}, {7473, 2582, 1},
+    {7488, 2582, 1}, {7506, 2582, 1}, {7523, 2582, 0}, {7533, 3, 1}, {3046, 3, 1}, {1, 3, 0}, {893, 3, 0}, {7697, 3, 0},
+    {145, 3, 0}, {893, 3, 0}, {7710, 3, 1}, {1602, 100, 1}, {687, 108, 1}, {145, 3, 0}, {893, 3, 0}, {1, 3, 0},
+    {893, 3, 0}, {7785, 3, 0}, {7796, 3, 0}, {7807, 3, 0}, {7829, 3, 1}, {7841, 3, 0}, {7848, 3, 0}, {33, 3, 0},
+    {1470, 1320, 1}, {1, 3, 0}, {373, 2580, 1}, {33, 3, 0}, {909, 3, 0}, {7993, 3, 1}, {8164, 3, 0}, {8179, 3, 0},
+    {8195, 3, 0}, {8215, 8224, 0}, {8227, 3, 0}, {1, 3, 0}, {1275, 3, 0}, {8259, 158, 1}, {53, 3, 1}, {1, 100, 0},
+    {2740, 100, 0}, {3962, 108, 0}, {8293, 108, 0}, {2498, 3, 0}, {2504, 3, 0}, {8317, 3, 0}, {8326, 3, 0}, {893, 3, 0},
+    {8336, 53, 1}, {8353, 3, 1}, {8363, 3, 1}, {8375, 53, 0}, {8385, 53, 0}, {8394, 53, 0}, {8410, 53, 0}, {33, 3, 0},
+    {8431, 3, 1}, {8445, 3, 1}, {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1}, {7151, 2580, 1}, {7167, 3, 1}, {253, 3, 1},
+    {262, 3, 1}, {7182, 2580, 1}, {8478, 2580, 1}, {8489, 2580, 1}, {893, 3, 1}, {33, 3, 0}, {273, 3, 1}, {285, 3, 1},
+    {8507, 8510, 1}, {27, 3, 0}, {4676, 3, 0}, {893, 3, 0}, {7151, 2580, 1}, {7162, 3, 0}, {7167, 3, 1},
+    {7182, 2580, 0}, {8478, 2580, 1}, {8489, 2580, 1}, {33, 3, 0}, {7203, 3, 0}, {1288, 100, 0}, {980, 108, 0},
+    {501, 108, 0}, {27, 235, 0}, {8615, 1128, 0}, {33, 7355, 0}, {1, 3, 0}, {1275, 108, 0}, {1763, 108, 0}, {53, 3, 1},
+    {1765, 100, 1}, {1779, 3, 1}, {2397, 3, 1}, {2407, 3, 1}, {8672, 3, 0}, {8680, 108, 0}, {8693, 3, 0},
+    {8701, 108, 0}, {51, 100, 0}, {53, 108, 0}, {3358, 100, 0}, {2672, 108, 1}, {893, 100, 1}, {2498, 8756, 0},
+    {2504, 8756, 1}, {1158, 8763, 1}, {253, 8770, 1}, {262, 8770, 1}, {8777, 3, 1}, {8791, 3, 1}, {3110, 2580, 0},
+    {8807, 2580, 0}, {8823, 2580, 0}, {8833, 2580, 0}, {4031, 3, 1}, {4041, 3, 1}, {4051, 158, 1}, {8855, 3, 1},
+    {8869, 3, 1}, {8883, 3, 1}, {8893, 2580, 1}, {8910, 1128, 1}, {8920, 1128, 1}, {33, 3, 0}, {273, 8770, 1},
+    {285, 8770, 1}, {8932, 2580, 1}, {27, 7355, 0}, {33, 2582, 0}, {1085, 3, 6}, {2229, 3, 6}, {7345, 100, 0},
+    {9285, 100, 1}, {9297, 3, 0}, {9312, 3, 0}, {9331, 3, 1}, {4394, 3, 0}, {82, 3, 0}, {1470, 100, 1}, {4051, 100, 1},
+    {33, 3, 0}, {7151, 100, 1}, {9349, 3, 1}, {2504, 3, 0}, {2498, 3, 0}, {1158, 3, 0}, {9403, 3, 0}, {9418, 3, 0},
+    {9435, 3, 1}, {33, 3, 0}, {9451, 3, 1}, {1, 3, 0}, {57, 9481, 0}, {1, 3, 0}, {893, 3, 1}, {1, 3, 0}, {1275, 3, 0},
+    {53, 3, 1}, {733, 3, 1}, {1, 3, 0}, {5, 3, 0}, {9644, 3, 0}, {9649, 3, 1}, {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1},
+    {9670, 8224, 1}, {2508, 9681, 1}, {82, 9681, 1}, {9684, 3380, 1}, {9698, 3380, 1}, {9704, 3380, 1}, {9712, 8224, 1},
+    {9726, 8224, 1}, {33, 3, 0}, {9746, 3380, 1}, {7993, 3380, 1}, {8164, 3, 0}, {9832, 3, 0}, {8195, 3, 0},
+    {8215, 8224, 0}, {1, 3, 0}, {373, 3, 0}, {9644, 3, 0}, {9886, 3, 0}, {9898, 3, 0}, {9909, 3, 0}, {886, 3, 0},
+    {893, 3, 0}, {9917, 3, 0}, {9923, 2580, 1}, {145, 100, 0}, {1917, 986, 0}, {3726, 108, 0}, {9962, 100, 1},
+    {145, 100, 0}, {1917, 986, 0}, {1, 3, 0}, {1275, 3, 0}, {893, 3, 1}, {51, 10064, 0}, {53, 10067, 0}, {55, 10070, 1},
+    {10073, 3380, 1}, {10080, 3380, 1}, {10087, 3380, 1}, {5, 10094, 0}, {10108, 251, 0}, {10112, 3, 0}, {10114, 3, 0},
+    {1739, 3, 0}, {10120, 3, 0}, {10126, 3, 0}, {10134, 3, 0}, {7345, 2582, 0}, {7357, 2582, 0}, {7368, 2582, 1},
+    {7425, 3, 1}, {7444, 2582, 1}, {7455, 2582, 1}, {7473, 2582, 1}, {7523, 2582, 0}, {1, 100, 0}, {10176, 100, 0},
+    {1, 3, 0}, {4394, 2580, 0}, {82, 2580, 0}, {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1}, {253, 10198, 1},
+    {262, 10198, 1}, {8823, 2580, 0}, {8833, 2580, 0}, {4031, 3, 1}, {4041, 3, 1}, {4051, 158, 1}, {7167, 3, 1},
+    {8883, 3, 1}, {10206, 10214, 1}, {10225, 10214, 1}, {8855, 3, 1}, {8869, 3, 1}, {10233, 2580, 1}, {33, 3, 0},
+    {273, 10198, 1}, {285, 10198, 1}, {8513, 3, 1}, {10380, 3, 0}, {10388, 3, 0}, {10399, 3, 0}, {10411, 3, 0},
+    {10421, 3, 0}, {10435, 3, 1}, {10453, 3, 1}, {10468, 3, 0}, {10479, 3, 0}, {10489, 3, 1}, {10380, 3, 0},
+    {10572, 3, 0}, {10585, 2580, 0}, {10594, 2580, 1}, {10380, 3, 0}, {10628, 2580, 0}, {27, 239, 2}, {3346, 3, 0},
+    {9704, 10729, 0}, {10732, 10729, 0}, {3356, 3, 1}, {2508, 3, 0}, {82, 3, 1}, {27, 3, 0}, {886, 3, 0}, {893, 3, 0},
+    {1470, 3, 0}, {10764, 3, 0}, {10778, 3, 0}, {10790, 10797, 0}, {27, 3, 0}, {4051, 2580, 0}, {4031, 3, 0},
+    {4041, 3, 0}, {10882, 3, 0}, {10893, 3, 0}, {10904, 7355, 0}, {10914, 3, 0}, {10926, 3, 0}, {9704, 7355, 0},
+    {10936, 7355, 0}, {10947, 7355, 0}, {10949, 7355, 0}, {10961, 2582, 0}, {5, 3, 0}, {10971, 3, 0}, {10986, 7355, 0},
+    {11000, 3, 1}, {11004, 7355, 1}, {51, 3, 0}, {53, 100, 0}, {11071, 108, 0}, {11084, 1320, 0}, {11099, 1320, 1},
+    {893, 3, 1}, {51, 3, 0}, {53, 100, 0}, {3358, 108, 0}, {3348, 108, 1}, {893, 3, 1}, {51, 100, 0}, {53, 108, 0},
+    {11171, 100, 0}, {51, 100, 0}, {53, 108, 0}, {11202, 1320, 0}, {51, 100, 0}, {53, 108, 0}, {51, 100, 0},
+    {53, 108, 0}, {3348, 1320, 0}, {3358, 1320, 0}, {2659, 100, 1}, {2672, 108, 1}, {893, 1320, 1}, {51, 100, 0},
+    {53, 108, 0}, {3726, 100, 0}, {9962, 1320, 1}, {11273, 3331, 1}, {893, 100, 1}, {51, 100, 0}, {7697, 100, 1},
+    {10388, 100, 1}, {11323, 108, 0}, {11330, 100, 0}, {11342, 100, 1}, {11352, 108, 0}, {11357, 100, 0},
+    {11367, 100, 1}, {5, 100, 0}, {11375, 100, 1}, {1, 3, 0}, {1275, 11410, 0}, {3726, 3, 0}, {11413, 11410, 0},
+    {11420, 3, 0}, {11434, 11410, 0}, {11441, 3, 0}, {51, 100, 0}, {7697, 100, 1}, {10388, 100, 0}, {11498, 108, 0},
+    {11502, 100, 0}, {11511, 100, 1}, {11518, 108, 0}, {11522, 100, 0}, {11531, 100, 1}, {11538, 108, 0},
+    {11542, 100, 0}, {11551, 100, 1}, {235, 100, 0}, {237, 100, 0}, {239, 100, 0}, {11375, 100, 1}, {51, 100, 0},
+    {53, 108, 0}, {11580, 11593, 1}, {1, 3, 0}, {2580, 9481, 0}, {27, 3, 0}, {11645, 3, 0}, {11658, 3, 0},
+    {11678, 3, 1}, {11695, 3, 0}, {11715, 3, 1}, {11732, 3, 1}, {11752, 3, 1}, {11873, 3, 0}, {11880, 10729, 0},
+    {11892, 3, 1}, {11645, 3, 1}, {11910, 10729, 1}, {11927, 10729, 1}, {27, 3, 0}, {11645, 10094, 0}, {12009, 108, 0},
+    {12030, 108, 1}, {12049, 108, 0}, {11927, 10094, 1}, {51, 3, 0}, {12146, 3, 1}, {53, 3, 0}, {12159, 3, 1},
+    {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1}, {893, 3, 1}, {8336, 2580, 1}, {7167, 3, 1}, {253, 3, 1}, {262, 3, 1},
+    {7182, 2580, 1}, {8489, 2580, 1}, {7345, 2580, 0}, {12223, 2580, 0}, {12235, 2580, 0}, {12247, 2580, 1},
+    {12256, 2580, 1}, {7604, 2580, 1}, {9285, 9481, 1}, {12269, 2580, 0}, {12278, 2580, 1}, {7345, 12344, 0},
+    {3046, 3, 0}, {12348, 3, 0}, {1288, 3, 0}, {27, 3, 0}, {4676, 3, 0}, {893, 3, 0}, {9923, 2580, 0}, {12422, 2580, 0},
+    {7167, 3, 1}, {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1}, {893, 3, 1}, {9923, 2580, 0}, {12422, 2580, 0},
+    {7167, 3, 1}, {2498, 3, 0}, {2504, 3, 1}, {12490, 3, 0}, {12508, 3, 0}, {4031, 3, 0}, {4041, 3, 0},
+    {12524, 2580, 0}, {12552, 2580, 0}, {9644, 3, 1}, {12574, 3, 1}, {12588, 3, 1}, {4051, 2582, 1}, {12601, 12616, 0},
+    {12622, 3, 0}, {12637, 3, 1}, {12654, 2580, 0}, {12673, 2580, 1}, {9726, 2580, 1}, {12700, 2580, 1},
+    {12716, 2580, 1}, {12731, 2580, 1}, {12745, 2580, 1}, {3110, 2580, 0}, {8807, 2580, 0}, {12759, 12616, 0},
+    {12777, 3, 0}, {12795, 3, 1}, {12815, 2580, 0}, {7993, 3, 1}, {12837, 2580, 1}, {12855, 2580, 1}, {13024, 3, 0},
+    {13037, 3, 0}, {13049, 3, 0}, {13066, 3, 1}, {13079, 3, 1}, {13090, 3, 1}, {13109, 3, 1}, {3110, 3, 0},
+    {8807, 3, 0}, {13127, 3, 0}, {145, 3, 0}, {496, 158, 0}, {1158, 3, 1}, {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1},
+    {8353, 10198, 0}, {8363, 10198, 1}, {12422, 1128, 0}, {13168, 1128, 0}, {13181, 1128, 0}, {4031, 3, 1},
+    {4041, 3, 1}, {13193, 1128, 1}, {8883, 3, 1}, {8855, 3, 1}, {8869, 3, 1}, {10206, 10214, 1}, {10225, 10214, 1},
+    {13206, 1128, 1}, {33, 3, 0}, {13225, 10198, 1}, {13239, 10198, 1}, {27, 100, 0}, {886, 108, 0}, {893, 1320, 0},
+    {11099, 1320, 0}, {11071, 1320, 0}, {7151, 3331, 1}, {13326, 100, 1}, {13343, 108, 1}, {7162, 1320, 1},
+    {33, 1320, 0}, {7203, 1320, 1}, {7345, 100, 0}, {9285, 100, 1}, {13372, 108, 0}, {13393, 108, 0}, {9331, 108, 1},
+    {13418, 108, 0}, {13430, 108, 0}, {1470, 100, 1}, {13441, 3, 0}, {13462, 3, 0}, {13487, 3, 1}, {13511, 3, 0},
+    {13523, 3, 0}, {13534, 108, 0}, {13560, 108, 0}, {13590, 108, 1}, {13619, 108, 0}, {13636, 108, 0}, {13652, 3, 0},
+    {13666, 100, 0}, {51, 10064, 0}, {3348, 3, 0}, {2659, 10064, 0}, {53, 10067, 0}, {3358, 3, 0}, {2672, 10067, 0},
+    {55, 10070, 1}, {1616, 3, 1}, {1624, 13706, 1}, {5, 13710, 0}, {51, 3, 0}, {13719, 1539, 0}, {12146, 3, 1},
+    {53, 3, 0}, {13727, 1539, 0}, {12159, 3, 1}, {13735, 1539, 0}, {13743, 3, 1}, {1, 3, 0}, {1531, 1539, 0},
+    {1292, 3, 1}, {1616, 1539, 0}, {1624, 3, 1}, {13786, 10729, 0}, {13794, 13807, 0}, {1085, 13810, 6}, {5, 13807, 0},
+    {1, 3, 0}, {1531, 1539, 0}, {1292, 3, 0}, {1616, 1539, 0}, {1624, 3, 0}, {1, 3, 0}, {13852, 1539, 0}, {13860, 3, 1},
+    {13786, 1539, 0}, {13794, 3, 1}, {145, 3, 0}, {13901, 1539, 0}, {13912, 3, 1}, {13928, 1539, 0}, {13942, 3, 1},
+    {1, 3, 0}, {13852, 1539, 0}, {1292, 3, 1}, {1616, 1539, 0}, {1624, 3, 0}, {1066, 53, 0}, {1, 3, 0},
+    {1531, 10729, 0}, {1292, 3, 0}, {5, 3, 0}, {1616, 10729, 0}, {1624, 3, 0}, {14015, 10729, 0}, {14023, 3, 0},
+    {27, 3, 0}, {11645, 3, 0}, {11658, 100, 0}, {14049, 108, 1}, {11678, 3, 1}, {11695, 100, 0}, {14060, 108, 1},
+    {11715, 3, 1}, {11732, 100, 1}, {14071, 108, 1}, {11752, 3, 1}, {14082, 100, 1}, {14098, 100, 1}, {14114, 100, 1},
+    {11927, 3, 1}, {14130, 3331, 1}, {14147, 3331, 1}, {14164, 3331, 1}, {14178, 3331, 1}, {14192, 108, 1},
+    {14212, 108, 1}, {27, 235, 0}, {8615, 1128, 0}, {14343, 1128, 0}, {14356, 1128, 0}, {14369, 1128, 0},
+    {14382, 235, 0}, {14391, 235, 0}, {14400, 235, 0}, {14409, 1128, 0}, {14424, 1128, 0}, {14439, 1128, 0},
+    {14454, 1128, 0}, {14461, 1128, 0}, {14468, 1128, 0}, {14475, 1128, 1}, {14490, 1128, 1}, {14508, 1128, 0},
+    {7151, 10797, 1}, {7162, 235, 1}, {7167, 1128, 1}, {33, 235, 0}, {1, 235, 0}, {14557, 1128, 0}, {14565, 1128, 0},
+    {5, 235, 0}, {1, 235, 0}, {14557, 1128, 0}, {373, 7355, 0}, {53, 7355, 1}, {14565, 1128, 0}, {27, 235, 0},
+    {8615, 1128, 0}, {886, 235, 0}, {14629, 1128, 0}, {893, 1128, 0}, {14642, 1128, 0}, {14653, 1128, 0},
+    {1470, 7355, 0}, {10764, 235, 0}, {14668, 1128, 0}, {10778, 1128, 0}, {14688, 1128, 0}, {10790, 10797, 0},
+    {14706, 1128, 0}, {51, 235, 0}, {14767, 1128, 0}, {53, 235, 0}, {14775, 1128, 0}, {14565, 1128, 0}, {893, 1128, 1},
+    {55, 235, 1}, {14783, 1128, 1}, {1318, 108, 0}, {980, 1320, 0}, {501, 1320, 0}, {27, 7355, 0}, {8615, 1128, 0},
+    {1, 3, 0}, {373, 7355, 0}, {4051, 2582, 0}, {14862, 14869, 0}, {14874, 14869, 0}, {14879, 8224, 1}, {5, 14896, 0},
+    {14901, 7355, 1}, {3500, 3, 0}, {3506, 3, 0}, {3512, 3, 1}, {145, 100, 0}, {150, 108, 0}, {15018, 3, 0},
+    {15029, 251, 0}, {15042, 251, 0}, {27, 3, 0}, {15104, 2580, 0}, {33, 3, 0}, {9923, 2580, 0}, {15125, 2580, 0},
+    {15143, 2580, 0}, {27, 3, 0}, {9923, 2580, 0}, {1, 3, 0}, {1275, 3, 0}, {15189, 3, 0}, {15196, 3, 0},
+    {7345, 2582, 0}, {7357, 2582, 0}, {7368, 2582, 1}, {7425, 3, 1}, {7444, 2582, 1}, {7455, 2582, 1}, {7473, 2582, 1},
+    {15235, 2582, 1}, {707, 2582, 1}, {7523, 2582, 0}, {15249, 3, 1}, {1, 3, 0}, {4394, 2580, 0}, {82, 2580, 0},
+    {7697, 3, 0}, {893, 3, 1}, {5, 3, 0}, {1128, 3, 1}, {27, 3, 0}, {7697, 3, 0}, {4394, 3, 0}, {82, 3, 1}, {893, 3, 1},
+    {33, 3, 0}, {559, 251, 1}, {4594, 251, 1}, {11375, 3, 1}, {27, 3, 0}, {7697, 3, 0}, {4394, 3, 0}, {893, 3, 1},
+    {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1}, {253, 3, 0}, {262, 3, 0}, {15429, 2580, 0}, {15447, 2580, 0},
+    {8833, 2580, 0}, {15465, 2580, 0}, {4031, 3, 1}, {4041, 3, 1}, {33, 3, 0}, {273, 3, 0}, {285, 3, 0}, {2498, 3, 0},
+    {2504, 3, 1}, {12490, 3, 0}, {12508, 3, 0}, {4031, 3, 0}, {4041, 3, 0}, {1470, 10067, 1}, {253, 3, 0}, {9644, 3, 1},
+    {12574, 3, 1}, {12588, 3, 1}, {4051, 2582, 1}, {7182, 2580, 1}, {15526, 3, 1}, {3110, 2580, 0}, {273, 3, 0},
+    {15543, 3, 1}, {2498, 3, 0}, {2504, 3, 1}, {1158, 3, 1}, {8353, 10198, 0}, {8363, 10198, 0}, {12422, 1128, 0},
+    {13168, 1128, 0}, {13181, 1128, 0}, {13193, 1128, 1}, {3110, 1128, 0}, {8807, 1128, 0}, {8777, 3, 1}, {8791, 3, 1},
+    {15586, 1128, 1}, {4031, 3, 1}, {4041, 3, 1}, {8883, 3, 1}, {8855, 3, 1}, {8869, 3, 1}, {10206, 10214, 1},
+    {10225, 10214, 1}, {13206, 1128, 1}, {51, 3, 0}, {53, 100, 0}, {15797, 15809, 0}, {7345, 15809, 0},
+    {13127, 15813, 0}, {15817, 15809, 0}, {15821, 15809, 0}, {15832, 15809, 0}, {15841, 15809, 0}, {15846, 15813, 0},
+    {15853, 15809, 0}, {15865, 15809, 0}, {9644, 3, 0}, {862, 3, 1}, {886, 3, 0}, {1917, 158, 0}, {15991, 158, 1},
+    {16003, 16022, 1}, {1, 3, 0}, {1739, 158, 1}, {1318, 3, 0}, {16088, 158, 0}, {5281, 158, 0}, {27, 3, 0},
+    {886, 3, 0}, {12422, 2580, 0}, {893, 3, 1}, {9684, 3, 0}, {9712, 2580, 1}, {16092, 3, 1}, {16105, 3, 1}, {33, 3, 0},
+    {9746, 3, 0}, {7993, 3, 1}, {7345, 2580, 0}, {12223, 2580, 0}, {12235, 2580, 0}, {12422, 1128, 0}, {12247, 2580, 1},
+    {12256, 2580, 1}, {7604, 2580, 1}, {9285, 9481, 1}, {16169, 1128, 1}, {9712, 1128, 1}, {12269, 2580, 0},
+    {12278, 2580, 1}, {16186, 1128, 1}, {7993, 2580, 1}, {7345, 7355, 0}, {7357, 2582, 0}, {7368, 2582, 1},
+    {7379, 2582, 0}, {7389, 2582, 0}, {7410, 3, 1}, {7425, 3, 1}, {7444, 2580, 1}, {7455, 2580, 1}, {7473, 2582, 1},
+    {7488, 2582, 1}, {7506, 2582, 1}, {16229, 2582, 1}, {16249, 2582, 1}, {15321, 3, 1}, {7523, 2582, 0}, {7533, 3, 1},
+    {3046, 3, 1}, {16268, 239, 1}, {16277, 3, 1}, {16467, 3, 0}, {1275, 100, 0}, {53, 100, 0}, {55, 100, 0},
 };
 
-// Attributes: name, kind, required.
+// Attributes: name, kind, required, number of the default, from 1 (0: none).
 static const attr_row schema_attrs[] = {
-    {7, 7, 0}, {57, 2, 0}, {62, 2, 0}, {7, 7, 0}, {57, 2, 0}, {62, 2, 0}, {76, 1, 0}, {82, 1, 0}, {116, 2, 0},
-    {57, 2, 0}, {172, 2, 0}, {57, 2, 0}, {172, 2, 0}, {188, 2, 0}, {316, 2, 0}, {326, 2, 0}, {339, 2, 0}, {351, 2, 0},
-    {373, 1, 0}, {379, 1, 0}, {387, 2, 0}, {316, 2, 0}, {326, 2, 0}, {432, 2, 0}, {339, 2, 0}, {351, 2, 0}, {449, 2, 0},
-    {373, 1, 0}, {379, 1, 0}, {387, 2, 0}, {467, 3, 0}, {476, 7, 1}, {489, 7, 0}, {494, 7, 0}, {467, 3, 0}, {514, 2, 0},
-    {476, 7, 1}, {489, 7, 0}, {494, 7, 0}, {467, 3, 0}, {532, 2, 0}, {514, 2, 0}, {476, 7, 1}, {489, 7, 0}, {494, 7, 0},
-    {467, 3, 0}, {532, 2, 0}, {514, 2, 0}, {542, 7, 0}, {476, 7, 1}, {489, 7, 0}, {494, 7, 0}, {7, 7, 1}, {582, 1, 0},
-    {590, 2, 0}, {598, 1, 0}, {607, 2, 0}, {582, 1, 0}, {590, 2, 0}, {598, 1, 0}, {607, 2, 0}, {582, 1, 0}, {598, 1, 0},
-    {607, 2, 0}, {582, 1, 0}, {598, 1, 0}, {582, 1, 0}, {598, 1, 0}, {680, 2, 0}, {694, 2, 0}, {700, 1, 0}, {715, 2, 1},
-    {728, 3, 1}, {790, 2, 0}, {806, 2, 0}, {715, 3, 1}, {835, 2, 0}, {715, 2, 1}, {844, 3, 0}, {835, 2, 0}, {715, 2, 1},
-    {835, 2, 0}, {844, 3, 0}, {835, 2, 0}, {913, 3, 0}, {76, 1, 0}, {988, 7, 0}, {7, 7, 0}, {1007, 1, 0}, {1011, 1, 0},
-    {1007, 1, 0}, {1011, 1, 0}, {542, 7, 0}, {489, 7, 0}, {494, 7, 0}, {57, 2, 0}, {57, 2, 1}, {57, 2, 1}, {1115, 2, 0},
-    {1143, 4, 1}, {1158, 11, 0}, {1143, 4, 0}, {1158, 11, 0}, {1143, 4, 0}, {1171, 1, 0}, {1183, 6, 0}, {1196, 2, 0},
-    {1206, 7, 0}, {1217, 3, 0}, {1230, 8, 0}, {1143, 4, 0}, {467, 3, 0}, {542, 7, 0}, {1262, 2, 0}, {476, 7, 0},
-    {489, 7, 0}, {494, 7, 0}, {467, 3, 0}, {542, 7, 0}, {1262, 2, 0}, {476, 7, 0}, {1320, 7, 0}, {1335, 7, 0},
-    {489, 7, 0}, {494, 7, 0}, {1371, 7, 0}, {373, 7, 0}, {1383, 2, 0}, {1393, 2, 0}, {57, 2, 0}, {1427, 2, 0},
-    {1435, 2, 0}, {1427, 2, 0}, {1435, 2, 0}, {542, 7, 0}, {1262, 2, 0}, {476, 7, 0}, {1460, 2, 0}, {489, 7, 0},
-    {494, 7, 0}, {1484, 2, 1}, {1484, 2, 1}, {1507, 3, 0}, {57, 2, 0}, {1551, 2, 0}, {57, 2, 0}, {1551, 2, 0},
-    {1562, 2, 0}, {7, 7, 0}, {590, 2, 0}, {1583, 1, 0}, {590, 2, 0}, {1583, 1, 0}, {1583, 1, 0}, {700, 2, 0},
-    {1679, 3, 1}, {76, 1, 0}, {7, 7, 0}, {694, 2, 0}, {1720, 2, 0}, {1774, 6, 0}, {1791, 6, 0}, {1807, 8, 0},
-    {1819, 1, 0}, {728, 3, 0}, {1824, 2, 0}, {1836, 2, 0}, {1774, 6, 0}, {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0},
-    {728, 3, 0}, {1824, 2, 0}, {1856, 2, 0}, {1836, 2, 0}, {1774, 6, 0}, {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0},
-    {728, 3, 0}, {1824, 2, 0}, {1856, 2, 0}, {1774, 6, 0}, {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0}, {728, 3, 0},
-    {1824, 2, 0}, {1876, 2, 0}, {1856, 2, 0}, {1922, 2, 0}, {1933, 3, 0}, {76, 1, 0}, {82, 1, 0}, {62, 2, 0},
-    {1950, 2, 0}, {1957, 2, 0}, {76, 1, 0}, {82, 1, 0}, {1950, 2, 0}, {1957, 2, 0}, {1987, 1, 0}, {1987, 2, 0},
-    {116, 2, 0}, {1507, 3, 0}, {2039, 3, 0}, {582, 1, 0}, {2063, 2, 1}, {582, 1, 0}, {2063, 2, 1}, {2093, 2, 0},
-    {76, 1, 0}, {82, 1, 0}, {7, 7, 0}, {2181, 5, 1}, {2193, 5, 1}, {2229, 3, 0}, {883, 6, 0}, {373, 1, 0}, {7, 7, 0},
-    {582, 1, 0}, {582, 1, 0}, {2289, 2, 0}, {2305, 2, 0}, {76, 1, 0}, {82, 1, 0}, {883, 1, 0}, {103, 2, 1},
-    {1774, 6, 0}, {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0}, {728, 3, 0}, {1824, 2, 0}, {2353, 2, 0}, {1836, 2, 0},
-    {1774, 6, 0}, {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0}, {728, 3, 0}, {1824, 2, 0}, {2353, 2, 0}, {1774, 6, 0},
-    {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0}, {728, 3, 0}, {1824, 2, 0}, {2353, 2, 0}, {1876, 2, 0}, {57, 2, 0},
-    {582, 1, 0}, {2093, 2, 0}, {2454, 2, 0}, {326, 2, 1}, {339, 2, 1}, {373, 1, 0}, {2465, 3, 0}, {2547, 5, 1},
-    {57, 2, 0}, {1987, 2, 0}, {467, 3, 0}, {476, 7, 0}, {1987, 1, 0}, {489, 7, 0}, {494, 7, 0}, {467, 3, 0},
-    {476, 7, 1}, {1987, 2, 0}, {489, 7, 0}, {494, 7, 0}, {467, 3, 0}, {532, 2, 0}, {542, 7, 0}, {476, 7, 1},
-    {1987, 2, 0}, {489, 7, 0}, {494, 7, 0}, {467, 3, 0}, {476, 7, 1}, {489, 7, 0}, {2654, 2, 0}, {494, 7, 0},
-    {467, 3, 0}, {532, 2, 0}, {542, 7, 0}, {476, 7, 1}, {489, 7, 0}, {2654, 2, 0}, {494, 7, 0}, {2673, 7, 1},
-    {2686, 1, 0}, {476, 7, 1}, {489, 7, 0}, {494, 7, 0}, {2721, 2, 0}, {2737, 2, 0}, {790, 2, 0}, {2866, 2, 0},
-    {694, 2, 0}, {2879, 2, 0}, {700, 1, 0}, {2919, 2, 0}, {2932, 3, 0}, {3055, 2, 0}, {3124, 13, 0}, {1507, 3, 0},
-    {3191, 7, 1}, {1143, 1, 0}, {1507, 3, 0}, {489, 7, 1}, {1143, 1, 0}, {1507, 3, 0}, {57, 2, 0}, {835, 2, 0},
-    {57, 2, 0}, {1551, 2, 0}, {1562, 2, 0}, {835, 2, 0}, {57, 2, 0}, {1551, 2, 0}, {1562, 2, 0}, {3317, 2, 0},
-    {835, 2, 0}, {1774, 6, 0}, {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0}, {728, 3, 0}, {1824, 2, 0}, {1774, 6, 0},
-    {1791, 6, 0}, {1807, 8, 0}, {1819, 1, 0}, {728, 3, 0}, {1824, 2, 0}, {1876, 2, 0}, {694, 2, 0}, {552, 1, 0},
-    {373, 1, 0}, {700, 1, 0}, {965, 7, 1}, {694, 2, 0}, {552, 1, 0}, {373, 1, 0}, {700, 1, 0}, {694, 2, 0},
-    {3378, 1, 0}, {3383, 1, 0}, {700, 1, 0}, {965, 7, 1}, {694, 2, 0}, {3378, 1, 0}, {3383, 1, 0}, {700, 1, 0},
-    {2093, 2, 0}, {988, 7, 0}, {172, 2, 0}, {172, 2, 0}, {3463, 2, 0}, {3590, 3, 0}, {7, 7, 0}, {965, 7, 0},
-    {3635, 2, 0}, {3669, 3, 0}, {3700, 1, 0}, {3714, 2, 0}, {3730, 1, 0}, {1507, 3, 0}, {3750, 3, 0}, {3763, 2, 0},
-    {988, 7, 0}, {3669, 3, 0}, {3700, 1, 0}, {3714, 2, 0}, {3730, 1, 0}, {3773, 3, 0}, {1507, 3, 0}, {3750, 3, 0},
-    {3798, 2, 0}, {3809, 2, 0}, {1507, 3, 0}, {3849, 2, 0}, {3863, 2, 0}, {3876, 2, 0}, {2686, 1, 0}, {3669, 3, 0},
-    {1507, 3, 0}, {3849, 2, 0}, {3863, 2, 0}, {3876, 2, 0}, {2686, 1, 0}, {3933, 2, 0}, {3945, 2, 0}, {3955, 2, 0},
-    {1435, 2, 0}, {373, 1, 0}, {2547, 5, 1}, {4111, 7, 0}, {4122, 2, 1}, {2547, 5, 1}, {4122, 2, 1}, {4143, 7, 0},
-    {4159, 7, 0}, {4181, 7, 0}, {4198, 7, 0}, {57, 2, 0}, {2932, 3, 0}, {2932, 3, 0}, {76, 1, 0}, {7, 7, 0},
-    {4263, 1, 0}, {76, 1, 0}, {4263, 1, 0}, {694, 2, 0}, {4433, 2, 0}, {3419, 2, 0}, {883, 1, 0}, {4437, 1, 0},
-    {988, 7, 0}, {1647, 7, 1}, {1640, 7, 1}, {57, 2, 0}, {4617, 7, 0}, {57, 2, 0}, {4640, 2, 0}, {4718, 3, 0},
-    {4737, 2, 0}, {4755, 3, 0}, {4762, 8, 0}, {4789, 3, 0}, {4799, 2, 0}, {57, 2, 0}, {1507, 3, 0}, {4914, 2, 1},
-    {4930, 2, 1}, {4945, 2, 1}, {1507, 3, 1}, {4961, 7, 1}, {4974, 7, 1}, {4988, 7, 0}, {5000, 8, 0}, {4545, 6, 0},
-    {57, 2, 0}, {1720, 2, 1}, {57, 2, 0}, {5076, 2, 0}, {5084, 2, 0}, {5102, 7, 0}, {5117, 2, 0}, {57, 2, 0},
-    {5084, 2, 0}, {988, 7, 1}, {5178, 1, 1}, {1507, 3, 0}, {5191, 1, 1}, {1507, 3, 0}, {3645, 6, 1}, {5255, 1, 0},
-    {5275, 3, 0}, {5283, 3, 0}, {5292, 2, 0}, {5343, 7, 0}, {5355, 8, 0}, {5368, 2, 0}, {5382, 3, 0}, {5412, 7, 0},
-    {5429, 8, 0}, {5570, 7, 0}, {5604, 6, 0}, {5625, 7, 0}, {5646, 1, 0}, {5667, 2, 0}, {5696, 8, 0}, {5368, 2, 0},
-    {5382, 3, 0}, {5725, 1, 0}, {5368, 2, 0}, {5382, 3, 0}, {5739, 6, 0}, {5751, 7, 0}, {5763, 8, 0}, {5776, 6, 0},
-    {5790, 7, 0}, {5804, 8, 0}, {5725, 1, 0}, {5368, 2, 0}, {5382, 3, 0}, {5819, 4, 0}, {5739, 6, 0}, {5751, 7, 0},
-    {5763, 8, 0}, {5834, 4, 0}, {5776, 6, 0}, {5790, 7, 0}, {5804, 8, 0}, {5846, 4, 0}, {5860, 7, 0}, {5877, 8, 0},
-    {5897, 6, 1}, {5910, 6, 0}, {5921, 2, 0}, {5933, 3, 0}, {5897, 6, 0}, {5910, 6, 0}, {5933, 3, 0}, {5965, 2, 0},
-    {5989, 3, 0}, {5343, 7, 0}, {5355, 8, 0}, {6005, 2, 0}, {5860, 7, 0}, {5877, 8, 0}, {5897, 6, 0}, {6025, 6, 0},
-    {6039, 3, 0}, {5933, 3, 0}, {6051, 6, 0}, {6058, 6, 0}, {6065, 6, 0}, {6069, 6, 0}, {6085, 7, 0}, {5897, 6, 0},
-    {6025, 6, 0}, {6039, 3, 0}, {6117, 2, 0}, {6128, 2, 0}, {5933, 3, 0}, {6065, 6, 0}, {6069, 6, 0}, {1448, 6, 0},
-    {373, 6, 0}, {6158, 2, 0}, {6177, 7, 1}, {6192, 4, 1}, {6205, 4, 0}, {6223, 2, 0}, {6233, 7, 1}, {6250, 7, 1},
-    {6269, 7, 1}, {6286, 4, 0}, {6301, 7, 0}, {6333, 4, 1}, {6345, 4, 1}, {6358, 7, 1}, {6374, 7, 1}, {5933, 2, 0},
-    {6392, 7, 1}, {6416, 6, 0}, {6428, 7, 0}, {6438, 7, 0}, {6452, 7, 0}, {6466, 6, 0}, {6480, 7, 0}, {5877, 8, 0},
-    {6250, 7, 0}, {6269, 7, 0}, {6286, 6, 0}, {6301, 7, 0}, {6333, 8, 0}, {6499, 7, 0}, {6513, 7, 0}, {6374, 7, 0},
-    {6527, 6, 0}, {5933, 3, 0}, {6416, 6, 0}, {6563, 4, 0}, {6428, 7, 0}, {6438, 7, 0}, {6452, 7, 0}, {6466, 6, 0},
-    {6585, 4, 0}, {6480, 7, 0}, {5877, 8, 0}, {6250, 7, 0}, {6269, 7, 0}, {6286, 6, 0}, {6609, 4, 0}, {6301, 7, 0},
-    {6333, 8, 0}, {6499, 7, 0}, {6513, 7, 0}, {6374, 7, 0}, {6527, 6, 0}, {6634, 4, 0}, {5933, 3, 0}, {6158, 3, 0},
-    {6416, 6, 0}, {6223, 2, 0}, {6250, 7, 0}, {6269, 7, 0}, {6286, 6, 0}, {6301, 7, 0}, {6333, 8, 0}, {6499, 7, 0},
-    {6513, 7, 0}, {6374, 7, 0}, {6527, 6, 0}, {5933, 3, 0}, {6657, 7, 0}, {6668, 7, 0}, {6683, 7, 0}, {6698, 6, 0},
-    {6158, 3, 0}, {6416, 6, 0}, {6563, 4, 0}, {6223, 2, 0}, {6250, 7, 0}, {6269, 7, 0}, {6286, 6, 0}, {6609, 4, 0},
-    {6301, 7, 0}, {6333, 8, 0}, {6499, 7, 0}, {6513, 7, 0}, {6374, 7, 0}, {6527, 6, 0}, {6634, 4, 0}, {5933, 3, 0},
-    {6657, 7, 0}, {6668, 7, 0}, {6683, 7, 0}, {6698, 6, 0}, {6735, 4, 0}, {6480, 7, 0}, {5877, 8, 0}, {6812, 5, 0},
-    {373, 1, 0}, {6821, 5, 0}, {387, 2, 0}, {6861, 1, 0}, {582, 1, 0}, {6874, 1, 0}, {76, 1, 0}, {82, 1, 0},
-    {582, 1, 0}, {6874, 1, 0}, {6924, 1, 0}, {6959, 8, 1}, {1303, 3, 1}, {6962, 8, 0}, {76, 1, 1}, {82, 1, 1},
-    {1507, 3, 1}, {6874, 1, 1}, {7043, 2, 0}, {7053, 1, 0}, {3945, 2, 1}, {7071, 2, 0}, {7097, 7, 0}, {3955, 2, 0},
-    {373, 1, 0}, {7114, 2, 0}, {7382, 5, 1}, {7390, 2, 0}, {7413, 2, 0}, {7428, 5, 0}, {7436, 2, 1}, {7449, 5, 0},
-    {7462, 2, 0}, {7473, 2, 0}, {7494, 2, 1}, {7507, 2, 0}, {57, 2, 0}, {7572, 2, 1}, {7697, 2, 0}, {7712, 2, 0},
-    {582, 1, 0}, {7781, 2, 0}, {7812, 3, 0}, {913, 3, 0}, {7838, 2, 0}, {7852, 2, 0}, {7861, 2, 0}, {7882, 2, 0},
-    {7897, 2, 0}, {7902, 2, 0}, {7922, 2, 0}, {7935, 2, 0}, {7957, 2, 0}, {467, 3, 0}, {542, 7, 0}, {1262, 2, 0},
-    {476, 7, 0}, {1320, 7, 0}, {494, 7, 0}, {3730, 1, 0}, {1507, 3, 0}, {7053, 1, 0}, {3945, 2, 1}, {7053, 1, 0},
-    {3945, 2, 1}, {8345, 2, 0}, {7071, 2, 0}, {373, 1, 0}, {7043, 2, 0}, {7053, 1, 0}, {3945, 2, 1}, {7071, 2, 0},
-    {373, 1, 0}, {8414, 2, 1}, {8423, 2, 0}, {694, 2, 0}, {8459, 2, 1}, {8471, 2, 1}, {715, 2, 1}, {8782, 3, 0},
-    {8797, 2, 0}, {7043, 2, 0}, {316, 2, 0}, {326, 2, 1}, {8817, 2, 0}, {3945, 2, 1}, {8835, 2, 0}, {8847, 1, 0},
-    {8863, 2, 0}, {8882, 2, 0}, {373, 1, 0}, {8896, 3, 0}, {8915, 2, 0}, {8972, 2, 0}, {8983, 3, 0}, {9000, 3, 0},
-    {9015, 3, 0}, {9037, 2, 0}, {9050, 2, 0}, {9059, 3, 0}, {9065, 3, 0}, {9085, 3, 0}, {9100, 3, 0}, {582, 1, 0},
-    {9195, 2, 0}, {913, 3, 0}, {9347, 6, 0}, {467, 3, 0}, {542, 7, 0}, {1262, 2, 0}, {476, 7, 0}, {489, 7, 0},
-    {494, 7, 0}, {913, 3, 0}, {1774, 1, 0}, {1791, 1, 0}, {9375, 1, 0}, {76, 1, 0}, {82, 1, 0}, {1950, 2, 0},
-    {1957, 2, 0}, {76, 1, 0}, {1950, 2, 0}, {1957, 2, 0}, {9402, 2, 0}, {9414, 2, 0}, {913, 3, 1}, {1774, 1, 0},
-    {9438, 2, 0}, {1791, 1, 0}, {9375, 1, 0}, {76, 1, 0}, {1950, 2, 0}, {1957, 2, 0}, {9402, 2, 0}, {9414, 2, 0},
-    {9590, 3, 0}, {2454, 2, 0}, {9606, 3, 0}, {9622, 1, 0}, {9639, 2, 0}, {373, 1, 0}, {7935, 2, 0}, {2465, 3, 0},
-    {913, 3, 0}, {582, 1, 0}, {3945, 2, 1}, {9806, 2, 0}, {1551, 2, 0}, {9811, 2, 0}, {9823, 2, 0}, {237, 2, 1},
-    {1562, 2, 0}, {9858, 2, 1}, {913, 3, 0}, {76, 1, 0}, {82, 1, 0}, {694, 2, 0}, {1950, 2, 0}, {1957, 2, 0},
-    {7382, 5, 1}, {7390, 2, 0}, {7428, 5, 0}, {7436, 2, 1}, {7449, 5, 0}, {7462, 2, 0}, {7473, 2, 0}, {7494, 2, 1},
-    {7507, 2, 0}, {913, 2, 1}, {7838, 2, 0}, {582, 1, 0}, {10013, 2, 1}, {10079, 2, 0}, {7043, 2, 0}, {10086, 1, 0},
-    {10101, 3, 0}, {10114, 2, 0}, {326, 2, 1}, {8817, 2, 0}, {3945, 2, 1}, {10133, 1, 0}, {8847, 1, 0}, {10148, 2, 0},
-    {8863, 2, 0}, {373, 1, 0}, {10158, 2, 0}, {8915, 2, 0}, {379, 1, 0}, {10179, 3, 0}, {582, 1, 0}, {10333, 1, 0},
-    {10342, 1, 0}, {7781, 2, 1}, {10351, 1, 0}, {10367, 1, 0}, {7781, 2, 0}, {7781, 2, 0}, {10351, 1, 0}, {10498, 2, 0},
-    {1435, 2, 0}, {10509, 2, 1}, {10527, 2, 0}, {10538, 2, 0}, {2454, 2, 0}, {326, 2, 1}, {339, 2, 1}, {373, 1, 0},
-    {7957, 2, 0}, {2465, 3, 0}, {3945, 2, 1}, {4016, 2, 1}, {3933, 2, 0}, {10651, 2, 0}, {10670, 2, 0}, {10683, 7, 1},
-    {3945, 2, 0}, {3955, 2, 0}, {373, 1, 0}, {10844, 2, 0}, {582, 1, 0}, {10852, 2, 0}, {10861, 2, 1}, {10867, 2, 1},
-    {10876, 1, 0}, {1551, 2, 0}, {237, 2, 1}, {11010, 2, 1}, {1551, 2, 1}, {11012, 2, 1}, {680, 2, 0}, {1957, 2, 0},
-    {11042, 2, 0}, {237, 2, 1}, {11010, 2, 1}, {11111, 2, 0}, {9806, 2, 0}, {1551, 2, 1}, {11126, 2, 0}, {237, 2, 1},
-    {11010, 2, 1}, {11111, 2, 0}, {913, 3, 1}, {9806, 2, 0}, {1551, 2, 1}, {582, 1, 0}, {237, 2, 1}, {11010, 2, 1},
-    {11111, 2, 0}, {9806, 2, 0}, {1551, 2, 0}, {11287, 2, 0}, {11297, 2, 0}, {237, 2, 1}, {11390, 2, 1}, {11394, 2, 1},
-    {11111, 2, 0}, {9806, 2, 0}, {1551, 2, 1}, {582, 1, 0}, {237, 2, 1}, {11010, 2, 1}, {11432, 3, 0}, {9858, 2, 1},
-    {467, 3, 0}, {476, 7, 0}, {489, 7, 0}, {2654, 2, 0}, {494, 7, 0}, {1774, 1, 0}, {1791, 1, 0}, {11432, 3, 0},
-    {1720, 2, 0}, {11601, 2, 0}, {11627, 2, 0}, {11641, 1, 0}, {11654, 2, 0}, {11684, 2, 0}, {11774, 2, 0},
-    {11785, 2, 0}, {11793, 1, 0}, {11809, 2, 1}, {11815, 2, 0}, {11432, 3, 0}, {11902, 2, 1}, {11912, 2, 1},
-    {1720, 2, 0}, {11601, 2, 0}, {11922, 1, 0}, {11944, 1, 0}, {11960, 2, 0}, {7053, 1, 0}, {3945, 2, 1}, {373, 1, 0},
-    {7114, 2, 0}, {12034, 2, 0}, {700, 2, 0}, {7697, 2, 1}, {12122, 2, 1}, {12139, 2, 1}, {12146, 2, 0}, {12191, 2, 1},
-    {467, 3, 0}, {532, 2, 0}, {542, 7, 0}, {476, 7, 1}, {489, 7, 0}, {494, 7, 0}, {3945, 2, 1}, {7097, 7, 0},
-    {373, 1, 0}, {7053, 1, 0}, {3945, 2, 1}, {373, 1, 0}, {12700, 2, 1}, {582, 1, 0}, {12715, 1, 0}, {12733, 2, 0},
-    {12744, 3, 0}, {12768, 2, 0}, {12787, 3, 1}, {373, 1, 0}, {12799, 2, 1}, {7935, 2, 0}, {12814, 2, 0}, {12768, 2, 1},
-    {12787, 3, 1}, {7043, 2, 0}, {316, 2, 0}, {13087, 3, 0}, {10101, 3, 0}, {13101, 3, 0}, {326, 2, 1}, {8817, 2, 0},
-    {3945, 2, 1}, {8847, 1, 0}, {8863, 2, 0}, {8882, 2, 0}, {373, 1, 0}, {379, 1, 0}, {13117, 3, 0}, {13131, 2, 0},
-    {10179, 3, 0}, {7043, 2, 0}, {7053, 1, 0}, {3945, 2, 1}, {7071, 2, 0}, {373, 1, 0}, {7114, 2, 0}, {76, 1, 0},
-    {1950, 2, 0}, {1957, 2, 0}, {467, 3, 0}, {532, 2, 0}, {7838, 2, 0}, {514, 2, 0}, {476, 7, 1}, {489, 7, 0},
-    {494, 7, 0}, {467, 3, 0}, {7838, 2, 0}, {542, 7, 0}, {1262, 2, 0}, {476, 7, 0}, {489, 7, 0}, {494, 7, 0},
-    {7838, 2, 0}, {988, 7, 1}, {172, 2, 1}, {57, 2, 0}, {13826, 2, 1}, {11111, 2, 0}, {1774, 1, 0}, {1791, 1, 0},
-    {11432, 3, 0}, {1551, 2, 0}, {14064, 2, 0}, {14083, 2, 0}, {14106, 2, 0}, {14129, 2, 0}, {1720, 2, 0},
-    {11601, 2, 0}, {11012, 3, 0}, {11627, 2, 0}, {11641, 1, 0}, {11654, 2, 0}, {11684, 2, 0}, {14152, 2, 0},
-    {3945, 2, 1}, {8459, 2, 1}, {8471, 2, 1}, {14358, 2, 1}, {7097, 7, 0}, {7114, 2, 0}, {14405, 2, 0}, {14413, 2, 0},
-    {57, 2, 0}, {582, 1, 0}, {14405, 2, 0}, {14413, 2, 0}, {3945, 2, 1}, {14551, 2, 1}, {8459, 2, 1}, {8471, 2, 1},
-    {14358, 2, 1}, {4016, 2, 1}, {14623, 2, 1}, {14631, 2, 1}, {14413, 2, 1}, {8414, 2, 1}, {8423, 2, 0}, {8459, 2, 1},
-    {8471, 2, 1}, {582, 1, 0}, {14749, 2, 0}, {14763, 2, 0}, {14775, 2, 0}, {14787, 2, 0}, {3955, 2, 1}, {14799, 2, 0},
-    {14885, 2, 0}, {14902, 2, 1}, {10498, 2, 0}, {1435, 2, 0}, {10509, 2, 0}, {3933, 2, 0}, {10651, 2, 0}, {3945, 2, 0},
-    {3955, 2, 0}, {373, 1, 0}, {913, 3, 0}, {1774, 1, 0}, {1791, 1, 0}, {3425, 1, 0}, {15038, 2, 1}, {15097, 2, 0},
-    {7382, 5, 1}, {7390, 2, 0}, {7428, 5, 0}, {7436, 2, 1}, {15104, 1, 0}, {7449, 5, 0}, {15117, 2, 0}, {7462, 2, 0},
-    {7473, 2, 0}, {7494, 2, 1}, {15136, 1, 0}, {15153, 1, 0}, {15165, 1, 0}, {7507, 2, 0}, {7043, 2, 0}, {326, 2, 1},
-    {3945, 2, 1}, {8863, 2, 0}, {373, 1, 0}, {15324, 2, 1}, {12700, 2, 1}, {582, 1, 0}, {12715, 1, 0}, {12733, 2, 0},
-    {12787, 3, 1}, {373, 1, 0}, {12814, 2, 0}, {8782, 3, 0}, {15436, 3, 0}, {8797, 2, 0}, {7043, 2, 0}, {316, 2, 0},
-    {10101, 3, 0}, {326, 2, 1}, {8817, 2, 0}, {3945, 2, 1}, {8847, 1, 0}, {8863, 2, 0}, {8882, 2, 0}, {373, 1, 0},
-    {8896, 3, 0}, {379, 1, 0}, {10179, 3, 0}, {15716, 2, 0}, {1774, 1, 0}, {1791, 1, 0}, {3425, 1, 0}, {15753, 2, 0},
-    {15770, 2, 1}, {15775, 2, 1}, {15786, 3, 1}, {15796, 8, 0}, {15807, 3, 0}, {15901, 2, 0}, {103, 2, 1},
-    {15905, 2, 0}, {913, 3, 0}, {15954, 2, 0}, {7852, 2, 0}, {15967, 2, 0}, {7935, 2, 0}, {7697, 2, 1}, {12122, 2, 1},
-    {12139, 2, 1}, {12146, 2, 0}, {7935, 2, 0}, {16129, 2, 0}, {7382, 5, 1}, {16158, 2, 0}, {7390, 2, 0}, {7413, 2, 0},
-    {7428, 5, 0}, {7436, 2, 1}, {7449, 5, 0}, {7462, 2, 0}, {7473, 2, 0}, {16182, 2, 0}, {16201, 2, 0}, {7494, 2, 1},
-    {16224, 2, 0}, {16245, 2, 0}, {16265, 2, 0}, {7507, 2, 0}, {16311, 2, 0}, {16331, 2, 0}, {16348, 2, 0},
+    {7, 7, 0, 0}, {57, 2, 0, 0}, {62, 2, 0, 1}, {7, 7, 0, 0}, {57, 2, 0, 0}, {62, 2, 0, 1}, {76, 1, 0, 0},
+    {82, 1, 0, 0}, {116, 2, 0, 1}, {57, 2, 0, 1}, {172, 2, 0, 2}, {57, 2, 0, 1}, {172, 2, 0, 2}, {188, 2, 0, 1},
+    {316, 2, 0, 1}, {326, 2, 0, 0}, {339, 2, 0, 0}, {351, 2, 0, 1}, {373, 1, 0, 0}, {379, 1, 0, 1}, {387, 2, 0, 0},
+    {316, 2, 0, 1}, {326, 2, 0, 0}, {432, 2, 0, 3}, {339, 2, 0, 0}, {351, 2, 0, 1}, {449, 2, 0, 3}, {373, 1, 0, 0},
+    {379, 1, 0, 1}, {387, 2, 0, 0}, {467, 3, 0, 4}, {483, 7, 1, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 4},
+    {521, 2, 0, 1}, {483, 7, 1, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 4}, {539, 2, 0, 1}, {521, 2, 0, 1},
+    {483, 7, 1, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 4}, {539, 2, 0, 1}, {521, 2, 0, 1}, {549, 7, 0, 0},
+    {483, 7, 1, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {7, 7, 1, 0}, {589, 1, 0, 5}, {597, 2, 0, 1}, {605, 1, 0, 6},
+    {614, 2, 0, 2}, {589, 1, 0, 5}, {597, 2, 0, 1}, {605, 1, 0, 6}, {614, 2, 0, 2}, {589, 1, 0, 5}, {605, 1, 0, 6},
+    {614, 2, 0, 2}, {589, 1, 0, 5}, {605, 1, 0, 6}, {589, 1, 0, 5}, {605, 1, 0, 6}, {687, 2, 0, 1}, {701, 2, 0, 0},
+    {707, 1, 0, 0}, {722, 2, 1, 0}, {735, 3, 1, 0}, {797, 2, 0, 2}, {813, 2, 0, 2}, {722, 3, 1, 0}, {842, 2, 0, 2},
+    {722, 2, 1, 0}, {851, 3, 0, 7}, {842, 2, 0, 2}, {722, 2, 1, 0}, {842, 2, 0, 2}, {851, 3, 0, 7}, {842, 2, 0, 2},
+    {923, 3, 0, 8}, {76, 1, 0, 9}, {1003, 7, 0, 0}, {7, 7, 0, 0}, {1022, 1, 0, 0}, {1026, 1, 0, 0}, {1022, 1, 0, 10},
+    {1026, 1, 0, 11}, {549, 7, 0, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {57, 2, 0, 0}, {57, 2, 1, 0}, {57, 2, 1, 0},
+    {1130, 2, 0, 1}, {1158, 4, 1, 0}, {1173, 11, 0, 0}, {1158, 4, 0, 0}, {1173, 11, 0, 0}, {1158, 4, 0, 0},
+    {1186, 1, 0, 0}, {1198, 6, 0, 0}, {1211, 2, 0, 0}, {1221, 7, 0, 0}, {1232, 3, 0, 0}, {1245, 8, 0, 0},
+    {1158, 4, 0, 0}, {467, 3, 0, 4}, {549, 7, 0, 0}, {1277, 2, 0, 2}, {483, 7, 0, 0}, {496, 7, 0, 0}, {501, 7, 0, 0},
+    {467, 3, 0, 4}, {549, 7, 0, 0}, {1277, 2, 0, 2}, {483, 7, 0, 0}, {1335, 7, 0, 0}, {1350, 7, 0, 0}, {496, 7, 0, 0},
+    {501, 7, 0, 0}, {1386, 7, 0, 0}, {373, 7, 0, 0}, {1398, 2, 0, 1}, {1408, 2, 0, 1}, {57, 2, 0, 2}, {1442, 2, 0, 1},
+    {1450, 2, 0, 1}, {1442, 2, 0, 1}, {1450, 2, 0, 1}, {549, 7, 0, 0}, {1277, 2, 0, 2}, {483, 7, 0, 0}, {1475, 2, 0, 2},
+    {496, 7, 0, 0}, {501, 7, 0, 0}, {1499, 2, 1, 0}, {1499, 2, 1, 0}, {1522, 3, 0, 12}, {57, 2, 0, 2}, {57, 2, 0, 2},
+    {1570, 2, 0, 1}, {57, 2, 0, 2}, {1570, 2, 0, 1}, {1581, 2, 0, 1}, {7, 7, 0, 0}, {597, 2, 0, 1}, {1602, 1, 0, 13},
+    {597, 2, 0, 1}, {1602, 1, 0, 13}, {1602, 1, 0, 13}, {707, 2, 0, 0}, {1698, 3, 1, 0}, {76, 1, 0, 9}, {7, 7, 0, 0},
+    {701, 2, 0, 0}, {1739, 2, 0, 1}, {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0}, {1838, 1, 0, 0},
+    {735, 3, 0, 14}, {1850, 2, 0, 0}, {1862, 2, 0, 1}, {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0},
+    {1838, 1, 0, 0}, {735, 3, 0, 15}, {1850, 2, 0, 0}, {1890, 2, 0, 1}, {1862, 2, 0, 1}, {1793, 6, 0, 0},
+    {1810, 6, 0, 0}, {1826, 8, 0, 0}, {1838, 1, 0, 0}, {735, 3, 0, 15}, {1850, 2, 0, 0}, {1890, 2, 0, 1},
+    {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0}, {1838, 1, 0, 0}, {735, 3, 0, 15}, {1850, 2, 0, 0},
+    {1910, 2, 0, 1}, {1890, 2, 0, 1}, {57, 2, 0, 1}, {1956, 2, 0, 1}, {1967, 3, 0, 8}, {76, 1, 0, 9}, {82, 1, 0, 9},
+    {62, 2, 0, 1}, {1984, 2, 0, 1}, {1991, 2, 0, 1}, {76, 1, 0, 9}, {82, 1, 0, 9}, {1984, 2, 0, 1}, {1991, 2, 0, 1},
+    {2021, 1, 0, 16}, {2021, 2, 0, 17}, {116, 2, 0, 1}, {1522, 3, 0, 18}, {2082, 3, 0, 19}, {116, 2, 0, 1},
+    {1522, 3, 0, 20}, {2082, 3, 0, 19}, {589, 1, 0, 5}, {2119, 2, 1, 0}, {589, 1, 0, 5}, {2119, 2, 1, 0},
+    {2149, 2, 0, 2}, {76, 1, 0, 21}, {82, 1, 0, 13}, {7, 7, 0, 0}, {76, 1, 0, 21}, {82, 1, 0, 13}, {57, 2, 0, 3},
+    {2237, 5, 1, 0}, {2249, 5, 1, 0}, {2285, 3, 0, 22}, {893, 6, 0, 0}, {373, 1, 0, 0}, {7, 7, 0, 0}, {589, 1, 0, 5},
+    {589, 1, 0, 5}, {2349, 2, 0, 2}, {2365, 2, 0, 2}, {76, 1, 0, 23}, {82, 1, 0, 24}, {893, 1, 0, 9}, {103, 2, 1, 0},
+    {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0}, {1838, 1, 0, 0}, {735, 3, 0, 15}, {1850, 2, 0, 0},
+    {2413, 2, 0, 1}, {1862, 2, 0, 1}, {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0}, {1838, 1, 0, 0},
+    {735, 3, 0, 15}, {1850, 2, 0, 0}, {2413, 2, 0, 1}, {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0},
+    {1838, 1, 0, 0}, {735, 3, 0, 15}, {1850, 2, 0, 0}, {2413, 2, 0, 1}, {1910, 2, 0, 1}, {57, 2, 0, 0}, {589, 1, 0, 0},
+    {2149, 2, 0, 0}, {57, 2, 0, 3}, {589, 1, 0, 5}, {2149, 2, 0, 2}, {76, 1, 0, 25}, {7, 7, 0, 0}, {76, 1, 0, 25},
+    {2514, 2, 0, 26}, {326, 2, 1, 0}, {339, 2, 1, 0}, {373, 1, 0, 1}, {2525, 3, 0, 27}, {2619, 5, 1, 0}, {57, 2, 0, 3},
+    {2021, 2, 0, 17}, {467, 3, 0, 4}, {483, 7, 0, 0}, {2021, 1, 0, 16}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 4},
+    {483, 7, 1, 0}, {2021, 2, 0, 17}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 4}, {539, 2, 0, 1}, {549, 7, 0, 0},
+    {483, 7, 1, 0}, {2021, 2, 0, 17}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 4}, {483, 7, 1, 0}, {496, 7, 0, 0},
+    {2726, 2, 0, 1}, {501, 7, 0, 0}, {467, 3, 0, 4}, {539, 2, 0, 1}, {549, 7, 0, 0}, {483, 7, 1, 0}, {496, 7, 0, 0},
+    {2726, 2, 0, 1}, {501, 7, 0, 0}, {2745, 7, 1, 0}, {2758, 1, 0, 9}, {483, 7, 1, 0}, {496, 7, 0, 0}, {501, 7, 0, 0},
+    {2793, 2, 0, 0}, {2809, 2, 0, 0}, {797, 2, 0, 2}, {2938, 2, 0, 1}, {701, 2, 0, 28}, {2951, 2, 0, 2}, {707, 1, 0, 0},
+    {2991, 2, 0, 0}, {3004, 3, 0, 29}, {3127, 2, 0, 1}, {3196, 13, 0, 0}, {1522, 3, 0, 30}, {3272, 7, 1, 0},
+    {1158, 1, 0, 1}, {1522, 3, 0, 30}, {496, 7, 1, 0}, {1158, 1, 0, 1}, {1522, 3, 0, 30}, {57, 2, 0, 2}, {842, 2, 0, 2},
+    {57, 2, 0, 2}, {1570, 2, 0, 1}, {1581, 2, 0, 1}, {842, 2, 0, 2}, {57, 2, 0, 2}, {1570, 2, 0, 1}, {1581, 2, 0, 1},
+    {3398, 2, 0, 1}, {842, 2, 0, 2}, {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0}, {1838, 1, 0, 0},
+    {735, 3, 0, 15}, {1850, 2, 0, 0}, {1862, 2, 0, 1}, {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0},
+    {1838, 1, 0, 0}, {735, 3, 0, 15}, {1850, 2, 0, 0}, {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0},
+    {1838, 1, 0, 0}, {735, 3, 0, 15}, {1850, 2, 0, 0}, {1910, 2, 0, 1}, {701, 2, 0, 2}, {559, 1, 0, 1}, {373, 1, 0, 9},
+    {707, 1, 0, 0}, {980, 7, 1, 0}, {701, 2, 0, 0}, {559, 1, 0, 1}, {373, 1, 0, 9}, {707, 1, 0, 0}, {701, 2, 0, 2},
+    {3459, 1, 0, 9}, {3464, 1, 0, 1}, {707, 1, 0, 0}, {980, 7, 1, 0}, {701, 2, 0, 0}, {3459, 1, 0, 9}, {3464, 1, 0, 1},
+    {707, 1, 0, 0}, {2149, 2, 0, 2}, {1003, 7, 0, 0}, {172, 2, 0, 2}, {172, 2, 0, 2}, {3544, 2, 0, 1}, {3671, 3, 0, 0},
+    {7, 7, 0, 0}, {980, 7, 0, 0}, {3716, 2, 0, 1}, {1522, 3, 0, 31}, {3758, 3, 0, 32}, {3800, 1, 0, 33},
+    {3814, 2, 0, 1}, {3830, 1, 0, 1}, {1522, 3, 0, 31}, {3850, 3, 0, 34}, {3882, 2, 0, 1}, {1003, 7, 0, 0},
+    {3758, 3, 0, 32}, {3800, 1, 0, 33}, {3814, 2, 0, 1}, {3830, 1, 0, 1}, {3892, 3, 0, 35}, {1522, 3, 0, 31},
+    {3850, 3, 0, 34}, {3925, 2, 0, 2}, {3936, 2, 0, 1}, {1522, 3, 0, 36}, {3980, 2, 0, 2}, {3994, 2, 0, 2},
+    {4007, 2, 0, 1}, {2758, 1, 0, 9}, {3758, 3, 0, 32}, {1522, 3, 0, 36}, {3980, 2, 0, 2}, {3994, 2, 0, 2},
+    {4007, 2, 0, 1}, {2758, 1, 0, 9}, {4064, 2, 0, 1}, {4076, 2, 0, 0}, {4086, 2, 0, 1}, {1450, 2, 0, 2},
+    {373, 1, 0, 0}, {2619, 5, 1, 0}, {4242, 7, 0, 0}, {4253, 2, 1, 0}, {2619, 5, 1, 0}, {4253, 2, 1, 0},
+    {4274, 7, 0, 0}, {4290, 7, 0, 0}, {4312, 7, 0, 0}, {4329, 7, 0, 0}, {57, 2, 0, 1}, {3004, 3, 0, 8}, {3004, 3, 0, 8},
+    {76, 1, 0, 37}, {7, 7, 0, 0}, {4394, 1, 0, 38}, {76, 1, 0, 39}, {4394, 1, 0, 40}, {701, 2, 0, 0}, {4564, 2, 0, 0},
+    {3500, 2, 0, 1}, {893, 1, 0, 1}, {4568, 1, 0, 13}, {1003, 7, 0, 0}, {1666, 7, 1, 0}, {1659, 7, 1, 0}, {57, 2, 0, 0},
+    {4748, 7, 0, 0}, {57, 2, 0, 1}, {4748, 7, 0, 0}, {57, 2, 0, 1}, {4771, 2, 0, 0}, {4849, 3, 0, 41}, {4873, 2, 0, 1},
+    {4891, 3, 0, 0}, {4898, 8, 0, 0}, {4925, 3, 0, 0}, {4935, 2, 0, 0}, {57, 2, 0, 42}, {1522, 3, 0, 20},
+    {5050, 2, 1, 0}, {5066, 2, 1, 0}, {5081, 2, 1, 0}, {1522, 3, 1, 0}, {5097, 7, 1, 0}, {5110, 7, 1, 0},
+    {5124, 7, 0, 0}, {5136, 8, 0, 0}, {4676, 6, 0, 0}, {76, 1, 0, 0}, {57, 2, 0, 3}, {1739, 2, 1, 0}, {57, 2, 0, 3},
+    {5212, 2, 0, 2}, {5220, 2, 0, 2}, {5238, 7, 0, 0}, {5253, 2, 0, 2}, {57, 2, 0, 0}, {5220, 2, 0, 2}, {1003, 7, 1, 0},
+    {5314, 1, 1, 0}, {1522, 3, 0, 31}, {5327, 1, 1, 0}, {1522, 3, 0, 31}, {3726, 6, 1, 0}, {5391, 1, 0, 1},
+    {5411, 3, 0, 43}, {5428, 3, 0, 44}, {5443, 2, 0, 2}, {5494, 7, 0, 0}, {5506, 8, 0, 0}, {5519, 2, 0, 3},
+    {5533, 3, 0, 45}, {5571, 7, 0, 0}, {5588, 8, 0, 0}, {5729, 7, 0, 0}, {5763, 6, 0, 0}, {5784, 7, 0, 0},
+    {5805, 1, 0, 1}, {5826, 2, 0, 1}, {5855, 8, 0, 0}, {5519, 2, 0, 3}, {5533, 3, 0, 45}, {5884, 1, 0, 1},
+    {5519, 2, 0, 3}, {5533, 3, 0, 45}, {5898, 6, 0, 0}, {5910, 7, 0, 0}, {5922, 8, 0, 0}, {5935, 6, 0, 0},
+    {5949, 7, 0, 0}, {5963, 8, 0, 0}, {5884, 1, 0, 1}, {5519, 2, 0, 3}, {5533, 3, 0, 45}, {5978, 4, 0, 0},
+    {5898, 6, 0, 0}, {5910, 7, 0, 0}, {5922, 8, 0, 0}, {5993, 4, 0, 0}, {5935, 6, 0, 0}, {5949, 7, 0, 0},
+    {5963, 8, 0, 0}, {6005, 4, 0, 0}, {6019, 7, 0, 0}, {6036, 8, 0, 0}, {6056, 6, 1, 0}, {6069, 6, 0, 0},
+    {6080, 2, 0, 1}, {6092, 3, 0, 41}, {6056, 6, 0, 0}, {6069, 6, 0, 0}, {6092, 3, 0, 41}, {6124, 2, 0, 2},
+    {6148, 3, 0, 46}, {5494, 7, 0, 0}, {5506, 8, 0, 0}, {2095, 2, 0, 2}, {6019, 7, 0, 0}, {6036, 8, 0, 0},
+    {6056, 6, 0, 0}, {6182, 6, 0, 0}, {6196, 3, 0, 47}, {6092, 3, 0, 41}, {6215, 6, 0, 0}, {6222, 6, 0, 0},
+    {6229, 6, 0, 0}, {6233, 6, 0, 0}, {6249, 7, 0, 0}, {6056, 6, 0, 0}, {6182, 6, 0, 0}, {6196, 3, 0, 47},
+    {6281, 2, 0, 1}, {6292, 2, 0, 1}, {6092, 3, 0, 41}, {6229, 6, 0, 0}, {6233, 6, 0, 0}, {1463, 6, 0, 0},
+    {373, 6, 0, 0}, {6322, 2, 0, 2}, {6341, 7, 1, 0}, {6356, 4, 1, 0}, {6369, 4, 0, 0}, {6387, 2, 0, 0},
+    {6397, 7, 1, 0}, {6414, 7, 1, 0}, {6433, 7, 1, 0}, {6450, 4, 0, 0}, {6465, 7, 0, 0}, {6497, 4, 1, 0},
+    {6509, 4, 1, 0}, {6522, 7, 1, 0}, {6538, 7, 1, 0}, {6092, 2, 0, 1}, {6556, 7, 1, 0}, {6580, 6, 0, 0},
+    {6592, 7, 0, 0}, {6602, 7, 0, 0}, {6616, 7, 0, 0}, {6630, 6, 0, 0}, {6644, 7, 0, 0}, {6036, 8, 0, 0},
+    {6414, 7, 0, 0}, {6433, 7, 0, 0}, {6450, 6, 0, 0}, {6465, 7, 0, 0}, {6497, 8, 0, 0}, {6663, 7, 0, 0},
+    {6677, 7, 0, 0}, {6538, 7, 0, 0}, {6691, 6, 0, 0}, {6092, 3, 0, 41}, {6580, 6, 0, 0}, {6727, 4, 0, 0},
+    {6592, 7, 0, 0}, {6602, 7, 0, 0}, {6616, 7, 0, 0}, {6630, 6, 0, 0}, {6749, 4, 0, 0}, {6644, 7, 0, 0},
+    {6036, 8, 0, 0}, {6414, 7, 0, 0}, {6433, 7, 0, 0}, {6450, 6, 0, 0}, {6773, 4, 0, 0}, {6465, 7, 0, 0},
+    {6497, 8, 0, 0}, {6663, 7, 0, 0}, {6677, 7, 0, 0}, {6538, 7, 0, 0}, {6691, 6, 0, 0}, {6798, 4, 0, 0},
+    {6092, 3, 0, 41}, {6322, 3, 0, 48}, {6580, 6, 0, 0}, {6387, 2, 0, 0}, {6414, 7, 0, 0}, {6433, 7, 0, 0},
+    {6450, 6, 0, 0}, {6465, 7, 0, 0}, {6497, 8, 0, 0}, {6663, 7, 0, 0}, {6677, 7, 0, 0}, {6538, 7, 0, 0},
+    {6691, 6, 0, 0}, {6092, 3, 0, 41}, {6825, 7, 0, 0}, {6836, 7, 0, 0}, {6851, 7, 0, 0}, {6866, 6, 0, 0},
+    {6322, 3, 0, 48}, {6580, 6, 0, 0}, {6727, 4, 0, 0}, {6387, 2, 0, 0}, {6414, 7, 0, 0}, {6433, 7, 0, 0},
+    {6450, 6, 0, 0}, {6773, 4, 0, 0}, {6465, 7, 0, 0}, {6497, 8, 0, 0}, {6663, 7, 0, 0}, {6677, 7, 0, 0},
+    {6538, 7, 0, 0}, {6691, 6, 0, 0}, {6798, 4, 0, 0}, {6092, 3, 0, 41}, {6825, 7, 0, 0}, {6836, 7, 0, 0},
+    {6851, 7, 0, 0}, {6866, 6, 0, 0}, {6903, 4, 0, 0}, {6644, 7, 0, 0}, {6036, 8, 0, 0}, {6980, 5, 0, 0},
+    {373, 1, 0, 0}, {6989, 5, 0, 0}, {387, 2, 0, 0}, {7029, 1, 0, 1}, {589, 1, 0, 49}, {7042, 1, 0, 1}, {76, 1, 0, 6},
+    {82, 1, 0, 50}, {589, 1, 0, 49}, {7042, 1, 0, 1}, {7092, 1, 0, 1}, {7127, 8, 1, 0}, {1318, 3, 1, 0},
+    {7130, 8, 0, 0}, {76, 1, 1, 0}, {82, 1, 1, 0}, {1522, 3, 1, 0}, {7042, 1, 1, 0}, {7211, 2, 0, 0}, {7221, 1, 0, 0},
+    {4076, 2, 1, 0}, {7239, 2, 0, 0}, {7265, 7, 0, 0}, {4086, 2, 0, 0}, {373, 1, 0, 0}, {7282, 2, 0, 0},
+    {1793, 6, 0, 0}, {1810, 6, 0, 0}, {1826, 8, 0, 0}, {1838, 1, 0, 0}, {735, 3, 0, 0}, {1850, 2, 0, 0},
+    {2413, 2, 0, 0}, {7550, 5, 1, 0}, {7558, 2, 0, 0}, {7581, 2, 0, 0}, {7596, 5, 0, 0}, {7604, 2, 1, 0},
+    {7617, 5, 0, 0}, {7630, 2, 0, 0}, {7641, 2, 0, 0}, {7662, 2, 1, 0}, {7675, 2, 0, 0}, {57, 2, 0, 0}, {7740, 2, 1, 0},
+    {7865, 2, 0, 0}, {7880, 2, 0, 0}, {589, 1, 0, 0}, {7949, 2, 0, 0}, {7980, 3, 0, 0}, {923, 3, 0, 0}, {8006, 2, 0, 0},
+    {8020, 2, 0, 0}, {8029, 2, 0, 0}, {8050, 2, 0, 0}, {8065, 2, 0, 0}, {8070, 2, 0, 0}, {8090, 2, 0, 0},
+    {8103, 2, 0, 0}, {8125, 2, 0, 0}, {467, 3, 0, 0}, {549, 7, 0, 0}, {1277, 2, 0, 0}, {483, 7, 0, 0}, {1335, 7, 0, 0},
+    {501, 7, 0, 0}, {3830, 1, 0, 0}, {1522, 3, 0, 0}, {7221, 1, 0, 0}, {4076, 2, 1, 0}, {7221, 1, 0, 0},
+    {4076, 2, 1, 0}, {8513, 2, 0, 0}, {7239, 2, 0, 0}, {373, 1, 0, 0}, {7211, 2, 0, 0}, {7221, 1, 0, 0},
+    {4076, 2, 1, 0}, {7239, 2, 0, 0}, {373, 1, 0, 0}, {8582, 2, 1, 0}, {8591, 2, 0, 0}, {701, 2, 0, 0}, {8627, 2, 1, 0},
+    {8639, 2, 1, 0}, {722, 2, 1, 0}, {8950, 3, 0, 0}, {8965, 2, 0, 0}, {7211, 2, 0, 0}, {316, 2, 0, 0}, {326, 2, 1, 0},
+    {8985, 2, 0, 0}, {4076, 2, 1, 0}, {9003, 2, 0, 0}, {9015, 1, 0, 0}, {9031, 2, 0, 0}, {9050, 2, 0, 0},
+    {373, 1, 0, 0}, {9064, 3, 0, 0}, {9083, 2, 0, 0}, {9140, 2, 0, 0}, {9151, 3, 0, 0}, {9168, 3, 0, 0},
+    {9183, 3, 0, 0}, {9205, 2, 0, 0}, {9218, 2, 0, 0}, {9227, 3, 0, 0}, {9233, 3, 0, 0}, {9253, 3, 0, 0},
+    {9268, 3, 0, 0}, {589, 1, 0, 0}, {9363, 2, 0, 0}, {589, 1, 0, 0}, {923, 3, 0, 0}, {9515, 6, 0, 0}, {467, 3, 0, 0},
+    {549, 7, 0, 0}, {1277, 2, 0, 0}, {483, 7, 0, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {923, 3, 0, 0}, {1793, 1, 0, 0},
+    {1810, 1, 0, 0}, {9543, 1, 0, 0}, {76, 1, 0, 0}, {82, 1, 0, 0}, {1984, 2, 0, 0}, {1991, 2, 0, 0}, {76, 1, 0, 0},
+    {1984, 2, 0, 0}, {1991, 2, 0, 0}, {9570, 2, 0, 0}, {9582, 2, 0, 0}, {923, 3, 1, 0}, {1793, 1, 0, 0},
+    {9606, 2, 0, 0}, {1810, 1, 0, 0}, {9543, 1, 0, 0}, {76, 1, 0, 0}, {1984, 2, 0, 0}, {1991, 2, 0, 0}, {9570, 2, 0, 0},
+    {9582, 2, 0, 0}, {9758, 3, 0, 0}, {2514, 2, 0, 0}, {9774, 3, 0, 0}, {9790, 1, 0, 0}, {9807, 2, 0, 0},
+    {373, 1, 0, 0}, {8103, 2, 0, 0}, {2525, 3, 0, 0}, {923, 3, 0, 0}, {589, 1, 0, 0}, {4076, 2, 1, 0}, {9974, 2, 0, 0},
+    {1570, 2, 0, 0}, {9979, 2, 0, 0}, {9991, 2, 0, 0}, {237, 2, 1, 0}, {1581, 2, 0, 0}, {10026, 2, 1, 0},
+    {923, 3, 0, 0}, {76, 1, 0, 0}, {82, 1, 0, 0}, {701, 2, 0, 0}, {1984, 2, 0, 0}, {1991, 2, 0, 0}, {7550, 5, 1, 0},
+    {7558, 2, 0, 0}, {7596, 5, 0, 0}, {7604, 2, 1, 0}, {7617, 5, 0, 0}, {7630, 2, 0, 0}, {7641, 2, 0, 0},
+    {7662, 2, 1, 0}, {7675, 2, 0, 0}, {116, 2, 0, 0}, {1522, 3, 0, 0}, {2082, 3, 0, 0}, {923, 2, 1, 0}, {8006, 2, 0, 0},
+    {589, 1, 0, 0}, {10181, 2, 1, 0}, {10247, 2, 0, 0}, {7211, 2, 0, 0}, {10254, 1, 0, 0}, {10269, 3, 0, 0},
+    {10282, 2, 0, 0}, {326, 2, 1, 0}, {8985, 2, 0, 0}, {4076, 2, 1, 0}, {10301, 1, 0, 0}, {9015, 1, 0, 0},
+    {10316, 2, 0, 0}, {9031, 2, 0, 0}, {373, 1, 0, 0}, {10326, 2, 0, 0}, {9083, 2, 0, 0}, {379, 1, 0, 0},
+    {10347, 3, 0, 0}, {589, 1, 0, 0}, {10501, 1, 0, 0}, {10510, 1, 0, 0}, {7949, 2, 1, 0}, {10519, 1, 0, 0},
+    {10535, 1, 0, 0}, {7949, 2, 0, 0}, {7949, 2, 0, 0}, {10519, 1, 0, 0}, {10666, 2, 0, 0}, {1450, 2, 0, 0},
+    {10677, 2, 1, 0}, {10695, 2, 0, 0}, {10706, 2, 0, 0}, {2514, 2, 0, 0}, {326, 2, 1, 0}, {339, 2, 1, 0},
+    {373, 1, 0, 0}, {8125, 2, 0, 0}, {2525, 3, 0, 0}, {4076, 2, 1, 0}, {4147, 2, 1, 0}, {4064, 2, 0, 0},
+    {10819, 2, 0, 0}, {10838, 2, 0, 0}, {10851, 7, 1, 0}, {4076, 2, 0, 0}, {4086, 2, 0, 0}, {373, 1, 0, 0},
+    {11012, 2, 0, 0}, {589, 1, 0, 0}, {11020, 2, 0, 0}, {11029, 2, 1, 0}, {11035, 2, 1, 0}, {11044, 1, 0, 0},
+    {1570, 2, 0, 0}, {237, 2, 1, 0}, {11178, 2, 1, 0}, {1570, 2, 1, 0}, {11180, 2, 1, 0}, {687, 2, 0, 0},
+    {1991, 2, 0, 0}, {11210, 2, 0, 0}, {237, 2, 1, 0}, {11178, 2, 1, 0}, {11279, 2, 0, 0}, {9974, 2, 0, 0},
+    {1570, 2, 1, 0}, {11294, 2, 0, 0}, {237, 2, 1, 0}, {11178, 2, 1, 0}, {11279, 2, 0, 0}, {923, 3, 1, 0},
+    {9974, 2, 0, 0}, {1570, 2, 1, 0}, {589, 1, 0, 0}, {237, 2, 1, 0}, {11178, 2, 1, 0}, {11279, 2, 0, 0},
+    {9974, 2, 0, 0}, {1570, 2, 0, 0}, {11455, 2, 0, 0}, {11465, 2, 0, 0}, {237, 2, 1, 0}, {11558, 2, 1, 0},
+    {11562, 2, 1, 0}, {11279, 2, 0, 0}, {9974, 2, 0, 0}, {1570, 2, 1, 0}, {589, 1, 0, 0}, {237, 2, 1, 0},
+    {11178, 2, 1, 0}, {11600, 3, 0, 0}, {10026, 2, 1, 0}, {467, 3, 0, 0}, {483, 7, 0, 0}, {496, 7, 0, 0},
+    {2726, 2, 0, 0}, {501, 7, 0, 0}, {1793, 1, 0, 0}, {1810, 1, 0, 0}, {11600, 3, 0, 0}, {1739, 2, 0, 0},
+    {11769, 2, 0, 0}, {11795, 2, 0, 0}, {11809, 1, 0, 0}, {11822, 2, 0, 0}, {11852, 2, 0, 0}, {11942, 2, 0, 0},
+    {11953, 2, 0, 0}, {11961, 1, 0, 0}, {11977, 2, 1, 0}, {11983, 2, 0, 0}, {11600, 3, 0, 0}, {12070, 2, 1, 0},
+    {12080, 2, 1, 0}, {1739, 2, 0, 0}, {11769, 2, 0, 0}, {12090, 1, 0, 0}, {12112, 1, 0, 0}, {12128, 2, 0, 0},
+    {7221, 1, 0, 0}, {4076, 2, 1, 0}, {373, 1, 0, 0}, {7282, 2, 0, 0}, {12202, 2, 0, 0}, {707, 2, 0, 0},
+    {7865, 2, 1, 0}, {12290, 2, 1, 0}, {12307, 2, 1, 0}, {12314, 2, 0, 0}, {12359, 2, 1, 0}, {467, 3, 0, 0},
+    {549, 7, 0, 0}, {1277, 2, 0, 0}, {483, 7, 0, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 0}, {539, 2, 0, 0},
+    {549, 7, 0, 0}, {483, 7, 1, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {4076, 2, 1, 0}, {7265, 7, 0, 0}, {373, 1, 0, 0},
+    {7221, 1, 0, 0}, {4076, 2, 1, 0}, {373, 1, 0, 0}, {12868, 2, 1, 0}, {589, 1, 0, 0}, {12883, 1, 0, 0},
+    {12901, 2, 0, 0}, {12912, 3, 0, 0}, {12936, 2, 0, 0}, {12955, 3, 1, 0}, {373, 1, 0, 0}, {12967, 2, 1, 0},
+    {8103, 2, 0, 0}, {12982, 2, 0, 0}, {12936, 2, 1, 0}, {12955, 3, 1, 0}, {1522, 3, 0, 0}, {7211, 2, 0, 0},
+    {316, 2, 0, 0}, {13255, 3, 0, 0}, {10269, 3, 0, 0}, {13269, 3, 0, 0}, {326, 2, 1, 0}, {8985, 2, 0, 0},
+    {4076, 2, 1, 0}, {9015, 1, 0, 0}, {9031, 2, 0, 0}, {9050, 2, 0, 0}, {373, 1, 0, 0}, {379, 1, 0, 0},
+    {13285, 3, 0, 0}, {13299, 2, 0, 0}, {10347, 3, 0, 0}, {7211, 2, 0, 0}, {7221, 1, 0, 0}, {4076, 2, 1, 0},
+    {7239, 2, 0, 0}, {373, 1, 0, 0}, {7282, 2, 0, 0}, {76, 1, 0, 0}, {1984, 2, 0, 0}, {1991, 2, 0, 0}, {467, 3, 0, 0},
+    {539, 2, 0, 0}, {8006, 2, 0, 0}, {521, 2, 0, 0}, {483, 7, 1, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {467, 3, 0, 0},
+    {8006, 2, 0, 0}, {549, 7, 0, 0}, {1277, 2, 0, 0}, {483, 7, 0, 0}, {496, 7, 0, 0}, {501, 7, 0, 0}, {8006, 2, 0, 0},
+    {1003, 7, 1, 0}, {172, 2, 1, 0}, {57, 2, 0, 0}, {13994, 2, 1, 0}, {11279, 2, 0, 0}, {1793, 1, 0, 0},
+    {1810, 1, 0, 0}, {11600, 3, 0, 0}, {1570, 2, 0, 0}, {14232, 2, 0, 0}, {14251, 2, 0, 0}, {14274, 2, 0, 0},
+    {14297, 2, 0, 0}, {1739, 2, 0, 0}, {11769, 2, 0, 0}, {11180, 3, 0, 0}, {11795, 2, 0, 0}, {11809, 1, 0, 0},
+    {11822, 2, 0, 0}, {11852, 2, 0, 0}, {14320, 2, 0, 0}, {4076, 2, 1, 0}, {8627, 2, 1, 0}, {8639, 2, 1, 0},
+    {14526, 2, 1, 0}, {7265, 7, 0, 0}, {7282, 2, 0, 0}, {14573, 2, 0, 0}, {14581, 2, 0, 0}, {57, 2, 0, 0},
+    {589, 1, 0, 0}, {14573, 2, 0, 0}, {14581, 2, 0, 0}, {4076, 2, 1, 0}, {14719, 2, 1, 0}, {8627, 2, 1, 0},
+    {8639, 2, 1, 0}, {14526, 2, 1, 0}, {4147, 2, 1, 0}, {14791, 2, 1, 0}, {14799, 2, 1, 0}, {14581, 2, 1, 0},
+    {8582, 2, 1, 0}, {8591, 2, 0, 0}, {8627, 2, 1, 0}, {8639, 2, 1, 0}, {589, 1, 0, 0}, {14917, 2, 0, 0},
+    {14931, 2, 0, 0}, {14943, 2, 0, 0}, {14955, 2, 0, 0}, {4086, 2, 1, 0}, {14967, 2, 0, 0}, {15053, 2, 0, 0},
+    {15070, 2, 1, 0}, {10666, 2, 0, 0}, {1450, 2, 0, 0}, {10677, 2, 0, 0}, {4064, 2, 0, 0}, {10819, 2, 0, 0},
+    {4076, 2, 0, 0}, {4086, 2, 0, 0}, {373, 1, 0, 0}, {923, 3, 0, 0}, {1793, 1, 0, 0}, {1810, 1, 0, 0}, {3506, 1, 0, 0},
+    {15206, 2, 1, 0}, {15265, 2, 0, 0}, {7550, 5, 1, 0}, {7558, 2, 0, 0}, {7596, 5, 0, 0}, {7604, 2, 1, 0},
+    {15272, 1, 0, 0}, {7617, 5, 0, 0}, {15285, 2, 0, 0}, {7630, 2, 0, 0}, {7641, 2, 0, 0}, {7662, 2, 1, 0},
+    {15304, 1, 0, 0}, {15321, 1, 0, 0}, {15333, 1, 0, 0}, {7675, 2, 0, 0}, {7211, 2, 0, 0}, {326, 2, 1, 0},
+    {4076, 2, 1, 0}, {9031, 2, 0, 0}, {373, 1, 0, 0}, {15492, 2, 1, 0}, {12868, 2, 1, 0}, {589, 1, 0, 0},
+    {12883, 1, 0, 0}, {12901, 2, 0, 0}, {12955, 3, 1, 0}, {373, 1, 0, 0}, {12982, 2, 0, 0}, {8950, 3, 0, 0},
+    {15604, 3, 0, 0}, {8965, 2, 0, 0}, {7211, 2, 0, 0}, {316, 2, 0, 0}, {10269, 3, 0, 0}, {326, 2, 1, 0},
+    {8985, 2, 0, 0}, {4076, 2, 1, 0}, {9015, 1, 0, 0}, {9031, 2, 0, 0}, {9050, 2, 0, 0}, {373, 1, 0, 0},
+    {9064, 3, 0, 0}, {379, 1, 0, 0}, {10347, 3, 0, 0}, {15884, 2, 0, 0}, {1793, 1, 0, 0}, {1810, 1, 0, 0},
+    {3506, 1, 0, 0}, {15918, 2, 0, 0}, {15935, 2, 1, 0}, {15940, 2, 1, 0}, {15951, 3, 1, 0}, {15961, 8, 0, 0},
+    {15972, 3, 0, 0}, {5253, 2, 0, 0}, {16066, 2, 0, 0}, {103, 2, 1, 0}, {16070, 2, 0, 0}, {923, 3, 0, 0},
+    {16119, 2, 0, 0}, {8020, 2, 0, 0}, {16132, 2, 0, 0}, {8103, 2, 0, 0}, {7865, 2, 1, 0}, {12290, 2, 1, 0},
+    {12307, 2, 1, 0}, {12314, 2, 0, 0}, {8103, 2, 0, 0}, {16294, 2, 0, 0}, {7550, 5, 1, 0}, {16323, 2, 0, 0},
+    {7558, 2, 0, 0}, {7581, 2, 0, 0}, {7596, 5, 0, 0}, {7604, 2, 1, 0}, {7617, 5, 0, 0}, {7630, 2, 0, 0},
+    {7641, 2, 0, 0}, {16347, 2, 0, 0}, {16366, 2, 0, 0}, {7662, 2, 1, 0}, {16389, 2, 0, 0}, {16410, 2, 0, 0},
+    {16430, 2, 0, 0}, {7675, 2, 0, 0}, {16476, 2, 0, 0}, {16496, 2, 0, 0}, {16513, 2, 0, 0},
+};
+
+// Defaults of attributes: float, integer, text.
+static const default_row schema_defaults[] = {
+    {0x0.0p+0f, 0, 0}, {0x0.0p+0f, 1, 0}, {0x0.0p+0f, -1, 0}, {0x0.0p+0f, 0, 476}, {0x1.4f8b580000000p-17f, 0, 0},
+    {0x1.cccccc0000000p-1f, 0, 0}, {0x0.0p+0f, 0, 862}, {0x0.0p+0f, 0, 934}, {0x1.0000000000000p+0f, 0, 0},
+    {0x1.fffffe0000000p+127f, 0, 0}, {-0x1.fffffe0000000p+127f, 0, 0}, {0x0.0p+0f, 0, 1527},
+    {0x1.0000000000000p-1f, 0, 0}, {0x0.0p+0f, 0, 1843}, {0x0.0p+0f, 0, 1882}, {0x1.0000000000000p+1f, 0, 0},
+    {0x0.0p+0f, 2, 0}, {0x0.0p+0f, 0, 2073}, {0x0.0p+0f, 0, 2095}, {0x0.0p+0f, 0, 2112}, {0x1.99999a0000000p-3f, 0, 0},
+    {0x0.0p+0f, 0, 2298}, {0x1.a36e2e0000000p-14f, 0, 0}, {0x1.8000000000000p-1f, 0, 0}, {0x1.47ae140000000p-7f, 0, 0},
+    {0x0.0p+0f, 64, 0}, {0x0.0p+0f, 0, 2537}, {0x0.0p+0f, 6, 0}, {0x0.0p+0f, 0, 559}, {0x0.0p+0f, 0, 3263},
+    {0x0.0p+0f, 0, 3733}, {0x0.0p+0f, 0, 3789}, {-0x1.8000000000000p-1f, 0, 0}, {0x0.0p+0f, 0, 3863},
+    {0x0.0p+0f, 0, 3917}, {0x0.0p+0f, 0, 3976}, {0x1.ac56d60000000p+0f, 0, 0}, {0x1.0cfaac0000000p+0f, 0, 0},
+    {0x1.ac5afa0000000p+0f, 0, 0}, {0x1.0cfabe0000000p+0f, 0, 0}, {0x0.0p+0f, 0, 4868}, {0x0.0p+0f, -2, 0},
+    {0x0.0p+0f, 0, 5419}, {0x0.0p+0f, 0, 5437}, {0x0.0p+0f, 0, 5548}, {0x0.0p+0f, 0, 6153}, {0x0.0p+0f, 0, 6208},
+    {0x0.0p+0f, 0, 6821}, {0x1.0c6f7a0000000p-20f, 0, 0}, {0x1.ff7cee0000000p-1f, 0, 0},
 };
 
 // Type variables: name, index of the set.
@@ -497,57 +559,57 @@ static const constraint_row schema_constraints[] = {
     {3, 3}, {251, 3}, {3, 3}, {100, 3}, {108, 3}, {100, 0}, {108, 8}, {100, 3}, {108, 8}, {100, 9}, {108, 9}, {3, 10},
     {3, 11}, {100, 12}, {108, 2}, {100, 13}, {108, 13}, {100, 14}, {108, 14}, {100, 15}, {108, 15}, {100, 16},
     {108, 16}, {100, 17}, {108, 17}, {100, 18}, {108, 18}, {100, 19}, {108, 19}, {100, 20}, {108, 20}, {100, 21},
-    {108, 21}, {3, 22}, {3, 23}, {3, 24}, {971, 12}, {3, 24}, {3, 25}, {100, 7}, {3, 24}, {100, 7}, {3, 25}, {1113, 26},
+    {108, 21}, {3, 22}, {3, 23}, {3, 24}, {986, 12}, {3, 24}, {3, 25}, {100, 7}, {3, 24}, {100, 7}, {3, 25}, {1128, 26},
     {3, 25}, {3, 27}, {3, 28}, {3, 29}, {3, 30}, {3, 31}, {100, 6}, {108, 13}, {100, 6}, {108, 32}, {100, 6}, {108, 33},
-    {100, 6}, {108, 34}, {100, 6}, {108, 35}, {100, 6}, {108, 36}, {100, 37}, {108, 37}, {1305, 38}, {3, 5}, {108, 12},
+    {100, 6}, {108, 34}, {100, 6}, {108, 35}, {100, 6}, {108, 36}, {100, 37}, {108, 37}, {1320, 38}, {3, 5}, {108, 12},
     {3, 39}, {108, 12}, {100, 3}, {108, 12}, {3, 40}, {100, 41}, {108, 22}, {100, 42}, {108, 22}, {100, 43}, {108, 22},
-    {1305, 22}, {100, 43}, {108, 44}, {1305, 22}, {100, 45}, {108, 44}, {1305, 22}, {100, 46}, {108, 44}, {1305, 22},
+    {1320, 22}, {100, 43}, {108, 44}, {1320, 22}, {100, 45}, {108, 44}, {1320, 22}, {100, 46}, {108, 44}, {1320, 22},
     {3, 0}, {100, 7}, {3, 0}, {100, 0}, {108, 7}, {3, 3}, {100, 0}, {108, 7}, {3, 47}, {100, 47}, {108, 7}, {100, 23},
-    {108, 48}, {3, 25}, {971, 12}, {3, 49}, {100, 7}, {3, 13}, {100, 7}, {3, 8}, {100, 7}, {3, 15}, {100, 7}, {100, 8},
+    {108, 48}, {3, 25}, {986, 12}, {3, 49}, {100, 7}, {3, 13}, {100, 7}, {3, 8}, {100, 7}, {3, 15}, {100, 7}, {100, 8},
     {108, 8}, {3, 0}, {100, 38}, {3, 3}, {100, 38}, {3, 1}, {100, 7}, {3, 2}, {100, 7}, {100, 25}, {108, 0}, {100, 24},
     {108, 3}, {239, 50}, {239, 51}, {239, 52}, {239, 53}, {239, 54}, {239, 55}, {239, 56}, {53, 7}, {239, 25}, {53, 7},
     {239, 57}, {53, 7}, {239, 58}, {53, 7}, {239, 59}, {53, 7}, {239, 60}, {53, 7}, {239, 61}, {53, 7}, {239, 62},
     {53, 7}, {239, 63}, {100, 48}, {108, 48}, {100, 64}, {108, 7}, {100, 47}, {108, 7}, {100, 0}, {108, 7}, {100, 3},
-    {108, 7}, {3, 3}, {251, 64}, {239, 3}, {3, 3}, {251, 65}, {1113, 22}, {3, 22}, {53, 7}, {2510, 6}, {239, 25},
-    {53, 7}, {2510, 6}, {239, 57}, {53, 7}, {2510, 6}, {239, 58}, {53, 7}, {2510, 6}, {239, 59}, {53, 7}, {2510, 6},
-    {239, 60}, {53, 7}, {2510, 6}, {239, 61}, {53, 7}, {2510, 6}, {239, 62}, {53, 7}, {2510, 6}, {239, 63}, {2510, 6},
-    {3, 0}, {2510, 6}, {3, 66}, {2510, 6}, {3, 67}, {100, 0}, {108, 6}, {100, 12}, {108, 3}, {1305, 2}, {100, 0},
-    {108, 12}, {3, 68}, {3, 69}, {3, 0}, {971, 12}, {3, 3}, {971, 12}, {3, 7}, {100, 1}, {108, 1}, {1305, 25}, {100, 1},
-    {108, 1}, {1305, 24}, {3122, 70}, {239, 57}, {3122, 71}, {239, 72}, {3122, 73}, {239, 57}, {3122, 74}, {239, 72},
-    {53, 7}, {3122, 70}, {53, 7}, {3122, 73}, {53, 7}, {3122, 74}, {3, 28}, {971, 12}, {3, 29}, {971, 12}, {3, 30},
-    {971, 12}, {3, 31}, {971, 12}, {3, 75}, {100, 1}, {3, 76}, {100, 1}, {3, 76}, {100, 2}, {100, 37}, {108, 37},
-    {1305, 37}, {3250, 38}, {100, 37}, {108, 37}, {1305, 37}, {100, 77}, {108, 77}, {1305, 77}, {3299, 22}, {100, 78},
-    {108, 37}, {100, 79}, {108, 77}, {100, 79}, {108, 80}, {100, 79}, {108, 79}, {1305, 81}, {100, 79}, {108, 82},
-    {1305, 81}, {100, 79}, {108, 82}, {1305, 83}, {100, 79}, {108, 82}, {1305, 84}, {3, 3}, {239, 3}, {3, 85}, {3, 86},
-    {3, 87}, {3, 88}, {3, 89}, {100, 90}, {108, 7}, {100, 24}, {108, 0}, {2508, 6}, {3, 22}, {2510, 6}, {239, 25},
-    {239, 25}, {239, 24}, {239, 27}, {239, 28}, {239, 29}, {239, 30}, {239, 31}, {2510, 12}, {1113, 26}, {3, 25},
-    {1113, 26}, {2510, 12}, {1113, 26}, {2510, 6}, {1113, 26}, {1113, 26}, {239, 57}, {3, 25}, {100, 6}, {3, 24},
-    {100, 6}, {3, 27}, {100, 6}, {3, 28}, {100, 6}, {3, 29}, {100, 6}, {3, 30}, {100, 6}, {3, 31}, {100, 6}, {2510, 12},
-    {1113, 91}, {3, 24}, {3, 90}, {100, 90}, {108, 90}, {1305, 6}, {3, 92}, {100, 23}, {3, 0}, {100, 6}, {2510, 6},
-    {3, 1}, {2510, 6}, {3, 2}, {3, 93}, {53, 7}, {3, 25}, {53, 7}, {3, 24}, {3, 94}, {3, 95}, {100, 96}, {108, 97},
+    {108, 7}, {3, 3}, {251, 64}, {239, 3}, {3, 3}, {251, 65}, {1128, 22}, {3, 22}, {53, 7}, {2582, 6}, {239, 25},
+    {53, 7}, {2582, 6}, {239, 57}, {53, 7}, {2582, 6}, {239, 58}, {53, 7}, {2582, 6}, {239, 59}, {53, 7}, {2582, 6},
+    {239, 60}, {53, 7}, {2582, 6}, {239, 61}, {53, 7}, {2582, 6}, {239, 62}, {53, 7}, {2582, 6}, {239, 63}, {2582, 6},
+    {3, 0}, {2582, 6}, {3, 66}, {2582, 6}, {3, 67}, {100, 0}, {108, 6}, {100, 12}, {108, 3}, {1320, 2}, {100, 0},
+    {108, 12}, {3, 68}, {3, 69}, {3, 0}, {986, 12}, {3, 3}, {986, 12}, {3, 7}, {100, 1}, {108, 1}, {1320, 25}, {100, 1},
+    {108, 1}, {1320, 24}, {3194, 70}, {239, 57}, {3194, 71}, {239, 72}, {3194, 73}, {239, 57}, {3194, 74}, {239, 72},
+    {53, 7}, {3194, 70}, {53, 7}, {3194, 73}, {53, 7}, {3194, 74}, {3, 28}, {986, 12}, {3, 29}, {986, 12}, {3, 30},
+    {986, 12}, {3, 31}, {986, 12}, {3, 75}, {100, 1}, {3, 76}, {100, 1}, {3, 76}, {100, 2}, {100, 37}, {108, 37},
+    {1320, 37}, {3331, 38}, {100, 37}, {108, 37}, {1320, 37}, {100, 77}, {108, 77}, {1320, 77}, {3380, 22}, {100, 78},
+    {108, 37}, {100, 79}, {108, 77}, {100, 79}, {108, 80}, {100, 79}, {108, 79}, {1320, 81}, {100, 79}, {108, 82},
+    {1320, 81}, {100, 79}, {108, 82}, {1320, 83}, {100, 79}, {108, 82}, {1320, 84}, {3, 3}, {239, 3}, {3, 85}, {3, 86},
+    {3, 87}, {3, 88}, {3, 89}, {100, 90}, {108, 7}, {100, 24}, {108, 0}, {2580, 6}, {3, 22}, {2582, 6}, {239, 25},
+    {239, 25}, {239, 24}, {239, 27}, {239, 28}, {239, 29}, {239, 30}, {239, 31}, {2582, 12}, {1128, 26}, {3, 25},
+    {1128, 26}, {2582, 12}, {1128, 26}, {2582, 6}, {1128, 26}, {1128, 26}, {239, 57}, {3, 25}, {100, 6}, {3, 24},
+    {100, 6}, {3, 27}, {100, 6}, {3, 28}, {100, 6}, {3, 29}, {100, 6}, {3, 30}, {100, 6}, {3, 31}, {100, 6}, {2582, 12},
+    {1128, 91}, {3, 24}, {3, 90}, {100, 90}, {108, 90}, {1320, 6}, {3, 92}, {100, 23}, {3, 0}, {100, 6}, {2582, 6},
+    {3, 1}, {2582, 6}, {3, 2}, {3, 93}, {53, 7}, {3, 25}, {53, 7}, {3, 24}, {3, 94}, {3, 95}, {100, 96}, {108, 97},
     {100, 98}, {108, 98}, {100, 99}, {108, 100}, {100, 95}, {100, 97}, {108, 97}, {100, 101}, {108, 101}, {100, 95},
-    {108, 98}, {3, 102}, {100, 3}, {100, 64}, {108, 6}, {1305, 64}, {2508, 38}, {3, 22}, {3, 64}, {100, 38},
-    {7187, 103}, {2510, 38}, {2508, 38}, {3, 104}, {3, 104}, {3, 3}, {100, 3}, {108, 7}, {3, 6}, {3, 3}, {100, 3},
-    {108, 7}, {1305, 105}, {2508, 22}, {3, 22}, {3, 64}, {3, 104}, {8056, 6}, {100, 0}, {108, 38}, {53, 7}, {3, 104},
-    {2508, 38}, {8342, 104}, {3, 104}, {2508, 38}, {3, 104}, {100, 48}, {108, 6}, {1305, 22}, {100, 106}, {108, 104},
-    {7187, 104}, {235, 107}, {1113, 23}, {3, 23}, {100, 38}, {108, 37}, {100, 23}, {108, 37}, {2508, 38}, {1113, 23},
-    {3, 22}, {8602, 108}, {8588, 22}, {8595, 22}, {7187, 23}, {2510, 38}, {3, 8}, {3, 104}, {100, 38}, {3, 22},
-    {9513, 22}, {8056, 38}, {3299, 23}, {3, 23}, {8056, 6}, {100, 109}, {108, 22}, {971, 12}, {100, 48}, {108, 22},
-    {971, 12}, {9896, 110}, {9899, 110}, {9902, 22}, {9926, 110}, {3299, 23}, {3, 111}, {251, 23}, {2510, 38}, {3, 23},
-    {2508, 104}, {3, 104}, {2508, 38}, {3, 22}, {10030, 112}, {10046, 23}, {3, 7}, {239, 3}, {3, 22}, {10561, 23},
-    {10629, 38}, {3, 104}, {7187, 23}, {2510, 38}, {3, 113}, {3, 114}, {100, 48}, {108, 48}, {1305, 23}, {3, 114},
-    {100, 115}, {108, 23}, {100, 22}, {108, 48}, {100, 23}, {108, 48}, {1305, 6}, {100, 116}, {108, 116}, {1305, 117},
-    {100, 37}, {108, 37}, {1305, 104}, {100, 22}, {108, 48}, {1305, 118}, {3250, 38}, {3, 104}, {11242, 48}, {100, 114},
-    {108, 48}, {11425, 23}, {3, 114}, {108, 48}, {9926, 22}, {3, 37}, {100, 38}, {2508, 38}, {8342, 22}, {3, 22},
-    {100, 119}, {108, 117}, {2508, 12}, {3, 23}, {12176, 6}, {3, 37}, {2510, 6}, {2508, 38}, {3, 22}, {12448, 22},
-    {3, 38}, {1113, 38}, {3, 114}, {10030, 120}, {10046, 23}, {100, 37}, {108, 37}, {1305, 104}, {3250, 38}, {3, 23},
-    {9896, 37}, {9899, 37}, {9902, 38}, {13542, 121}, {13538, 37}, {13639, 37}, {10561, 23}, {13642, 121}, {53, 7},
-    {3, 37}, {10561, 23}, {3, 22}, {100, 122}, {108, 123}, {3250, 23}, {10629, 38}, {235, 107}, {1113, 23}, {235, 107},
-    {1113, 23}, {7187, 111}, {10629, 38}, {235, 107}, {1113, 23}, {100, 22}, {108, 48}, {1305, 6}, {100, 104},
-    {108, 124}, {7187, 23}, {2510, 6}, {3, 114}, {14701, 65}, {8056, 38}, {14728, 114}, {100, 37}, {108, 117}, {3, 104},
-    {251, 6}, {3, 114}, {3, 22}, {251, 23}, {2510, 6}, {2508, 38}, {3, 22}, {9899, 6}, {1113, 38}, {3, 114},
-    {10030, 125}, {10046, 23}, {3, 126}, {100, 39}, {15645, 38}, {15641, 6}, {2508, 12}, {1113, 38}, {7187, 103},
-    {2510, 38}, {2508, 38}, {3, 104}, {239, 23}, {3, 38}, {100, 23},
+    {108, 98}, {3, 102}, {100, 3}, {100, 64}, {108, 6}, {1320, 64}, {2580, 38}, {3, 22}, {3, 64}, {100, 38},
+    {7355, 103}, {2582, 38}, {2580, 38}, {3, 104}, {3, 104}, {3, 3}, {100, 3}, {108, 7}, {3, 6}, {3, 3}, {100, 3},
+    {108, 7}, {1320, 105}, {2580, 22}, {3, 22}, {3, 64}, {3, 104}, {8224, 6}, {100, 0}, {108, 38}, {53, 7}, {3, 104},
+    {2580, 38}, {8510, 104}, {3, 104}, {2580, 38}, {3, 104}, {100, 48}, {108, 6}, {1320, 22}, {100, 106}, {108, 104},
+    {7355, 104}, {235, 107}, {1128, 23}, {3, 23}, {100, 38}, {108, 37}, {100, 23}, {108, 37}, {2580, 38}, {1128, 23},
+    {3, 22}, {8770, 108}, {8756, 22}, {8763, 22}, {7355, 23}, {2582, 38}, {3, 8}, {3, 104}, {100, 38}, {3, 22},
+    {9681, 22}, {8224, 38}, {3380, 23}, {3, 23}, {8224, 6}, {100, 109}, {108, 22}, {986, 12}, {100, 48}, {108, 22},
+    {986, 12}, {10064, 110}, {10067, 110}, {10070, 22}, {10094, 110}, {3380, 23}, {3, 111}, {251, 23}, {2582, 38},
+    {3, 23}, {2580, 104}, {3, 104}, {2580, 38}, {3, 22}, {10198, 112}, {10214, 23}, {3, 7}, {239, 3}, {3, 22},
+    {10729, 23}, {10797, 38}, {3, 104}, {7355, 23}, {2582, 38}, {3, 113}, {3, 114}, {100, 48}, {108, 48}, {1320, 23},
+    {3, 114}, {100, 115}, {108, 23}, {100, 22}, {108, 48}, {100, 23}, {108, 48}, {1320, 6}, {100, 116}, {108, 116},
+    {1320, 117}, {100, 37}, {108, 37}, {1320, 104}, {100, 22}, {108, 48}, {1320, 118}, {3331, 38}, {3, 104},
+    {11410, 48}, {100, 114}, {108, 48}, {11593, 23}, {3, 114}, {108, 48}, {10094, 22}, {3, 37}, {100, 38}, {2580, 38},
+    {8510, 22}, {3, 22}, {100, 119}, {108, 117}, {2580, 12}, {3, 23}, {12344, 6}, {3, 37}, {2582, 6}, {2580, 38},
+    {3, 22}, {12616, 22}, {3, 38}, {1128, 38}, {3, 114}, {10198, 120}, {10214, 23}, {100, 37}, {108, 37}, {1320, 104},
+    {3331, 38}, {3, 23}, {10064, 37}, {10067, 37}, {10070, 38}, {13710, 121}, {13706, 37}, {13807, 37}, {10729, 23},
+    {13810, 121}, {53, 7}, {3, 37}, {10729, 23}, {3, 22}, {100, 122}, {108, 123}, {3331, 23}, {10797, 38}, {235, 107},
+    {1128, 23}, {235, 107}, {1128, 23}, {7355, 111}, {10797, 38}, {235, 107}, {1128, 23}, {100, 22}, {108, 48},
+    {1320, 6}, {100, 104}, {108, 124}, {7355, 23}, {2582, 6}, {3, 114}, {14869, 65}, {8224, 38}, {14896, 114},
+    {100, 37}, {108, 117}, {3, 104}, {251, 6}, {3, 114}, {3, 22}, {251, 23}, {2582, 6}, {2580, 38}, {3, 22}, {10067, 6},
+    {1128, 38}, {3, 114}, {10198, 125}, {10214, 23}, {3, 126}, {100, 39}, {15813, 38}, {15809, 6}, {2580, 12},
+    {1128, 38}, {7355, 103}, {2582, 38}, {2580, 38}, {3, 104}, {239, 23}, {3, 38}, {100, 23},
 };
 
 // Sets of types: element masks of tensors, sequences, optionals, optional sequences; the rest as text.
@@ -586,9 +648,9 @@ static const type_set schema_sets[] = {
     {0x8e2u, 0x0u, 0x0u, 0x0u, 0}, {0x10ce2u, 0x0u, 0x0u, 0x0u, 0}, {0x3cceu, 0x0u, 0x0u, 0x0u, 0},
     {0x13cceu, 0x0u, 0x0u, 0x0u, 0}, {0x13eceu, 0x0u, 0x0u, 0x0u, 0}, {0x100u, 0x0u, 0x0u, 0x0u, 0},
     {0x0u, 0x1fffeu, 0x0u, 0x0u, 0}, {0x1c0u, 0x0u, 0x0u, 0x0u, 0}, {0xec2u, 0x0u, 0x0u, 0x0u, 0},
-    {0x9c2u, 0x0u, 0x0u, 0x0u, 0}, {0x8c2u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 5300},
-    {0x182u, 0x0u, 0x0u, 0x0u, 0}, {0x180u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 5447},
-    {0x982u, 0x0u, 0x0u, 0x0u, 0}, {0x9e2u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 6760},
+    {0x9c2u, 0x0u, 0x0u, 0x0u, 0}, {0x8c2u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 5451},
+    {0x182u, 0x0u, 0x0u, 0x0u, 0}, {0x180u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 5606},
+    {0x982u, 0x0u, 0x0u, 0x0u, 0}, {0x9e2u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 6928},
     {0x442u, 0x0u, 0x0u, 0x0u, 0}, {0x402u, 0x0u, 0x0u, 0x0u, 0}, {0x1000u, 0x0u, 0x0u, 0x0u, 0},
     {0x60007cu, 0x0u, 0x0u, 0x0u, 0}, {0x8u, 0x0u, 0x0u, 0x0u, 0}, {0x1040au, 0x0u, 0x0u, 0x0u, 0},
     {0xfe0004u, 0x0u, 0x0u, 0x0u, 0}, {0xb0402u, 0x0u, 0x0u, 0x0u, 0}, {0x400u, 0x0u, 0x0u, 0x0u, 0},
@@ -596,7 +658,7 @@ static const type_set schema_sets[] = {
     {0x20000u, 0x0u, 0x0u, 0x0u, 0}, {0x30u, 0x0u, 0x0u, 0x0u, 0}, {0x1040u, 0x0u, 0x0u, 0x0u, 0},
     {0x10406u, 0x0u, 0x0u, 0x0u, 0}, {0x39c2u, 0x0u, 0x0u, 0x0u, 0}, {0x3040cu, 0x0u, 0x0u, 0x0u, 0},
     {0xeu, 0x0u, 0x0u, 0x0u, 0}, {0x20004u, 0x0u, 0x0u, 0x0u, 0}, {0x1030402u, 0x0u, 0x0u, 0x0u, 0},
-    {0x60003cu, 0x0u, 0x0u, 0x0u, 0}, {0x10408u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 15480},
+    {0x60003cu, 0x0u, 0x0u, 0x0u, 0}, {0x10408u, 0x0u, 0x0u, 0x0u, 0}, {0x0u, 0x0u, 0x0u, 0x0u, 15648},
 };
 
 // Operators by domain, name and version, names in the order of strcmp.
@@ -636,787 +698,787 @@ static const kp_op_schema schema_rows[] = {
     {0, 405, 23, 3, 6, 1, 4, 13, 19, 14, 10, 6, 4, 7, 3, 0, 1},  // Attention-23
     {0, 405, 24, 3, 7, 1, 4, 23, 19, 14, 10, 7, 4, 7, 3, 0, 1},  // Attention-24
     {0, 405, 25, 3, 7, 1, 4, 23, 19, 21, 10, 7, 4, 9, 3, 0, 1},  // Attention-25
-    {0, 502, 1, 1, 1, 1, 1, 0, 1, 30, 0, 1, 1, 4, 1, 0, 0},  // AveragePool-1
-    {0, 502, 7, 1, 1, 1, 1, 0, 1, 34, 0, 1, 1, 5, 1, 0, 0},  // AveragePool-7
-    {0, 502, 10, 1, 1, 1, 1, 0, 1, 39, 0, 1, 1, 6, 1, 0, 0},  // AveragePool-10
-    {0, 502, 11, 1, 1, 1, 1, 0, 1, 39, 0, 1, 1, 6, 1, 0, 0},  // AveragePool-11
-    {0, 502, 19, 1, 1, 1, 1, 0, 1, 45, 0, 1, 1, 7, 1, 0, 0},  // AveragePool-19
-    {0, 502, 22, 1, 1, 1, 1, 0, 1, 45, 3, 1, 1, 7, 1, 0, 0},  // AveragePool-22
-    {0, 615, 1, 5, 5, 1, 5, 30, 35, 52, 0, 5, 5, 5, 1, 0, 0},  // BatchNormalization-1
-    {0, 615, 6, 5, 5, 1, 5, 30, 35, 57, 0, 5, 5, 4, 1, 0, 0},  // BatchNormalization-6
-    {0, 615, 7, 5, 5, 1, 5, 30, 35, 61, 0, 5, 5, 3, 1, 0, 0},  // BatchNormalization-7
-    {0, 615, 9, 5, 5, 1, 5, 30, 35, 64, 0, 5, 5, 2, 1, 0, 0},  // BatchNormalization-9
-    {0, 615, 14, 5, 5, 1, 3, 40, 45, 66, 13, 5, 3, 3, 2, 0, 0},  // BatchNormalization-14
-    {0, 615, 15, 5, 5, 1, 3, 48, 53, 66, 15, 5, 3, 3, 3, 0, 0},  // BatchNormalization-15
-    {0, 705, 15, 1, 1, 1, 1, 56, 57, 69, 18, 1, 1, 2, 2, 0, 1},  // Bernoulli-15
-    {0, 705, 22, 1, 1, 1, 1, 56, 57, 69, 20, 1, 1, 2, 2, 0, 1},  // Bernoulli-22
-    {0, 718, 26, 1, 1, 1, 1, 56, 57, 71, 22, 1, 1, 1, 2, 0, 0},  // BitCast-26
-    {0, 738, 11, 2, 2, 1, 1, 58, 60, 72, 24, 2, 1, 1, 1, 0, 0},  // BitShift-11
-    {0, 738, 28, 2, 2, 1, 1, 58, 60, 72, 25, 2, 1, 1, 1, 0, 0},  // BitShift-28
-    {0, 747, 18, 2, 2, 1, 1, 4, 6, 1, 25, 2, 1, 0, 1, 0, 0},  // BitwiseAnd-18
-    {0, 758, 18, 1, 1, 1, 1, 0, 1, 1, 25, 1, 1, 0, 1, 0, 0},  // BitwiseNot-18
-    {0, 769, 18, 2, 2, 1, 1, 4, 6, 1, 25, 2, 1, 0, 1, 0, 0},  // BitwiseOr-18
-    {0, 779, 18, 2, 2, 1, 1, 4, 6, 1, 25, 2, 1, 0, 1, 0, 0},  // BitwiseXor-18
-    {0, 815, 17, 1, 1, 1, 1, 61, 57, 73, 26, 1, 1, 2, 2, 0, 1},  // BlackmanWindow-17
-    {0, 830, 1, 1, 1, 1, 1, 56, 57, 75, 28, 1, 1, 1, 2, 0, 0},  // Cast-1
-    {0, 830, 6, 1, 1, 1, 1, 56, 57, 71, 28, 1, 1, 1, 2, 0, 0},  // Cast-6
-    {0, 830, 9, 1, 1, 1, 1, 56, 57, 71, 30, 1, 1, 1, 2, 0, 0},  // Cast-9
-    {0, 830, 13, 1, 1, 1, 1, 56, 57, 71, 32, 1, 1, 1, 2, 0, 0},  // Cast-13
-    {0, 830, 19, 1, 1, 1, 1, 56, 57, 76, 34, 1, 1, 2, 2, 0, 0},  // Cast-19
-    {0, 830, 21, 1, 1, 1, 1, 56, 57, 76, 36, 1, 1, 2, 2, 0, 0},  // Cast-21
-    {0, 830, 23, 1, 1, 1, 1, 56, 57, 76, 38, 1, 1, 2, 2, 0, 0},  // Cast-23
-    {0, 830, 24, 1, 1, 1, 1, 56, 57, 78, 40, 1, 1, 3, 2, 0, 0},  // Cast-24
-    {0, 830, 25, 1, 1, 1, 1, 56, 57, 78, 42, 1, 1, 3, 2, 0, 0},  // Cast-25
-    {0, 830, 28, 1, 1, 1, 1, 56, 57, 78, 44, 1, 1, 3, 2, 0, 0},  // Cast-28
-    {0, 867, 15, 2, 2, 1, 1, 62, 57, 1, 32, 2, 1, 0, 2, 0, 1},  // CastLike-15
-    {0, 867, 19, 2, 2, 1, 1, 62, 57, 81, 34, 2, 1, 1, 2, 0, 1},  // CastLike-19
-    {0, 867, 21, 2, 2, 1, 1, 62, 57, 81, 36, 2, 1, 1, 2, 0, 1},  // CastLike-21
-    {0, 867, 23, 2, 2, 1, 1, 62, 57, 81, 38, 2, 1, 1, 2, 0, 1},  // CastLike-23
-    {0, 867, 24, 2, 2, 1, 1, 62, 57, 82, 40, 2, 1, 2, 2, 0, 1},  // CastLike-24
-    {0, 867, 25, 2, 2, 1, 1, 62, 57, 82, 42, 2, 1, 2, 2, 0, 1},  // CastLike-25
-    {0, 924, 27, 2, 4, 2, 2, 64, 68, 84, 46, 4, 2, 1, 1, 0, 1},  // CausalConvWithState-27
-    {0, 944, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Ceil-1
-    {0, 944, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Ceil-6
-    {0, 944, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Ceil-13
-    {0, 949, 12, 1, 1, 1, 1, 0, 1, 85, 47, 1, 1, 1, 1, 0, 1},  // Celu-12
-    {0, 949, 28, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // Celu-28
-    {0, 993, 18, 2, 2, 1, 1, 70, 72, 86, 48, 2, 1, 1, 2, 0, 1},  // CenterCropPad-18
-    {0, 1015, 1, 1, 1, 1, 1, 2, 3, 87, 0, 1, 1, 3, 1, 0, 0},  // Clip-1
-    {0, 1015, 6, 1, 1, 1, 1, 2, 3, 90, 0, 1, 1, 2, 1, 0, 0},  // Clip-6
-    {0, 1015, 11, 1, 3, 1, 1, 73, 3, 1, 0, 3, 1, 0, 1, 0, 0},  // Clip-11
-    {0, 1015, 12, 1, 3, 1, 1, 73, 3, 1, 1, 3, 1, 0, 1, 0, 0},  // Clip-12
-    {0, 1015, 13, 1, 3, 1, 1, 73, 3, 1, 2, 3, 1, 0, 1, 0, 1},  // Clip-13
-    {0, 1044, 18, 3, 3, 1, 1, 76, 3, 92, 50, 3, 1, 3, 1, 0, 0},  // Col2Im-18
-    {0, 1061, 9, 2, 2, 1, 1, 79, 3, 95, 51, 2, 1, 1, 2, 0, 0},  // Compress-9
-    {0, 1061, 11, 2, 2, 1, 1, 79, 3, 95, 51, 2, 1, 1, 2, 0, 0},  // Compress-11
-    {0, 1061, 28, 2, 2, 1, 1, 79, 3, 95, 53, 2, 1, 1, 2, 0, 0},  // Compress-28
-    {0, 1091, 1, 1, 65535, 1, 1, 81, 82, 95, 0, 1, 1, 1, 1, 0, 0},  // Concat-1
-    {0, 1091, 4, 1, 65535, 1, 1, 81, 82, 96, 55, 1, 1, 1, 1, 0, 0},  // Concat-4
-    {0, 1091, 11, 1, 65535, 1, 1, 81, 82, 96, 55, 1, 1, 1, 1, 0, 0},  // Concat-11
-    {0, 1091, 13, 1, 65535, 1, 1, 81, 82, 96, 50, 1, 1, 1, 1, 0, 0},  // Concat-13
-    {0, 1124, 11, 1, 1, 1, 1, 83, 82, 97, 56, 1, 1, 2, 2, 0, 0},  // ConcatFromSequence-11
-    {0, 1149, 1, 0, 0, 1, 1, 84, 3, 99, 0, 0, 1, 1, 1, 0, 0},  // Constant-1
-    {0, 1149, 9, 0, 0, 1, 1, 84, 3, 99, 55, 0, 1, 1, 1, 0, 0},  // Constant-9
-    {0, 1149, 11, 0, 0, 1, 1, 84, 3, 100, 55, 0, 1, 2, 1, 0, 0},  // Constant-11
-    {0, 1149, 12, 0, 0, 1, 1, 84, 3, 102, 55, 0, 1, 8, 1, 0, 0},  // Constant-12
-    {0, 1149, 13, 0, 0, 1, 1, 84, 3, 102, 50, 0, 1, 8, 1, 0, 0},  // Constant-13
-    {0, 1149, 19, 0, 0, 1, 1, 84, 3, 102, 58, 0, 1, 8, 1, 0, 0},  // Constant-19
-    {0, 1149, 21, 0, 0, 1, 1, 84, 3, 102, 59, 0, 1, 8, 1, 0, 0},  // Constant-21
-    {0, 1149, 23, 0, 0, 1, 1, 84, 3, 102, 60, 0, 1, 8, 1, 0, 0},  // Constant-23
-    {0, 1149, 24, 0, 0, 1, 1, 84, 3, 102, 61, 0, 1, 8, 1, 0, 0},  // Constant-24
-    {0, 1149, 25, 0, 0, 1, 1, 84, 3, 102, 62, 0, 1, 8, 1, 0, 0},  // Constant-25
-    {0, 1244, 9, 1, 1, 1, 1, 56, 57, 110, 63, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-9
-    {0, 1244, 20, 1, 1, 1, 1, 56, 57, 110, 65, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-20
-    {0, 1244, 21, 1, 1, 1, 1, 56, 57, 110, 67, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-21
-    {0, 1244, 23, 1, 1, 1, 1, 56, 57, 110, 69, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-23
-    {0, 1244, 24, 1, 1, 1, 1, 56, 57, 110, 71, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-24
-    {0, 1244, 25, 1, 1, 1, 1, 56, 57, 110, 73, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-25
-    {0, 1268, 1, 2, 3, 1, 1, 84, 1, 111, 0, 3, 1, 6, 1, 0, 0},  // Conv-1
-    {0, 1268, 11, 2, 3, 1, 1, 84, 1, 111, 0, 3, 1, 6, 1, 0, 0},  // Conv-11
-    {0, 1268, 22, 2, 3, 1, 1, 84, 1, 111, 3, 3, 1, 6, 1, 0, 0},  // Conv-22
-    {0, 1308, 10, 2, 4, 1, 1, 87, 91, 111, 75, 4, 1, 6, 3, 0, 0},  // ConvInteger-10
-    {0, 1348, 1, 2, 3, 1, 1, 84, 1, 117, 0, 3, 1, 8, 1, 0, 0},  // ConvTranspose-1
-    {0, 1348, 11, 2, 3, 1, 1, 84, 1, 117, 0, 3, 1, 8, 1, 0, 0},  // ConvTranspose-11
-    {0, 1348, 22, 2, 3, 1, 1, 84, 1, 117, 3, 3, 1, 8, 1, 0, 0},  // ConvTranspose-22
-    {0, 1362, 7, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Cos-7
-    {0, 1362, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Cos-22
-    {0, 1366, 9, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Cosh-9
-    {0, 1366, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Cosh-22
-    {0, 1378, 1, 1, 1, 1, 1, 2, 3, 125, 0, 1, 1, 2, 1, 0, 0},  // Crop-1
-    {0, 1401, 26, 2, 2, 1, 1, 92, 94, 127, 78, 2, 1, 2, 2, 0, 0},  // CumProd-26
-    {0, 1409, 11, 2, 2, 1, 1, 92, 94, 127, 80, 2, 1, 2, 2, 0, 0},  // CumSum-11
-    {0, 1409, 14, 2, 2, 1, 1, 92, 94, 127, 78, 2, 1, 2, 2, 0, 0},  // CumSum-14
-    {0, 1444, 17, 1, 2, 1, 1, 95, 97, 129, 82, 2, 1, 3, 2, 0, 0},  // DFT-17
-    {0, 1444, 20, 1, 3, 1, 1, 98, 97, 132, 82, 3, 1, 2, 2, 0, 0},  // DFT-20
-    {0, 1473, 19, 3, 5, 1, 1, 101, 1, 134, 0, 5, 1, 6, 1, 0, 0},  // DeformConv-19
-    {0, 1473, 22, 3, 5, 1, 1, 101, 1, 134, 3, 5, 1, 6, 1, 0, 0},  // DeformConv-22
-    {0, 1494, 1, 1, 1, 1, 1, 2, 3, 140, 55, 1, 1, 1, 1, 0, 0},  // DepthToSpace-1
-    {0, 1494, 11, 1, 1, 1, 1, 2, 3, 141, 55, 1, 1, 2, 1, 0, 0},  // DepthToSpace-11
-    {0, 1494, 13, 1, 1, 1, 1, 2, 3, 141, 50, 1, 1, 2, 1, 0, 0},  // DepthToSpace-13
-    {0, 1494, 28, 1, 1, 1, 1, 2, 3, 141, 50, 1, 1, 2, 1, 0, 1},  // DepthToSpace-28
-    {0, 1534, 10, 2, 3, 1, 1, 106, 109, 1, 84, 3, 1, 0, 1, 0, 0},  // DequantizeLinear-10
-    {0, 1534, 13, 2, 3, 1, 1, 106, 109, 95, 84, 3, 1, 1, 1, 0, 0},  // DequantizeLinear-13
-    {0, 1534, 19, 2, 3, 1, 1, 110, 113, 95, 85, 3, 1, 1, 2, 0, 0},  // DequantizeLinear-19
-    {0, 1534, 21, 2, 3, 1, 1, 110, 113, 143, 87, 3, 1, 2, 2, 0, 0},  // DequantizeLinear-21
-    {0, 1534, 23, 2, 3, 1, 1, 110, 91, 145, 89, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-23
-    {0, 1534, 24, 2, 3, 1, 1, 110, 91, 145, 92, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-24
-    {0, 1534, 25, 2, 3, 1, 1, 110, 91, 145, 95, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-25
-    {0, 1534, 28, 2, 3, 1, 1, 110, 91, 145, 98, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-28
-    {0, 1575, 11, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Det-11
-    {0, 1575, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Det-22
-    {0, 1579, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 3, 1, 0, 0},  // Div-1
-    {0, 1579, 6, 2, 2, 1, 1, 4, 6, 4, 4, 2, 1, 2, 1, 0, 0},  // Div-6
-    {0, 1579, 7, 2, 2, 1, 1, 4, 6, 1, 4, 2, 1, 0, 1, 0, 0},  // Div-7
-    {0, 1579, 13, 2, 2, 1, 1, 4, 6, 1, 5, 2, 1, 0, 1, 0, 0},  // Div-13
-    {0, 1579, 14, 2, 2, 1, 1, 4, 6, 1, 2, 2, 1, 0, 1, 0, 0},  // Div-14
-    {0, 1589, 1, 1, 1, 1, 2, 11, 114, 148, 0, 1, 2, 3, 1, 0, 0},  // Dropout-1
-    {0, 1589, 6, 1, 1, 1, 2, 11, 114, 151, 0, 1, 2, 2, 1, 0, 0},  // Dropout-6
-    {0, 1589, 7, 1, 1, 1, 2, 11, 114, 153, 0, 1, 2, 1, 1, 0, 0},  // Dropout-7
-    {0, 1589, 10, 1, 1, 1, 2, 11, 116, 153, 101, 1, 2, 1, 2, 0, 0},  // Dropout-10
-    {0, 1589, 12, 1, 3, 1, 2, 118, 121, 154, 103, 3, 2, 1, 3, 0, 0},  // Dropout-12
-    {0, 1589, 13, 1, 3, 1, 2, 118, 121, 154, 106, 3, 2, 1, 3, 0, 0},  // Dropout-13
-    {0, 1589, 22, 1, 3, 1, 2, 118, 121, 154, 109, 3, 2, 1, 3, 0, 0},  // Dropout-22
-    {0, 1618, 11, 1, 1, 3, 3, 123, 124, 1, 112, 1, 3, 0, 2, 0, 1},  // DynamicQuantizeLinear-11
-    {0, 1652, 1, 3, 4, 1, 1, 127, 3, 1, 114, 4, 1, 0, 2, 0, 0},  // DynamicSlice-1
-    {0, 1688, 12, 1, 65535, 1, 1, 131, 132, 155, 1, 1, 1, 1, 1, 0, 0},  // Einsum-12
-    {0, 1688, 28, 1, 65535, 1, 1, 131, 132, 155, 2, 1, 1, 1, 1, 0, 0},  // Einsum-28
-    {0, 1695, 1, 1, 1, 1, 1, 0, 1, 156, 0, 1, 1, 2, 1, 0, 0},  // Elu-1
-    {0, 1695, 6, 1, 1, 1, 1, 0, 1, 85, 0, 1, 1, 1, 1, 0, 1},  // Elu-6
-    {0, 1695, 22, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // Elu-22
-    {0, 1699, 1, 2, 2, 1, 1, 4, 10, 4, 116, 2, 1, 2, 2, 0, 0},  // Equal-1
-    {0, 1699, 7, 2, 2, 1, 1, 4, 10, 1, 116, 2, 1, 0, 2, 0, 0},  // Equal-7
-    {0, 1699, 11, 2, 2, 1, 1, 4, 10, 1, 118, 2, 1, 0, 2, 0, 0},  // Equal-11
-    {0, 1699, 13, 2, 2, 1, 1, 4, 10, 1, 120, 2, 1, 0, 2, 0, 0},  // Equal-13
-    {0, 1699, 19, 2, 2, 1, 1, 4, 10, 1, 122, 2, 1, 0, 2, 0, 0},  // Equal-19
-    {0, 1705, 9, 1, 1, 1, 1, 2, 3, 1, 1, 1, 1, 0, 1, 0, 0},  // Erf-9
-    {0, 1705, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Erf-13
-    {0, 1709, 1, 1, 1, 1, 1, 2, 3, 0, 0, 1, 1, 1, 1, 0, 0},  // Exp-1
-    {0, 1709, 6, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Exp-6
-    {0, 1709, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Exp-13
-    {0, 1713, 8, 2, 2, 1, 1, 133, 3, 1, 55, 2, 1, 0, 1, 0, 0},  // Expand-8
-    {0, 1713, 13, 2, 2, 1, 1, 133, 3, 1, 50, 2, 1, 0, 1, 0, 0},  // Expand-13
-    {0, 1722, 9, 1, 1, 1, 1, 56, 57, 158, 28, 1, 1, 2, 2, 0, 0},  // EyeLike-9
-    {0, 1722, 22, 1, 1, 1, 1, 56, 57, 158, 124, 1, 1, 2, 2, 0, 0},  // EyeLike-22
-    {0, 1730, 1, 1, 1, 1, 1, 2, 3, 95, 0, 1, 1, 1, 1, 0, 0},  // Flatten-1
-    {0, 1730, 9, 1, 1, 1, 1, 2, 3, 95, 55, 1, 1, 1, 1, 0, 0},  // Flatten-9
-    {0, 1730, 11, 1, 1, 1, 1, 2, 3, 95, 55, 1, 1, 1, 1, 0, 0},  // Flatten-11
-    {0, 1730, 13, 1, 1, 1, 1, 2, 3, 95, 50, 1, 1, 1, 1, 0, 0},  // Flatten-13
-    {0, 1730, 21, 1, 1, 1, 1, 2, 3, 95, 59, 1, 1, 1, 1, 0, 0},  // Flatten-21
-    {0, 1730, 23, 1, 1, 1, 1, 2, 3, 95, 60, 1, 1, 1, 1, 0, 0},  // Flatten-23
-    {0, 1730, 24, 1, 1, 1, 1, 2, 3, 95, 61, 1, 1, 1, 1, 0, 0},  // Flatten-24
-    {0, 1730, 25, 1, 1, 1, 1, 2, 3, 95, 62, 1, 1, 1, 1, 0, 0},  // Flatten-25
-    {0, 1738, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Floor-1
-    {0, 1738, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Floor-6
-    {0, 1738, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Floor-13
-    {0, 1852, 1, 3, 6, 2, 2, 135, 141, 160, 126, 6, 2, 7, 2, 0, 0},  // GRU-1
-    {0, 1852, 3, 3, 6, 0, 2, 135, 143, 167, 126, 6, 2, 8, 2, 0, 0},  // GRU-3
-    {0, 1852, 7, 3, 6, 0, 2, 135, 143, 175, 126, 6, 2, 7, 2, 0, 0},  // GRU-7
-    {0, 1852, 14, 3, 6, 0, 2, 135, 143, 182, 126, 6, 2, 8, 2, 0, 0},  // GRU-14
-    {0, 1852, 22, 3, 6, 0, 2, 135, 143, 182, 128, 6, 2, 8, 2, 0, 0},  // GRU-22
-    {0, 1891, 1, 2, 2, 1, 1, 145, 3, 95, 114, 2, 1, 1, 2, 0, 0},  // Gather-1
-    {0, 1891, 11, 2, 2, 1, 1, 145, 3, 95, 114, 2, 1, 1, 2, 0, 0},  // Gather-11
-    {0, 1891, 13, 2, 2, 1, 1, 145, 3, 95, 48, 2, 1, 1, 2, 0, 0},  // Gather-13
-    {0, 1898, 11, 2, 2, 1, 1, 145, 3, 95, 114, 2, 1, 1, 2, 0, 0},  // GatherElements-11
-    {0, 1898, 13, 2, 2, 1, 1, 145, 3, 95, 48, 2, 1, 1, 2, 0, 0},  // GatherElements-13
-    {0, 1913, 11, 2, 2, 1, 1, 147, 3, 1, 55, 2, 1, 0, 1, 0, 0},  // GatherND-11
-    {0, 1913, 12, 2, 2, 1, 1, 147, 3, 190, 55, 2, 1, 1, 1, 0, 0},  // GatherND-12
-    {0, 1913, 13, 2, 2, 1, 1, 147, 3, 190, 50, 2, 1, 1, 1, 0, 0},  // GatherND-13
-    {0, 1945, 20, 1, 1, 1, 1, 0, 1, 191, 3, 1, 1, 1, 1, 0, 1},  // Gelu-20
-    {0, 1964, 1, 3, 3, 1, 1, 149, 1, 192, 0, 3, 1, 5, 1, 0, 0},  // Gemm-1
-    {0, 1964, 6, 3, 3, 1, 1, 149, 1, 192, 0, 3, 1, 5, 1, 0, 0},  // Gemm-6
-    {0, 1964, 7, 3, 3, 1, 1, 149, 1, 197, 0, 3, 1, 4, 1, 0, 0},  // Gemm-7
-    {0, 1964, 9, 3, 3, 1, 1, 149, 1, 197, 4, 3, 1, 4, 1, 0, 0},  // Gemm-9
-    {0, 1964, 11, 2, 3, 1, 1, 152, 1, 197, 4, 3, 1, 4, 1, 0, 0},  // Gemm-11
-    {0, 1964, 13, 2, 3, 1, 1, 152, 1, 197, 5, 3, 1, 4, 1, 0, 0},  // Gemm-13
-    {0, 1969, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // GlobalAveragePool-1
-    {0, 1969, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // GlobalAveragePool-22
-    {0, 1989, 1, 1, 1, 1, 1, 0, 1, 201, 0, 1, 1, 1, 1, 0, 0},  // GlobalLpPool-1
-    {0, 1989, 2, 1, 1, 1, 1, 0, 1, 202, 0, 1, 1, 1, 1, 0, 0},  // GlobalLpPool-2
-    {0, 1989, 22, 1, 1, 1, 1, 0, 1, 202, 3, 1, 1, 1, 1, 0, 0},  // GlobalLpPool-22
-    {0, 2002, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // GlobalMaxPool-1
-    {0, 2002, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // GlobalMaxPool-22
-    {0, 2016, 1, 2, 2, 1, 1, 4, 10, 4, 101, 2, 1, 2, 2, 0, 0},  // Greater-1
-    {0, 2016, 7, 2, 2, 1, 1, 4, 10, 1, 101, 2, 1, 0, 2, 0, 0},  // Greater-7
-    {0, 2016, 9, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 0},  // Greater-9
-    {0, 2016, 13, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 0},  // Greater-13
-    {0, 2024, 12, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 1},  // GreaterOrEqual-12
-    {0, 2024, 16, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 1},  // GreaterOrEqual-16
-    {0, 2052, 16, 2, 2, 1, 1, 155, 157, 203, 134, 2, 1, 3, 2, 0, 0},  // GridSample-16
-    {0, 2052, 20, 2, 2, 1, 1, 155, 157, 203, 134, 2, 1, 3, 2, 0, 0},  // GridSample-20
-    {0, 2052, 22, 2, 2, 1, 1, 155, 157, 203, 136, 2, 1, 3, 2, 0, 0},  // GridSample-22
-    {0, 2074, 18, 3, 3, 1, 1, 158, 1, 206, 3, 3, 1, 2, 1, 1, 1},  // GroupNormalization-18
-    {0, 2074, 21, 3, 3, 1, 1, 158, 1, 208, 3, 3, 1, 3, 1, 0, 1},  // GroupNormalization-21
-    {0, 2104, 17, 1, 1, 1, 1, 61, 57, 73, 26, 1, 1, 2, 2, 0, 1},  // HammingWindow-17
-    {0, 2118, 17, 1, 1, 1, 1, 61, 57, 73, 26, 1, 1, 2, 2, 0, 1},  // HannWindow-17
-    {0, 2129, 1, 1, 1, 1, 1, 0, 1, 211, 0, 1, 1, 3, 1, 0, 0},  // HardSigmoid-1
-    {0, 2129, 6, 1, 1, 1, 1, 0, 1, 6, 0, 1, 1, 2, 1, 0, 1},  // HardSigmoid-6
-    {0, 2129, 22, 1, 1, 1, 1, 0, 1, 6, 3, 1, 1, 2, 1, 0, 1},  // HardSigmoid-22
-    {0, 2141, 14, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1},  // HardSwish-14
-    {0, 2141, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 1},  // HardSwish-22
-    {0, 2151, 1, 1, 1, 1, 1, 2, 3, 95, 0, 1, 1, 1, 1, 0, 0},  // Hardmax-1
-    {0, 2151, 11, 1, 1, 1, 1, 2, 3, 95, 0, 1, 1, 1, 1, 0, 0},  // Hardmax-11
-    {0, 2151, 13, 1, 1, 1, 1, 2, 3, 95, 3, 1, 1, 1, 1, 0, 0},  // Hardmax-13
-    {0, 2159, 1, 1, 1, 1, 1, 2, 3, 1, 55, 1, 1, 0, 1, 0, 0},  // Identity-1
-    {0, 2159, 13, 1, 1, 1, 1, 2, 3, 1, 50, 1, 1, 0, 1, 0, 0},  // Identity-13
-    {0, 2159, 14, 1, 1, 1, 1, 161, 162, 1, 138, 1, 1, 0, 1, 0, 0},  // Identity-14
-    {0, 2159, 16, 1, 1, 1, 1, 161, 162, 1, 139, 1, 1, 0, 1, 0, 0},  // Identity-16
-    {0, 2159, 19, 1, 1, 1, 1, 161, 162, 1, 140, 1, 1, 0, 1, 0, 0},  // Identity-19
-    {0, 2159, 21, 1, 1, 1, 1, 161, 162, 1, 141, 1, 1, 0, 1, 0, 0},  // Identity-21
-    {0, 2159, 23, 1, 1, 1, 1, 161, 162, 1, 142, 1, 1, 0, 1, 0, 0},  // Identity-23
-    {0, 2159, 24, 1, 1, 1, 1, 161, 162, 1, 143, 1, 1, 0, 1, 0, 0},  // Identity-24
-    {0, 2159, 25, 1, 1, 1, 1, 161, 162, 1, 144, 1, 1, 0, 1, 0, 0},  // Identity-25
-    {0, 2205, 1, 1, 1, 1, 65535, 163, 164, 214, 145, 1, 1, 2, 2, 0, 0},  // If-1
-    {0, 2205, 11, 1, 1, 1, 65535, 163, 164, 214, 145, 1, 1, 2, 2, 0, 0},  // If-11
-    {0, 2205, 13, 1, 1, 1, 65535, 163, 164, 214, 147, 1, 1, 2, 2, 0, 0},  // If-13
-    {0, 2205, 16, 1, 1, 1, 65535, 163, 164, 214, 149, 1, 1, 2, 2, 0, 0},  // If-16
-    {0, 2205, 19, 1, 1, 1, 65535, 163, 164, 214, 151, 1, 1, 2, 2, 0, 0},  // If-19
-    {0, 2205, 21, 1, 1, 1, 65535, 163, 164, 214, 153, 1, 1, 2, 2, 0, 0},  // If-21
-    {0, 2205, 23, 1, 1, 1, 65535, 163, 164, 214, 155, 1, 1, 2, 2, 0, 0},  // If-23
-    {0, 2205, 24, 1, 1, 1, 65535, 163, 164, 214, 157, 1, 1, 2, 2, 0, 0},  // If-24
-    {0, 2205, 25, 1, 1, 1, 65535, 163, 164, 214, 159, 1, 1, 2, 2, 0, 0},  // If-25
-    {0, 2242, 20, 1, 1, 1, 1, 165, 166, 216, 161, 1, 1, 1, 2, 0, 0},  // ImageDecoder-20
-    {0, 2255, 1, 1, 1, 1, 1, 2, 3, 217, 0, 1, 1, 2, 1, 0, 0},  // ImageScaler-1
-    {0, 2267, 1, 3, 3, 1, 1, 167, 3, 219, 0, 3, 1, 2, 1, 0, 0},  // InstanceNormalization-1
-    {0, 2267, 6, 3, 3, 1, 1, 167, 3, 221, 0, 3, 1, 1, 1, 0, 0},  // InstanceNormalization-6
-    {0, 2267, 22, 3, 3, 1, 1, 167, 3, 221, 3, 3, 1, 1, 1, 0, 0},  // InstanceNormalization-22
-    {0, 2321, 10, 1, 1, 1, 1, 170, 171, 222, 163, 1, 1, 2, 2, 0, 0},  // IsInf-10
-    {0, 2321, 20, 1, 1, 1, 1, 170, 171, 222, 165, 1, 1, 2, 2, 0, 0},  // IsInf-20
-    {0, 2327, 9, 1, 1, 1, 1, 170, 171, 1, 167, 1, 1, 0, 2, 0, 0},  // IsNaN-9
-    {0, 2327, 13, 1, 1, 1, 1, 170, 171, 1, 169, 1, 1, 0, 2, 0, 0},  // IsNaN-13
-    {0, 2327, 20, 1, 1, 1, 1, 170, 171, 1, 165, 1, 1, 0, 2, 0, 0},  // IsNaN-20
-    {0, 2333, 1, 1, 1, 1, 1, 0, 1, 224, 0, 1, 1, 4, 1, 0, 0},  // LRN-1
-    {0, 2333, 13, 1, 1, 1, 1, 0, 1, 224, 3, 1, 1, 4, 1, 0, 0},  // LRN-13
-    {0, 2366, 1, 3, 8, 0, 3, 172, 180, 228, 126, 8, 3, 8, 2, 0, 0},  // LSTM-1
-    {0, 2366, 7, 3, 8, 0, 3, 172, 180, 236, 126, 8, 3, 7, 2, 0, 0},  // LSTM-7
-    {0, 2366, 14, 3, 8, 0, 3, 172, 180, 243, 126, 8, 3, 8, 2, 0, 0},  // LSTM-14
-    {0, 2366, 22, 3, 8, 0, 3, 172, 180, 243, 128, 8, 3, 8, 2, 0, 0},  // LSTM-22
-    {0, 2392, 1, 2, 3, 1, 3, 183, 186, 251, 171, 3, 3, 3, 3, 0, 0},  // LayerNormalization-1
-    {0, 2392, 17, 2, 3, 1, 3, 189, 192, 251, 174, 3, 3, 3, 2, 0, 1},  // LayerNormalization-17
-    {0, 2411, 1, 1, 1, 1, 1, 0, 1, 156, 0, 1, 1, 2, 1, 0, 0},  // LeakyRelu-1
-    {0, 2411, 6, 1, 1, 1, 1, 0, 1, 85, 0, 1, 1, 1, 1, 0, 0},  // LeakyRelu-6
-    {0, 2411, 16, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // LeakyRelu-16
-    {0, 2421, 1, 2, 2, 1, 1, 4, 10, 4, 101, 2, 1, 2, 2, 0, 0},  // Less-1
-    {0, 2421, 7, 2, 2, 1, 1, 4, 10, 1, 101, 2, 1, 0, 2, 0, 0},  // Less-7
-    {0, 2421, 9, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 0},  // Less-9
-    {0, 2421, 13, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 0},  // Less-13
-    {0, 2426, 12, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 1},  // LessOrEqual-12
-    {0, 2426, 16, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 1},  // LessOrEqual-16
-    {0, 2477, 27, 3, 6, 2, 2, 195, 201, 254, 176, 6, 2, 5, 2, 0, 1},  // LinearAttention-27
-    {0, 2493, 1, 1, 1, 1, 1, 2, 3, 0, 0, 1, 1, 1, 1, 0, 0},  // Log-1
-    {0, 2493, 6, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Log-6
-    {0, 2493, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Log-13
-    {0, 2497, 1, 1, 1, 1, 1, 2, 3, 95, 0, 1, 1, 1, 1, 0, 0},  // LogSoftmax-1
-    {0, 2497, 11, 1, 1, 1, 1, 2, 3, 95, 0, 1, 1, 1, 1, 0, 0},  // LogSoftmax-11
-    {0, 2497, 13, 1, 1, 1, 1, 2, 3, 95, 3, 1, 1, 1, 1, 0, 1},  // LogSoftmax-13
-    {0, 2552, 1, 3, 65535, 1, 65535, 203, 206, 259, 178, 3, 1, 1, 3, 0, 0},  // Loop-1
-    {0, 2552, 11, 2, 65535, 1, 65535, 203, 206, 259, 178, 3, 1, 1, 3, 0, 0},  // Loop-11
-    {0, 2552, 13, 2, 65535, 1, 65535, 203, 206, 259, 181, 3, 1, 1, 3, 0, 0},  // Loop-13
-    {0, 2552, 16, 2, 65535, 1, 65535, 203, 206, 259, 184, 3, 1, 1, 3, 0, 0},  // Loop-16
-    {0, 2552, 19, 2, 65535, 1, 65535, 203, 206, 259, 187, 3, 1, 1, 3, 0, 0},  // Loop-19
-    {0, 2552, 21, 2, 65535, 1, 65535, 203, 206, 259, 190, 3, 1, 1, 3, 0, 0},  // Loop-21
-    {0, 2552, 23, 2, 65535, 1, 65535, 203, 206, 259, 193, 3, 1, 1, 3, 0, 0},  // Loop-23
-    {0, 2552, 24, 2, 65535, 1, 65535, 203, 206, 259, 196, 3, 1, 1, 3, 0, 0},  // Loop-24
-    {0, 2552, 25, 2, 65535, 1, 65535, 203, 206, 259, 199, 3, 1, 1, 3, 0, 0},  // Loop-25
-    {0, 2557, 1, 1, 1, 1, 1, 2, 3, 260, 0, 1, 1, 2, 1, 0, 0},  // LpNormalization-1
-    {0, 2557, 22, 1, 1, 1, 1, 2, 3, 260, 3, 1, 1, 2, 1, 0, 0},  // LpNormalization-22
-    {0, 2573, 1, 1, 1, 1, 1, 0, 1, 262, 0, 1, 1, 5, 1, 0, 0},  // LpPool-1
-    {0, 2573, 2, 1, 1, 1, 1, 0, 1, 267, 0, 1, 1, 5, 1, 0, 0},  // LpPool-2
-    {0, 2573, 11, 1, 1, 1, 1, 0, 1, 267, 0, 1, 1, 5, 1, 0, 0},  // LpPool-11
-    {0, 2573, 18, 1, 1, 1, 1, 0, 1, 272, 0, 1, 1, 7, 1, 0, 0},  // LpPool-18
-    {0, 2573, 22, 1, 1, 1, 1, 0, 1, 272, 3, 1, 1, 7, 1, 0, 0},  // LpPool-22
-    {0, 2580, 1, 2, 2, 1, 1, 4, 1, 1, 0, 2, 1, 0, 1, 0, 0},  // MatMul-1
-    {0, 2580, 9, 2, 2, 1, 1, 4, 1, 1, 4, 2, 1, 0, 1, 0, 0},  // MatMul-9
-    {0, 2580, 13, 2, 2, 1, 1, 4, 1, 1, 5, 2, 1, 0, 1, 0, 0},  // MatMul-13
-    {0, 2613, 10, 2, 4, 1, 1, 207, 211, 1, 75, 4, 1, 0, 3, 0, 0},  // MatMulInteger-10
-    {0, 2634, 1, 1, 65535, 1, 1, 212, 213, 0, 0, 1, 1, 1, 1, 0, 0},  // Max-1
-    {0, 2634, 6, 1, 65535, 1, 1, 212, 213, 1, 0, 1, 1, 0, 1, 0, 0},  // Max-6
-    {0, 2634, 8, 1, 65535, 1, 1, 212, 213, 1, 0, 1, 1, 0, 1, 0, 0},  // Max-8
-    {0, 2634, 12, 1, 65535, 1, 1, 212, 213, 1, 1, 1, 1, 0, 1, 0, 0},  // Max-12
-    {0, 2634, 13, 1, 65535, 1, 1, 212, 213, 1, 2, 1, 1, 0, 1, 0, 0},  // Max-13
-    {0, 2638, 1, 1, 1, 1, 1, 0, 1, 30, 0, 1, 1, 4, 1, 0, 0},  // MaxPool-1
-    {0, 2638, 8, 1, 1, 1, 2, 0, 214, 279, 202, 1, 2, 5, 2, 0, 0},  // MaxPool-8
-    {0, 2638, 10, 1, 1, 1, 2, 0, 214, 284, 202, 1, 2, 7, 2, 0, 0},  // MaxPool-10
-    {0, 2638, 11, 1, 1, 1, 2, 0, 214, 284, 202, 1, 2, 7, 2, 0, 0},  // MaxPool-11
-    {0, 2638, 12, 1, 1, 1, 2, 0, 214, 284, 204, 1, 2, 7, 2, 0, 0},  // MaxPool-12
-    {0, 2638, 22, 1, 1, 1, 2, 0, 214, 284, 206, 1, 2, 7, 2, 0, 0},  // MaxPool-22
-    {0, 2700, 1, 2, 2, 1, 1, 216, 1, 291, 0, 2, 1, 2, 1, 0, 0},  // MaxRoiPool-1
-    {0, 2700, 22, 2, 2, 1, 1, 216, 1, 291, 3, 2, 1, 2, 1, 0, 0},  // MaxRoiPool-22
-    {0, 2711, 9, 2, 3, 1, 1, 218, 97, 293, 208, 3, 1, 3, 2, 0, 0},  // MaxUnpool-9
-    {0, 2711, 11, 2, 3, 1, 1, 218, 97, 293, 208, 3, 1, 3, 2, 0, 0},  // MaxUnpool-11
-    {0, 2711, 22, 2, 3, 1, 1, 218, 97, 293, 6, 3, 1, 3, 2, 0, 0},  // MaxUnpool-22
-    {0, 2377, 1, 1, 65535, 1, 1, 212, 221, 0, 0, 1, 1, 1, 1, 0, 0},  // Mean-1
-    {0, 2377, 6, 1, 65535, 1, 1, 212, 221, 1, 0, 1, 1, 0, 1, 0, 0},  // Mean-6
-    {0, 2377, 8, 1, 65535, 1, 1, 212, 221, 1, 0, 1, 1, 0, 1, 0, 0},  // Mean-8
-    {0, 2377, 13, 1, 65535, 1, 1, 212, 221, 1, 3, 1, 1, 0, 1, 0, 0},  // Mean-13
-    {0, 2756, 1, 1, 1, 1, 1, 2, 3, 296, 0, 1, 1, 2, 1, 0, 0},  // MeanVarianceNormalization-1
-    {0, 2756, 9, 1, 1, 1, 1, 0, 1, 86, 0, 1, 1, 1, 1, 0, 1},  // MeanVarianceNormalization-9
-    {0, 2756, 13, 1, 1, 1, 1, 0, 1, 86, 3, 1, 1, 1, 1, 0, 1},  // MeanVarianceNormalization-13
-    {0, 2841, 17, 5, 5, 1, 1, 222, 227, 298, 210, 5, 1, 1, 3, 0, 0},  // MelWeightMatrix-17
-    {0, 2857, 1, 1, 65535, 1, 1, 212, 228, 0, 0, 1, 1, 1, 1, 0, 0},  // Min-1
-    {0, 2857, 6, 1, 65535, 1, 1, 212, 228, 1, 0, 1, 1, 0, 1, 0, 0},  // Min-6
-    {0, 2857, 8, 1, 65535, 1, 1, 212, 228, 1, 0, 1, 1, 0, 1, 0, 0},  // Min-8
-    {0, 2857, 12, 1, 65535, 1, 1, 212, 228, 1, 1, 1, 1, 0, 1, 0, 0},  // Min-12
-    {0, 2857, 13, 1, 65535, 1, 1, 212, 228, 1, 2, 1, 1, 0, 1, 0, 0},  // Min-13
-    {0, 2861, 18, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1},  // Mish-18
-    {0, 2861, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 1},  // Mish-22
-    {0, 2871, 10, 2, 2, 1, 1, 4, 6, 299, 1, 2, 1, 1, 1, 0, 0},  // Mod-10
-    {0, 2871, 13, 2, 2, 1, 1, 4, 6, 299, 2, 2, 1, 1, 1, 0, 0},  // Mod-13
-    {0, 2871, 28, 2, 2, 1, 1, 4, 6, 299, 2, 2, 1, 1, 1, 0, 0},  // Mod-28
-    {0, 2875, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 3, 1, 0, 0},  // Mul-1
-    {0, 2875, 6, 2, 2, 1, 1, 4, 6, 4, 4, 2, 1, 2, 1, 0, 0},  // Mul-6
-    {0, 2875, 7, 2, 2, 1, 1, 4, 6, 1, 4, 2, 1, 0, 1, 0, 0},  // Mul-7
-    {0, 2875, 13, 2, 2, 1, 1, 4, 6, 1, 5, 2, 1, 0, 1, 0, 0},  // Mul-13
-    {0, 2875, 14, 2, 2, 1, 1, 4, 6, 1, 2, 2, 1, 0, 1, 0, 0},  // Mul-14
-    {0, 2891, 7, 1, 1, 1, 1, 56, 57, 300, 213, 1, 1, 3, 2, 0, 0},  // Multinomial-7
-    {0, 2891, 22, 1, 1, 1, 1, 56, 57, 300, 82, 1, 1, 3, 2, 0, 0},  // Multinomial-22
-    {0, 2903, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Neg-1
-    {0, 2903, 6, 1, 1, 1, 1, 0, 1, 1, 215, 1, 1, 0, 1, 0, 0},  // Neg-6
-    {0, 2903, 13, 1, 1, 1, 1, 0, 1, 1, 216, 1, 1, 0, 1, 0, 0},  // Neg-13
-    {0, 2942, 12, 2, 3, 1, 1, 229, 232, 303, 217, 3, 1, 2, 2, 0, 1},  // NegativeLogLikelihoodLoss-12
-    {0, 2942, 13, 2, 3, 1, 1, 229, 232, 303, 217, 3, 1, 2, 2, 0, 1},  // NegativeLogLikelihoodLoss-13
-    {0, 2942, 22, 2, 3, 1, 1, 229, 232, 303, 219, 3, 1, 2, 2, 0, 1},  // NegativeLogLikelihoodLoss-22
-    {0, 3072, 10, 2, 5, 1, 1, 233, 238, 305, 221, 5, 1, 1, 0, 0, 0},  // NonMaxSuppression-10
-    {0, 3072, 11, 2, 5, 1, 1, 233, 238, 305, 221, 5, 1, 1, 0, 0, 0},  // NonMaxSuppression-11
-    {0, 3090, 9, 1, 1, 1, 1, 0, 239, 1, 55, 1, 1, 0, 1, 0, 0},  // NonZero-9
-    {0, 3090, 13, 1, 1, 1, 1, 0, 239, 1, 50, 1, 1, 0, 1, 0, 0},  // NonZero-13
-    {0, 3098, 1, 1, 1, 1, 1, 0, 1, 1, 221, 1, 1, 0, 1, 0, 0},  // Not-1
-    {0, 3115, 9, 3, 3, 1, 1, 240, 227, 95, 222, 3, 1, 1, 3, 0, 0},  // OneHot-9
-    {0, 3115, 11, 3, 3, 1, 1, 240, 227, 95, 222, 3, 1, 1, 3, 0, 0},  // OneHot-11
-    {0, 3115, 28, 3, 3, 1, 1, 240, 227, 95, 225, 3, 1, 1, 3, 0, 0},  // OneHot-28
-    {0, 3129, 15, 0, 1, 1, 1, 243, 244, 306, 228, 1, 1, 1, 2, 0, 0},  // Optional-15
-    {0, 3129, 28, 0, 1, 1, 1, 243, 244, 306, 230, 1, 1, 1, 2, 0, 0},  // Optional-28
-    {0, 3138, 15, 1, 1, 1, 1, 245, 162, 1, 228, 1, 1, 0, 2, 0, 0},  // OptionalGetElement-15
-    {0, 3138, 18, 1, 1, 1, 1, 245, 162, 1, 232, 1, 1, 0, 2, 0, 0},  // OptionalGetElement-18
-    {0, 3138, 28, 1, 1, 1, 1, 245, 162, 1, 234, 1, 1, 0, 2, 0, 0},  // OptionalGetElement-28
-    {0, 3157, 15, 1, 1, 1, 1, 245, 246, 1, 236, 1, 1, 0, 2, 0, 0},  // OptionalHasElement-15
-    {0, 3157, 18, 0, 1, 1, 1, 247, 246, 1, 238, 1, 1, 0, 2, 0, 0},  // OptionalHasElement-18
-    {0, 3157, 28, 0, 1, 1, 1, 247, 246, 1, 240, 1, 1, 0, 2, 0, 0},  // OptionalHasElement-28
-    {0, 3176, 1, 2, 2, 1, 1, 4, 10, 4, 8, 2, 1, 2, 2, 0, 0},  // Or-1
-    {0, 3176, 7, 2, 2, 1, 1, 4, 10, 1, 8, 2, 1, 0, 2, 0, 0},  // Or-7
-    {0, 3185, 1, 2, 2, 1, 1, 248, 1, 0, 0, 2, 1, 1, 1, 0, 0},  // PRelu-1
-    {0, 3185, 6, 2, 2, 1, 1, 248, 1, 1, 0, 2, 1, 0, 1, 0, 0},  // PRelu-6
-    {0, 3185, 7, 2, 2, 1, 1, 248, 1, 1, 0, 2, 1, 0, 1, 0, 0},  // PRelu-7
-    {0, 3185, 9, 2, 2, 1, 1, 248, 1, 1, 4, 2, 1, 0, 1, 0, 0},  // PRelu-9
-    {0, 3185, 16, 2, 2, 1, 1, 248, 1, 1, 5, 2, 1, 0, 1, 0, 1},  // PRelu-16
-    {0, 3200, 1, 1, 1, 1, 1, 11, 3, 307, 0, 1, 1, 3, 1, 0, 0},  // Pad-1
-    {0, 3200, 2, 1, 1, 1, 1, 11, 3, 310, 0, 1, 1, 3, 1, 0, 0},  // Pad-2
-    {0, 3200, 11, 2, 3, 1, 1, 250, 3, 313, 1, 3, 1, 1, 1, 0, 0},  // Pad-11
-    {0, 3200, 13, 2, 3, 1, 1, 250, 3, 313, 50, 3, 1, 1, 1, 0, 0},  // Pad-13
-    {0, 3200, 18, 2, 4, 1, 1, 253, 3, 313, 48, 4, 1, 1, 2, 0, 0},  // Pad-18
-    {0, 3200, 19, 2, 4, 1, 1, 253, 3, 313, 48, 4, 1, 1, 2, 0, 0},  // Pad-19
-    {0, 3200, 21, 2, 4, 1, 1, 253, 3, 313, 242, 4, 1, 1, 2, 0, 0},  // Pad-21
-    {0, 3200, 23, 2, 4, 1, 1, 253, 3, 313, 244, 4, 1, 1, 2, 0, 0},  // Pad-23
-    {0, 3200, 24, 2, 4, 1, 1, 253, 3, 313, 246, 4, 1, 1, 2, 0, 0},  // Pad-24
-    {0, 3200, 25, 2, 4, 1, 1, 253, 3, 313, 248, 4, 1, 1, 2, 0, 0},  // Pad-25
-    {0, 3219, 1, 1, 1, 1, 1, 0, 1, 6, 0, 1, 1, 2, 1, 0, 0},  // ParametricSoftplus-1
-    {0, 3238, 1, 2, 2, 1, 1, 58, 60, 4, 0, 2, 1, 2, 1, 0, 0},  // Pow-1
-    {0, 3238, 7, 2, 2, 1, 1, 58, 60, 1, 0, 2, 1, 0, 1, 0, 0},  // Pow-7
-    {0, 3238, 12, 2, 2, 1, 1, 257, 60, 1, 250, 2, 1, 0, 2, 0, 0},  // Pow-12
-    {0, 3238, 13, 2, 2, 1, 1, 257, 60, 1, 252, 2, 1, 0, 2, 0, 0},  // Pow-13
-    {0, 3238, 15, 2, 2, 1, 1, 257, 60, 1, 254, 2, 1, 0, 2, 0, 0},  // Pow-15
-    {0, 3253, 10, 8, 9, 1, 1, 259, 91, 111, 256, 9, 1, 6, 4, 0, 0},  // QLinearConv-10
-    {0, 3285, 10, 8, 8, 1, 1, 268, 91, 1, 260, 8, 1, 0, 3, 0, 0},  // QLinearMatMul-10
-    {0, 3285, 21, 8, 8, 1, 1, 276, 91, 1, 263, 8, 1, 0, 4, 0, 0},  // QLinearMatMul-21
-    {0, 3302, 10, 2, 3, 1, 1, 284, 113, 1, 267, 3, 1, 0, 2, 0, 0},  // QuantizeLinear-10
-    {0, 3302, 13, 2, 3, 1, 1, 284, 113, 95, 267, 3, 1, 1, 2, 0, 0},  // QuantizeLinear-13
-    {0, 3302, 19, 2, 3, 1, 1, 287, 113, 314, 269, 3, 1, 2, 2, 0, 0},  // QuantizeLinear-19
-    {0, 3302, 21, 2, 3, 1, 1, 287, 113, 316, 271, 3, 1, 4, 2, 0, 0},  // QuantizeLinear-21
-    {0, 3302, 23, 2, 3, 1, 1, 290, 91, 320, 273, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-23
-    {0, 3302, 24, 2, 3, 1, 1, 290, 91, 320, 276, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-24
-    {0, 3302, 25, 2, 3, 1, 1, 290, 91, 320, 279, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-25
-    {0, 3302, 28, 2, 3, 1, 1, 290, 91, 320, 282, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-28
-    {0, 3327, 23, 2, 2, 1, 1, 293, 295, 251, 285, 2, 1, 3, 2, 0, 1},  // RMSNormalization-23
-    {0, 3344, 1, 3, 6, 0, 2, 135, 143, 160, 126, 6, 2, 7, 2, 0, 0},  // RNN-1
-    {0, 3344, 7, 3, 6, 0, 2, 135, 143, 325, 126, 6, 2, 6, 2, 0, 0},  // RNN-7
-    {0, 3344, 14, 3, 6, 0, 2, 135, 143, 331, 126, 6, 2, 7, 2, 0, 0},  // RNN-14
-    {0, 3344, 22, 3, 6, 0, 2, 135, 143, 331, 128, 6, 2, 7, 2, 0, 0},  // RNN-22
-    {0, 3348, 1, 0, 0, 1, 1, 84, 3, 338, 0, 0, 1, 5, 1, 0, 0},  // RandomNormal-1
-    {0, 3348, 22, 0, 0, 1, 1, 84, 3, 338, 3, 0, 1, 5, 1, 0, 0},  // RandomNormal-22
-    {0, 3361, 1, 1, 1, 1, 1, 56, 57, 343, 134, 1, 1, 4, 2, 0, 0},  // RandomNormalLike-1
-    {0, 3361, 22, 1, 1, 1, 1, 56, 57, 343, 136, 1, 1, 4, 2, 0, 0},  // RandomNormalLike-22
-    {0, 3387, 1, 0, 0, 1, 1, 84, 3, 347, 0, 0, 1, 5, 1, 0, 0},  // RandomUniform-1
-    {0, 3387, 22, 0, 0, 1, 1, 84, 3, 347, 3, 0, 1, 5, 1, 0, 0},  // RandomUniform-22
-    {0, 3401, 1, 1, 1, 1, 1, 56, 57, 352, 134, 1, 1, 4, 2, 0, 0},  // RandomUniformLike-1
-    {0, 3401, 22, 1, 1, 1, 1, 56, 57, 352, 136, 1, 1, 4, 2, 0, 0},  // RandomUniformLike-22
-    {0, 3437, 11, 3, 3, 1, 1, 296, 3, 1, 287, 3, 1, 0, 1, 0, 1},  // Range-11
-    {0, 3437, 27, 3, 3, 1, 1, 296, 3, 356, 288, 3, 1, 1, 1, 0, 1},  // Range-27
-    {0, 3443, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Reciprocal-1
-    {0, 3443, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Reciprocal-6
-    {0, 3443, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Reciprocal-13
-    {0, 3454, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceL1-1
-    {0, 3454, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceL1-11
-    {0, 3454, 13, 1, 1, 1, 1, 11, 299, 357, 5, 1, 1, 2, 1, 0, 0},  // ReduceL1-13
-    {0, 3454, 18, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 1},  // ReduceL1-18
-    {0, 3484, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceL2-1
-    {0, 3484, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceL2-11
-    {0, 3484, 13, 1, 1, 1, 1, 11, 299, 357, 5, 1, 1, 2, 1, 0, 0},  // ReduceL2-13
-    {0, 3484, 18, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 1},  // ReduceL2-18
-    {0, 3493, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSum-1
-    {0, 3493, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSum-11
-    {0, 3493, 13, 1, 1, 1, 1, 11, 299, 357, 5, 1, 1, 2, 1, 0, 0},  // ReduceLogSum-13
-    {0, 3493, 18, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 1},  // ReduceLogSum-18
-    {0, 3493, 28, 1, 2, 1, 1, 300, 299, 359, 3, 2, 1, 2, 1, 0, 1},  // ReduceLogSum-28
-    {0, 3506, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSumExp-1
-    {0, 3506, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSumExp-11
-    {0, 3506, 13, 1, 1, 1, 1, 11, 299, 357, 5, 1, 1, 2, 1, 0, 0},  // ReduceLogSumExp-13
-    {0, 3506, 18, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 1},  // ReduceLogSumExp-18
-    {0, 3506, 28, 1, 2, 1, 1, 300, 299, 359, 3, 2, 1, 2, 1, 0, 1},  // ReduceLogSumExp-28
-    {0, 3522, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceMax-1
-    {0, 3522, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceMax-11
-    {0, 3522, 12, 1, 1, 1, 1, 11, 299, 357, 289, 1, 1, 2, 1, 0, 0},  // ReduceMax-12
-    {0, 3522, 13, 1, 1, 1, 1, 11, 299, 357, 290, 1, 1, 2, 1, 0, 0},  // ReduceMax-13
-    {0, 3522, 18, 1, 2, 1, 1, 300, 299, 359, 290, 2, 1, 2, 1, 0, 0},  // ReduceMax-18
-    {0, 3522, 20, 1, 2, 1, 1, 300, 299, 359, 291, 2, 1, 2, 1, 0, 0},  // ReduceMax-20
-    {0, 3532, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceMean-1
-    {0, 3532, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceMean-11
-    {0, 3532, 13, 1, 1, 1, 1, 11, 299, 357, 5, 1, 1, 2, 1, 0, 0},  // ReduceMean-13
-    {0, 3532, 18, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 0},  // ReduceMean-18
-    {0, 3543, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceMin-1
-    {0, 3543, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceMin-11
-    {0, 3543, 12, 1, 1, 1, 1, 11, 299, 357, 289, 1, 1, 2, 1, 0, 0},  // ReduceMin-12
-    {0, 3543, 13, 1, 1, 1, 1, 11, 299, 357, 290, 1, 1, 2, 1, 0, 0},  // ReduceMin-13
-    {0, 3543, 18, 1, 2, 1, 1, 300, 299, 359, 290, 2, 1, 2, 1, 0, 0},  // ReduceMin-18
-    {0, 3543, 20, 1, 2, 1, 1, 300, 299, 359, 291, 2, 1, 2, 1, 0, 0},  // ReduceMin-20
-    {0, 3553, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceProd-1
-    {0, 3553, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceProd-11
-    {0, 3553, 13, 1, 1, 1, 1, 11, 299, 357, 5, 1, 1, 2, 1, 0, 0},  // ReduceProd-13
-    {0, 3553, 18, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 0},  // ReduceProd-18
-    {0, 3564, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceSum-1
-    {0, 3564, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceSum-11
-    {0, 3564, 13, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 0},  // ReduceSum-13
-    {0, 3574, 1, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceSumSquare-1
-    {0, 3574, 11, 1, 1, 1, 1, 11, 299, 357, 4, 1, 1, 2, 1, 0, 0},  // ReduceSumSquare-11
-    {0, 3574, 13, 1, 1, 1, 1, 11, 299, 357, 5, 1, 1, 2, 1, 0, 0},  // ReduceSumSquare-13
-    {0, 3574, 18, 1, 2, 1, 1, 300, 299, 359, 5, 2, 1, 2, 1, 0, 1},  // ReduceSumSquare-18
-    {0, 3598, 20, 1, 1, 1, 1, 170, 171, 361, 292, 1, 1, 1, 2, 0, 0},  // RegexFullMatch-20
-    {0, 3613, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Relu-1
-    {0, 3613, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Relu-6
-    {0, 3613, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Relu-13
-    {0, 3613, 14, 1, 1, 1, 1, 0, 1, 1, 216, 1, 1, 0, 1, 0, 1},  // Relu-14
-    {0, 3627, 1, 1, 1, 1, 1, 11, 302, 362, 0, 1, 1, 2, 1, 0, 0},  // Reshape-1
-    {0, 3627, 5, 2, 2, 1, 1, 303, 302, 1, 55, 2, 1, 0, 1, 0, 0},  // Reshape-5
-    {0, 3627, 13, 2, 2, 1, 1, 303, 302, 1, 50, 2, 1, 0, 1, 0, 0},  // Reshape-13
-    {0, 3627, 14, 2, 2, 1, 1, 303, 302, 364, 50, 2, 1, 1, 1, 0, 0},  // Reshape-14
-    {0, 3627, 19, 2, 2, 1, 1, 303, 302, 364, 58, 2, 1, 1, 1, 0, 0},  // Reshape-19
-    {0, 3627, 21, 2, 2, 1, 1, 303, 302, 364, 59, 2, 1, 1, 1, 0, 0},  // Reshape-21
-    {0, 3627, 23, 2, 2, 1, 1, 303, 302, 364, 60, 2, 1, 1, 1, 0, 0},  // Reshape-23
-    {0, 3627, 24, 2, 2, 1, 1, 303, 302, 364, 61, 2, 1, 1, 1, 0, 0},  // Reshape-24
-    {0, 3627, 25, 2, 2, 1, 1, 303, 302, 364, 62, 2, 1, 1, 1, 0, 0},  // Reshape-25
-    {0, 3652, 10, 2, 2, 1, 1, 305, 1, 313, 55, 2, 1, 1, 1, 0, 0},  // Resize-10
-    {0, 3652, 11, 3, 4, 1, 1, 307, 157, 365, 134, 4, 1, 6, 2, 0, 0},  // Resize-11
-    {0, 3652, 13, 1, 4, 1, 1, 311, 157, 365, 294, 4, 1, 6, 2, 0, 0},  // Resize-13
-    {0, 3652, 18, 1, 4, 1, 1, 311, 157, 371, 294, 4, 1, 9, 2, 0, 0},  // Resize-18
-    {0, 3652, 19, 1, 4, 1, 1, 311, 157, 371, 294, 4, 1, 9, 2, 0, 0},  // Resize-19
-    {0, 3819, 10, 2, 2, 1, 1, 315, 1, 380, 55, 2, 1, 2, 1, 0, 0},  // ReverseSequence-10
-    {0, 3819, 28, 2, 2, 1, 1, 315, 1, 380, 50, 2, 1, 2, 1, 0, 0},  // ReverseSequence-28
-    {0, 3891, 10, 3, 3, 1, 1, 317, 157, 382, 208, 3, 1, 5, 2, 0, 0},  // RoiAlign-10
-    {0, 3891, 16, 3, 3, 1, 1, 317, 157, 387, 208, 3, 1, 6, 2, 0, 0},  // RoiAlign-16
-    {0, 3891, 22, 3, 3, 1, 1, 317, 157, 387, 6, 3, 1, 6, 2, 0, 0},  // RoiAlign-22
-    {0, 3976, 23, 3, 4, 1, 1, 320, 1, 393, 296, 4, 1, 3, 2, 0, 1},  // RotaryEmbedding-23
-    {0, 3992, 11, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Round-11
-    {0, 3992, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Round-22
-    {0, 4036, 17, 2, 4, 1, 1, 324, 97, 396, 82, 4, 1, 1, 2, 0, 0},  // STFT-17
-    {0, 2371, 1, 1, 1, 1, 1, 2, 3, 397, 0, 1, 1, 1, 1, 0, 0},  // Scale-1
-    {0, 4041, 1, 1, 1, 1, 1, 2, 3, 6, 0, 1, 1, 2, 1, 0, 0},  // ScaledTanh-1
-    {0, 4138, 8, 2, 65535, 1, 65535, 328, 330, 398, 298, 2, 1, 3, 2, 0, 0},  // Scan-8
-    {0, 4138, 9, 1, 65535, 1, 65535, 331, 330, 401, 300, 1, 1, 6, 1, 0, 0},  // Scan-9
-    {0, 4138, 11, 1, 65535, 1, 65535, 331, 330, 401, 300, 1, 1, 6, 1, 0, 0},  // Scan-11
-    {0, 4138, 16, 1, 65535, 1, 65535, 331, 330, 401, 301, 1, 1, 6, 1, 0, 0},  // Scan-16
-    {0, 4138, 19, 1, 65535, 1, 65535, 331, 330, 401, 302, 1, 1, 6, 1, 0, 0},  // Scan-19
-    {0, 4138, 21, 1, 65535, 1, 65535, 331, 330, 401, 303, 1, 1, 6, 1, 0, 0},  // Scan-21
-    {0, 4138, 23, 1, 65535, 1, 65535, 331, 330, 401, 304, 1, 1, 6, 1, 0, 0},  // Scan-23
-    {0, 4138, 24, 1, 65535, 1, 65535, 331, 330, 401, 305, 1, 1, 6, 1, 0, 0},  // Scan-24
-    {0, 4138, 25, 1, 65535, 1, 65535, 331, 330, 401, 306, 1, 1, 6, 1, 0, 0},  // Scan-25
-    {0, 4229, 9, 3, 3, 1, 1, 332, 3, 95, 114, 3, 1, 1, 2, 0, 0},  // Scatter-9
-    {0, 4229, 11, 3, 3, 1, 1, 332, 3, 95, 114, 3, 1, 1, 2, 1, 0},  // Scatter-11
-    {0, 4237, 11, 3, 3, 1, 1, 332, 3, 95, 114, 3, 1, 1, 2, 0, 0},  // ScatterElements-11
-    {0, 4237, 13, 3, 3, 1, 1, 332, 3, 95, 48, 3, 1, 1, 2, 0, 0},  // ScatterElements-13
-    {0, 4237, 16, 3, 3, 1, 1, 332, 3, 407, 48, 3, 1, 2, 2, 0, 0},  // ScatterElements-16
-    {0, 4237, 18, 3, 3, 1, 1, 332, 3, 407, 48, 3, 1, 2, 2, 0, 0},  // ScatterElements-18
-    {0, 4253, 11, 3, 3, 1, 1, 335, 3, 1, 55, 3, 1, 0, 1, 0, 0},  // ScatterND-11
-    {0, 4253, 13, 3, 3, 1, 1, 335, 3, 1, 50, 3, 1, 0, 1, 0, 0},  // ScatterND-13
-    {0, 4253, 16, 3, 3, 1, 1, 335, 3, 409, 50, 3, 1, 1, 1, 0, 0},  // ScatterND-16
-    {0, 4253, 18, 3, 3, 1, 1, 335, 3, 409, 50, 3, 1, 1, 1, 0, 0},  // ScatterND-18
-    {0, 4269, 1, 1, 1, 1, 1, 0, 1, 410, 0, 1, 1, 3, 1, 0, 0},  // Selu-1
-    {0, 4269, 6, 1, 1, 1, 1, 0, 1, 413, 0, 1, 1, 2, 1, 0, 1},  // Selu-6
-    {0, 4269, 22, 1, 1, 1, 1, 0, 1, 413, 3, 1, 1, 2, 1, 0, 1},  // Selu-22
-    {0, 4290, 11, 2, 2, 1, 1, 338, 340, 1, 307, 2, 1, 0, 3, 0, 0},  // SequenceAt-11
-    {0, 4301, 11, 1, 65535, 1, 1, 81, 341, 1, 56, 1, 1, 0, 2, 0, 0},  // SequenceConstruct-11
-    {0, 4319, 11, 0, 0, 1, 1, 84, 342, 415, 310, 0, 1, 1, 1, 0, 0},  // SequenceEmpty-11
-    {0, 4333, 11, 1, 2, 1, 1, 343, 341, 1, 311, 2, 1, 0, 2, 0, 0},  // SequenceErase-11
-    {0, 4347, 11, 2, 3, 1, 1, 345, 341, 1, 307, 3, 1, 0, 3, 0, 0},  // SequenceInsert-11
-    {0, 4369, 11, 1, 1, 1, 1, 83, 348, 1, 313, 1, 1, 0, 2, 0, 0},  // SequenceLength-11
-    {0, 4415, 17, 1, 65535, 1, 65535, 349, 351, 259, 315, 2, 1, 1, 2, 0, 1},  // SequenceMap-17
-    {0, 4427, 1, 1, 1, 1, 1, 11, 352, 1, 317, 1, 1, 0, 2, 0, 0},  // Shape-1
-    {0, 4427, 13, 1, 1, 1, 1, 11, 352, 1, 319, 1, 1, 0, 2, 0, 0},  // Shape-13
-    {0, 4427, 15, 1, 1, 1, 1, 11, 352, 416, 319, 1, 1, 2, 2, 0, 0},  // Shape-15
-    {0, 4427, 19, 1, 1, 1, 1, 11, 352, 416, 321, 1, 1, 2, 2, 0, 0},  // Shape-19
-    {0, 4427, 21, 1, 1, 1, 1, 11, 352, 416, 323, 1, 1, 2, 2, 0, 0},  // Shape-21
-    {0, 4427, 23, 1, 1, 1, 1, 11, 352, 416, 325, 1, 1, 2, 2, 0, 0},  // Shape-23
-    {0, 4427, 24, 1, 1, 1, 1, 11, 352, 416, 327, 1, 1, 2, 2, 0, 0},  // Shape-24
-    {0, 4427, 25, 1, 1, 1, 1, 11, 352, 416, 329, 1, 1, 2, 2, 0, 0},  // Shape-25
-    {0, 4443, 9, 1, 1, 1, 1, 2, 3, 418, 1, 1, 1, 2, 1, 0, 1},  // Shrink-9
-    {0, 4450, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Sigmoid-1
-    {0, 4450, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Sigmoid-6
-    {0, 4450, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Sigmoid-13
-    {0, 4458, 9, 1, 1, 1, 1, 2, 3, 1, 1, 1, 1, 0, 1, 0, 0},  // Sign-9
-    {0, 4458, 13, 1, 1, 1, 1, 2, 3, 1, 2, 1, 1, 0, 1, 0, 0},  // Sign-13
-    {0, 4475, 1, 2, 2, 1, 2, 293, 353, 251, 171, 2, 2, 3, 3, 0, 0},  // SimplifiedLayerNormalization-1
-    {0, 4504, 7, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Sin-7
-    {0, 4504, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Sin-22
-    {0, 4508, 9, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Sinh-9
-    {0, 4508, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Sinh-22
-    {0, 4513, 1, 1, 1, 1, 1, 11, 61, 1, 317, 1, 1, 0, 2, 0, 0},  // Size-1
-    {0, 4513, 13, 1, 1, 1, 1, 11, 61, 1, 319, 1, 1, 0, 2, 0, 0},  // Size-13
-    {0, 4513, 19, 1, 1, 1, 1, 11, 61, 1, 321, 1, 1, 0, 2, 0, 0},  // Size-19
-    {0, 4513, 21, 1, 1, 1, 1, 11, 61, 1, 323, 1, 1, 0, 2, 0, 0},  // Size-21
-    {0, 4513, 23, 1, 1, 1, 1, 11, 61, 1, 325, 1, 1, 0, 2, 0, 0},  // Size-23
-    {0, 4513, 24, 1, 1, 1, 1, 11, 61, 1, 327, 1, 1, 0, 2, 0, 0},  // Size-24
-    {0, 4513, 25, 1, 1, 1, 1, 11, 61, 1, 329, 1, 1, 0, 2, 0, 0},  // Size-25
-    {0, 4518, 1, 1, 1, 1, 1, 11, 3, 420, 55, 1, 1, 3, 1, 0, 0},  // Slice-1
-    {0, 4518, 10, 3, 5, 1, 1, 355, 3, 1, 114, 5, 1, 0, 2, 0, 0},  // Slice-10
-    {0, 4518, 11, 3, 5, 1, 1, 355, 3, 1, 114, 5, 1, 0, 2, 0, 0},  // Slice-11
-    {0, 4518, 13, 3, 5, 1, 1, 355, 3, 1, 48, 5, 1, 0, 2, 0, 0},  // Slice-13
-    {0, 4530, 1, 1, 1, 1, 1, 2, 3, 95, 0, 1, 1, 1, 1, 0, 0},  // Softmax-1
-    {0, 4530, 11, 1, 1, 1, 1, 2, 3, 95, 0, 1, 1, 1, 1, 0, 0},  // Softmax-11
-    {0, 4530, 13, 1, 1, 1, 1, 2, 3, 95, 3, 1, 1, 1, 1, 0, 1},  // Softmax-13
-    {0, 4562, 12, 2, 3, 1, 2, 360, 363, 303, 217, 3, 2, 2, 2, 0, 1},  // SoftmaxCrossEntropyLoss-12
-    {0, 4562, 13, 2, 3, 1, 2, 360, 363, 303, 219, 3, 2, 2, 2, 0, 1},  // SoftmaxCrossEntropyLoss-13
-    {0, 4586, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1},  // Softplus-1
-    {0, 4586, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 1},  // Softplus-22
-    {0, 4595, 1, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 1},  // Softsign-1
-    {0, 4595, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 1},  // Softsign-22
-    {0, 4604, 1, 1, 1, 1, 1, 2, 3, 140, 55, 1, 1, 1, 1, 0, 0},  // SpaceToDepth-1
-    {0, 4604, 13, 1, 1, 1, 1, 2, 3, 140, 50, 1, 1, 1, 1, 0, 0},  // SpaceToDepth-13
-    {0, 4604, 28, 1, 1, 1, 1, 2, 3, 141, 50, 1, 1, 2, 1, 0, 1},  // SpaceToDepth-28
-    {0, 4634, 1, 1, 2, 1, 65535, 365, 367, 423, 0, 2, 1, 2, 1, 0, 0},  // Split-1
-    {0, 4634, 2, 1, 1, 1, 65535, 2, 368, 423, 55, 1, 1, 2, 1, 0, 0},  // Split-2
-    {0, 4634, 11, 1, 1, 1, 65535, 2, 368, 423, 55, 1, 1, 2, 1, 0, 0},  // Split-11
-    {0, 4634, 13, 1, 2, 1, 65535, 369, 368, 95, 50, 2, 1, 1, 1, 0, 0},  // Split-13
-    {0, 4634, 18, 1, 2, 1, 65535, 369, 368, 425, 50, 2, 1, 2, 1, 0, 0},  // Split-18
-    {0, 4652, 11, 1, 2, 1, 1, 371, 341, 9, 307, 2, 1, 2, 3, 0, 0},  // SplitToSequence-11
-    {0, 4652, 24, 1, 2, 1, 1, 371, 341, 9, 331, 2, 1, 2, 3, 0, 0},  // SplitToSequence-24
-    {0, 4668, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Sqrt-1
-    {0, 4668, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Sqrt-6
-    {0, 4668, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Sqrt-13
-    {0, 4682, 1, 1, 1, 1, 1, 11, 373, 86, 55, 1, 1, 1, 1, 0, 0},  // Squeeze-1
-    {0, 4682, 11, 1, 1, 1, 1, 11, 373, 86, 55, 1, 1, 1, 1, 0, 0},  // Squeeze-11
-    {0, 4682, 13, 1, 2, 1, 1, 300, 373, 1, 50, 2, 1, 0, 1, 0, 0},  // Squeeze-13
-    {0, 4682, 21, 1, 2, 1, 1, 300, 373, 1, 59, 2, 1, 0, 1, 0, 0},  // Squeeze-21
-    {0, 4682, 23, 1, 2, 1, 1, 300, 373, 1, 60, 2, 1, 0, 1, 0, 0},  // Squeeze-23
-    {0, 4682, 24, 1, 2, 1, 1, 300, 373, 1, 61, 2, 1, 0, 1, 0, 0},  // Squeeze-24
-    {0, 4682, 25, 1, 2, 1, 1, 300, 373, 1, 62, 2, 1, 0, 1, 0, 0},  // Squeeze-25
-    {0, 4690, 20, 2, 2, 1, 1, 58, 60, 1, 334, 2, 1, 0, 1, 0, 0},  // StringConcat-20
-    {0, 4772, 10, 1, 1, 1, 1, 374, 375, 427, 221, 1, 1, 4, 0, 0, 0},  // StringNormalizer-10
-    {0, 4808, 20, 1, 1, 2, 2, 170, 376, 431, 335, 1, 2, 2, 3, 0, 0},  // StringSplit-20
-    {0, 4820, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 3, 1, 0, 0},  // Sub-1
-    {0, 4820, 6, 2, 2, 1, 1, 4, 6, 4, 4, 2, 1, 2, 1, 0, 0},  // Sub-6
-    {0, 4820, 7, 2, 2, 1, 1, 4, 6, 1, 4, 2, 1, 0, 1, 0, 0},  // Sub-7
-    {0, 4820, 13, 2, 2, 1, 1, 4, 6, 1, 5, 2, 1, 0, 1, 0, 0},  // Sub-13
-    {0, 4820, 14, 2, 2, 1, 1, 4, 6, 1, 2, 2, 1, 0, 1, 0, 0},  // Sub-14
-    {0, 4828, 1, 1, 65535, 1, 1, 212, 378, 0, 0, 1, 1, 1, 1, 0, 0},  // Sum-1
-    {0, 4828, 6, 1, 65535, 1, 1, 212, 378, 1, 0, 1, 1, 0, 1, 0, 0},  // Sum-6
-    {0, 4828, 8, 1, 65535, 1, 1, 212, 378, 1, 0, 1, 1, 0, 1, 0, 0},  // Sum-8
-    {0, 4828, 13, 1, 65535, 1, 1, 212, 378, 1, 3, 1, 1, 0, 1, 0, 0},  // Sum-13
-    {0, 4832, 28, 2, 2, 1, 1, 4, 1, 85, 3, 2, 1, 1, 1, 0, 1},  // SwiGLU-28
-    {0, 4839, 24, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // Swish-24
-    {0, 4845, 7, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Tan-7
-    {0, 4845, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Tan-22
-    {0, 4849, 1, 1, 1, 1, 1, 2, 3, 0, 0, 1, 1, 1, 1, 0, 0},  // Tanh-1
-    {0, 4849, 6, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Tanh-6
-    {0, 4849, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Tanh-13
-    {0, 4900, 24, 2, 3, 1, 1, 379, 382, 433, 61, 3, 1, 2, 1, 0, 0},  // TensorScatter-24
-    {0, 5013, 9, 1, 1, 1, 1, 0, 157, 435, 338, 1, 1, 9, 2, 0, 0},  // TfIdfVectorizer-9
-    {0, 5029, 1, 1, 1, 1, 1, 0, 1, 85, 0, 1, 1, 1, 1, 0, 0},  // ThresholdedRelu-1
-    {0, 5029, 10, 1, 1, 1, 1, 0, 1, 85, 0, 1, 1, 1, 1, 0, 1},  // ThresholdedRelu-10
-    {0, 5029, 22, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // ThresholdedRelu-22
-    {0, 5051, 1, 3, 3, 1, 1, 383, 3, 1, 340, 3, 1, 0, 2, 0, 0},  // Tile-1
-    {0, 5051, 6, 2, 2, 1, 1, 386, 3, 1, 317, 2, 1, 0, 2, 0, 0},  // Tile-6
-    {0, 5051, 13, 2, 2, 1, 1, 386, 3, 1, 319, 2, 1, 0, 2, 0, 0},  // Tile-13
-    {0, 5071, 1, 1, 1, 2, 2, 0, 388, 444, 202, 1, 2, 2, 2, 0, 0},  // TopK-1
-    {0, 5071, 10, 2, 2, 2, 2, 390, 388, 95, 202, 2, 2, 1, 2, 0, 0},  // TopK-10
-    {0, 5071, 11, 2, 2, 2, 2, 390, 388, 446, 342, 2, 2, 3, 2, 0, 0},  // TopK-11
-    {0, 5071, 24, 2, 2, 2, 2, 390, 388, 446, 344, 2, 2, 3, 2, 0, 0},  // TopK-24
-    {0, 5107, 1, 1, 1, 1, 1, 11, 392, 449, 55, 1, 1, 1, 1, 0, 0},  // Transpose-1
-    {0, 5107, 13, 1, 1, 1, 1, 11, 392, 449, 50, 1, 1, 1, 1, 0, 0},  // Transpose-13
-    {0, 5107, 21, 1, 1, 1, 1, 11, 392, 449, 59, 1, 1, 1, 1, 0, 0},  // Transpose-21
-    {0, 5107, 23, 1, 1, 1, 1, 11, 392, 449, 60, 1, 1, 1, 1, 0, 0},  // Transpose-23
-    {0, 5107, 24, 1, 1, 1, 1, 11, 392, 449, 61, 1, 1, 1, 1, 0, 0},  // Transpose-24
-    {0, 5107, 25, 1, 1, 1, 1, 11, 392, 449, 62, 1, 1, 1, 1, 0, 0},  // Transpose-25
-    {0, 5123, 14, 1, 2, 1, 1, 393, 3, 450, 50, 2, 1, 1, 1, 0, 0},  // Trilu-14
-    {0, 5152, 11, 1, 1, 1, 4, 0, 395, 451, 55, 1, 4, 2, 1, 0, 0},  // Unique-11
-    {0, 5152, 28, 1, 1, 1, 4, 0, 395, 451, 50, 1, 4, 2, 1, 0, 0},  // Unique-28
-    {0, 5168, 1, 1, 1, 1, 1, 11, 399, 453, 55, 1, 1, 1, 1, 0, 0},  // Unsqueeze-1
-    {0, 5168, 11, 1, 1, 1, 1, 11, 399, 453, 55, 1, 1, 1, 1, 0, 0},  // Unsqueeze-11
-    {0, 5168, 13, 2, 2, 1, 1, 400, 399, 1, 50, 2, 1, 0, 1, 0, 0},  // Unsqueeze-13
-    {0, 5168, 21, 2, 2, 1, 1, 400, 399, 1, 59, 2, 1, 0, 1, 0, 0},  // Unsqueeze-21
-    {0, 5168, 23, 2, 2, 1, 1, 400, 399, 1, 60, 2, 1, 0, 1, 0, 0},  // Unsqueeze-23
-    {0, 5168, 24, 2, 2, 1, 1, 400, 399, 1, 61, 2, 1, 0, 1, 0, 0},  // Unsqueeze-24
-    {0, 5168, 25, 2, 2, 1, 1, 400, 399, 1, 62, 2, 1, 0, 1, 0, 0},  // Unsqueeze-25
-    {0, 5203, 1, 1, 1, 1, 1, 0, 1, 454, 346, 1, 1, 3, 1, 0, 0},  // Upsample-1
-    {0, 5203, 7, 1, 1, 1, 1, 0, 1, 457, 55, 1, 1, 2, 1, 0, 0},  // Upsample-7
-    {0, 5203, 9, 2, 2, 1, 1, 305, 1, 313, 55, 2, 1, 1, 1, 0, 0},  // Upsample-9
-    {0, 5203, 10, 2, 2, 1, 1, 305, 1, 313, 55, 2, 1, 1, 1, 1, 0},  // Upsample-10
-    {0, 5212, 9, 3, 3, 1, 1, 402, 3, 1, 347, 3, 1, 0, 2, 0, 0},  // Where-9
-    {0, 5212, 16, 3, 3, 1, 1, 402, 3, 1, 349, 3, 1, 0, 2, 0, 0},  // Where-16
-    {0, 5218, 1, 2, 2, 1, 1, 4, 10, 4, 8, 2, 1, 2, 2, 0, 0},  // Xor-1
-    {0, 5218, 7, 2, 2, 1, 1, 4, 10, 1, 8, 2, 1, 0, 2, 0, 0},  // Xor-7
-    {5222, 5233, 1, 2, 2, 1, 1, 405, 60, 1, 351, 2, 1, 0, 1, 0, 0},  // ai.onnx.ml ArrayFeatureExtractor-1
-    {5222, 5265, 1, 1, 1, 1, 1, 0, 1, 459, 352, 1, 1, 1, 1, 0, 0},  // ai.onnx.ml Binarizer-1
-    {5222, 5335, 1, 1, 1, 1, 1, 170, 171, 460, 353, 1, 1, 3, 2, 0, 0},  // ai.onnx.ml CastMap-1
-    {5222, 5397, 1, 1, 1, 1, 1, 170, 171, 463, 355, 1, 1, 4, 2, 0, 0},  // ai.onnx.ml CategoryMapper-1
-    {5222, 5555, 1, 1, 1, 1, 1, 170, 171, 467, 357, 1, 1, 2, 2, 0, 0},  // ai.onnx.ml DictVectorizer-1
-    {5222, 5586, 1, 1, 65535, 1, 1, 407, 408, 469, 359, 1, 1, 1, 1, 0, 0},  // ai.onnx.ml FeatureVectorizer-1
-    {5222, 5688, 1, 1, 1, 1, 1, 0, 1, 470, 352, 1, 1, 4, 1, 0, 0},  // ai.onnx.ml Imputer-1
-    {5222, 5712, 1, 1, 1, 1, 1, 170, 171, 474, 355, 1, 1, 3, 2, 0, 0},  // ai.onnx.ml LabelEncoder-1
-    {5222, 5712, 2, 1, 1, 1, 1, 170, 171, 477, 360, 1, 1, 9, 2, 0, 0},  // ai.onnx.ml LabelEncoder-2
-    {5222, 5712, 4, 1, 1, 1, 1, 170, 171, 486, 362, 1, 1, 12, 2, 0, 0},  // ai.onnx.ml LabelEncoder-4
-    {5222, 5948, 1, 1, 1, 2, 2, 170, 409, 498, 364, 1, 2, 6, 2, 0, 0},  // ai.onnx.ml LinearClassifier-1
-    {5222, 5973, 1, 1, 1, 1, 1, 0, 408, 504, 352, 1, 1, 4, 1, 0, 0},  // ai.onnx.ml LinearRegressor-1
-    {5222, 5994, 1, 1, 1, 1, 1, 0, 408, 508, 352, 1, 1, 1, 1, 0, 0},  // ai.onnx.ml Normalizer-1
-    {5222, 6011, 1, 1, 1, 1, 1, 0, 408, 509, 351, 1, 1, 3, 1, 0, 0},  // ai.onnx.ml OneHotEncoder-1
-    {5222, 6103, 1, 1, 1, 2, 2, 170, 409, 512, 364, 1, 2, 11, 2, 0, 0},  // ai.onnx.ml SVMClassifier-1
-    {5222, 6138, 1, 1, 1, 1, 1, 0, 408, 523, 352, 1, 1, 8, 1, 0, 0},  // ai.onnx.ml SVMRegressor-1
-    {5222, 6151, 1, 1, 1, 1, 1, 0, 408, 531, 352, 1, 1, 2, 1, 0, 0},  // ai.onnx.ml Scaler-1
-    {5222, 6403, 5, 1, 1, 1, 1, 0, 1, 533, 0, 1, 1, 16, 1, 0, 0},  // ai.onnx.ml TreeEnsemble-5
-    {5222, 6540, 1, 1, 1, 2, 2, 170, 409, 549, 364, 1, 2, 17, 2, 0, 0},  // ai.onnx.ml TreeEnsembleClassifier-1
-    {5222, 6540, 3, 1, 1, 2, 2, 170, 409, 566, 364, 1, 2, 21, 2, 0, 0},  // ai.onnx.ml TreeEnsembleClassifier-3
-    {5222, 6540, 5, 1, 1, 2, 2, 170, 409, 566, 364, 1, 2, 21, 2, 1, 0},  // ai.onnx.ml TreeEnsembleClassifier-5
-    {5222, 6713, 1, 1, 1, 1, 1, 0, 408, 587, 352, 1, 1, 17, 1, 0, 0},  // ai.onnx.ml TreeEnsembleRegressor-1
-    {5222, 6713, 3, 1, 1, 1, 1, 0, 408, 604, 352, 1, 1, 21, 1, 0, 0},  // ai.onnx.ml TreeEnsembleRegressor-3
-    {5222, 6713, 5, 1, 1, 1, 1, 0, 408, 604, 352, 1, 1, 21, 1, 1, 0},  // ai.onnx.ml TreeEnsembleRegressor-5
-    {5222, 6805, 1, 1, 1, 1, 1, 411, 60, 625, 366, 1, 1, 2, 1, 0, 0},  // ai.onnx.ml ZipMap-1
-    {6831, 6847, 1, 3, 3, 1, 1, 412, 157, 627, 367, 3, 1, 4, 1, 0, 1},  // ai.onnx.preview FlexAttention-1
-    {6891, 6916, 1, 3, 65535, 1, 65535, 415, 418, 631, 368, 3, 1, 3, 3, 0, 0},  // ai.onnx.preview.training Adagrad-1
-    {6891, 6946, 1, 3, 65535, 1, 65535, 415, 418, 634, 368, 3, 1, 5, 3, 0, 0},  // ai.onnx.preview.training Adam-1
-    {6891, 6965, 1, 1, 65535, 1, 65535, 419, 420, 639, 134, 1, 1, 3, 2, 0, 0},  // ai.onnx.preview.training Gradient-1
-    {6891, 6974, 1, 3, 65535, 1, 65535, 415, 418, 642, 368, 3, 1, 4, 3, 0, 0},  // ai.onnx.preview.training Momentum-1
-    {7129, 405, 1, 2, 7, 1, 2, 421, 428, 646, 371, 7, 2, 8, 2, 0, 0},  // com.microsoft Attention-1
-    {7129, 7168, 1, 3, 14, 0, 3, 430, 180, 236, 373, 14, 3, 7, 2, 0, 0},  // com.microsoft AttnLSTM-1
-    {7129, 7518, 1, 5, 12, 1, 3, 444, 456, 654, 375, 12, 3, 10, 4, 0, 0},  // com.microsoft BeamSearch-1
-    {7129, 7534, 1, 3, 3, 1, 1, 459, 1, 1, 379, 3, 1, 0, 1, 0, 0},  // com.microsoft BiasAdd-1
-    {7129, 7551, 1, 2, 5, 1, 2, 462, 121, 154, 380, 5, 2, 1, 3, 0, 0},  // com.microsoft BiasDropout-1
-    {7129, 7563, 1, 2, 2, 1, 1, 4, 6, 1, 3, 2, 1, 0, 1, 0, 0},  // com.microsoft BiasGelu-1
-    {7129, 7591, 1, 2, 2, 1, 1, 467, 3, 664, 0, 2, 1, 2, 1, 0, 0},  // com.microsoft BiasSoftmax-1
-    {7129, 7603, 1, 2, 2, 1, 1, 469, 1, 1, 379, 2, 1, 0, 1, 0, 0},  // com.microsoft BiasSplitGelu-1
-    {7129, 7727, 1, 3, 4, 2, 2, 471, 475, 666, 383, 4, 2, 2, 1, 0, 0},  // com.microsoft BifurcationDetector-1
-    {7129, 7747, 1, 2, 5, 1, 2, 462, 477, 154, 384, 5, 2, 1, 4, 0, 0},  // com.microsoft BitmaskBiasDropout-1
-    {7129, 7766, 1, 1, 3, 1, 2, 118, 477, 154, 384, 3, 2, 1, 4, 0, 0},  // com.microsoft BitmaskDropout-1
-    {7129, 7794, 1, 1, 2, 1, 1, 479, 1, 668, 388, 2, 1, 2, 2, 0, 0},  // com.microsoft BranchwiseRMSNorm-1
-    {7129, 7819, 1, 2, 2, 1, 1, 4, 6, 670, 390, 2, 1, 1, 1, 0, 0},  // com.microsoft CDist-1
-    {7129, 924, 1, 2, 4, 2, 3, 64, 481, 671, 46, 4, 3, 10, 1, 0, 0},  // com.microsoft CausalConvWithState-1
-    {7129, 7970, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 0, 1, 0, 0},  // com.microsoft ComplexMul-1
-    {7129, 7981, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 0, 1, 0, 0},  // com.microsoft ComplexMulConj-1
-    {7129, 8075, 1, 4, 4, 1, 1, 484, 488, 1, 391, 4, 1, 0, 2, 0, 0},  // com.microsoft ConvStateReplay-1
-    {7129, 8096, 1, 2, 4, 1, 1, 489, 1, 681, 0, 4, 1, 6, 1, 0, 0},  // com.microsoft ConvTransposeWithDynamicPads-1
-    {7129, 8135, 1, 4, 4, 1, 1, 493, 157, 687, 393, 4, 1, 2, 2, 0, 0},  // com.microsoft CropAndResize-1
-    {7129, 8293, 1, 12, 12, 1, 3, 497, 509, 689, 395, 12, 3, 2, 2, 0, 0},  // com.microsoft DecoderAttention-1
-    {7129, 8355, 1, 1, 11, 1, 4, 512, 523, 691, 397, 11, 4, 5, 3, 0, 0},  // com.microsoft DecoderMaskedMultiHeadAttention-1
-    {7129, 8387, 1, 7, 9, 2, 2, 527, 536, 696, 400, 9, 2, 5, 2, 0, 0},  // com.microsoft DecoderMaskedSelfAttention-1
-    {7129, 8433, 1, 3, 3, 1, 1, 538, 91, 701, 402, 3, 1, 3, 3, 0, 0},  // com.microsoft DequantizeBFP-1
-    {7129, 1534, 1, 2, 3, 1, 1, 110, 113, 95, 405, 3, 1, 1, 2, 0, 0},  // com.microsoft DequantizeLinear-1
-    {7129, 8484, 1, 2, 2, 1, 1, 541, 543, 704, 407, 2, 1, 3, 3, 0, 0},  // com.microsoft DequantizeWithOrder-1
-    {7129, 8546, 1, 12, 12, 0, 3, 544, 180, 236, 410, 12, 3, 7, 3, 0, 0},  // com.microsoft DynamicQuantizeLSTM-1
-    {7129, 8566, 1, 3, 5, 1, 1, 556, 157, 1, 413, 5, 1, 0, 2, 0, 0},  // com.microsoft DynamicQuantizeMatMul-1
-    {7129, 8930, 1, 11, 20, 1, 4, 561, 581, 707, 415, 20, 4, 14, 6, 0, 0},  // com.microsoft DynamicSparseAttention-1
-    {7129, 8953, 1, 1, 1, 1, 1, 585, 586, 1, 421, 1, 1, 0, 2, 0, 0},  // com.microsoft DynamicTimeWarping-1
-    {7129, 9107, 1, 0, 65535, 1, 65535, 587, 588, 721, 423, 1, 1, 10, 1, 0, 0},  // com.microsoft EPContext-1
-    {7129, 9211, 1, 7, 9, 1, 3, 589, 598, 731, 424, 9, 3, 2, 2, 0, 0},  // com.microsoft EmbedLayerNormalization-1
-    {7129, 9302, 1, 5, 6, 1, 2, 601, 607, 221, 46, 6, 2, 1, 1, 0, 0},  // com.microsoft EngramGate-1
-    {7129, 9327, 1, 2, 2, 1, 1, 609, 1, 1, 55, 2, 1, 0, 1, 0, 0},  // com.microsoft ExpandDims-1
-    {7129, 9338, 1, 1, 2, 1, 1, 611, 1, 1, 3, 2, 1, 0, 1, 0, 0},  // com.microsoft FastGelu-1
-    {7129, 9365, 1, 2, 4, 1, 1, 613, 1, 733, 0, 4, 1, 8, 1, 0, 0},  // com.microsoft FusedConv-1
-    {7129, 9392, 1, 2, 3, 1, 1, 152, 1, 741, 4, 3, 1, 8, 1, 0, 0},  // com.microsoft FusedGemm-1
-    {7129, 9426, 1, 2, 2, 1, 1, 4, 1, 749, 3, 2, 1, 5, 1, 0, 0},  // com.microsoft FusedMatMul-1
-    {7129, 9454, 1, 2, 2, 1, 1, 4, 1, 754, 3, 2, 1, 10, 1, 0, 0},  // com.microsoft FusedMatMulActivation-1
-    {7129, 9493, 1, 3, 4, 1, 1, 617, 3, 1, 46, 4, 1, 0, 1, 0, 0},  // com.microsoft GatedAdd-1
-    {7129, 9650, 1, 1, 11, 1, 3, 621, 632, 764, 426, 11, 3, 8, 4, 0, 0},  // com.microsoft GatedDeltaNet-1
-    {7129, 9680, 1, 4, 4, 1, 1, 635, 488, 1, 430, 4, 1, 0, 2, 0, 0},  // com.microsoft GatedDeltaNetStateReplay-1
-    {7129, 9705, 1, 3, 3, 1, 1, 639, 1, 772, 46, 3, 1, 2, 1, 0, 0},  // com.microsoft GatedRMSNorm-1
-    {7129, 9768, 1, 6, 7, 1, 1, 642, 3, 774, 400, 7, 1, 1, 2, 0, 0},  // com.microsoft GatedRelativePositionBias-1
-    {7129, 9837, 1, 3, 4, 1, 1, 649, 57, 775, 432, 4, 1, 4, 3, 0, 0},  // com.microsoft GatherBlockQuantized-1
-    {7129, 1913, 1, 2, 2, 1, 1, 145, 3, 1, 114, 2, 1, 0, 2, 0, 0},  // com.microsoft GatherND-1
-    {7129, 9870, 1, 2, 2, 1, 1, 653, 57, 779, 435, 2, 1, 3, 3, 0, 0},  // com.microsoft GatherPacked-1
-    {7129, 1945, 1, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // com.microsoft Gelu-1
-    {7129, 9883, 1, 2, 3, 1, 1, 655, 1, 1, 46, 3, 1, 0, 1, 0, 0},  // com.microsoft GemmFastGelu-1
-    {7129, 9929, 1, 2, 6, 1, 1, 658, 664, 782, 438, 6, 1, 6, 5, 0, 0},  // com.microsoft GemmFloat8-1
-    {7129, 9974, 1, 5, 5, 2, 2, 665, 670, 1, 443, 5, 2, 0, 2, 0, 0},  // com.microsoft GemmaRotaryEmbedding-1
-    {7129, 9995, 1, 2, 7, 1, 1, 672, 679, 788, 445, 7, 1, 9, 2, 0, 0},  // com.microsoft GreedySearch-1
-    {7129, 2052, 1, 2, 2, 1, 1, 680, 171, 203, 134, 2, 1, 3, 2, 0, 0},  // com.microsoft GridSample-1
-    {7129, 10020, 1, 3, 3, 1, 1, 682, 1, 797, 447, 3, 1, 4, 2, 0, 0},  // com.microsoft GroupNorm-1
-    {7129, 10192, 1, 7, 17, 1, 4, 685, 702, 801, 449, 17, 4, 17, 4, 0, 0},  // com.microsoft GroupQueryAttention-1
-    {7129, 10378, 1, 5, 7, 2, 3, 706, 713, 818, 46, 7, 3, 6, 1, 0, 0},  // com.microsoft HyperConnectionLowRankMix-1
-    {7129, 10437, 1, 3, 4, 1, 1, 716, 3, 824, 388, 4, 1, 1, 2, 0, 0},  // com.microsoft HyperConnectionPostMix-1
-    {7129, 10468, 1, 2, 2, 1, 1, 720, 3, 825, 388, 2, 1, 2, 2, 0, 0},  // com.microsoft HyperConnectionPreMix-1
-    {7129, 10490, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // com.microsoft Inverse-1
-    {7129, 10521, 1, 1, 1, 1, 1, 0, 1, 827, 0, 1, 1, 3, 1, 0, 0},  // com.microsoft Irfft-1
-    {7129, 10549, 1, 1, 65535, 1, 1, 722, 3, 830, 453, 1, 1, 2, 2, 0, 0},  // com.microsoft IsAllFinite-1
-    {7129, 2477, 1, 3, 6, 2, 2, 195, 201, 832, 176, 6, 2, 6, 2, 0, 0},  // com.microsoft LinearAttention-1
-    {7129, 10576, 1, 3, 4, 1, 2, 723, 727, 1, 455, 4, 2, 0, 2, 0, 0},  // com.microsoft LinearAttentionGate-1
-    {7129, 10631, 1, 7, 7, 1, 1, 729, 3, 838, 457, 7, 1, 2, 2, 0, 0},  // com.microsoft LongformerAttention-1
-    {7129, 10697, 1, 4, 4, 1, 1, 736, 3, 840, 296, 4, 1, 7, 2, 0, 0},  // com.microsoft MRotaryEmbedding-1
-    {7129, 10890, 1, 10, 10, 3, 5, 740, 750, 847, 459, 10, 5, 6, 3, 0, 0},  // com.microsoft Mamba2Verify-1
-    {7129, 10943, 1, 4, 6, 1, 1, 755, 1, 853, 462, 6, 1, 1, 4, 0, 0},  // com.microsoft MatMulBlockQuantizedFp4Weight-1
-    {7129, 10973, 1, 3, 5, 1, 1, 761, 1, 853, 466, 5, 1, 1, 3, 0, 0},  // com.microsoft MatMulBlockQuantizedFp8Weight-1
-    {7129, 11023, 1, 3, 3, 1, 1, 766, 157, 854, 469, 3, 1, 6, 2, 0, 0},  // com.microsoft MatMulBnb4-1
-    {7129, 11057, 1, 3, 3, 1, 1, 769, 157, 860, 471, 3, 1, 1, 3, 0, 0},  // com.microsoft MatMulFpQ4-1
-    {7129, 11068, 1, 2, 2, 1, 1, 772, 211, 1, 474, 2, 1, 0, 3, 0, 0},  // com.microsoft MatMulInteger16-1
-    {7129, 11084, 1, 4, 7, 1, 1, 774, 211, 1, 477, 7, 1, 0, 3, 0, 0},  // com.microsoft MatMulIntegerToFloat-1
-    {7129, 11143, 1, 3, 6, 1, 1, 781, 157, 861, 480, 6, 1, 6, 4, 0, 0},  // com.microsoft MatMulNBits-1
-    {7129, 11227, 1, 8, 9, 1, 2, 787, 796, 867, 469, 9, 2, 7, 2, 0, 0},  // com.microsoft MatMulNBitsMlp-1
-    {7129, 11313, 1, 7, 7, 1, 1, 798, 1, 874, 484, 7, 1, 7, 2, 0, 0},  // com.microsoft MatMulNBitsQLoRA-1
-    {7129, 11397, 1, 11, 12, 3, 4, 805, 817, 881, 469, 12, 4, 7, 2, 0, 0},  // com.microsoft MatMulNBitsQkv-1
-    {7129, 11448, 1, 2, 3, 1, 1, 821, 157, 888, 486, 3, 1, 4, 3, 0, 0},  // com.microsoft MatMulPacked-1
-    {7129, 11461, 1, 2, 2, 1, 1, 824, 1, 892, 47, 2, 1, 5, 1, 0, 0},  // com.microsoft MaxpoolWithMask-1
-    {7129, 11701, 1, 5, 8, 1, 1, 826, 3, 897, 46, 8, 1, 9, 1, 0, 0},  // com.microsoft MoE-1
-    {7129, 11826, 1, 2, 3, 0, 3, 834, 837, 906, 455, 3, 3, 5, 2, 0, 0},  // com.microsoft MoEGroupRouter-1
-    {7129, 11968, 1, 5, 6, 1, 1, 840, 3, 911, 489, 6, 1, 8, 3, 0, 0},  // com.microsoft MoEPacked-1
-    {7129, 12004, 1, 3, 4, 1, 1, 846, 10, 1, 492, 4, 1, 0, 2, 0, 0},  // com.microsoft MulInteger-1
-    {7129, 12015, 1, 1, 10, 1, 4, 850, 523, 919, 494, 10, 4, 4, 3, 0, 0},  // com.microsoft MultiHeadAttention-1
-    {7129, 12043, 1, 1, 1, 1, 1, 170, 171, 923, 497, 1, 1, 2, 2, 0, 0},  // com.microsoft MurmurHash3-1
-    {7129, 12159, 1, 3, 7, 1, 2, 860, 867, 925, 499, 7, 2, 4, 1, 0, 0},  // com.microsoft NGramHashMapping-1
-    {7129, 12202, 1, 2, 2, 1, 1, 869, 871, 929, 500, 2, 1, 1, 2, 0, 0},  // com.microsoft NGramRepeatBlock-1
-    {7129, 12219, 1, 2, 3, 1, 1, 84, 1, 111, 0, 3, 1, 6, 1, 0, 0},  // com.microsoft NhwcConv-1
-    {7129, 12228, 1, 2, 4, 1, 1, 613, 1, 733, 379, 4, 1, 8, 1, 0, 0},  // com.microsoft NhwcFusedConv-1
-    {7129, 12242, 1, 1, 1, 1, 1, 872, 94, 930, 502, 1, 1, 6, 1, 0, 0},  // com.microsoft NhwcMaxPool-1
-    {7129, 12281, 1, 5, 6, 1, 1, 873, 3, 936, 400, 6, 1, 3, 2, 0, 0},  // com.microsoft PackedAttention-1
-    {7129, 12297, 1, 6, 7, 1, 1, 879, 3, 939, 400, 7, 1, 3, 2, 0, 0},  // com.microsoft PackedMultiHeadAttention-1
-    {7129, 12827, 1, 16, 22, 6, 9, 886, 908, 942, 503, 22, 9, 11, 4, 0, 0},  // com.microsoft PackedSparseAttentionIndexer-1
-    {7129, 12966, 1, 3, 7, 3, 3, 917, 924, 953, 507, 7, 3, 2, 1, 0, 0},  // com.microsoft PackedSparseAttentionIndexerMerge-1
-    {7129, 3200, 1, 2, 3, 1, 1, 927, 3, 313, 0, 3, 1, 1, 1, 0, 0},  // com.microsoft Pad-1
-    {7129, 13143, 1, 8, 17, 1, 3, 930, 947, 955, 508, 17, 3, 16, 4, 0, 0},  // com.microsoft PagedAttention-1
-    {7129, 13193, 1, 5, 9, 1, 2, 950, 959, 971, 512, 9, 2, 6, 4, 0, 0},  // com.microsoft QAttention-1
-    {7129, 13513, 1, 18, 18, 2, 2, 961, 979, 221, 410, 18, 2, 1, 3, 0, 0},  // com.microsoft QEmbedLayerNormalization-1
-    {7129, 13545, 1, 6, 9, 1, 1, 981, 990, 977, 516, 9, 1, 3, 6, 0, 0},  // com.microsoft QGemm-1
-    {7129, 13588, 1, 7, 8, 1, 1, 991, 6, 1, 502, 8, 1, 0, 1, 0, 0},  // com.microsoft QLinearAdd-1
-    {7129, 13599, 1, 4, 5, 1, 1, 999, 1, 980, 502, 5, 1, 7, 1, 0, 0},  // com.microsoft QLinearAveragePool-1
-    {7129, 13645, 1, 3, 65535, 1, 1, 1004, 1007, 96, 522, 3, 1, 1, 3, 0, 0},  // com.microsoft QLinearConcat-1
-    {7129, 3253, 1, 8, 9, 1, 1, 259, 91, 987, 256, 9, 1, 7, 4, 0, 0},  // com.microsoft QLinearConv-1
-    {7129, 13659, 1, 5, 5, 1, 1, 1008, 1, 994, 502, 5, 1, 1, 1, 0, 0},  // com.microsoft QLinearGlobalAveragePool-1
-    {7129, 13705, 1, 4, 5, 1, 1, 1013, 1, 85, 502, 5, 1, 1, 1, 0, 0},  // com.microsoft QLinearLeakyRelu-1
-    {7129, 13722, 1, 7, 8, 1, 1, 991, 6, 1, 502, 8, 1, 0, 1, 0, 0},  // com.microsoft QLinearMul-1
-    {7129, 13793, 1, 4, 5, 1, 1, 1018, 299, 995, 502, 5, 1, 2, 1, 0, 0},  // com.microsoft QLinearReduceMean-1
-    {7129, 13811, 1, 4, 5, 1, 1, 1013, 1, 1, 502, 5, 1, 0, 1, 0, 0},  // com.microsoft QLinearSigmoid-1
-    {7129, 13832, 1, 5, 5, 1, 1, 1023, 1, 997, 502, 5, 1, 2, 1, 0, 0},  // com.microsoft QLinearSoftmax-1
-    {7129, 13868, 1, 9, 9, 1, 1, 1028, 60, 1, 525, 9, 1, 0, 3, 0, 0},  // com.microsoft QLinearWhere-1
-    {7129, 14170, 1, 6, 21, 1, 1, 1037, 3, 999, 528, 21, 1, 17, 4, 0, 0},  // com.microsoft QMoE-1
-    {7129, 14371, 1, 17, 20, 1, 1, 1058, 1078, 1016, 532, 20, 1, 6, 3, 0, 0},  // com.microsoft QOrderedAttention-1
-    {7129, 14421, 1, 3, 3, 1, 1, 1079, 1082, 1022, 535, 3, 1, 2, 2, 0, 0},  // com.microsoft QOrderedGelu-1
-    {7129, 14434, 1, 5, 5, 1, 1, 1083, 1082, 1024, 407, 5, 1, 4, 3, 0, 0},  // com.microsoft QOrderedLayerNormalization-1
-    {7129, 14571, 1, 14, 14, 1, 1, 1088, 1078, 1028, 537, 14, 1, 6, 4, 0, 0},  // com.microsoft QOrderedLongformerAttention-1
-    {7129, 14639, 1, 5, 8, 1, 1, 1102, 1082, 1034, 535, 8, 1, 3, 2, 0, 0},  // com.microsoft QOrderedMatMul-1
-    {7129, 14654, 1, 1, 1, 3, 3, 123, 1110, 1037, 541, 1, 3, 2, 3, 0, 0},  // com.microsoft QuantizeBFP-1
-    {7129, 3302, 1, 2, 3, 1, 1, 287, 113, 95, 544, 3, 1, 1, 2, 0, 0},  // com.microsoft QuantizeLinear-1
-    {7129, 14666, 1, 2, 2, 1, 1, 1113, 1078, 1039, 407, 2, 1, 2, 3, 0, 0},  // com.microsoft QuantizeWithOrder-1
-    {7129, 14684, 1, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 0},  // com.microsoft QuickGelu-1
-    {7129, 14819, 1, 5, 6, 1, 2, 1115, 1121, 1041, 546, 6, 2, 7, 6, 0, 0},  // com.microsoft RMSNormRotary-1
-    {7129, 3437, 1, 2, 3, 1, 1, 1123, 1, 1, 287, 3, 1, 0, 1, 0, 0},  // com.microsoft Range-1
-    {7129, 14833, 1, 1, 1, 1, 1, 1126, 1127, 995, 552, 1, 1, 2, 2, 0, 0},  // com.microsoft ReduceSumInteger-1
-    {7129, 14915, 1, 3, 3, 1, 1, 1128, 3, 1048, 554, 3, 1, 2, 2, 0, 0},  // com.microsoft RelativePositionBias-1
-    {7129, 14987, 1, 2, 2, 4, 4, 1131, 1133, 1, 400, 2, 4, 0, 2, 0, 0},  // com.microsoft RemovePadding-1
-    {7129, 15001, 1, 2, 2, 1, 1, 1137, 3, 1, 400, 2, 1, 0, 2, 0, 0},  // com.microsoft RestorePadding-1
-    {7129, 15016, 1, 1, 1, 1, 1, 0, 1, 1050, 0, 1, 1, 3, 1, 0, 0},  // com.microsoft Rfft-1
-    {7129, 3976, 1, 4, 4, 1, 1, 736, 3, 1053, 296, 4, 1, 5, 2, 0, 0},  // com.microsoft RotaryEmbedding-1
-    {7129, 15050, 1, 2, 2, 2, 2, 1139, 1141, 1058, 556, 2, 2, 5, 1, 0, 0},  // com.microsoft RouterGateUpProj-1
-    {7129, 15171, 1, 2, 9, 1, 2, 1143, 1152, 1063, 445, 9, 2, 15, 2, 0, 0},  // com.microsoft Sampling-1
-    {7129, 15180, 1, 1, 2, 1, 1, 479, 1, 85, 388, 2, 1, 1, 2, 0, 0},  // com.microsoft ScaledSiLU-1
-    {7129, 15191, 1, 4, 5, 1, 2, 1154, 1159, 797, 447, 5, 2, 4, 2, 0, 0},  // com.microsoft SkipGroupNorm-1
-    {7129, 15205, 1, 3, 5, 1, 4, 1161, 1166, 221, 557, 5, 4, 1, 2, 0, 0},  // com.microsoft SkipLayerNormalization-1
-    {7129, 15228, 1, 3, 4, 1, 4, 1170, 1166, 221, 557, 4, 4, 1, 2, 0, 0},  // com.microsoft SkipSimplifiedLayerNormalization-1
-    {7129, 15342, 1, 9, 11, 3, 3, 1174, 1185, 1078, 371, 11, 3, 6, 2, 0, 0},  // com.microsoft SparseAttention-1
-    {7129, 15395, 1, 8, 14, 2, 3, 1188, 1202, 1084, 559, 14, 3, 7, 4, 0, 0},  // com.microsoft SparseAttentionIndexer-1
-    {7129, 15459, 1, 11, 22, 1, 3, 1205, 947, 1091, 563, 22, 3, 16, 4, 0, 0},  // com.microsoft SparsePagedAttention-1
-    {7129, 15609, 1, 2, 2, 1, 1, 1227, 157, 977, 567, 2, 1, 3, 2, 0, 0},  // com.microsoft SparseToDenseMatMul-1
-    {7129, 15726, 1, 7, 7, 3, 3, 1229, 1236, 1107, 569, 7, 3, 1, 2, 0, 0},  // com.microsoft SpeculativePrefixCommit-1
-    {7129, 4832, 1, 1, 2, 1, 1, 1239, 3, 1108, 46, 2, 1, 4, 1, 0, 0},  // com.microsoft SwiGLU-1
-    {7129, 15816, 1, 1, 1, 1, 1, 0, 1, 1112, 334, 1, 1, 5, 1, 0, 0},  // com.microsoft Tokenizer-1
-    {7129, 15870, 1, 2, 4, 1, 1, 1241, 1, 1, 2, 4, 1, 0, 1, 0, 0},  // com.microsoft TorchEmbedding-1
-    {7129, 15885, 1, 2, 2, 1, 1, 4, 1, 977, 3, 2, 1, 3, 1, 0, 0},  // com.microsoft TransposeMatMul-1
-    {7129, 5123, 1, 1, 2, 1, 1, 1245, 1, 450, 423, 2, 1, 1, 1, 0, 0},  // com.microsoft Trilu-1
-    {7129, 15910, 1, 1, 1, 1, 1, 2, 3, 1117, 50, 1, 1, 3, 1, 0, 0},  // com.microsoft UnfoldTensor-1
-    {7129, 5152, 1, 1, 1, 3, 3, 872, 1247, 1, 55, 1, 3, 0, 1, 0, 0},  // com.microsoft Unique-1
-    {7129, 15978, 1, 5, 8, 2, 3, 1250, 1258, 1120, 371, 8, 3, 5, 2, 0, 0},  // com.microsoft VarlenCausalConvWithState-1
-    {7129, 16041, 1, 4, 10, 1, 4, 1261, 1271, 1125, 571, 10, 4, 5, 2, 0, 0},  // com.microsoft VarlenNGramHashMapping-1
-    {7129, 16284, 1, 5, 15, 1, 5, 1275, 1290, 1130, 573, 15, 5, 17, 5, 0, 0},  // com.microsoft WhisperBeamSearch-1
-    {7129, 16363, 1, 4, 4, 1, 1, 1295, 157, 1147, 578, 4, 1, 3, 2, 0, 0},  // com.microsoft WordConvEmbedding-1
+    {0, 509, 1, 1, 1, 1, 1, 0, 1, 30, 0, 1, 1, 4, 1, 0, 0},  // AveragePool-1
+    {0, 509, 7, 1, 1, 1, 1, 0, 1, 34, 0, 1, 1, 5, 1, 0, 0},  // AveragePool-7
+    {0, 509, 10, 1, 1, 1, 1, 0, 1, 39, 0, 1, 1, 6, 1, 0, 0},  // AveragePool-10
+    {0, 509, 11, 1, 1, 1, 1, 0, 1, 39, 0, 1, 1, 6, 1, 0, 0},  // AveragePool-11
+    {0, 509, 19, 1, 1, 1, 1, 0, 1, 45, 0, 1, 1, 7, 1, 0, 0},  // AveragePool-19
+    {0, 509, 22, 1, 1, 1, 1, 0, 1, 45, 3, 1, 1, 7, 1, 0, 0},  // AveragePool-22
+    {0, 622, 1, 5, 5, 1, 5, 30, 35, 52, 0, 5, 5, 5, 1, 0, 0},  // BatchNormalization-1
+    {0, 622, 6, 5, 5, 1, 5, 30, 35, 57, 0, 5, 5, 4, 1, 0, 0},  // BatchNormalization-6
+    {0, 622, 7, 5, 5, 1, 5, 30, 35, 61, 0, 5, 5, 3, 1, 0, 0},  // BatchNormalization-7
+    {0, 622, 9, 5, 5, 1, 5, 30, 35, 64, 0, 5, 5, 2, 1, 0, 0},  // BatchNormalization-9
+    {0, 622, 14, 5, 5, 1, 3, 40, 45, 66, 13, 5, 3, 3, 2, 0, 0},  // BatchNormalization-14
+    {0, 622, 15, 5, 5, 1, 3, 48, 53, 66, 15, 5, 3, 3, 3, 0, 0},  // BatchNormalization-15
+    {0, 712, 15, 1, 1, 1, 1, 56, 57, 69, 18, 1, 1, 2, 2, 0, 1},  // Bernoulli-15
+    {0, 712, 22, 1, 1, 1, 1, 56, 57, 69, 20, 1, 1, 2, 2, 0, 1},  // Bernoulli-22
+    {0, 725, 26, 1, 1, 1, 1, 56, 57, 71, 22, 1, 1, 1, 2, 0, 0},  // BitCast-26
+    {0, 745, 11, 2, 2, 1, 1, 58, 60, 72, 24, 2, 1, 1, 1, 0, 0},  // BitShift-11
+    {0, 745, 28, 2, 2, 1, 1, 58, 60, 72, 25, 2, 1, 1, 1, 0, 0},  // BitShift-28
+    {0, 754, 18, 2, 2, 1, 1, 4, 6, 1, 25, 2, 1, 0, 1, 0, 0},  // BitwiseAnd-18
+    {0, 765, 18, 1, 1, 1, 1, 0, 1, 1, 25, 1, 1, 0, 1, 0, 0},  // BitwiseNot-18
+    {0, 776, 18, 2, 2, 1, 1, 4, 6, 1, 25, 2, 1, 0, 1, 0, 0},  // BitwiseOr-18
+    {0, 786, 18, 2, 2, 1, 1, 4, 6, 1, 25, 2, 1, 0, 1, 0, 0},  // BitwiseXor-18
+    {0, 822, 17, 1, 1, 1, 1, 61, 57, 73, 26, 1, 1, 2, 2, 0, 1},  // BlackmanWindow-17
+    {0, 837, 1, 1, 1, 1, 1, 56, 57, 75, 28, 1, 1, 1, 2, 0, 0},  // Cast-1
+    {0, 837, 6, 1, 1, 1, 1, 56, 57, 71, 28, 1, 1, 1, 2, 0, 0},  // Cast-6
+    {0, 837, 9, 1, 1, 1, 1, 56, 57, 71, 30, 1, 1, 1, 2, 0, 0},  // Cast-9
+    {0, 837, 13, 1, 1, 1, 1, 56, 57, 71, 32, 1, 1, 1, 2, 0, 0},  // Cast-13
+    {0, 837, 19, 1, 1, 1, 1, 56, 57, 76, 34, 1, 1, 2, 2, 0, 0},  // Cast-19
+    {0, 837, 21, 1, 1, 1, 1, 56, 57, 76, 36, 1, 1, 2, 2, 0, 0},  // Cast-21
+    {0, 837, 23, 1, 1, 1, 1, 56, 57, 76, 38, 1, 1, 2, 2, 0, 0},  // Cast-23
+    {0, 837, 24, 1, 1, 1, 1, 56, 57, 78, 40, 1, 1, 3, 2, 0, 0},  // Cast-24
+    {0, 837, 25, 1, 1, 1, 1, 56, 57, 78, 42, 1, 1, 3, 2, 0, 0},  // Cast-25
+    {0, 837, 28, 1, 1, 1, 1, 56, 57, 78, 44, 1, 1, 3, 2, 0, 0},  // Cast-28
+    {0, 877, 15, 2, 2, 1, 1, 62, 57, 1, 32, 2, 1, 0, 2, 0, 1},  // CastLike-15
+    {0, 877, 19, 2, 2, 1, 1, 62, 57, 81, 34, 2, 1, 1, 2, 0, 1},  // CastLike-19
+    {0, 877, 21, 2, 2, 1, 1, 62, 57, 81, 36, 2, 1, 1, 2, 0, 1},  // CastLike-21
+    {0, 877, 23, 2, 2, 1, 1, 62, 57, 81, 38, 2, 1, 1, 2, 0, 1},  // CastLike-23
+    {0, 877, 24, 2, 2, 1, 1, 62, 57, 82, 40, 2, 1, 2, 2, 0, 1},  // CastLike-24
+    {0, 877, 25, 2, 2, 1, 1, 62, 57, 82, 42, 2, 1, 2, 2, 0, 1},  // CastLike-25
+    {0, 939, 27, 2, 4, 2, 2, 64, 68, 84, 46, 4, 2, 1, 1, 0, 1},  // CausalConvWithState-27
+    {0, 959, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Ceil-1
+    {0, 959, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Ceil-6
+    {0, 959, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Ceil-13
+    {0, 964, 12, 1, 1, 1, 1, 0, 1, 85, 47, 1, 1, 1, 1, 0, 1},  // Celu-12
+    {0, 964, 28, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // Celu-28
+    {0, 1008, 18, 2, 2, 1, 1, 70, 72, 86, 48, 2, 1, 1, 2, 0, 1},  // CenterCropPad-18
+    {0, 1030, 1, 1, 1, 1, 1, 2, 3, 87, 0, 1, 1, 3, 1, 0, 0},  // Clip-1
+    {0, 1030, 6, 1, 1, 1, 1, 2, 3, 90, 0, 1, 1, 2, 1, 0, 0},  // Clip-6
+    {0, 1030, 11, 1, 3, 1, 1, 73, 3, 1, 0, 3, 1, 0, 1, 0, 0},  // Clip-11
+    {0, 1030, 12, 1, 3, 1, 1, 73, 3, 1, 1, 3, 1, 0, 1, 0, 0},  // Clip-12
+    {0, 1030, 13, 1, 3, 1, 1, 73, 3, 1, 2, 3, 1, 0, 1, 0, 1},  // Clip-13
+    {0, 1059, 18, 3, 3, 1, 1, 76, 3, 92, 50, 3, 1, 3, 1, 0, 0},  // Col2Im-18
+    {0, 1076, 9, 2, 2, 1, 1, 79, 3, 95, 51, 2, 1, 1, 2, 0, 0},  // Compress-9
+    {0, 1076, 11, 2, 2, 1, 1, 79, 3, 95, 51, 2, 1, 1, 2, 0, 0},  // Compress-11
+    {0, 1076, 28, 2, 2, 1, 1, 79, 3, 95, 53, 2, 1, 1, 2, 0, 0},  // Compress-28
+    {0, 1106, 1, 1, 65535, 1, 1, 81, 82, 95, 0, 1, 1, 1, 1, 0, 0},  // Concat-1
+    {0, 1106, 4, 1, 65535, 1, 1, 81, 82, 96, 55, 1, 1, 1, 1, 0, 0},  // Concat-4
+    {0, 1106, 11, 1, 65535, 1, 1, 81, 82, 96, 55, 1, 1, 1, 1, 0, 0},  // Concat-11
+    {0, 1106, 13, 1, 65535, 1, 1, 81, 82, 96, 50, 1, 1, 1, 1, 0, 0},  // Concat-13
+    {0, 1139, 11, 1, 1, 1, 1, 83, 82, 97, 56, 1, 1, 2, 2, 0, 0},  // ConcatFromSequence-11
+    {0, 1164, 1, 0, 0, 1, 1, 84, 3, 99, 0, 0, 1, 1, 1, 0, 0},  // Constant-1
+    {0, 1164, 9, 0, 0, 1, 1, 84, 3, 99, 55, 0, 1, 1, 1, 0, 0},  // Constant-9
+    {0, 1164, 11, 0, 0, 1, 1, 84, 3, 100, 55, 0, 1, 2, 1, 0, 0},  // Constant-11
+    {0, 1164, 12, 0, 0, 1, 1, 84, 3, 102, 55, 0, 1, 8, 1, 0, 0},  // Constant-12
+    {0, 1164, 13, 0, 0, 1, 1, 84, 3, 102, 50, 0, 1, 8, 1, 0, 0},  // Constant-13
+    {0, 1164, 19, 0, 0, 1, 1, 84, 3, 102, 58, 0, 1, 8, 1, 0, 0},  // Constant-19
+    {0, 1164, 21, 0, 0, 1, 1, 84, 3, 102, 59, 0, 1, 8, 1, 0, 0},  // Constant-21
+    {0, 1164, 23, 0, 0, 1, 1, 84, 3, 102, 60, 0, 1, 8, 1, 0, 0},  // Constant-23
+    {0, 1164, 24, 0, 0, 1, 1, 84, 3, 102, 61, 0, 1, 8, 1, 0, 0},  // Constant-24
+    {0, 1164, 25, 0, 0, 1, 1, 84, 3, 102, 62, 0, 1, 8, 1, 0, 0},  // Constant-25
+    {0, 1259, 9, 1, 1, 1, 1, 56, 57, 110, 63, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-9
+    {0, 1259, 20, 1, 1, 1, 1, 56, 57, 110, 65, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-20
+    {0, 1259, 21, 1, 1, 1, 1, 56, 57, 110, 67, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-21
+    {0, 1259, 23, 1, 1, 1, 1, 56, 57, 110, 69, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-23
+    {0, 1259, 24, 1, 1, 1, 1, 56, 57, 110, 71, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-24
+    {0, 1259, 25, 1, 1, 1, 1, 56, 57, 110, 73, 1, 1, 1, 2, 0, 0},  // ConstantOfShape-25
+    {0, 1283, 1, 2, 3, 1, 1, 84, 1, 111, 0, 3, 1, 6, 1, 0, 0},  // Conv-1
+    {0, 1283, 11, 2, 3, 1, 1, 84, 1, 111, 0, 3, 1, 6, 1, 0, 0},  // Conv-11
+    {0, 1283, 22, 2, 3, 1, 1, 84, 1, 111, 3, 3, 1, 6, 1, 0, 0},  // Conv-22
+    {0, 1323, 10, 2, 4, 1, 1, 87, 91, 111, 75, 4, 1, 6, 3, 0, 0},  // ConvInteger-10
+    {0, 1363, 1, 2, 3, 1, 1, 84, 1, 117, 0, 3, 1, 8, 1, 0, 0},  // ConvTranspose-1
+    {0, 1363, 11, 2, 3, 1, 1, 84, 1, 117, 0, 3, 1, 8, 1, 0, 0},  // ConvTranspose-11
+    {0, 1363, 22, 2, 3, 1, 1, 84, 1, 117, 3, 3, 1, 8, 1, 0, 0},  // ConvTranspose-22
+    {0, 1377, 7, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Cos-7
+    {0, 1377, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Cos-22
+    {0, 1381, 9, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Cosh-9
+    {0, 1381, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Cosh-22
+    {0, 1393, 1, 1, 1, 1, 1, 2, 3, 125, 0, 1, 1, 2, 1, 0, 0},  // Crop-1
+    {0, 1416, 26, 2, 2, 1, 1, 92, 94, 127, 78, 2, 1, 2, 2, 0, 0},  // CumProd-26
+    {0, 1424, 11, 2, 2, 1, 1, 92, 94, 127, 80, 2, 1, 2, 2, 0, 0},  // CumSum-11
+    {0, 1424, 14, 2, 2, 1, 1, 92, 94, 127, 78, 2, 1, 2, 2, 0, 0},  // CumSum-14
+    {0, 1459, 17, 1, 2, 1, 1, 95, 97, 129, 82, 2, 1, 3, 2, 0, 0},  // DFT-17
+    {0, 1459, 20, 1, 3, 1, 1, 98, 97, 132, 82, 3, 1, 2, 2, 0, 0},  // DFT-20
+    {0, 1488, 19, 3, 5, 1, 1, 101, 1, 134, 0, 5, 1, 6, 1, 0, 0},  // DeformConv-19
+    {0, 1488, 22, 3, 5, 1, 1, 101, 1, 134, 3, 5, 1, 6, 1, 0, 0},  // DeformConv-22
+    {0, 1509, 1, 1, 1, 1, 1, 2, 3, 140, 55, 1, 1, 1, 1, 0, 0},  // DepthToSpace-1
+    {0, 1509, 11, 1, 1, 1, 1, 2, 3, 141, 55, 1, 1, 2, 1, 0, 0},  // DepthToSpace-11
+    {0, 1509, 13, 1, 1, 1, 1, 2, 3, 141, 50, 1, 1, 2, 1, 0, 0},  // DepthToSpace-13
+    {0, 1509, 28, 1, 1, 1, 1, 2, 3, 141, 50, 1, 1, 2, 1, 0, 1},  // DepthToSpace-28
+    {0, 1553, 10, 2, 3, 1, 1, 106, 109, 1, 84, 3, 1, 0, 1, 0, 0},  // DequantizeLinear-10
+    {0, 1553, 13, 2, 3, 1, 1, 106, 109, 143, 84, 3, 1, 1, 1, 0, 0},  // DequantizeLinear-13
+    {0, 1553, 19, 2, 3, 1, 1, 110, 113, 143, 85, 3, 1, 1, 2, 0, 0},  // DequantizeLinear-19
+    {0, 1553, 21, 2, 3, 1, 1, 110, 113, 144, 87, 3, 1, 2, 2, 0, 0},  // DequantizeLinear-21
+    {0, 1553, 23, 2, 3, 1, 1, 110, 91, 146, 89, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-23
+    {0, 1553, 24, 2, 3, 1, 1, 110, 91, 146, 92, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-24
+    {0, 1553, 25, 2, 3, 1, 1, 110, 91, 146, 95, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-25
+    {0, 1553, 28, 2, 3, 1, 1, 110, 91, 146, 98, 3, 1, 3, 3, 0, 0},  // DequantizeLinear-28
+    {0, 1594, 11, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Det-11
+    {0, 1594, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Det-22
+    {0, 1598, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 3, 1, 0, 0},  // Div-1
+    {0, 1598, 6, 2, 2, 1, 1, 4, 6, 4, 4, 2, 1, 2, 1, 0, 0},  // Div-6
+    {0, 1598, 7, 2, 2, 1, 1, 4, 6, 1, 4, 2, 1, 0, 1, 0, 0},  // Div-7
+    {0, 1598, 13, 2, 2, 1, 1, 4, 6, 1, 5, 2, 1, 0, 1, 0, 0},  // Div-13
+    {0, 1598, 14, 2, 2, 1, 1, 4, 6, 1, 2, 2, 1, 0, 1, 0, 0},  // Div-14
+    {0, 1608, 1, 1, 1, 1, 2, 11, 114, 149, 0, 1, 2, 3, 1, 0, 0},  // Dropout-1
+    {0, 1608, 6, 1, 1, 1, 2, 11, 114, 152, 0, 1, 2, 2, 1, 0, 0},  // Dropout-6
+    {0, 1608, 7, 1, 1, 1, 2, 11, 114, 154, 0, 1, 2, 1, 1, 0, 0},  // Dropout-7
+    {0, 1608, 10, 1, 1, 1, 2, 11, 116, 154, 101, 1, 2, 1, 2, 0, 0},  // Dropout-10
+    {0, 1608, 12, 1, 3, 1, 2, 118, 121, 155, 103, 3, 2, 1, 3, 0, 0},  // Dropout-12
+    {0, 1608, 13, 1, 3, 1, 2, 118, 121, 155, 106, 3, 2, 1, 3, 0, 0},  // Dropout-13
+    {0, 1608, 22, 1, 3, 1, 2, 118, 121, 155, 109, 3, 2, 1, 3, 0, 0},  // Dropout-22
+    {0, 1637, 11, 1, 1, 3, 3, 123, 124, 1, 112, 1, 3, 0, 2, 0, 1},  // DynamicQuantizeLinear-11
+    {0, 1671, 1, 3, 4, 1, 1, 127, 3, 1, 114, 4, 1, 0, 2, 0, 0},  // DynamicSlice-1
+    {0, 1707, 12, 1, 65535, 1, 1, 131, 132, 156, 1, 1, 1, 1, 1, 0, 0},  // Einsum-12
+    {0, 1707, 28, 1, 65535, 1, 1, 131, 132, 156, 2, 1, 1, 1, 1, 0, 0},  // Einsum-28
+    {0, 1714, 1, 1, 1, 1, 1, 0, 1, 157, 0, 1, 1, 2, 1, 0, 0},  // Elu-1
+    {0, 1714, 6, 1, 1, 1, 1, 0, 1, 85, 0, 1, 1, 1, 1, 0, 1},  // Elu-6
+    {0, 1714, 22, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // Elu-22
+    {0, 1718, 1, 2, 2, 1, 1, 4, 10, 4, 116, 2, 1, 2, 2, 0, 0},  // Equal-1
+    {0, 1718, 7, 2, 2, 1, 1, 4, 10, 1, 116, 2, 1, 0, 2, 0, 0},  // Equal-7
+    {0, 1718, 11, 2, 2, 1, 1, 4, 10, 1, 118, 2, 1, 0, 2, 0, 0},  // Equal-11
+    {0, 1718, 13, 2, 2, 1, 1, 4, 10, 1, 120, 2, 1, 0, 2, 0, 0},  // Equal-13
+    {0, 1718, 19, 2, 2, 1, 1, 4, 10, 1, 122, 2, 1, 0, 2, 0, 0},  // Equal-19
+    {0, 1724, 9, 1, 1, 1, 1, 2, 3, 1, 1, 1, 1, 0, 1, 0, 0},  // Erf-9
+    {0, 1724, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Erf-13
+    {0, 1728, 1, 1, 1, 1, 1, 2, 3, 0, 0, 1, 1, 1, 1, 0, 0},  // Exp-1
+    {0, 1728, 6, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Exp-6
+    {0, 1728, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Exp-13
+    {0, 1732, 8, 2, 2, 1, 1, 133, 3, 1, 55, 2, 1, 0, 1, 0, 0},  // Expand-8
+    {0, 1732, 13, 2, 2, 1, 1, 133, 3, 1, 50, 2, 1, 0, 1, 0, 0},  // Expand-13
+    {0, 1741, 9, 1, 1, 1, 1, 56, 57, 159, 28, 1, 1, 2, 2, 0, 0},  // EyeLike-9
+    {0, 1741, 22, 1, 1, 1, 1, 56, 57, 159, 124, 1, 1, 2, 2, 0, 0},  // EyeLike-22
+    {0, 1749, 1, 1, 1, 1, 1, 2, 3, 143, 0, 1, 1, 1, 1, 0, 0},  // Flatten-1
+    {0, 1749, 9, 1, 1, 1, 1, 2, 3, 143, 55, 1, 1, 1, 1, 0, 0},  // Flatten-9
+    {0, 1749, 11, 1, 1, 1, 1, 2, 3, 143, 55, 1, 1, 1, 1, 0, 0},  // Flatten-11
+    {0, 1749, 13, 1, 1, 1, 1, 2, 3, 143, 50, 1, 1, 1, 1, 0, 0},  // Flatten-13
+    {0, 1749, 21, 1, 1, 1, 1, 2, 3, 143, 59, 1, 1, 1, 1, 0, 0},  // Flatten-21
+    {0, 1749, 23, 1, 1, 1, 1, 2, 3, 143, 60, 1, 1, 1, 1, 0, 0},  // Flatten-23
+    {0, 1749, 24, 1, 1, 1, 1, 2, 3, 143, 61, 1, 1, 1, 1, 0, 0},  // Flatten-24
+    {0, 1749, 25, 1, 1, 1, 1, 2, 3, 143, 62, 1, 1, 1, 1, 0, 0},  // Flatten-25
+    {0, 1757, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Floor-1
+    {0, 1757, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Floor-6
+    {0, 1757, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Floor-13
+    {0, 1878, 1, 3, 6, 2, 2, 135, 141, 161, 126, 6, 2, 7, 2, 0, 0},  // GRU-1
+    {0, 1878, 3, 3, 6, 0, 2, 135, 143, 168, 126, 6, 2, 8, 2, 0, 0},  // GRU-3
+    {0, 1878, 7, 3, 6, 0, 2, 135, 143, 176, 126, 6, 2, 7, 2, 0, 0},  // GRU-7
+    {0, 1878, 14, 3, 6, 0, 2, 135, 143, 183, 126, 6, 2, 8, 2, 0, 0},  // GRU-14
+    {0, 1878, 22, 3, 6, 0, 2, 135, 143, 183, 128, 6, 2, 8, 2, 0, 0},  // GRU-22
+    {0, 1925, 1, 2, 2, 1, 1, 145, 3, 191, 114, 2, 1, 1, 2, 0, 0},  // Gather-1
+    {0, 1925, 11, 2, 2, 1, 1, 145, 3, 191, 114, 2, 1, 1, 2, 0, 0},  // Gather-11
+    {0, 1925, 13, 2, 2, 1, 1, 145, 3, 191, 48, 2, 1, 1, 2, 0, 0},  // Gather-13
+    {0, 1932, 11, 2, 2, 1, 1, 145, 3, 191, 114, 2, 1, 1, 2, 0, 0},  // GatherElements-11
+    {0, 1932, 13, 2, 2, 1, 1, 145, 3, 191, 48, 2, 1, 1, 2, 0, 0},  // GatherElements-13
+    {0, 1947, 11, 2, 2, 1, 1, 147, 3, 1, 55, 2, 1, 0, 1, 0, 0},  // GatherND-11
+    {0, 1947, 12, 2, 2, 1, 1, 147, 3, 192, 55, 2, 1, 1, 1, 0, 0},  // GatherND-12
+    {0, 1947, 13, 2, 2, 1, 1, 147, 3, 192, 50, 2, 1, 1, 1, 0, 0},  // GatherND-13
+    {0, 1979, 20, 1, 1, 1, 1, 0, 1, 193, 3, 1, 1, 1, 1, 0, 1},  // Gelu-20
+    {0, 1998, 1, 3, 3, 1, 1, 149, 1, 194, 0, 3, 1, 5, 1, 0, 0},  // Gemm-1
+    {0, 1998, 6, 3, 3, 1, 1, 149, 1, 194, 0, 3, 1, 5, 1, 0, 0},  // Gemm-6
+    {0, 1998, 7, 3, 3, 1, 1, 149, 1, 199, 0, 3, 1, 4, 1, 0, 0},  // Gemm-7
+    {0, 1998, 9, 3, 3, 1, 1, 149, 1, 199, 4, 3, 1, 4, 1, 0, 0},  // Gemm-9
+    {0, 1998, 11, 2, 3, 1, 1, 152, 1, 199, 4, 3, 1, 4, 1, 0, 0},  // Gemm-11
+    {0, 1998, 13, 2, 3, 1, 1, 152, 1, 199, 5, 3, 1, 4, 1, 0, 0},  // Gemm-13
+    {0, 2003, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // GlobalAveragePool-1
+    {0, 2003, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // GlobalAveragePool-22
+    {0, 2023, 1, 1, 1, 1, 1, 0, 1, 203, 0, 1, 1, 1, 1, 0, 0},  // GlobalLpPool-1
+    {0, 2023, 2, 1, 1, 1, 1, 0, 1, 204, 0, 1, 1, 1, 1, 0, 0},  // GlobalLpPool-2
+    {0, 2023, 22, 1, 1, 1, 1, 0, 1, 204, 3, 1, 1, 1, 1, 0, 0},  // GlobalLpPool-22
+    {0, 2036, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // GlobalMaxPool-1
+    {0, 2036, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // GlobalMaxPool-22
+    {0, 2050, 1, 2, 2, 1, 1, 4, 10, 4, 101, 2, 1, 2, 2, 0, 0},  // Greater-1
+    {0, 2050, 7, 2, 2, 1, 1, 4, 10, 1, 101, 2, 1, 0, 2, 0, 0},  // Greater-7
+    {0, 2050, 9, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 0},  // Greater-9
+    {0, 2050, 13, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 0},  // Greater-13
+    {0, 2058, 12, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 1},  // GreaterOrEqual-12
+    {0, 2058, 16, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 1},  // GreaterOrEqual-16
+    {0, 2101, 16, 2, 2, 1, 1, 155, 157, 205, 134, 2, 1, 3, 2, 0, 0},  // GridSample-16
+    {0, 2101, 20, 2, 2, 1, 1, 155, 157, 208, 134, 2, 1, 3, 2, 0, 0},  // GridSample-20
+    {0, 2101, 22, 2, 2, 1, 1, 155, 157, 208, 136, 2, 1, 3, 2, 0, 0},  // GridSample-22
+    {0, 2130, 18, 3, 3, 1, 1, 158, 1, 211, 3, 3, 1, 2, 1, 1, 1},  // GroupNormalization-18
+    {0, 2130, 21, 3, 3, 1, 1, 158, 1, 213, 3, 3, 1, 3, 1, 0, 1},  // GroupNormalization-21
+    {0, 2160, 17, 1, 1, 1, 1, 61, 57, 73, 26, 1, 1, 2, 2, 0, 1},  // HammingWindow-17
+    {0, 2174, 17, 1, 1, 1, 1, 61, 57, 73, 26, 1, 1, 2, 2, 0, 1},  // HannWindow-17
+    {0, 2185, 1, 1, 1, 1, 1, 0, 1, 216, 0, 1, 1, 3, 1, 0, 0},  // HardSigmoid-1
+    {0, 2185, 6, 1, 1, 1, 1, 0, 1, 219, 0, 1, 1, 2, 1, 0, 1},  // HardSigmoid-6
+    {0, 2185, 22, 1, 1, 1, 1, 0, 1, 219, 3, 1, 1, 2, 1, 0, 1},  // HardSigmoid-22
+    {0, 2197, 14, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1},  // HardSwish-14
+    {0, 2197, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 1},  // HardSwish-22
+    {0, 2207, 1, 1, 1, 1, 1, 2, 3, 143, 0, 1, 1, 1, 1, 0, 0},  // Hardmax-1
+    {0, 2207, 11, 1, 1, 1, 1, 2, 3, 143, 0, 1, 1, 1, 1, 0, 0},  // Hardmax-11
+    {0, 2207, 13, 1, 1, 1, 1, 2, 3, 221, 3, 1, 1, 1, 1, 0, 0},  // Hardmax-13
+    {0, 2215, 1, 1, 1, 1, 1, 2, 3, 1, 55, 1, 1, 0, 1, 0, 0},  // Identity-1
+    {0, 2215, 13, 1, 1, 1, 1, 2, 3, 1, 50, 1, 1, 0, 1, 0, 0},  // Identity-13
+    {0, 2215, 14, 1, 1, 1, 1, 161, 162, 1, 138, 1, 1, 0, 1, 0, 0},  // Identity-14
+    {0, 2215, 16, 1, 1, 1, 1, 161, 162, 1, 139, 1, 1, 0, 1, 0, 0},  // Identity-16
+    {0, 2215, 19, 1, 1, 1, 1, 161, 162, 1, 140, 1, 1, 0, 1, 0, 0},  // Identity-19
+    {0, 2215, 21, 1, 1, 1, 1, 161, 162, 1, 141, 1, 1, 0, 1, 0, 0},  // Identity-21
+    {0, 2215, 23, 1, 1, 1, 1, 161, 162, 1, 142, 1, 1, 0, 1, 0, 0},  // Identity-23
+    {0, 2215, 24, 1, 1, 1, 1, 161, 162, 1, 143, 1, 1, 0, 1, 0, 0},  // Identity-24
+    {0, 2215, 25, 1, 1, 1, 1, 161, 162, 1, 144, 1, 1, 0, 1, 0, 0},  // Identity-25
+    {0, 2261, 1, 1, 1, 1, 65535, 163, 164, 222, 145, 1, 1, 2, 2, 0, 0},  // If-1
+    {0, 2261, 11, 1, 1, 1, 65535, 163, 164, 222, 145, 1, 1, 2, 2, 0, 0},  // If-11
+    {0, 2261, 13, 1, 1, 1, 65535, 163, 164, 222, 147, 1, 1, 2, 2, 0, 0},  // If-13
+    {0, 2261, 16, 1, 1, 1, 65535, 163, 164, 222, 149, 1, 1, 2, 2, 0, 0},  // If-16
+    {0, 2261, 19, 1, 1, 1, 65535, 163, 164, 222, 151, 1, 1, 2, 2, 0, 0},  // If-19
+    {0, 2261, 21, 1, 1, 1, 65535, 163, 164, 222, 153, 1, 1, 2, 2, 0, 0},  // If-21
+    {0, 2261, 23, 1, 1, 1, 65535, 163, 164, 222, 155, 1, 1, 2, 2, 0, 0},  // If-23
+    {0, 2261, 24, 1, 1, 1, 65535, 163, 164, 222, 157, 1, 1, 2, 2, 0, 0},  // If-24
+    {0, 2261, 25, 1, 1, 1, 65535, 163, 164, 222, 159, 1, 1, 2, 2, 0, 0},  // If-25
+    {0, 2302, 20, 1, 1, 1, 1, 165, 166, 224, 161, 1, 1, 1, 2, 0, 0},  // ImageDecoder-20
+    {0, 2315, 1, 1, 1, 1, 1, 2, 3, 225, 0, 1, 1, 2, 1, 0, 0},  // ImageScaler-1
+    {0, 2327, 1, 3, 3, 1, 1, 167, 3, 227, 0, 3, 1, 2, 1, 0, 0},  // InstanceNormalization-1
+    {0, 2327, 6, 3, 3, 1, 1, 167, 3, 229, 0, 3, 1, 1, 1, 0, 0},  // InstanceNormalization-6
+    {0, 2327, 22, 3, 3, 1, 1, 167, 3, 229, 3, 3, 1, 1, 1, 0, 0},  // InstanceNormalization-22
+    {0, 2381, 10, 1, 1, 1, 1, 170, 171, 230, 163, 1, 1, 2, 2, 0, 0},  // IsInf-10
+    {0, 2381, 20, 1, 1, 1, 1, 170, 171, 230, 165, 1, 1, 2, 2, 0, 0},  // IsInf-20
+    {0, 2387, 9, 1, 1, 1, 1, 170, 171, 1, 167, 1, 1, 0, 2, 0, 0},  // IsNaN-9
+    {0, 2387, 13, 1, 1, 1, 1, 170, 171, 1, 169, 1, 1, 0, 2, 0, 0},  // IsNaN-13
+    {0, 2387, 20, 1, 1, 1, 1, 170, 171, 1, 165, 1, 1, 0, 2, 0, 0},  // IsNaN-20
+    {0, 2393, 1, 1, 1, 1, 1, 0, 1, 232, 0, 1, 1, 4, 1, 0, 0},  // LRN-1
+    {0, 2393, 13, 1, 1, 1, 1, 0, 1, 232, 3, 1, 1, 4, 1, 0, 0},  // LRN-13
+    {0, 2426, 1, 3, 8, 0, 3, 172, 180, 236, 126, 8, 3, 8, 2, 0, 0},  // LSTM-1
+    {0, 2426, 7, 3, 8, 0, 3, 172, 180, 244, 126, 8, 3, 7, 2, 0, 0},  // LSTM-7
+    {0, 2426, 14, 3, 8, 0, 3, 172, 180, 251, 126, 8, 3, 8, 2, 0, 0},  // LSTM-14
+    {0, 2426, 22, 3, 8, 0, 3, 172, 180, 251, 128, 8, 3, 8, 2, 0, 0},  // LSTM-22
+    {0, 2452, 1, 2, 3, 1, 3, 183, 186, 259, 171, 3, 3, 3, 3, 0, 0},  // LayerNormalization-1
+    {0, 2452, 17, 2, 3, 1, 3, 189, 192, 262, 174, 3, 3, 3, 2, 0, 1},  // LayerNormalization-17
+    {0, 2471, 1, 1, 1, 1, 1, 0, 1, 265, 0, 1, 1, 2, 1, 0, 0},  // LeakyRelu-1
+    {0, 2471, 6, 1, 1, 1, 1, 0, 1, 267, 0, 1, 1, 1, 1, 0, 0},  // LeakyRelu-6
+    {0, 2471, 16, 1, 1, 1, 1, 0, 1, 267, 3, 1, 1, 1, 1, 0, 1},  // LeakyRelu-16
+    {0, 2481, 1, 2, 2, 1, 1, 4, 10, 4, 101, 2, 1, 2, 2, 0, 0},  // Less-1
+    {0, 2481, 7, 2, 2, 1, 1, 4, 10, 1, 101, 2, 1, 0, 2, 0, 0},  // Less-7
+    {0, 2481, 9, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 0},  // Less-9
+    {0, 2481, 13, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 0},  // Less-13
+    {0, 2486, 12, 2, 2, 1, 1, 4, 10, 1, 130, 2, 1, 0, 2, 0, 1},  // LessOrEqual-12
+    {0, 2486, 16, 2, 2, 1, 1, 4, 10, 1, 132, 2, 1, 0, 2, 0, 1},  // LessOrEqual-16
+    {0, 2549, 27, 3, 6, 2, 2, 195, 201, 268, 176, 6, 2, 5, 2, 0, 1},  // LinearAttention-27
+    {0, 2565, 1, 1, 1, 1, 1, 2, 3, 0, 0, 1, 1, 1, 1, 0, 0},  // Log-1
+    {0, 2565, 6, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Log-6
+    {0, 2565, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Log-13
+    {0, 2569, 1, 1, 1, 1, 1, 2, 3, 143, 0, 1, 1, 1, 1, 0, 0},  // LogSoftmax-1
+    {0, 2569, 11, 1, 1, 1, 1, 2, 3, 143, 0, 1, 1, 1, 1, 0, 0},  // LogSoftmax-11
+    {0, 2569, 13, 1, 1, 1, 1, 2, 3, 221, 3, 1, 1, 1, 1, 0, 1},  // LogSoftmax-13
+    {0, 2624, 1, 3, 65535, 1, 65535, 203, 206, 273, 178, 3, 1, 1, 3, 0, 0},  // Loop-1
+    {0, 2624, 11, 2, 65535, 1, 65535, 203, 206, 273, 178, 3, 1, 1, 3, 0, 0},  // Loop-11
+    {0, 2624, 13, 2, 65535, 1, 65535, 203, 206, 273, 181, 3, 1, 1, 3, 0, 0},  // Loop-13
+    {0, 2624, 16, 2, 65535, 1, 65535, 203, 206, 273, 184, 3, 1, 1, 3, 0, 0},  // Loop-16
+    {0, 2624, 19, 2, 65535, 1, 65535, 203, 206, 273, 187, 3, 1, 1, 3, 0, 0},  // Loop-19
+    {0, 2624, 21, 2, 65535, 1, 65535, 203, 206, 273, 190, 3, 1, 1, 3, 0, 0},  // Loop-21
+    {0, 2624, 23, 2, 65535, 1, 65535, 203, 206, 273, 193, 3, 1, 1, 3, 0, 0},  // Loop-23
+    {0, 2624, 24, 2, 65535, 1, 65535, 203, 206, 273, 196, 3, 1, 1, 3, 0, 0},  // Loop-24
+    {0, 2624, 25, 2, 65535, 1, 65535, 203, 206, 273, 199, 3, 1, 1, 3, 0, 0},  // Loop-25
+    {0, 2629, 1, 1, 1, 1, 1, 2, 3, 274, 0, 1, 1, 2, 1, 0, 0},  // LpNormalization-1
+    {0, 2629, 22, 1, 1, 1, 1, 2, 3, 274, 3, 1, 1, 2, 1, 0, 0},  // LpNormalization-22
+    {0, 2645, 1, 1, 1, 1, 1, 0, 1, 276, 0, 1, 1, 5, 1, 0, 0},  // LpPool-1
+    {0, 2645, 2, 1, 1, 1, 1, 0, 1, 281, 0, 1, 1, 5, 1, 0, 0},  // LpPool-2
+    {0, 2645, 11, 1, 1, 1, 1, 0, 1, 281, 0, 1, 1, 5, 1, 0, 0},  // LpPool-11
+    {0, 2645, 18, 1, 1, 1, 1, 0, 1, 286, 0, 1, 1, 7, 1, 0, 0},  // LpPool-18
+    {0, 2645, 22, 1, 1, 1, 1, 0, 1, 286, 3, 1, 1, 7, 1, 0, 0},  // LpPool-22
+    {0, 2652, 1, 2, 2, 1, 1, 4, 1, 1, 0, 2, 1, 0, 1, 0, 0},  // MatMul-1
+    {0, 2652, 9, 2, 2, 1, 1, 4, 1, 1, 4, 2, 1, 0, 1, 0, 0},  // MatMul-9
+    {0, 2652, 13, 2, 2, 1, 1, 4, 1, 1, 5, 2, 1, 0, 1, 0, 0},  // MatMul-13
+    {0, 2685, 10, 2, 4, 1, 1, 207, 211, 1, 75, 4, 1, 0, 3, 0, 0},  // MatMulInteger-10
+    {0, 2706, 1, 1, 65535, 1, 1, 212, 213, 0, 0, 1, 1, 1, 1, 0, 0},  // Max-1
+    {0, 2706, 6, 1, 65535, 1, 1, 212, 213, 1, 0, 1, 1, 0, 1, 0, 0},  // Max-6
+    {0, 2706, 8, 1, 65535, 1, 1, 212, 213, 1, 0, 1, 1, 0, 1, 0, 0},  // Max-8
+    {0, 2706, 12, 1, 65535, 1, 1, 212, 213, 1, 1, 1, 1, 0, 1, 0, 0},  // Max-12
+    {0, 2706, 13, 1, 65535, 1, 1, 212, 213, 1, 2, 1, 1, 0, 1, 0, 0},  // Max-13
+    {0, 2710, 1, 1, 1, 1, 1, 0, 1, 30, 0, 1, 1, 4, 1, 0, 0},  // MaxPool-1
+    {0, 2710, 8, 1, 1, 1, 2, 0, 214, 293, 202, 1, 2, 5, 2, 0, 0},  // MaxPool-8
+    {0, 2710, 10, 1, 1, 1, 2, 0, 214, 298, 202, 1, 2, 7, 2, 0, 0},  // MaxPool-10
+    {0, 2710, 11, 1, 1, 1, 2, 0, 214, 298, 202, 1, 2, 7, 2, 0, 0},  // MaxPool-11
+    {0, 2710, 12, 1, 1, 1, 2, 0, 214, 298, 204, 1, 2, 7, 2, 0, 0},  // MaxPool-12
+    {0, 2710, 22, 1, 1, 1, 2, 0, 214, 298, 206, 1, 2, 7, 2, 0, 0},  // MaxPool-22
+    {0, 2772, 1, 2, 2, 1, 1, 216, 1, 305, 0, 2, 1, 2, 1, 0, 0},  // MaxRoiPool-1
+    {0, 2772, 22, 2, 2, 1, 1, 216, 1, 305, 3, 2, 1, 2, 1, 0, 0},  // MaxRoiPool-22
+    {0, 2783, 9, 2, 3, 1, 1, 218, 97, 307, 208, 3, 1, 3, 2, 0, 0},  // MaxUnpool-9
+    {0, 2783, 11, 2, 3, 1, 1, 218, 97, 307, 208, 3, 1, 3, 2, 0, 0},  // MaxUnpool-11
+    {0, 2783, 22, 2, 3, 1, 1, 218, 97, 307, 6, 3, 1, 3, 2, 0, 0},  // MaxUnpool-22
+    {0, 2437, 1, 1, 65535, 1, 1, 212, 221, 0, 0, 1, 1, 1, 1, 0, 0},  // Mean-1
+    {0, 2437, 6, 1, 65535, 1, 1, 212, 221, 1, 0, 1, 1, 0, 1, 0, 0},  // Mean-6
+    {0, 2437, 8, 1, 65535, 1, 1, 212, 221, 1, 0, 1, 1, 0, 1, 0, 0},  // Mean-8
+    {0, 2437, 13, 1, 65535, 1, 1, 212, 221, 1, 3, 1, 1, 0, 1, 0, 0},  // Mean-13
+    {0, 2828, 1, 1, 1, 1, 1, 2, 3, 310, 0, 1, 1, 2, 1, 0, 0},  // MeanVarianceNormalization-1
+    {0, 2828, 9, 1, 1, 1, 1, 0, 1, 86, 0, 1, 1, 1, 1, 0, 1},  // MeanVarianceNormalization-9
+    {0, 2828, 13, 1, 1, 1, 1, 0, 1, 86, 3, 1, 1, 1, 1, 0, 1},  // MeanVarianceNormalization-13
+    {0, 2913, 17, 5, 5, 1, 1, 222, 227, 312, 210, 5, 1, 1, 3, 0, 0},  // MelWeightMatrix-17
+    {0, 2929, 1, 1, 65535, 1, 1, 212, 228, 0, 0, 1, 1, 1, 1, 0, 0},  // Min-1
+    {0, 2929, 6, 1, 65535, 1, 1, 212, 228, 1, 0, 1, 1, 0, 1, 0, 0},  // Min-6
+    {0, 2929, 8, 1, 65535, 1, 1, 212, 228, 1, 0, 1, 1, 0, 1, 0, 0},  // Min-8
+    {0, 2929, 12, 1, 65535, 1, 1, 212, 228, 1, 1, 1, 1, 0, 1, 0, 0},  // Min-12
+    {0, 2929, 13, 1, 65535, 1, 1, 212, 228, 1, 2, 1, 1, 0, 1, 0, 0},  // Min-13
+    {0, 2933, 18, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1},  // Mish-18
+    {0, 2933, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 1},  // Mish-22
+    {0, 2943, 10, 2, 2, 1, 1, 4, 6, 313, 1, 2, 1, 1, 1, 0, 0},  // Mod-10
+    {0, 2943, 13, 2, 2, 1, 1, 4, 6, 313, 2, 2, 1, 1, 1, 0, 0},  // Mod-13
+    {0, 2943, 28, 2, 2, 1, 1, 4, 6, 313, 2, 2, 1, 1, 1, 0, 0},  // Mod-28
+    {0, 2947, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 3, 1, 0, 0},  // Mul-1
+    {0, 2947, 6, 2, 2, 1, 1, 4, 6, 4, 4, 2, 1, 2, 1, 0, 0},  // Mul-6
+    {0, 2947, 7, 2, 2, 1, 1, 4, 6, 1, 4, 2, 1, 0, 1, 0, 0},  // Mul-7
+    {0, 2947, 13, 2, 2, 1, 1, 4, 6, 1, 5, 2, 1, 0, 1, 0, 0},  // Mul-13
+    {0, 2947, 14, 2, 2, 1, 1, 4, 6, 1, 2, 2, 1, 0, 1, 0, 0},  // Mul-14
+    {0, 2963, 7, 1, 1, 1, 1, 56, 57, 314, 213, 1, 1, 3, 2, 0, 0},  // Multinomial-7
+    {0, 2963, 22, 1, 1, 1, 1, 56, 57, 314, 82, 1, 1, 3, 2, 0, 0},  // Multinomial-22
+    {0, 2975, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Neg-1
+    {0, 2975, 6, 1, 1, 1, 1, 0, 1, 1, 215, 1, 1, 0, 1, 0, 0},  // Neg-6
+    {0, 2975, 13, 1, 1, 1, 1, 0, 1, 1, 216, 1, 1, 0, 1, 0, 0},  // Neg-13
+    {0, 3014, 12, 2, 3, 1, 1, 229, 232, 317, 217, 3, 1, 2, 2, 0, 1},  // NegativeLogLikelihoodLoss-12
+    {0, 3014, 13, 2, 3, 1, 1, 229, 232, 317, 217, 3, 1, 2, 2, 0, 1},  // NegativeLogLikelihoodLoss-13
+    {0, 3014, 22, 2, 3, 1, 1, 229, 232, 317, 219, 3, 1, 2, 2, 0, 1},  // NegativeLogLikelihoodLoss-22
+    {0, 3144, 10, 2, 5, 1, 1, 233, 238, 319, 221, 5, 1, 1, 0, 0, 0},  // NonMaxSuppression-10
+    {0, 3144, 11, 2, 5, 1, 1, 233, 238, 319, 221, 5, 1, 1, 0, 0, 0},  // NonMaxSuppression-11
+    {0, 3162, 9, 1, 1, 1, 1, 0, 239, 1, 55, 1, 1, 0, 1, 0, 0},  // NonZero-9
+    {0, 3162, 13, 1, 1, 1, 1, 0, 239, 1, 50, 1, 1, 0, 1, 0, 0},  // NonZero-13
+    {0, 3170, 1, 1, 1, 1, 1, 0, 1, 1, 221, 1, 1, 0, 1, 0, 0},  // Not-1
+    {0, 3187, 9, 3, 3, 1, 1, 240, 227, 221, 222, 3, 1, 1, 3, 0, 0},  // OneHot-9
+    {0, 3187, 11, 3, 3, 1, 1, 240, 227, 221, 222, 3, 1, 1, 3, 0, 0},  // OneHot-11
+    {0, 3187, 28, 3, 3, 1, 1, 240, 227, 221, 225, 3, 1, 1, 3, 0, 0},  // OneHot-28
+    {0, 3201, 15, 0, 1, 1, 1, 243, 244, 320, 228, 1, 1, 1, 2, 0, 0},  // Optional-15
+    {0, 3201, 28, 0, 1, 1, 1, 243, 244, 320, 230, 1, 1, 1, 2, 0, 0},  // Optional-28
+    {0, 3210, 15, 1, 1, 1, 1, 245, 162, 1, 228, 1, 1, 0, 2, 0, 0},  // OptionalGetElement-15
+    {0, 3210, 18, 1, 1, 1, 1, 245, 162, 1, 232, 1, 1, 0, 2, 0, 0},  // OptionalGetElement-18
+    {0, 3210, 28, 1, 1, 1, 1, 245, 162, 1, 234, 1, 1, 0, 2, 0, 0},  // OptionalGetElement-28
+    {0, 3229, 15, 1, 1, 1, 1, 245, 246, 1, 236, 1, 1, 0, 2, 0, 0},  // OptionalHasElement-15
+    {0, 3229, 18, 0, 1, 1, 1, 247, 246, 1, 238, 1, 1, 0, 2, 0, 0},  // OptionalHasElement-18
+    {0, 3229, 28, 0, 1, 1, 1, 247, 246, 1, 240, 1, 1, 0, 2, 0, 0},  // OptionalHasElement-28
+    {0, 3248, 1, 2, 2, 1, 1, 4, 10, 4, 8, 2, 1, 2, 2, 0, 0},  // Or-1
+    {0, 3248, 7, 2, 2, 1, 1, 4, 10, 1, 8, 2, 1, 0, 2, 0, 0},  // Or-7
+    {0, 3257, 1, 2, 2, 1, 1, 248, 1, 0, 0, 2, 1, 1, 1, 0, 0},  // PRelu-1
+    {0, 3257, 6, 2, 2, 1, 1, 248, 1, 1, 0, 2, 1, 0, 1, 0, 0},  // PRelu-6
+    {0, 3257, 7, 2, 2, 1, 1, 248, 1, 1, 0, 2, 1, 0, 1, 0, 0},  // PRelu-7
+    {0, 3257, 9, 2, 2, 1, 1, 248, 1, 1, 4, 2, 1, 0, 1, 0, 0},  // PRelu-9
+    {0, 3257, 16, 2, 2, 1, 1, 248, 1, 1, 5, 2, 1, 0, 1, 0, 1},  // PRelu-16
+    {0, 3281, 1, 1, 1, 1, 1, 11, 3, 321, 0, 1, 1, 3, 1, 0, 0},  // Pad-1
+    {0, 3281, 2, 1, 1, 1, 1, 11, 3, 324, 0, 1, 1, 3, 1, 0, 0},  // Pad-2
+    {0, 3281, 11, 2, 3, 1, 1, 250, 3, 327, 1, 3, 1, 1, 1, 0, 0},  // Pad-11
+    {0, 3281, 13, 2, 3, 1, 1, 250, 3, 327, 50, 3, 1, 1, 1, 0, 0},  // Pad-13
+    {0, 3281, 18, 2, 4, 1, 1, 253, 3, 327, 48, 4, 1, 1, 2, 0, 0},  // Pad-18
+    {0, 3281, 19, 2, 4, 1, 1, 253, 3, 327, 48, 4, 1, 1, 2, 0, 0},  // Pad-19
+    {0, 3281, 21, 2, 4, 1, 1, 253, 3, 327, 242, 4, 1, 1, 2, 0, 0},  // Pad-21
+    {0, 3281, 23, 2, 4, 1, 1, 253, 3, 327, 244, 4, 1, 1, 2, 0, 0},  // Pad-23
+    {0, 3281, 24, 2, 4, 1, 1, 253, 3, 327, 246, 4, 1, 1, 2, 0, 0},  // Pad-24
+    {0, 3281, 25, 2, 4, 1, 1, 253, 3, 327, 248, 4, 1, 1, 2, 0, 0},  // Pad-25
+    {0, 3300, 1, 1, 1, 1, 1, 0, 1, 6, 0, 1, 1, 2, 1, 0, 0},  // ParametricSoftplus-1
+    {0, 3319, 1, 2, 2, 1, 1, 58, 60, 4, 0, 2, 1, 2, 1, 0, 0},  // Pow-1
+    {0, 3319, 7, 2, 2, 1, 1, 58, 60, 1, 0, 2, 1, 0, 1, 0, 0},  // Pow-7
+    {0, 3319, 12, 2, 2, 1, 1, 257, 60, 1, 250, 2, 1, 0, 2, 0, 0},  // Pow-12
+    {0, 3319, 13, 2, 2, 1, 1, 257, 60, 1, 252, 2, 1, 0, 2, 0, 0},  // Pow-13
+    {0, 3319, 15, 2, 2, 1, 1, 257, 60, 1, 254, 2, 1, 0, 2, 0, 0},  // Pow-15
+    {0, 3334, 10, 8, 9, 1, 1, 259, 91, 111, 256, 9, 1, 6, 4, 0, 0},  // QLinearConv-10
+    {0, 3366, 10, 8, 8, 1, 1, 268, 91, 1, 260, 8, 1, 0, 3, 0, 0},  // QLinearMatMul-10
+    {0, 3366, 21, 8, 8, 1, 1, 276, 91, 1, 263, 8, 1, 0, 4, 0, 0},  // QLinearMatMul-21
+    {0, 3383, 10, 2, 3, 1, 1, 284, 113, 1, 267, 3, 1, 0, 2, 0, 0},  // QuantizeLinear-10
+    {0, 3383, 13, 2, 3, 1, 1, 284, 113, 143, 267, 3, 1, 1, 2, 0, 0},  // QuantizeLinear-13
+    {0, 3383, 19, 2, 3, 1, 1, 287, 113, 328, 269, 3, 1, 2, 2, 0, 0},  // QuantizeLinear-19
+    {0, 3383, 21, 2, 3, 1, 1, 287, 113, 330, 271, 3, 1, 4, 2, 0, 0},  // QuantizeLinear-21
+    {0, 3383, 23, 2, 3, 1, 1, 290, 91, 334, 273, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-23
+    {0, 3383, 24, 2, 3, 1, 1, 290, 91, 334, 276, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-24
+    {0, 3383, 25, 2, 3, 1, 1, 290, 91, 334, 279, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-25
+    {0, 3383, 28, 2, 3, 1, 1, 290, 91, 334, 282, 3, 1, 5, 3, 0, 0},  // QuantizeLinear-28
+    {0, 3408, 23, 2, 2, 1, 1, 293, 295, 262, 285, 2, 1, 3, 2, 0, 1},  // RMSNormalization-23
+    {0, 3425, 1, 3, 6, 0, 2, 135, 143, 339, 126, 6, 2, 7, 2, 0, 0},  // RNN-1
+    {0, 3425, 7, 3, 6, 0, 2, 135, 143, 346, 126, 6, 2, 6, 2, 0, 0},  // RNN-7
+    {0, 3425, 14, 3, 6, 0, 2, 135, 143, 352, 126, 6, 2, 7, 2, 0, 0},  // RNN-14
+    {0, 3425, 22, 3, 6, 0, 2, 135, 143, 352, 128, 6, 2, 7, 2, 0, 0},  // RNN-22
+    {0, 3429, 1, 0, 0, 1, 1, 84, 3, 359, 0, 0, 1, 5, 1, 0, 0},  // RandomNormal-1
+    {0, 3429, 22, 0, 0, 1, 1, 84, 3, 359, 3, 0, 1, 5, 1, 0, 0},  // RandomNormal-22
+    {0, 3442, 1, 1, 1, 1, 1, 56, 57, 364, 134, 1, 1, 4, 2, 0, 0},  // RandomNormalLike-1
+    {0, 3442, 22, 1, 1, 1, 1, 56, 57, 364, 136, 1, 1, 4, 2, 0, 0},  // RandomNormalLike-22
+    {0, 3468, 1, 0, 0, 1, 1, 84, 3, 368, 0, 0, 1, 5, 1, 0, 0},  // RandomUniform-1
+    {0, 3468, 22, 0, 0, 1, 1, 84, 3, 368, 3, 0, 1, 5, 1, 0, 0},  // RandomUniform-22
+    {0, 3482, 1, 1, 1, 1, 1, 56, 57, 373, 134, 1, 1, 4, 2, 0, 0},  // RandomUniformLike-1
+    {0, 3482, 22, 1, 1, 1, 1, 56, 57, 373, 136, 1, 1, 4, 2, 0, 0},  // RandomUniformLike-22
+    {0, 3518, 11, 3, 3, 1, 1, 296, 3, 1, 287, 3, 1, 0, 1, 0, 1},  // Range-11
+    {0, 3518, 27, 3, 3, 1, 1, 296, 3, 377, 288, 3, 1, 1, 1, 0, 1},  // Range-27
+    {0, 3524, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Reciprocal-1
+    {0, 3524, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Reciprocal-6
+    {0, 3524, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Reciprocal-13
+    {0, 3535, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceL1-1
+    {0, 3535, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceL1-11
+    {0, 3535, 13, 1, 1, 1, 1, 11, 299, 378, 5, 1, 1, 2, 1, 0, 0},  // ReduceL1-13
+    {0, 3535, 18, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 1},  // ReduceL1-18
+    {0, 3565, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceL2-1
+    {0, 3565, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceL2-11
+    {0, 3565, 13, 1, 1, 1, 1, 11, 299, 378, 5, 1, 1, 2, 1, 0, 0},  // ReduceL2-13
+    {0, 3565, 18, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 1},  // ReduceL2-18
+    {0, 3574, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSum-1
+    {0, 3574, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSum-11
+    {0, 3574, 13, 1, 1, 1, 1, 11, 299, 378, 5, 1, 1, 2, 1, 0, 0},  // ReduceLogSum-13
+    {0, 3574, 18, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 1},  // ReduceLogSum-18
+    {0, 3574, 28, 1, 2, 1, 1, 300, 299, 380, 3, 2, 1, 2, 1, 0, 1},  // ReduceLogSum-28
+    {0, 3587, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSumExp-1
+    {0, 3587, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceLogSumExp-11
+    {0, 3587, 13, 1, 1, 1, 1, 11, 299, 378, 5, 1, 1, 2, 1, 0, 0},  // ReduceLogSumExp-13
+    {0, 3587, 18, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 1},  // ReduceLogSumExp-18
+    {0, 3587, 28, 1, 2, 1, 1, 300, 299, 380, 3, 2, 1, 2, 1, 0, 1},  // ReduceLogSumExp-28
+    {0, 3603, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceMax-1
+    {0, 3603, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceMax-11
+    {0, 3603, 12, 1, 1, 1, 1, 11, 299, 378, 289, 1, 1, 2, 1, 0, 0},  // ReduceMax-12
+    {0, 3603, 13, 1, 1, 1, 1, 11, 299, 378, 290, 1, 1, 2, 1, 0, 0},  // ReduceMax-13
+    {0, 3603, 18, 1, 2, 1, 1, 300, 299, 380, 290, 2, 1, 2, 1, 0, 0},  // ReduceMax-18
+    {0, 3603, 20, 1, 2, 1, 1, 300, 299, 380, 291, 2, 1, 2, 1, 0, 0},  // ReduceMax-20
+    {0, 3613, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceMean-1
+    {0, 3613, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceMean-11
+    {0, 3613, 13, 1, 1, 1, 1, 11, 299, 378, 5, 1, 1, 2, 1, 0, 0},  // ReduceMean-13
+    {0, 3613, 18, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 0},  // ReduceMean-18
+    {0, 3624, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceMin-1
+    {0, 3624, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceMin-11
+    {0, 3624, 12, 1, 1, 1, 1, 11, 299, 378, 289, 1, 1, 2, 1, 0, 0},  // ReduceMin-12
+    {0, 3624, 13, 1, 1, 1, 1, 11, 299, 378, 290, 1, 1, 2, 1, 0, 0},  // ReduceMin-13
+    {0, 3624, 18, 1, 2, 1, 1, 300, 299, 380, 290, 2, 1, 2, 1, 0, 0},  // ReduceMin-18
+    {0, 3624, 20, 1, 2, 1, 1, 300, 299, 380, 291, 2, 1, 2, 1, 0, 0},  // ReduceMin-20
+    {0, 3634, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceProd-1
+    {0, 3634, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceProd-11
+    {0, 3634, 13, 1, 1, 1, 1, 11, 299, 378, 5, 1, 1, 2, 1, 0, 0},  // ReduceProd-13
+    {0, 3634, 18, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 0},  // ReduceProd-18
+    {0, 3645, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceSum-1
+    {0, 3645, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceSum-11
+    {0, 3645, 13, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 0},  // ReduceSum-13
+    {0, 3655, 1, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceSumSquare-1
+    {0, 3655, 11, 1, 1, 1, 1, 11, 299, 378, 4, 1, 1, 2, 1, 0, 0},  // ReduceSumSquare-11
+    {0, 3655, 13, 1, 1, 1, 1, 11, 299, 378, 5, 1, 1, 2, 1, 0, 0},  // ReduceSumSquare-13
+    {0, 3655, 18, 1, 2, 1, 1, 300, 299, 380, 5, 2, 1, 2, 1, 0, 1},  // ReduceSumSquare-18
+    {0, 3679, 20, 1, 1, 1, 1, 170, 171, 382, 292, 1, 1, 1, 2, 0, 0},  // RegexFullMatch-20
+    {0, 3694, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Relu-1
+    {0, 3694, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Relu-6
+    {0, 3694, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Relu-13
+    {0, 3694, 14, 1, 1, 1, 1, 0, 1, 1, 216, 1, 1, 0, 1, 0, 1},  // Relu-14
+    {0, 3708, 1, 1, 1, 1, 1, 11, 302, 383, 0, 1, 1, 2, 1, 0, 0},  // Reshape-1
+    {0, 3708, 5, 2, 2, 1, 1, 303, 302, 1, 55, 2, 1, 0, 1, 0, 0},  // Reshape-5
+    {0, 3708, 13, 2, 2, 1, 1, 303, 302, 1, 50, 2, 1, 0, 1, 0, 0},  // Reshape-13
+    {0, 3708, 14, 2, 2, 1, 1, 303, 302, 385, 50, 2, 1, 1, 1, 0, 0},  // Reshape-14
+    {0, 3708, 19, 2, 2, 1, 1, 303, 302, 385, 58, 2, 1, 1, 1, 0, 0},  // Reshape-19
+    {0, 3708, 21, 2, 2, 1, 1, 303, 302, 385, 59, 2, 1, 1, 1, 0, 0},  // Reshape-21
+    {0, 3708, 23, 2, 2, 1, 1, 303, 302, 385, 60, 2, 1, 1, 1, 0, 0},  // Reshape-23
+    {0, 3708, 24, 2, 2, 1, 1, 303, 302, 385, 61, 2, 1, 1, 1, 0, 0},  // Reshape-24
+    {0, 3708, 25, 2, 2, 1, 1, 303, 302, 385, 62, 2, 1, 1, 1, 0, 0},  // Reshape-25
+    {0, 3741, 10, 2, 2, 1, 1, 305, 1, 386, 55, 2, 1, 1, 1, 0, 0},  // Resize-10
+    {0, 3741, 11, 3, 4, 1, 1, 307, 157, 387, 134, 4, 1, 6, 2, 0, 0},  // Resize-11
+    {0, 3741, 13, 1, 4, 1, 1, 311, 157, 387, 294, 4, 1, 6, 2, 0, 0},  // Resize-13
+    {0, 3741, 18, 1, 4, 1, 1, 311, 157, 393, 294, 4, 1, 9, 2, 0, 0},  // Resize-18
+    {0, 3741, 19, 1, 4, 1, 1, 311, 157, 393, 294, 4, 1, 9, 2, 0, 0},  // Resize-19
+    {0, 3946, 10, 2, 2, 1, 1, 315, 1, 402, 55, 2, 1, 2, 1, 0, 0},  // ReverseSequence-10
+    {0, 3946, 28, 2, 2, 1, 1, 315, 1, 402, 50, 2, 1, 2, 1, 0, 0},  // ReverseSequence-28
+    {0, 4022, 10, 3, 3, 1, 1, 317, 157, 404, 208, 3, 1, 5, 2, 0, 0},  // RoiAlign-10
+    {0, 4022, 16, 3, 3, 1, 1, 317, 157, 409, 208, 3, 1, 6, 2, 0, 0},  // RoiAlign-16
+    {0, 4022, 22, 3, 3, 1, 1, 317, 157, 409, 6, 3, 1, 6, 2, 0, 0},  // RoiAlign-22
+    {0, 4107, 23, 3, 4, 1, 1, 320, 1, 415, 296, 4, 1, 3, 2, 0, 1},  // RotaryEmbedding-23
+    {0, 4123, 11, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Round-11
+    {0, 4123, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Round-22
+    {0, 4167, 17, 2, 4, 1, 1, 324, 97, 418, 82, 4, 1, 1, 2, 0, 0},  // STFT-17
+    {0, 2431, 1, 1, 1, 1, 1, 2, 3, 419, 0, 1, 1, 1, 1, 0, 0},  // Scale-1
+    {0, 4172, 1, 1, 1, 1, 1, 2, 3, 6, 0, 1, 1, 2, 1, 0, 0},  // ScaledTanh-1
+    {0, 4269, 8, 2, 65535, 1, 65535, 328, 330, 420, 298, 2, 1, 3, 2, 0, 0},  // Scan-8
+    {0, 4269, 9, 1, 65535, 1, 65535, 331, 330, 423, 300, 1, 1, 6, 1, 0, 0},  // Scan-9
+    {0, 4269, 11, 1, 65535, 1, 65535, 331, 330, 423, 300, 1, 1, 6, 1, 0, 0},  // Scan-11
+    {0, 4269, 16, 1, 65535, 1, 65535, 331, 330, 423, 301, 1, 1, 6, 1, 0, 0},  // Scan-16
+    {0, 4269, 19, 1, 65535, 1, 65535, 331, 330, 423, 302, 1, 1, 6, 1, 0, 0},  // Scan-19
+    {0, 4269, 21, 1, 65535, 1, 65535, 331, 330, 423, 303, 1, 1, 6, 1, 0, 0},  // Scan-21
+    {0, 4269, 23, 1, 65535, 1, 65535, 331, 330, 423, 304, 1, 1, 6, 1, 0, 0},  // Scan-23
+    {0, 4269, 24, 1, 65535, 1, 65535, 331, 330, 423, 305, 1, 1, 6, 1, 0, 0},  // Scan-24
+    {0, 4269, 25, 1, 65535, 1, 65535, 331, 330, 423, 306, 1, 1, 6, 1, 0, 0},  // Scan-25
+    {0, 4360, 9, 3, 3, 1, 1, 332, 3, 191, 114, 3, 1, 1, 2, 0, 0},  // Scatter-9
+    {0, 4360, 11, 3, 3, 1, 1, 332, 3, 191, 114, 3, 1, 1, 2, 1, 0},  // Scatter-11
+    {0, 4368, 11, 3, 3, 1, 1, 332, 3, 191, 114, 3, 1, 1, 2, 0, 0},  // ScatterElements-11
+    {0, 4368, 13, 3, 3, 1, 1, 332, 3, 191, 48, 3, 1, 1, 2, 0, 0},  // ScatterElements-13
+    {0, 4368, 16, 3, 3, 1, 1, 332, 3, 429, 48, 3, 1, 2, 2, 0, 0},  // ScatterElements-16
+    {0, 4368, 18, 3, 3, 1, 1, 332, 3, 429, 48, 3, 1, 2, 2, 0, 0},  // ScatterElements-18
+    {0, 4384, 11, 3, 3, 1, 1, 335, 3, 1, 55, 3, 1, 0, 1, 0, 0},  // ScatterND-11
+    {0, 4384, 13, 3, 3, 1, 1, 335, 3, 1, 50, 3, 1, 0, 1, 0, 0},  // ScatterND-13
+    {0, 4384, 16, 3, 3, 1, 1, 335, 3, 431, 50, 3, 1, 1, 1, 0, 0},  // ScatterND-16
+    {0, 4384, 18, 3, 3, 1, 1, 335, 3, 431, 50, 3, 1, 1, 1, 0, 0},  // ScatterND-18
+    {0, 4400, 1, 1, 1, 1, 1, 0, 1, 432, 0, 1, 1, 3, 1, 0, 0},  // Selu-1
+    {0, 4400, 6, 1, 1, 1, 1, 0, 1, 435, 0, 1, 1, 2, 1, 0, 1},  // Selu-6
+    {0, 4400, 22, 1, 1, 1, 1, 0, 1, 435, 3, 1, 1, 2, 1, 0, 1},  // Selu-22
+    {0, 4421, 11, 2, 2, 1, 1, 338, 340, 1, 307, 2, 1, 0, 3, 0, 0},  // SequenceAt-11
+    {0, 4432, 11, 1, 65535, 1, 1, 81, 341, 1, 56, 1, 1, 0, 2, 0, 0},  // SequenceConstruct-11
+    {0, 4450, 11, 0, 0, 1, 1, 84, 342, 437, 310, 0, 1, 1, 1, 0, 0},  // SequenceEmpty-11
+    {0, 4464, 11, 1, 2, 1, 1, 343, 341, 1, 311, 2, 1, 0, 2, 0, 0},  // SequenceErase-11
+    {0, 4478, 11, 2, 3, 1, 1, 345, 341, 1, 307, 3, 1, 0, 3, 0, 0},  // SequenceInsert-11
+    {0, 4500, 11, 1, 1, 1, 1, 83, 348, 1, 313, 1, 1, 0, 2, 0, 0},  // SequenceLength-11
+    {0, 4546, 17, 1, 65535, 1, 65535, 349, 351, 273, 315, 2, 1, 1, 2, 0, 1},  // SequenceMap-17
+    {0, 4558, 1, 1, 1, 1, 1, 11, 352, 1, 317, 1, 1, 0, 2, 0, 0},  // Shape-1
+    {0, 4558, 13, 1, 1, 1, 1, 11, 352, 1, 319, 1, 1, 0, 2, 0, 0},  // Shape-13
+    {0, 4558, 15, 1, 1, 1, 1, 11, 352, 438, 319, 1, 1, 2, 2, 0, 0},  // Shape-15
+    {0, 4558, 19, 1, 1, 1, 1, 11, 352, 438, 321, 1, 1, 2, 2, 0, 0},  // Shape-19
+    {0, 4558, 21, 1, 1, 1, 1, 11, 352, 438, 323, 1, 1, 2, 2, 0, 0},  // Shape-21
+    {0, 4558, 23, 1, 1, 1, 1, 11, 352, 438, 325, 1, 1, 2, 2, 0, 0},  // Shape-23
+    {0, 4558, 24, 1, 1, 1, 1, 11, 352, 438, 327, 1, 1, 2, 2, 0, 0},  // Shape-24
+    {0, 4558, 25, 1, 1, 1, 1, 11, 352, 438, 329, 1, 1, 2, 2, 0, 0},  // Shape-25
+    {0, 4574, 9, 1, 1, 1, 1, 2, 3, 440, 1, 1, 1, 2, 1, 0, 1},  // Shrink-9
+    {0, 4581, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Sigmoid-1
+    {0, 4581, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Sigmoid-6
+    {0, 4581, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Sigmoid-13
+    {0, 4589, 9, 1, 1, 1, 1, 2, 3, 1, 1, 1, 1, 0, 1, 0, 0},  // Sign-9
+    {0, 4589, 13, 1, 1, 1, 1, 2, 3, 1, 2, 1, 1, 0, 1, 0, 0},  // Sign-13
+    {0, 4606, 1, 2, 2, 1, 2, 293, 353, 259, 171, 2, 2, 3, 3, 0, 0},  // SimplifiedLayerNormalization-1
+    {0, 4635, 7, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Sin-7
+    {0, 4635, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Sin-22
+    {0, 4639, 9, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Sinh-9
+    {0, 4639, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Sinh-22
+    {0, 4644, 1, 1, 1, 1, 1, 11, 61, 1, 317, 1, 1, 0, 2, 0, 0},  // Size-1
+    {0, 4644, 13, 1, 1, 1, 1, 11, 61, 1, 319, 1, 1, 0, 2, 0, 0},  // Size-13
+    {0, 4644, 19, 1, 1, 1, 1, 11, 61, 1, 321, 1, 1, 0, 2, 0, 0},  // Size-19
+    {0, 4644, 21, 1, 1, 1, 1, 11, 61, 1, 323, 1, 1, 0, 2, 0, 0},  // Size-21
+    {0, 4644, 23, 1, 1, 1, 1, 11, 61, 1, 325, 1, 1, 0, 2, 0, 0},  // Size-23
+    {0, 4644, 24, 1, 1, 1, 1, 11, 61, 1, 327, 1, 1, 0, 2, 0, 0},  // Size-24
+    {0, 4644, 25, 1, 1, 1, 1, 11, 61, 1, 329, 1, 1, 0, 2, 0, 0},  // Size-25
+    {0, 4649, 1, 1, 1, 1, 1, 11, 3, 442, 55, 1, 1, 3, 1, 0, 0},  // Slice-1
+    {0, 4649, 10, 3, 5, 1, 1, 355, 3, 1, 114, 5, 1, 0, 2, 0, 0},  // Slice-10
+    {0, 4649, 11, 3, 5, 1, 1, 355, 3, 1, 114, 5, 1, 0, 2, 0, 0},  // Slice-11
+    {0, 4649, 13, 3, 5, 1, 1, 355, 3, 1, 48, 5, 1, 0, 2, 0, 0},  // Slice-13
+    {0, 4661, 1, 1, 1, 1, 1, 2, 3, 143, 0, 1, 1, 1, 1, 0, 0},  // Softmax-1
+    {0, 4661, 11, 1, 1, 1, 1, 2, 3, 143, 0, 1, 1, 1, 1, 0, 0},  // Softmax-11
+    {0, 4661, 13, 1, 1, 1, 1, 2, 3, 221, 3, 1, 1, 1, 1, 0, 1},  // Softmax-13
+    {0, 4693, 12, 2, 3, 1, 2, 360, 363, 317, 217, 3, 2, 2, 2, 0, 1},  // SoftmaxCrossEntropyLoss-12
+    {0, 4693, 13, 2, 3, 1, 2, 360, 363, 317, 219, 3, 2, 2, 2, 0, 1},  // SoftmaxCrossEntropyLoss-13
+    {0, 4717, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1},  // Softplus-1
+    {0, 4717, 22, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 1},  // Softplus-22
+    {0, 4726, 1, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 1},  // Softsign-1
+    {0, 4726, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 1},  // Softsign-22
+    {0, 4735, 1, 1, 1, 1, 1, 2, 3, 140, 55, 1, 1, 1, 1, 0, 0},  // SpaceToDepth-1
+    {0, 4735, 13, 1, 1, 1, 1, 2, 3, 140, 50, 1, 1, 1, 1, 0, 0},  // SpaceToDepth-13
+    {0, 4735, 28, 1, 1, 1, 1, 2, 3, 141, 50, 1, 1, 2, 1, 0, 1},  // SpaceToDepth-28
+    {0, 4765, 1, 1, 2, 1, 65535, 365, 367, 445, 0, 2, 1, 2, 1, 0, 0},  // Split-1
+    {0, 4765, 2, 1, 1, 1, 65535, 2, 368, 447, 55, 1, 1, 2, 1, 0, 0},  // Split-2
+    {0, 4765, 11, 1, 1, 1, 65535, 2, 368, 447, 55, 1, 1, 2, 1, 0, 0},  // Split-11
+    {0, 4765, 13, 1, 2, 1, 65535, 369, 368, 191, 50, 2, 1, 1, 1, 0, 0},  // Split-13
+    {0, 4765, 18, 1, 2, 1, 65535, 369, 368, 449, 50, 2, 1, 2, 1, 0, 0},  // Split-18
+    {0, 4783, 11, 1, 2, 1, 1, 371, 341, 9, 307, 2, 1, 2, 3, 0, 0},  // SplitToSequence-11
+    {0, 4783, 24, 1, 2, 1, 1, 371, 341, 9, 331, 2, 1, 2, 3, 0, 0},  // SplitToSequence-24
+    {0, 4799, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0},  // Sqrt-1
+    {0, 4799, 6, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // Sqrt-6
+    {0, 4799, 13, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // Sqrt-13
+    {0, 4813, 1, 1, 1, 1, 1, 11, 373, 86, 55, 1, 1, 1, 1, 0, 0},  // Squeeze-1
+    {0, 4813, 11, 1, 1, 1, 1, 11, 373, 86, 55, 1, 1, 1, 1, 0, 0},  // Squeeze-11
+    {0, 4813, 13, 1, 2, 1, 1, 300, 373, 1, 50, 2, 1, 0, 1, 0, 0},  // Squeeze-13
+    {0, 4813, 21, 1, 2, 1, 1, 300, 373, 1, 59, 2, 1, 0, 1, 0, 0},  // Squeeze-21
+    {0, 4813, 23, 1, 2, 1, 1, 300, 373, 1, 60, 2, 1, 0, 1, 0, 0},  // Squeeze-23
+    {0, 4813, 24, 1, 2, 1, 1, 300, 373, 1, 61, 2, 1, 0, 1, 0, 0},  // Squeeze-24
+    {0, 4813, 25, 1, 2, 1, 1, 300, 373, 1, 62, 2, 1, 0, 1, 0, 0},  // Squeeze-25
+    {0, 4821, 20, 2, 2, 1, 1, 58, 60, 1, 334, 2, 1, 0, 1, 0, 0},  // StringConcat-20
+    {0, 4908, 10, 1, 1, 1, 1, 374, 375, 451, 221, 1, 1, 4, 0, 0, 0},  // StringNormalizer-10
+    {0, 4944, 20, 1, 1, 2, 2, 170, 376, 455, 335, 1, 2, 2, 3, 0, 0},  // StringSplit-20
+    {0, 4956, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 3, 1, 0, 0},  // Sub-1
+    {0, 4956, 6, 2, 2, 1, 1, 4, 6, 4, 4, 2, 1, 2, 1, 0, 0},  // Sub-6
+    {0, 4956, 7, 2, 2, 1, 1, 4, 6, 1, 4, 2, 1, 0, 1, 0, 0},  // Sub-7
+    {0, 4956, 13, 2, 2, 1, 1, 4, 6, 1, 5, 2, 1, 0, 1, 0, 0},  // Sub-13
+    {0, 4956, 14, 2, 2, 1, 1, 4, 6, 1, 2, 2, 1, 0, 1, 0, 0},  // Sub-14
+    {0, 4964, 1, 1, 65535, 1, 1, 212, 378, 0, 0, 1, 1, 1, 1, 0, 0},  // Sum-1
+    {0, 4964, 6, 1, 65535, 1, 1, 212, 378, 1, 0, 1, 1, 0, 1, 0, 0},  // Sum-6
+    {0, 4964, 8, 1, 65535, 1, 1, 212, 378, 1, 0, 1, 1, 0, 1, 0, 0},  // Sum-8
+    {0, 4964, 13, 1, 65535, 1, 1, 212, 378, 1, 3, 1, 1, 0, 1, 0, 0},  // Sum-13
+    {0, 4968, 28, 2, 2, 1, 1, 4, 1, 85, 3, 2, 1, 1, 1, 0, 1},  // SwiGLU-28
+    {0, 4975, 24, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // Swish-24
+    {0, 4981, 7, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Tan-7
+    {0, 4981, 22, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Tan-22
+    {0, 4985, 1, 1, 1, 1, 1, 2, 3, 0, 0, 1, 1, 1, 1, 0, 0},  // Tanh-1
+    {0, 4985, 6, 1, 1, 1, 1, 2, 3, 1, 0, 1, 1, 0, 1, 0, 0},  // Tanh-6
+    {0, 4985, 13, 1, 1, 1, 1, 2, 3, 1, 3, 1, 1, 0, 1, 0, 0},  // Tanh-13
+    {0, 5036, 24, 2, 3, 1, 1, 379, 382, 457, 61, 3, 1, 2, 1, 0, 0},  // TensorScatter-24
+    {0, 5149, 9, 1, 1, 1, 1, 0, 157, 459, 338, 1, 1, 9, 2, 0, 0},  // TfIdfVectorizer-9
+    {0, 5165, 1, 1, 1, 1, 1, 0, 1, 468, 0, 1, 1, 1, 1, 0, 0},  // ThresholdedRelu-1
+    {0, 5165, 10, 1, 1, 1, 1, 0, 1, 85, 0, 1, 1, 1, 1, 0, 1},  // ThresholdedRelu-10
+    {0, 5165, 22, 1, 1, 1, 1, 0, 1, 85, 3, 1, 1, 1, 1, 0, 1},  // ThresholdedRelu-22
+    {0, 5187, 1, 3, 3, 1, 1, 383, 3, 1, 340, 3, 1, 0, 2, 0, 0},  // Tile-1
+    {0, 5187, 6, 2, 2, 1, 1, 386, 3, 1, 317, 2, 1, 0, 2, 0, 0},  // Tile-6
+    {0, 5187, 13, 2, 2, 1, 1, 386, 3, 1, 319, 2, 1, 0, 2, 0, 0},  // Tile-13
+    {0, 5207, 1, 1, 1, 2, 2, 0, 388, 469, 202, 1, 2, 2, 2, 0, 0},  // TopK-1
+    {0, 5207, 10, 2, 2, 2, 2, 390, 388, 221, 202, 2, 2, 1, 2, 0, 0},  // TopK-10
+    {0, 5207, 11, 2, 2, 2, 2, 390, 388, 471, 342, 2, 2, 3, 2, 0, 0},  // TopK-11
+    {0, 5207, 24, 2, 2, 2, 2, 390, 388, 471, 344, 2, 2, 3, 2, 0, 0},  // TopK-24
+    {0, 5243, 1, 1, 1, 1, 1, 11, 392, 474, 55, 1, 1, 1, 1, 0, 0},  // Transpose-1
+    {0, 5243, 13, 1, 1, 1, 1, 11, 392, 474, 50, 1, 1, 1, 1, 0, 0},  // Transpose-13
+    {0, 5243, 21, 1, 1, 1, 1, 11, 392, 474, 59, 1, 1, 1, 1, 0, 0},  // Transpose-21
+    {0, 5243, 23, 1, 1, 1, 1, 11, 392, 474, 60, 1, 1, 1, 1, 0, 0},  // Transpose-23
+    {0, 5243, 24, 1, 1, 1, 1, 11, 392, 474, 61, 1, 1, 1, 1, 0, 0},  // Transpose-24
+    {0, 5243, 25, 1, 1, 1, 1, 11, 392, 474, 62, 1, 1, 1, 1, 0, 0},  // Transpose-25
+    {0, 5259, 14, 1, 2, 1, 1, 393, 3, 475, 50, 2, 1, 1, 1, 0, 0},  // Trilu-14
+    {0, 5288, 11, 1, 1, 1, 4, 0, 395, 476, 55, 1, 4, 2, 1, 0, 0},  // Unique-11
+    {0, 5288, 28, 1, 1, 1, 4, 0, 395, 476, 50, 1, 4, 2, 1, 0, 0},  // Unique-28
+    {0, 5304, 1, 1, 1, 1, 1, 11, 399, 478, 55, 1, 1, 1, 1, 0, 0},  // Unsqueeze-1
+    {0, 5304, 11, 1, 1, 1, 1, 11, 399, 478, 55, 1, 1, 1, 1, 0, 0},  // Unsqueeze-11
+    {0, 5304, 13, 2, 2, 1, 1, 400, 399, 1, 50, 2, 1, 0, 1, 0, 0},  // Unsqueeze-13
+    {0, 5304, 21, 2, 2, 1, 1, 400, 399, 1, 59, 2, 1, 0, 1, 0, 0},  // Unsqueeze-21
+    {0, 5304, 23, 2, 2, 1, 1, 400, 399, 1, 60, 2, 1, 0, 1, 0, 0},  // Unsqueeze-23
+    {0, 5304, 24, 2, 2, 1, 1, 400, 399, 1, 61, 2, 1, 0, 1, 0, 0},  // Unsqueeze-24
+    {0, 5304, 25, 2, 2, 1, 1, 400, 399, 1, 62, 2, 1, 0, 1, 0, 0},  // Unsqueeze-25
+    {0, 5339, 1, 1, 1, 1, 1, 0, 1, 479, 346, 1, 1, 3, 1, 0, 0},  // Upsample-1
+    {0, 5339, 7, 1, 1, 1, 1, 0, 1, 482, 55, 1, 1, 2, 1, 0, 0},  // Upsample-7
+    {0, 5339, 9, 2, 2, 1, 1, 305, 1, 386, 55, 2, 1, 1, 1, 0, 0},  // Upsample-9
+    {0, 5339, 10, 2, 2, 1, 1, 305, 1, 386, 55, 2, 1, 1, 1, 1, 0},  // Upsample-10
+    {0, 5348, 9, 3, 3, 1, 1, 402, 3, 1, 347, 3, 1, 0, 2, 0, 0},  // Where-9
+    {0, 5348, 16, 3, 3, 1, 1, 402, 3, 1, 349, 3, 1, 0, 2, 0, 0},  // Where-16
+    {0, 5354, 1, 2, 2, 1, 1, 4, 10, 4, 8, 2, 1, 2, 2, 0, 0},  // Xor-1
+    {0, 5354, 7, 2, 2, 1, 1, 4, 10, 1, 8, 2, 1, 0, 2, 0, 0},  // Xor-7
+    {5358, 5369, 1, 2, 2, 1, 1, 405, 60, 1, 351, 2, 1, 0, 1, 0, 0},  // ai.onnx.ml ArrayFeatureExtractor-1
+    {5358, 5401, 1, 1, 1, 1, 1, 0, 1, 484, 352, 1, 1, 1, 1, 0, 0},  // ai.onnx.ml Binarizer-1
+    {5358, 5486, 1, 1, 1, 1, 1, 170, 171, 485, 353, 1, 1, 3, 2, 0, 0},  // ai.onnx.ml CastMap-1
+    {5358, 5556, 1, 1, 1, 1, 1, 170, 171, 488, 355, 1, 1, 4, 2, 0, 0},  // ai.onnx.ml CategoryMapper-1
+    {5358, 5714, 1, 1, 1, 1, 1, 170, 171, 492, 357, 1, 1, 2, 2, 0, 0},  // ai.onnx.ml DictVectorizer-1
+    {5358, 5745, 1, 1, 65535, 1, 1, 407, 408, 494, 359, 1, 1, 1, 1, 0, 0},  // ai.onnx.ml FeatureVectorizer-1
+    {5358, 5847, 1, 1, 1, 1, 1, 0, 1, 495, 352, 1, 1, 4, 1, 0, 0},  // ai.onnx.ml Imputer-1
+    {5358, 5871, 1, 1, 1, 1, 1, 170, 171, 499, 355, 1, 1, 3, 2, 0, 0},  // ai.onnx.ml LabelEncoder-1
+    {5358, 5871, 2, 1, 1, 1, 1, 170, 171, 502, 360, 1, 1, 9, 2, 0, 0},  // ai.onnx.ml LabelEncoder-2
+    {5358, 5871, 4, 1, 1, 1, 1, 170, 171, 511, 362, 1, 1, 12, 2, 0, 0},  // ai.onnx.ml LabelEncoder-4
+    {5358, 6107, 1, 1, 1, 2, 2, 170, 409, 523, 364, 1, 2, 6, 2, 0, 0},  // ai.onnx.ml LinearClassifier-1
+    {5358, 6132, 1, 1, 1, 1, 1, 0, 408, 529, 352, 1, 1, 4, 1, 0, 0},  // ai.onnx.ml LinearRegressor-1
+    {5358, 6157, 1, 1, 1, 1, 1, 0, 408, 533, 352, 1, 1, 1, 1, 0, 0},  // ai.onnx.ml Normalizer-1
+    {5358, 6168, 1, 1, 1, 1, 1, 0, 408, 534, 351, 1, 1, 3, 1, 0, 0},  // ai.onnx.ml OneHotEncoder-1
+    {5358, 6267, 1, 1, 1, 2, 2, 170, 409, 537, 364, 1, 2, 11, 2, 0, 0},  // ai.onnx.ml SVMClassifier-1
+    {5358, 6302, 1, 1, 1, 1, 1, 0, 408, 548, 352, 1, 1, 8, 1, 0, 0},  // ai.onnx.ml SVMRegressor-1
+    {5358, 6315, 1, 1, 1, 1, 1, 0, 408, 556, 352, 1, 1, 2, 1, 0, 0},  // ai.onnx.ml Scaler-1
+    {5358, 6567, 5, 1, 1, 1, 1, 0, 1, 558, 0, 1, 1, 16, 1, 0, 0},  // ai.onnx.ml TreeEnsemble-5
+    {5358, 6704, 1, 1, 1, 2, 2, 170, 409, 574, 364, 1, 2, 17, 2, 0, 0},  // ai.onnx.ml TreeEnsembleClassifier-1
+    {5358, 6704, 3, 1, 1, 2, 2, 170, 409, 591, 364, 1, 2, 21, 2, 0, 0},  // ai.onnx.ml TreeEnsembleClassifier-3
+    {5358, 6704, 5, 1, 1, 2, 2, 170, 409, 591, 364, 1, 2, 21, 2, 1, 0},  // ai.onnx.ml TreeEnsembleClassifier-5
+    {5358, 6881, 1, 1, 1, 1, 1, 0, 408, 612, 352, 1, 1, 17, 1, 0, 0},  // ai.onnx.ml TreeEnsembleRegressor-1
+    {5358, 6881, 3, 1, 1, 1, 1, 0, 408, 629, 352, 1, 1, 21, 1, 0, 0},  // ai.onnx.ml TreeEnsembleRegressor-3
+    {5358, 6881, 5, 1, 1, 1, 1, 0, 408, 629, 352, 1, 1, 21, 1, 1, 0},  // ai.onnx.ml TreeEnsembleRegressor-5
+    {5358, 6973, 1, 1, 1, 1, 1, 411, 60, 650, 366, 1, 1, 2, 1, 0, 0},  // ai.onnx.ml ZipMap-1
+    {6999, 7015, 1, 3, 3, 1, 1, 412, 157, 652, 367, 3, 1, 4, 1, 0, 1},  // ai.onnx.preview FlexAttention-1
+    {7059, 7084, 1, 3, 65535, 1, 65535, 415, 418, 656, 368, 3, 1, 3, 3, 0, 0},  // ai.onnx.preview.training Adagrad-1
+    {7059, 7114, 1, 3, 65535, 1, 65535, 415, 418, 659, 368, 3, 1, 5, 3, 0, 0},  // ai.onnx.preview.training Adam-1
+    {7059, 7133, 1, 1, 65535, 1, 65535, 419, 420, 664, 134, 1, 1, 3, 2, 0, 0},  // ai.onnx.preview.training Gradient-1
+    {7059, 7142, 1, 3, 65535, 1, 65535, 415, 418, 667, 368, 3, 1, 4, 3, 0, 0},  // ai.onnx.preview.training Momentum-1
+    {7297, 405, 1, 2, 7, 1, 2, 421, 428, 671, 371, 7, 2, 8, 2, 0, 0},  // com.microsoft Attention-1
+    {7297, 7336, 1, 3, 14, 0, 3, 430, 180, 679, 373, 14, 3, 7, 2, 0, 0},  // com.microsoft AttnLSTM-1
+    {7297, 7686, 1, 5, 12, 1, 3, 444, 456, 686, 375, 12, 3, 10, 4, 0, 0},  // com.microsoft BeamSearch-1
+    {7297, 7702, 1, 3, 3, 1, 1, 459, 1, 1, 379, 3, 1, 0, 1, 0, 0},  // com.microsoft BiasAdd-1
+    {7297, 7719, 1, 2, 5, 1, 2, 462, 121, 155, 380, 5, 2, 1, 3, 0, 0},  // com.microsoft BiasDropout-1
+    {7297, 7731, 1, 2, 2, 1, 1, 4, 6, 1, 3, 2, 1, 0, 1, 0, 0},  // com.microsoft BiasGelu-1
+    {7297, 7759, 1, 2, 2, 1, 1, 467, 3, 696, 0, 2, 1, 2, 1, 0, 0},  // com.microsoft BiasSoftmax-1
+    {7297, 7771, 1, 2, 2, 1, 1, 469, 1, 1, 379, 2, 1, 0, 1, 0, 0},  // com.microsoft BiasSplitGelu-1
+    {7297, 7895, 1, 3, 4, 2, 2, 471, 475, 698, 383, 4, 2, 2, 1, 0, 0},  // com.microsoft BifurcationDetector-1
+    {7297, 7915, 1, 2, 5, 1, 2, 462, 477, 155, 384, 5, 2, 1, 4, 0, 0},  // com.microsoft BitmaskBiasDropout-1
+    {7297, 7934, 1, 1, 3, 1, 2, 118, 477, 155, 384, 3, 2, 1, 4, 0, 0},  // com.microsoft BitmaskDropout-1
+    {7297, 7962, 1, 1, 2, 1, 1, 479, 1, 700, 388, 2, 1, 2, 2, 0, 0},  // com.microsoft BranchwiseRMSNorm-1
+    {7297, 7987, 1, 2, 2, 1, 1, 4, 6, 702, 390, 2, 1, 1, 1, 0, 0},  // com.microsoft CDist-1
+    {7297, 939, 1, 2, 4, 2, 3, 64, 481, 703, 46, 4, 3, 10, 1, 0, 0},  // com.microsoft CausalConvWithState-1
+    {7297, 8138, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 0, 1, 0, 0},  // com.microsoft ComplexMul-1
+    {7297, 8149, 1, 2, 2, 1, 1, 4, 6, 1, 0, 2, 1, 0, 1, 0, 0},  // com.microsoft ComplexMulConj-1
+    {7297, 8243, 1, 4, 4, 1, 1, 484, 488, 1, 391, 4, 1, 0, 2, 0, 0},  // com.microsoft ConvStateReplay-1
+    {7297, 8264, 1, 2, 4, 1, 1, 489, 1, 713, 0, 4, 1, 6, 1, 0, 0},  // com.microsoft ConvTransposeWithDynamicPads-1
+    {7297, 8303, 1, 4, 4, 1, 1, 493, 157, 719, 393, 4, 1, 2, 2, 0, 0},  // com.microsoft CropAndResize-1
+    {7297, 8461, 1, 12, 12, 1, 3, 497, 509, 721, 395, 12, 3, 2, 2, 0, 0},  // com.microsoft DecoderAttention-1
+    {7297, 8523, 1, 1, 11, 1, 4, 512, 523, 723, 397, 11, 4, 5, 3, 0, 0},  // com.microsoft DecoderMaskedMultiHeadAttention-1
+    {7297, 8555, 1, 7, 9, 2, 2, 527, 536, 728, 400, 9, 2, 5, 2, 0, 0},  // com.microsoft DecoderMaskedSelfAttention-1
+    {7297, 8601, 1, 3, 3, 1, 1, 538, 91, 733, 402, 3, 1, 3, 3, 0, 0},  // com.microsoft DequantizeBFP-1
+    {7297, 1553, 1, 2, 3, 1, 1, 110, 113, 95, 405, 3, 1, 1, 2, 0, 0},  // com.microsoft DequantizeLinear-1
+    {7297, 8652, 1, 2, 2, 1, 1, 541, 543, 736, 407, 2, 1, 3, 3, 0, 0},  // com.microsoft DequantizeWithOrder-1
+    {7297, 8714, 1, 12, 12, 0, 3, 544, 180, 679, 410, 12, 3, 7, 3, 0, 0},  // com.microsoft DynamicQuantizeLSTM-1
+    {7297, 8734, 1, 3, 5, 1, 1, 556, 157, 1, 413, 5, 1, 0, 2, 0, 0},  // com.microsoft DynamicQuantizeMatMul-1
+    {7297, 9098, 1, 11, 20, 1, 4, 561, 581, 739, 415, 20, 4, 14, 6, 0, 0},  // com.microsoft DynamicSparseAttention-1
+    {7297, 9121, 1, 1, 1, 1, 1, 585, 586, 1, 421, 1, 1, 0, 2, 0, 0},  // com.microsoft DynamicTimeWarping-1
+    {7297, 9275, 1, 0, 65535, 1, 65535, 587, 588, 753, 423, 1, 1, 10, 1, 0, 0},  // com.microsoft EPContext-1
+    {7297, 9379, 1, 7, 9, 1, 3, 589, 598, 763, 424, 9, 3, 2, 2, 0, 0},  // com.microsoft EmbedLayerNormalization-1
+    {7297, 9470, 1, 5, 6, 1, 2, 601, 607, 765, 46, 6, 2, 1, 1, 0, 0},  // com.microsoft EngramGate-1
+    {7297, 9495, 1, 2, 2, 1, 1, 609, 1, 1, 55, 2, 1, 0, 1, 0, 0},  // com.microsoft ExpandDims-1
+    {7297, 9506, 1, 1, 2, 1, 1, 611, 1, 1, 3, 2, 1, 0, 1, 0, 0},  // com.microsoft FastGelu-1
+    {7297, 9533, 1, 2, 4, 1, 1, 613, 1, 766, 0, 4, 1, 8, 1, 0, 0},  // com.microsoft FusedConv-1
+    {7297, 9560, 1, 2, 3, 1, 1, 152, 1, 774, 4, 3, 1, 8, 1, 0, 0},  // com.microsoft FusedGemm-1
+    {7297, 9594, 1, 2, 2, 1, 1, 4, 1, 782, 3, 2, 1, 5, 1, 0, 0},  // com.microsoft FusedMatMul-1
+    {7297, 9622, 1, 2, 2, 1, 1, 4, 1, 787, 3, 2, 1, 10, 1, 0, 0},  // com.microsoft FusedMatMulActivation-1
+    {7297, 9661, 1, 3, 4, 1, 1, 617, 3, 1, 46, 4, 1, 0, 1, 0, 0},  // com.microsoft GatedAdd-1
+    {7297, 9818, 1, 1, 11, 1, 3, 621, 632, 797, 426, 11, 3, 8, 4, 0, 0},  // com.microsoft GatedDeltaNet-1
+    {7297, 9848, 1, 4, 4, 1, 1, 635, 488, 1, 430, 4, 1, 0, 2, 0, 0},  // com.microsoft GatedDeltaNetStateReplay-1
+    {7297, 9873, 1, 3, 3, 1, 1, 639, 1, 805, 46, 3, 1, 2, 1, 0, 0},  // com.microsoft GatedRMSNorm-1
+    {7297, 9936, 1, 6, 7, 1, 1, 642, 3, 807, 400, 7, 1, 1, 2, 0, 0},  // com.microsoft GatedRelativePositionBias-1
+    {7297, 10005, 1, 3, 4, 1, 1, 649, 57, 808, 432, 4, 1, 4, 3, 0, 0},  // com.microsoft GatherBlockQuantized-1
+    {7297, 1947, 1, 2, 2, 1, 1, 145, 3, 1, 114, 2, 1, 0, 2, 0, 0},  // com.microsoft GatherND-1
+    {7297, 10038, 1, 2, 2, 1, 1, 653, 57, 812, 435, 2, 1, 3, 3, 0, 0},  // com.microsoft GatherPacked-1
+    {7297, 1979, 1, 1, 1, 1, 1, 0, 1, 1, 3, 1, 1, 0, 1, 0, 0},  // com.microsoft Gelu-1
+    {7297, 10051, 1, 2, 3, 1, 1, 655, 1, 1, 46, 3, 1, 0, 1, 0, 0},  // com.microsoft GemmFastGelu-1
+    {7297, 10097, 1, 2, 6, 1, 1, 658, 664, 815, 438, 6, 1, 6, 5, 0, 0},  // com.microsoft GemmFloat8-1
+    {7297, 10142, 1, 5, 5, 2, 2, 665, 670, 1, 443, 5, 2, 0, 2, 0, 0},  // com.microsoft GemmaRotaryEmbedding-1
+    {7297, 10163, 1, 2, 7, 1, 1, 672, 679, 821, 445, 7, 1, 9, 2, 0, 0},  // com.microsoft GreedySearch-1
+    {7297, 2101, 1, 2, 2, 1, 1, 680, 171, 830, 134, 2, 1, 3, 2, 0, 0},  // com.microsoft GridSample-1
+    {7297, 10188, 1, 3, 3, 1, 1, 682, 1, 833, 447, 3, 1, 4, 2, 0, 0},  // com.microsoft GroupNorm-1
+    {7297, 10360, 1, 7, 17, 1, 4, 685, 702, 837, 449, 17, 4, 17, 4, 0, 0},  // com.microsoft GroupQueryAttention-1
+    {7297, 10546, 1, 5, 7, 2, 3, 706, 713, 854, 46, 7, 3, 6, 1, 0, 0},  // com.microsoft HyperConnectionLowRankMix-1
+    {7297, 10605, 1, 3, 4, 1, 1, 716, 3, 860, 388, 4, 1, 1, 2, 0, 0},  // com.microsoft HyperConnectionPostMix-1
+    {7297, 10636, 1, 2, 2, 1, 1, 720, 3, 861, 388, 2, 1, 2, 2, 0, 0},  // com.microsoft HyperConnectionPreMix-1
+    {7297, 10658, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0},  // com.microsoft Inverse-1
+    {7297, 10689, 1, 1, 1, 1, 1, 0, 1, 863, 0, 1, 1, 3, 1, 0, 0},  // com.microsoft Irfft-1
+    {7297, 10717, 1, 1, 65535, 1, 1, 722, 3, 866, 453, 1, 1, 2, 2, 0, 0},  // com.microsoft IsAllFinite-1
+    {7297, 2549, 1, 3, 6, 2, 2, 195, 201, 868, 176, 6, 2, 6, 2, 0, 0},  // com.microsoft LinearAttention-1
+    {7297, 10744, 1, 3, 4, 1, 2, 723, 727, 1, 455, 4, 2, 0, 2, 0, 0},  // com.microsoft LinearAttentionGate-1
+    {7297, 10799, 1, 7, 7, 1, 1, 729, 3, 874, 457, 7, 1, 2, 2, 0, 0},  // com.microsoft LongformerAttention-1
+    {7297, 10865, 1, 4, 4, 1, 1, 736, 3, 876, 296, 4, 1, 7, 2, 0, 0},  // com.microsoft MRotaryEmbedding-1
+    {7297, 11058, 1, 10, 10, 3, 5, 740, 750, 883, 459, 10, 5, 6, 3, 0, 0},  // com.microsoft Mamba2Verify-1
+    {7297, 11111, 1, 4, 6, 1, 1, 755, 1, 889, 462, 6, 1, 1, 4, 0, 0},  // com.microsoft MatMulBlockQuantizedFp4Weight-1
+    {7297, 11141, 1, 3, 5, 1, 1, 761, 1, 889, 466, 5, 1, 1, 3, 0, 0},  // com.microsoft MatMulBlockQuantizedFp8Weight-1
+    {7297, 11191, 1, 3, 3, 1, 1, 766, 157, 890, 469, 3, 1, 6, 2, 0, 0},  // com.microsoft MatMulBnb4-1
+    {7297, 11225, 1, 3, 3, 1, 1, 769, 157, 896, 471, 3, 1, 1, 3, 0, 0},  // com.microsoft MatMulFpQ4-1
+    {7297, 11236, 1, 2, 2, 1, 1, 772, 211, 1, 474, 2, 1, 0, 3, 0, 0},  // com.microsoft MatMulInteger16-1
+    {7297, 11252, 1, 4, 7, 1, 1, 774, 211, 1, 477, 7, 1, 0, 3, 0, 0},  // com.microsoft MatMulIntegerToFloat-1
+    {7297, 11311, 1, 3, 6, 1, 1, 781, 157, 897, 480, 6, 1, 6, 4, 0, 0},  // com.microsoft MatMulNBits-1
+    {7297, 11395, 1, 8, 9, 1, 2, 787, 796, 903, 469, 9, 2, 7, 2, 0, 0},  // com.microsoft MatMulNBitsMlp-1
+    {7297, 11481, 1, 7, 7, 1, 1, 798, 1, 910, 484, 7, 1, 7, 2, 0, 0},  // com.microsoft MatMulNBitsQLoRA-1
+    {7297, 11565, 1, 11, 12, 3, 4, 805, 817, 917, 469, 12, 4, 7, 2, 0, 0},  // com.microsoft MatMulNBitsQkv-1
+    {7297, 11616, 1, 2, 3, 1, 1, 821, 157, 924, 486, 3, 1, 4, 3, 0, 0},  // com.microsoft MatMulPacked-1
+    {7297, 11629, 1, 2, 2, 1, 1, 824, 1, 928, 47, 2, 1, 5, 1, 0, 0},  // com.microsoft MaxpoolWithMask-1
+    {7297, 11869, 1, 5, 8, 1, 1, 826, 3, 933, 46, 8, 1, 9, 1, 0, 0},  // com.microsoft MoE-1
+    {7297, 11994, 1, 2, 3, 0, 3, 834, 837, 942, 455, 3, 3, 5, 2, 0, 0},  // com.microsoft MoEGroupRouter-1
+    {7297, 12136, 1, 5, 6, 1, 1, 840, 3, 947, 489, 6, 1, 8, 3, 0, 0},  // com.microsoft MoEPacked-1
+    {7297, 12172, 1, 3, 4, 1, 1, 846, 10, 1, 492, 4, 1, 0, 2, 0, 0},  // com.microsoft MulInteger-1
+    {7297, 12183, 1, 1, 10, 1, 4, 850, 523, 955, 494, 10, 4, 4, 3, 0, 0},  // com.microsoft MultiHeadAttention-1
+    {7297, 12211, 1, 1, 1, 1, 1, 170, 171, 959, 497, 1, 1, 2, 2, 0, 0},  // com.microsoft MurmurHash3-1
+    {7297, 12327, 1, 3, 7, 1, 2, 860, 867, 961, 499, 7, 2, 4, 1, 0, 0},  // com.microsoft NGramHashMapping-1
+    {7297, 12370, 1, 2, 2, 1, 1, 869, 871, 965, 500, 2, 1, 1, 2, 0, 0},  // com.microsoft NGramRepeatBlock-1
+    {7297, 12387, 1, 2, 3, 1, 1, 84, 1, 966, 0, 3, 1, 6, 1, 0, 0},  // com.microsoft NhwcConv-1
+    {7297, 12396, 1, 2, 4, 1, 1, 613, 1, 766, 379, 4, 1, 8, 1, 0, 0},  // com.microsoft NhwcFusedConv-1
+    {7297, 12410, 1, 1, 1, 1, 1, 872, 94, 972, 502, 1, 1, 6, 1, 0, 0},  // com.microsoft NhwcMaxPool-1
+    {7297, 12449, 1, 5, 6, 1, 1, 873, 3, 978, 400, 6, 1, 3, 2, 0, 0},  // com.microsoft PackedAttention-1
+    {7297, 12465, 1, 6, 7, 1, 1, 879, 3, 981, 400, 7, 1, 3, 2, 0, 0},  // com.microsoft PackedMultiHeadAttention-1
+    {7297, 12995, 1, 16, 22, 6, 9, 886, 908, 984, 503, 22, 9, 11, 4, 0, 0},  // com.microsoft PackedSparseAttentionIndexer-1
+    {7297, 13134, 1, 3, 7, 3, 3, 917, 924, 995, 507, 7, 3, 2, 1, 0, 0},  // com.microsoft PackedSparseAttentionIndexerMerge-1
+    {7297, 3281, 1, 2, 3, 1, 1, 927, 3, 997, 0, 3, 1, 1, 1, 0, 0},  // com.microsoft Pad-1
+    {7297, 13311, 1, 8, 17, 1, 3, 930, 947, 998, 508, 17, 3, 16, 4, 0, 0},  // com.microsoft PagedAttention-1
+    {7297, 13361, 1, 5, 9, 1, 2, 950, 959, 1014, 512, 9, 2, 6, 4, 0, 0},  // com.microsoft QAttention-1
+    {7297, 13681, 1, 18, 18, 2, 2, 961, 979, 765, 410, 18, 2, 1, 3, 0, 0},  // com.microsoft QEmbedLayerNormalization-1
+    {7297, 13713, 1, 6, 9, 1, 1, 981, 990, 1020, 516, 9, 1, 3, 6, 0, 0},  // com.microsoft QGemm-1
+    {7297, 13756, 1, 7, 8, 1, 1, 991, 6, 1, 502, 8, 1, 0, 1, 0, 0},  // com.microsoft QLinearAdd-1
+    {7297, 13767, 1, 4, 5, 1, 1, 999, 1, 1023, 502, 5, 1, 7, 1, 0, 0},  // com.microsoft QLinearAveragePool-1
+    {7297, 13813, 1, 3, 65535, 1, 1, 1004, 1007, 96, 522, 3, 1, 1, 3, 0, 0},  // com.microsoft QLinearConcat-1
+    {7297, 3334, 1, 8, 9, 1, 1, 259, 91, 1030, 256, 9, 1, 7, 4, 0, 0},  // com.microsoft QLinearConv-1
+    {7297, 13827, 1, 5, 5, 1, 1, 1008, 1, 1037, 502, 5, 1, 1, 1, 0, 0},  // com.microsoft QLinearGlobalAveragePool-1
+    {7297, 13873, 1, 4, 5, 1, 1, 1013, 1, 468, 502, 5, 1, 1, 1, 0, 0},  // com.microsoft QLinearLeakyRelu-1
+    {7297, 13890, 1, 7, 8, 1, 1, 991, 6, 1, 502, 8, 1, 0, 1, 0, 0},  // com.microsoft QLinearMul-1
+    {7297, 13961, 1, 4, 5, 1, 1, 1018, 299, 1038, 502, 5, 1, 2, 1, 0, 0},  // com.microsoft QLinearReduceMean-1
+    {7297, 13979, 1, 4, 5, 1, 1, 1013, 1, 1, 502, 5, 1, 0, 1, 0, 0},  // com.microsoft QLinearSigmoid-1
+    {7297, 14000, 1, 5, 5, 1, 1, 1023, 1, 1040, 502, 5, 1, 2, 1, 0, 0},  // com.microsoft QLinearSoftmax-1
+    {7297, 14036, 1, 9, 9, 1, 1, 1028, 60, 1, 525, 9, 1, 0, 3, 0, 0},  // com.microsoft QLinearWhere-1
+    {7297, 14338, 1, 6, 21, 1, 1, 1037, 3, 1042, 528, 21, 1, 17, 4, 0, 0},  // com.microsoft QMoE-1
+    {7297, 14539, 1, 17, 20, 1, 1, 1058, 1078, 1059, 532, 20, 1, 6, 3, 0, 0},  // com.microsoft QOrderedAttention-1
+    {7297, 14589, 1, 3, 3, 1, 1, 1079, 1082, 1065, 535, 3, 1, 2, 2, 0, 0},  // com.microsoft QOrderedGelu-1
+    {7297, 14602, 1, 5, 5, 1, 1, 1083, 1082, 1067, 407, 5, 1, 4, 3, 0, 0},  // com.microsoft QOrderedLayerNormalization-1
+    {7297, 14739, 1, 14, 14, 1, 1, 1088, 1078, 1071, 537, 14, 1, 6, 4, 0, 0},  // com.microsoft QOrderedLongformerAttention-1
+    {7297, 14807, 1, 5, 8, 1, 1, 1102, 1082, 1077, 535, 8, 1, 3, 2, 0, 0},  // com.microsoft QOrderedMatMul-1
+    {7297, 14822, 1, 1, 1, 3, 3, 123, 1110, 1080, 541, 1, 3, 2, 3, 0, 0},  // com.microsoft QuantizeBFP-1
+    {7297, 3383, 1, 2, 3, 1, 1, 287, 113, 95, 544, 3, 1, 1, 2, 0, 0},  // com.microsoft QuantizeLinear-1
+    {7297, 14834, 1, 2, 2, 1, 1, 1113, 1078, 1082, 407, 2, 1, 2, 3, 0, 0},  // com.microsoft QuantizeWithOrder-1
+    {7297, 14852, 1, 1, 1, 1, 1, 0, 1, 468, 3, 1, 1, 1, 1, 0, 0},  // com.microsoft QuickGelu-1
+    {7297, 14987, 1, 5, 6, 1, 2, 1115, 1121, 1084, 546, 6, 2, 7, 6, 0, 0},  // com.microsoft RMSNormRotary-1
+    {7297, 3518, 1, 2, 3, 1, 1, 1123, 1, 1, 287, 3, 1, 0, 1, 0, 0},  // com.microsoft Range-1
+    {7297, 15001, 1, 1, 1, 1, 1, 1126, 1127, 1038, 552, 1, 1, 2, 2, 0, 0},  // com.microsoft ReduceSumInteger-1
+    {7297, 15083, 1, 3, 3, 1, 1, 1128, 3, 1091, 554, 3, 1, 2, 2, 0, 0},  // com.microsoft RelativePositionBias-1
+    {7297, 15155, 1, 2, 2, 4, 4, 1131, 1133, 1, 400, 2, 4, 0, 2, 0, 0},  // com.microsoft RemovePadding-1
+    {7297, 15169, 1, 2, 2, 1, 1, 1137, 3, 1, 400, 2, 1, 0, 2, 0, 0},  // com.microsoft RestorePadding-1
+    {7297, 15184, 1, 1, 1, 1, 1, 0, 1, 1093, 0, 1, 1, 3, 1, 0, 0},  // com.microsoft Rfft-1
+    {7297, 4107, 1, 4, 4, 1, 1, 736, 3, 1096, 296, 4, 1, 5, 2, 0, 0},  // com.microsoft RotaryEmbedding-1
+    {7297, 15218, 1, 2, 2, 2, 2, 1139, 1141, 1101, 556, 2, 2, 5, 1, 0, 0},  // com.microsoft RouterGateUpProj-1
+    {7297, 15339, 1, 2, 9, 1, 2, 1143, 1152, 1106, 445, 9, 2, 15, 2, 0, 0},  // com.microsoft Sampling-1
+    {7297, 15348, 1, 1, 2, 1, 1, 479, 1, 468, 388, 2, 1, 1, 2, 0, 0},  // com.microsoft ScaledSiLU-1
+    {7297, 15359, 1, 4, 5, 1, 2, 1154, 1159, 833, 447, 5, 2, 4, 2, 0, 0},  // com.microsoft SkipGroupNorm-1
+    {7297, 15373, 1, 3, 5, 1, 4, 1161, 1166, 765, 557, 5, 4, 1, 2, 0, 0},  // com.microsoft SkipLayerNormalization-1
+    {7297, 15396, 1, 3, 4, 1, 4, 1170, 1166, 765, 557, 4, 4, 1, 2, 0, 0},  // com.microsoft SkipSimplifiedLayerNormalization-1
+    {7297, 15510, 1, 9, 11, 3, 3, 1174, 1185, 1121, 371, 11, 3, 6, 2, 0, 0},  // com.microsoft SparseAttention-1
+    {7297, 15563, 1, 8, 14, 2, 3, 1188, 1202, 1127, 559, 14, 3, 7, 4, 0, 0},  // com.microsoft SparseAttentionIndexer-1
+    {7297, 15627, 1, 11, 22, 1, 3, 1205, 947, 1134, 563, 22, 3, 16, 4, 0, 0},  // com.microsoft SparsePagedAttention-1
+    {7297, 15777, 1, 2, 2, 1, 1, 1227, 157, 1020, 567, 2, 1, 3, 2, 0, 0},  // com.microsoft SparseToDenseMatMul-1
+    {7297, 15894, 1, 7, 7, 3, 3, 1229, 1236, 1150, 569, 7, 3, 1, 2, 0, 0},  // com.microsoft SpeculativePrefixCommit-1
+    {7297, 4968, 1, 1, 2, 1, 1, 1239, 3, 1151, 46, 2, 1, 4, 1, 0, 0},  // com.microsoft SwiGLU-1
+    {7297, 15981, 1, 1, 1, 1, 1, 0, 1, 1155, 334, 1, 1, 5, 1, 0, 0},  // com.microsoft Tokenizer-1
+    {7297, 16035, 1, 2, 4, 1, 1, 1241, 1, 1, 2, 4, 1, 0, 1, 0, 0},  // com.microsoft TorchEmbedding-1
+    {7297, 16050, 1, 2, 2, 1, 1, 4, 1, 1020, 3, 2, 1, 3, 1, 0, 0},  // com.microsoft TransposeMatMul-1
+    {7297, 5259, 1, 1, 2, 1, 1, 1245, 1, 1160, 423, 2, 1, 1, 1, 0, 0},  // com.microsoft Trilu-1
+    {7297, 16075, 1, 1, 1, 1, 1, 2, 3, 1161, 50, 1, 1, 3, 1, 0, 0},  // com.microsoft UnfoldTensor-1
+    {7297, 5288, 1, 1, 1, 3, 3, 872, 1247, 1, 55, 1, 3, 0, 1, 0, 0},  // com.microsoft Unique-1
+    {7297, 16143, 1, 5, 8, 2, 3, 1250, 1258, 1164, 371, 8, 3, 5, 2, 0, 0},  // com.microsoft VarlenCausalConvWithState-1
+    {7297, 16206, 1, 4, 10, 1, 4, 1261, 1271, 1169, 571, 10, 4, 5, 2, 0, 0},  // com.microsoft VarlenNGramHashMapping-1
+    {7297, 16449, 1, 5, 15, 1, 5, 1275, 1290, 1174, 573, 15, 5, 17, 5, 0, 0},  // com.microsoft WhisperBeamSearch-1
+    {7297, 16528, 1, 4, 4, 1, 1, 1295, 157, 1191, 578, 4, 1, 3, 2, 0, 0},  // com.microsoft WordConvEmbedding-1
 };

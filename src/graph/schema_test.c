@@ -79,7 +79,13 @@ static void lists_are_those_of_the_specification(void** state) {
   assert_int_equal(kp_schema_types(find("", "Shape", 13), "tensor(int64)").tensors,
                    kp_type_mask(KAPELL_INT64));
   assert_true(kp_schema_find_attr(find("", "Concat", 13), kp_str_of("axis"), &attr) &&
-              attr.required);
+              attr.required && !attr.has_default);
+  assert_true(kp_schema_find_attr(find("", "Gather", 13), kp_str_of("axis"), &attr) &&
+              attr.has_default && attr.i == 0);
+  assert_true(kp_schema_find_attr(find("", "LeakyRelu", 16), kp_str_of("alpha"), &attr) &&
+              attr.has_default && attr.f == 0.01f);
+  assert_true(kp_schema_find_attr(find("", "Pad", 13), kp_str_of("mode"), &attr) &&
+              attr.has_default && strcmp(attr.s, "constant") == 0);
   assert_string_equal(kp_schema_types(find("ai.onnx.ml", "ZipMap", 1), "T").others,
                       "seq(map(int64,float)) seq(map(string,float))");
 }

@@ -27,10 +27,25 @@ struct OrtKernelInfo {
   kapell_value* const* constants;  // parallel to the inputs; entries may be NULL
   const OrtLogger* logger;         // NULL: the environment's
   const OrtKeyValuePairs* config;  // of the session; NULL: none
+  // Of kernels of provider libraries alone, else NULL:
+  const OrtEp* ep;
+  OrtAllocator* allocator;  // the library's, for its default memory; NULL: the host's; borrowed
+  // Parallel to the inputs: the constants where the kernel wants them, NULL for what is none. NULL as a whole: |constants| are meant.
+  const OrtValue* const* lent;
   OrtValue** handles;  // owned: of constants that were asked for; parallel to the inputs
   size_t handle_count;
 };
 void kp_ort_kernel_info_clear(OrtKernelInfo* info);  // frees what it owns, not the struct
+
+// --- kernels of provider libraries ----------------------------------------------------------------------------------------------
+// Packed weights that a kernel gave to be shared (SharedPrePackedWeightCache_StoreWeightData).
+struct OrtSharedPrePackedWeightCache {
+  OrtAllocator* allocator;  // of the buffers; borrowed
+  void** buffers;           // owned
+  size_t* sizes;            // parallel
+  size_t count;
+};
+void kp_ort_weights_clear(OrtSharedPrePackedWeightCache* weights);  // not the struct
 
 // --- contexts --------------------------------------------------------------------------------------------------------------------
 // What a context asks of whoever runs the kernel.

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "graph/custom.h"
+#include "graph/schema.h"
 #include "ort/env.h"
 #include "ort/kernel.h"
 
@@ -37,32 +38,48 @@ void ort_ReleaseKernelInfo(OrtKernelInfo* object) {
 }
 
 // --- attributes ------------------------------------------------------------------------------------------------------------------
+// What the operator's schema states for a node without |name|; else |out| is left alone.
+static bool find_default(const kp_node* node, const char* name, kp_attr* out) {
+  kp_attr_schema schema;
+  if (!node->schema || !kp_schema_find_attr(node->schema, kp_str_of(name), &schema) ||
+      !schema.has_default)
+    return false;
+  *out = (kp_attr){.name = schema.name, .type = schema.type};
+  if (schema.type == KP_ONNX_ATTR_FLOAT) out->f = schema.f;
+  if (schema.type == KP_ONNX_ATTR_INT) out->i = schema.i;
+  if (schema.type == KP_ONNX_ATTR_STRING) out->s = kp_str_of(schema.s);
+  return true;
+}
+
 static OrtStatus* find(const OrtKernelInfo* info, const char* name, kp_onnx_attr_type type,
-                       const char* type_name, const kp_attr** out) {
+                       const char* type_name, kp_attr* out) {
   KP_ORT_NEED(info);
   KP_ORT_NEED(name);
-  *out = kp_node_attr(info->node, name);
-  if (!*out) return kp_ort_error(ORT_FAIL, "No attribute with name:'%s'is defined.", name);
-  if ((*out)->type == type) return NULL;
+  const kp_attr* attr = kp_node_attr(info->node, name);
+  if (attr)
+    *out = *attr;
+  else if (!find_default(info->node, name, out))
+    return kp_ort_error(ORT_FAIL, "No attribute with name:'%s'is defined.", name);
+  if (out->type == type) return NULL;
   return kp_ort_error(ORT_FAIL, "Attribute name and type don't match: '%s' is no %s", name,
                       type_name);
 }
 
 OrtStatus* ort_KernelInfoGetAttribute_float(const OrtKernelInfo* info, const char* name,
                                             float* out) {
-  const kp_attr* attr;
+  kp_attr attr;
   KP_ORT_NEED(out);
   KP_ORT_PASS(find(info, name, KP_ONNX_ATTR_FLOAT, "FLOAT", &attr));
-  *out = attr->f;
+  *out = attr.f;
   return NULL;
 }
 
 OrtStatus* ort_KernelInfoGetAttribute_int64(const OrtKernelInfo* info, const char* name,
                                             int64_t* out) {
-  const kp_attr* attr;
+  kp_attr attr;
   KP_ORT_NEED(out);
   KP_ORT_PASS(find(info, name, KP_ONNX_ATTR_INT, "INT", &attr));
-  *out = attr->i;
+  *out = attr.i;
   return NULL;
 }
 
@@ -82,10 +99,10 @@ static OrtStatus* give_text(kp_str text, char* out, size_t* size) {
 
 OrtStatus* ort_KernelInfoGetAttribute_string(const OrtKernelInfo* info, const char* name, char* out,
                                              size_t* size) {
-  const kp_attr* attr;
+  kp_attr attr;
   KP_ORT_NEED(size);
   KP_ORT_PASS(find(info, name, KP_ONNX_ATTR_STRING, "STRING", &attr));
-  return give_text(attr->s, out, size);
+  return give_text(attr.s, out, size);
 }
 
 // |count| elements of |width| bytes: their number alone where |out| is NULL.
@@ -103,18 +120,18 @@ static OrtStatus* give_array(const void* from, size_t count, size_t width, void*
 
 OrtStatus* ort_KernelInfoGetAttributeArray_float(const OrtKernelInfo* info, const char* name,
                                                  float* out, size_t* size) {
-  const kp_attr* attr;
+  kp_attr attr;
   KP_ORT_NEED(size);
   KP_ORT_PASS(find(info, name, KP_ONNX_ATTR_FLOATS, "FLOATS", &attr));
-  return give_array(attr->floats, attr->count, sizeof *attr->floats, out, size);
+  return give_array(attr.floats, attr.count, sizeof *attr.floats, out, size);
 }
 
 OrtStatus* ort_KernelInfoGetAttributeArray_int64(const OrtKernelInfo* info, const char* name,
                                                  int64_t* out, size_t* size) {
-  const kp_attr* attr;
+  kp_attr attr;
   KP_ORT_NEED(size);
   KP_ORT_PASS(find(info, name, KP_ONNX_ATTR_INTS, "INTS", &attr));
-  return give_array(attr->ints, attr->count, sizeof *attr->ints, out, size);
+  return give_array(attr.ints, attr.count, sizeof *attr.ints, out, size);
 }
 
 static void take_back(OrtAllocator* allocator, char** texts, size_t count) {
@@ -125,39 +142,39 @@ static void take_back(OrtAllocator* allocator, char** texts, size_t count) {
 OrtStatus* ort_KernelInfoGetAttributeArray_string(const OrtKernelInfo* info, const char* name,
                                                   OrtAllocator* allocator, char*** out,
                                                   size_t* size) {
-  const kp_attr* attr;
+  kp_attr attr;
   KP_ORT_NEED(allocator);
   KP_ORT_NEED(out);
   KP_ORT_NEED(size);
   *out = NULL;
   *size = 0;
   KP_ORT_PASS(find(info, name, KP_ONNX_ATTR_STRINGS, "STRINGS", &attr));
-  if (attr->count == 0) return NULL;
-  char** texts = allocator->Alloc(allocator, attr->count * sizeof *texts);
+  if (attr.count == 0) return NULL;
+  char** texts = allocator->Alloc(allocator, attr.count * sizeof *texts);
   if (!texts) return kp_ort_no_memory();
-  for (size_t i = 0; i < attr->count; ++i) {
-    texts[i] = allocator->Alloc(allocator, attr->strings[i].length + 1);
+  for (size_t i = 0; i < attr.count; ++i) {
+    texts[i] = allocator->Alloc(allocator, attr.strings[i].length + 1);
     if (!texts[i]) {
       take_back(allocator, texts, i);
       return kp_ort_no_memory();
     }
-    size_t room = attr->strings[i].length + 1;
-    ort_ReleaseStatus(give_text(attr->strings[i], texts[i], &room));
+    size_t room = attr.strings[i].length + 1;
+    ort_ReleaseStatus(give_text(attr.strings[i], texts[i], &room));
   }
   *out = texts;
-  *size = attr->count;
+  *size = attr.count;
   return NULL;
 }
 
 OrtStatus* ort_KernelInfoGetAttribute_tensor(const OrtKernelInfo* info, const char* name,
                                              OrtAllocator* allocator, OrtValue** out) {
-  const kp_attr* attr;
+  kp_attr attr;
   kapell_value* copy;
   KP_ORT_NEED(allocator);
   KP_ORT_NEED(out);
   *out = NULL;
   KP_ORT_PASS(find(info, name, KP_ONNX_ATTR_TENSOR, "TENSOR", &attr));
-  KP_ORT_TAKE(kp_value_clone(attr->tensor, &copy));
+  KP_ORT_TAKE(kp_value_clone(attr.tensor, &copy));
   return kp_ort_value_wrap(copy, out);
 }
 
@@ -271,8 +288,11 @@ OrtStatus* ort_KernelInfo_GetOperatorType(const OrtKernelInfo* info, char* out, 
 OrtStatus* ort_KernelInfo_GetOperatorSinceVersion(const OrtKernelInfo* info, int* version) {
   KP_ORT_NEED(info);
   KP_ORT_NEED(version);
-  const kapell_custom_op* op = kp_custom_find(info->graph, info->node, NULL);
-  *version = op && op->since_version > 0 ? op->since_version : 1;
+  const kp_node* node = info->node;
+  const kapell_custom_op* op = node->custom ? kp_custom_find(info->graph, node, NULL) : NULL;
+  *version = op && op->since_version > 0     ? op->since_version
+             : node->schema && !node->custom ? node->schema->since
+                                             : 1;
   return NULL;
 }
 
@@ -285,6 +305,11 @@ OrtStatus* ort_KernelInfoGetConstantInput_tensor(const OrtKernelInfo* info, size
   *is_constant = 0;
   *out = NULL;
   KP_ORT_PASS(value_of(info, index, false, &value));
+  if (info->lent) {
+    *out = info->lent[index];
+    *is_constant = *out != NULL;
+    return NULL;
+  }
   kapell_value* constant = info->constants ? info->constants[index]
                            : value         ? value->constant
                                            : NULL;
@@ -310,11 +335,13 @@ OrtStatus* ort_KernelInfo_GetLogger(const OrtKernelInfo* info, const OrtLogger**
 
 OrtStatus* ort_KernelInfoGetAllocator(const OrtKernelInfo* info, OrtMemType mem_type,
                                       OrtAllocator** out) {
-  (void)mem_type;  // all of it is the host's
   KP_ORT_NEED(out);
   *out = NULL;
   KP_ORT_NEED(info);
-  return kp_ort_allocator_create(&kp_ort_cpu_info, out);
+  if (!info->allocator || mem_type != OrtMemTypeDefault)
+    return kp_ort_allocator_create(&kp_ort_cpu_info, out);
+  *out = info->allocator;  // releasing it does nothing: the library ends it
+  return NULL;
 }
 
 OrtStatus* ort_KernelInfo_GetConfigEntries(const OrtKernelInfo* info, OrtKeyValuePairs** out) {
@@ -325,4 +352,12 @@ OrtStatus* ort_KernelInfo_GetConfigEntries(const OrtKernelInfo* info, OrtKeyValu
   if (!*out) return kp_ort_no_memory();
   if (info->config) KP_ORT_TAKE(kp_ort_pairs_copy(*out, info->config));
   return NULL;
+}
+
+OrtStatus* ort_ep_KernelInfo_GetEp(const OrtKernelInfo* info, const OrtEp** ep) {
+  KP_ORT_NEED(ep);
+  *ep = NULL;
+  KP_ORT_NEED(info);
+  *ep = info->ep;
+  return *ep ? NULL : kp_ort_error(ORT_FAIL, "the kernel is of no provider library");
 }
