@@ -135,11 +135,11 @@ static kp_status* ask_factory(kp_plugin_library* library, kp_plugin_type* type) 
 }
 
 // --- allocators and data transfers ---------------------------------------------------------------------------------------------------
+// Allocators for initializers (read_only_memory) are a session's own.
 static kp_status* share_memory(kp_plugin_library* library, kp_plugin_type* type) {
   for (size_t i = 0; i < type->device_count; ++i) {
     const OrtEpDevice* device = type->devices[i];
-    const OrtMemoryInfo* const infos[] = {device->memory, device->host_memory,
-                                          device->read_only_memory};
+    const OrtMemoryInfo* const infos[] = {device->memory, device->host_memory};
     for (size_t k = 0; k < KP_COUNT_OF(infos); ++k)
       if (infos[k])
         KP_TRY(
