@@ -2,51 +2,17 @@
 #include "api/session.h"
 #include "base/alloc.h"
 #include "graph/schema.h"
+#include "graph/type_info.h"
 
 static kp_status* no_memory(void) {
   return KP_ERROR(OUT_OF_MEMORY, "the description of the model");
-}
-
-static kp_status* describe_dims(kapell_session* session, const kp_type* type,
-                                kapell_type_info* out) {
-  const size_t rank = (size_t)type->rank;
-  int64_t* dims = kp_arena_new_array(&session->arena, int64_t, rank + 1);
-  const char** symbols = kp_arena_new_array(&session->arena, const char*, rank + 1);
-  if (!dims || !symbols) return no_memory();
-  for (size_t d = 0; d < rank; ++d) {
-    dims[d] = type->dims[d];
-    if (kp_is_number(type->dims[d])) continue;
-    dims[d] = -1;
-    kp_strbuf text = {0};
-    kp_expr_describe(&session->core->model->symbols, type->dims[d], &text);
-    if (text.length && !strchr(text.data, '?'))
-      symbols[d] = kp_arena_strndup(&session->arena, text.data, text.length);
-    kp_strbuf_free(&text);
-  }
-  out->dims = dims;
-  out->symbols = symbols;
-  return NULL;
-}
-
-static kp_status* describe_type(kapell_session* session, const kp_type* type, int depth,
-                                const kapell_type_info** out_info) {
-  kapell_type_info* info = kp_arena_new(&session->arena, kapell_type_info);
-  if (!info) return no_memory();
-  *info = (kapell_type_info){.kind = type->kind, .element = type->element, .rank = type->rank};
-  const bool shaped = type->kind == KAPELL_KIND_TENSOR || type->kind == KAPELL_KIND_SPARSE;
-  if (!shaped) info->rank = -1;
-  if (shaped && type->rank > 0) KP_PASS(describe_dims(session, type, info));
-  if (type->inner && depth < 64)
-    KP_PASS(describe_type(session, type->inner, depth + 1, &info->inner));
-  *out_info = info;
-  return NULL;
 }
 
 static kp_status* describe_value(kapell_session* session, kp_value_id id, bool optional,
                                  kapell_io_info* out) {
   const kp_value* value = &session->core->model->graph->values[id];
   *out = (kapell_io_info){.name = value->name, .optional = optional};
-  return describe_type(session, &value->type, 0, &out->type);
+  return kp_type_info_of(&session->arena, &session->core->model->symbols, &value->type, &out->type);
 }
 
 // The dims that the file states for an input; -1 for those that are no numbers.

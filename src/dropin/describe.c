@@ -1,9 +1,9 @@
 // What a session says of its model: inputs, outputs, replaceable initializers, metadata.
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "dropin/session.h"
+#include "ort/model_metadata.h"
 
 // --- inputs and outputs ----------------------------------------------------------------------------------------------------------
 static const kapell_io_info* input_at(const OrtSession* session, size_t index) {
@@ -59,12 +59,6 @@ DESCRIBE(Output, output_at, kapell_session_output_count)
 DESCRIBE(OverridableInitializer, overridable_at, kapell_session_overridable_count)
 
 // --- metadata --------------------------------------------------------------------------------------------------------------------
-// A copy: it may outlive the session.
-struct OrtModelMetadata {
-  OrtKeyValuePairs own;     // what the model says of itself, under Kapell's names
-  OrtKeyValuePairs custom;  // its properties
-};
-
 static OrtStatus* fill_metadata(OrtModelMetadata* metadata, const kapell_session* session) {
   const size_t count = kapell_session_metadata_count(session);
   for (size_t i = 0; i < count; ++i) {
@@ -88,77 +82,5 @@ OrtStatus* ort_SessionGetModelMetadata(const OrtSession* session, OrtModelMetada
     return status;
   }
   *out = metadata;
-  return NULL;
-}
-
-void ort_ReleaseModelMetadata(OrtModelMetadata* metadata) {
-  if (!metadata) return;
-  kp_ort_pairs_clear(&metadata->own);
-  kp_ort_pairs_clear(&metadata->custom);
-  kp_free(metadata);
-}
-
-#define METADATA_TEXT(Name, key)                                                                   \
-  OrtStatus* ort_ModelMetadataGet##Name(const OrtModelMetadata* metadata, OrtAllocator* allocator, \
-                                        char** value) {                                            \
-    KP_ORT_NEED(metadata);                                                                         \
-    KP_ORT_NEED(allocator);                                                                        \
-    KP_ORT_NEED(value);                                                                            \
-    const char* text = kp_ort_pairs_get(&metadata->own, key);                                      \
-    return kp_ort_give_text(allocator, text ? text : "", value);                                   \
-  }
-METADATA_TEXT(ProducerName, "kapell:producer")
-METADATA_TEXT(GraphName, "kapell:graph")
-METADATA_TEXT(Domain, "kapell:domain")
-METADATA_TEXT(Description, "kapell:doc")
-METADATA_TEXT(GraphDescription, "kapell:graph_doc")
-
-OrtStatus* ort_ModelMetadataGetVersion(const OrtModelMetadata* metadata, int64_t* value) {
-  KP_ORT_NEED(metadata);
-  KP_ORT_NEED(value);
-  const char* text = kp_ort_pairs_get(&metadata->own, "kapell:model_version");
-  *value = text ? strtoll(text, NULL, 10) : 0;
-  return NULL;
-}
-
-OrtStatus* ort_ModelMetadataLookupCustomMetadataMap(const OrtModelMetadata* metadata,
-                                                    OrtAllocator* allocator, const char* key,
-                                                    char** value) {
-  KP_ORT_NEED(metadata);
-  KP_ORT_NEED(allocator);
-  KP_ORT_NEED(key);
-  KP_ORT_NEED(value);
-  const char* text = kp_ort_pairs_get(&metadata->custom, key);
-  *value = NULL;
-  return text ? kp_ort_give_text(allocator, text, value) : NULL;
-}
-
-// The array and each text in it are the client's, to be freed in |allocator|.
-OrtStatus* ort_ModelMetadataGetCustomMetadataMapKeys(const OrtModelMetadata* metadata,
-                                                     OrtAllocator* allocator, char*** keys,
-                                                     int64_t* count) {
-  KP_ORT_NEED(metadata);
-  KP_ORT_NEED(allocator);
-  KP_ORT_NEED(keys);
-  KP_ORT_NEED(count);
-  const size_t all = metadata->custom.count;
-  *keys = NULL;
-  *count = 0;
-  if (all == 0) return NULL;
-  char** made = allocator->Alloc(allocator, all * sizeof(*made));
-  if (!made) return kp_ort_error(ORT_FAIL, "the allocator gave no memory for %zu keys", all);
-  OrtStatus* status = NULL;
-  size_t done = 0;
-  while (!status && done < all) {
-    status = kp_ort_give_text(allocator, metadata->custom.keys[done], &made[done]);
-    if (!status) ++done;
-  }
-  if (status) {
-    while (done) allocator->Free(allocator, made[--done]);
-    allocator->Free(allocator, made);
-    return status;
-  }
-  *keys = made;
-  *count = (int64_t)all;
   return NULL;
 }

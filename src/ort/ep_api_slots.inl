@@ -7,6 +7,8 @@ STATUS(0, CreateEpDevice, "22", (OrtEpFactory* factory, const OrtHardwareDevice*
 NOTHING(1, ReleaseEpDevice, "22", (OrtEpDevice* object), ORT, WORKS, "")
 STATUS(2, EpGraphSupportInfo_AddNodesToFuse, "23", (OrtEpGraphSupportInfo* support, const OrtNode* const* nodes, size_t count, const OrtNodeFusionOptions* node_fusion_options), ORT, NO, "for provider libraries, which are not hosted yet")
 STATUS(3, EpGraphSupportInfo_AddSingleNode, "23", (OrtEpGraphSupportInfo* support, const OrtNode* node), ORT, NO, "for provider libraries, which are not hosted yet")
+STATUS(2, EpGraphSupportInfo_AddNodesToFuse, "23", (OrtEpGraphSupportInfo* support, const OrtNode* const* nodes, size_t count, const OrtNodeFusionOptions* node_fusion_options), ORT, WORKS, "")
+STATUS(3, EpGraphSupportInfo_AddSingleNode, "23", (OrtEpGraphSupportInfo* support, const OrtNode* node), ORT, WORKS, "")
 VALUE(4, NodeComputeContext_NodeName, "23", const char*, (const OrtNodeComputeContext* context), ORT, WORKS, "")
 STATUS(5, EpDevice_AddAllocatorInfo, "23", (OrtEpDevice* device, const OrtMemoryInfo* allocator_memory_info), ORT, WORKS, "")
 VALUE(6, MemoryInfo_GetMemoryDevice, "23", const OrtMemoryDevice*, (const OrtMemoryInfo* info), ORT, WORKS, "")

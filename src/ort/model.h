@@ -3,41 +3,53 @@
 #define KP_ORT_MODEL_H_
 
 #include "onnx/model.h"
-#include "ort/kernel.h"
+#include "ort/graph_object.h"
 
-struct OrtValueInfo {
-  char* name;
-  OrtTypeInfo* type;  // owned
-};
+// Values that clients make are plain OrtValueInfo, name and type their own.
 
-struct OrtNode {
-  kp_arena arena;  // all below
-  const char *op, *domain, *name;
+typedef struct kp_ort_made_node {
+  OrtNode base;    // first
+  kp_arena arena;  // all below, and the texts of |base|
   kp_str *inputs, *outputs;
   size_t input_count, output_count;
   OrtOpAttr** attrs;  // owned, each
   size_t attr_count;
-};
+} kp_ort_made_node;
 
 typedef struct kp_ort_graph_tensor {
   char* name;
   OrtValue* value;  // owned
 } kp_ort_graph_tensor;
 
-struct OrtGraph {
+typedef struct kp_ort_made_graph {
+  OrtGraph base;                     // first
+  const OrtModel* model;             // NULL: in none yet
   OrtValueInfo **inputs, **outputs;  // owned
   size_t input_count, output_count;
   bool has_inputs, has_outputs;  // were set
   kp_ort_graph_tensor* initializers;
   size_t initializer_count;
-  OrtNode** nodes;  // owned
+  kp_ort_made_node** nodes;  // owned
   size_t node_count;
-};
+  OrtValueInfo**
+      inner;  // owned: values that have a name alone, made when they are asked for (model_graph.c)
+  size_t inner_count;
+  kp_arena lists;  // of |base|, its nodes and values
+} kp_ort_made_graph;
+
+extern const kp_ort_graph_kind kp_ort_made_kind;
+void kp_ort_made_release(OrtGraph* graph);  // of that kind
+
+// NULL for one that no client made.
+kp_ort_made_node* kp_ort_made_node_of(const OrtNode* node);
+kp_ort_made_graph* kp_ort_made_graph_of(const OrtGraph* graph);
+// What was filled no longer holds: |graph| is changed.
+void kp_ort_made_changed(kp_ort_made_graph* graph);
 
 struct OrtModel {
   kp_onnx_opset* opsets;  // texts are heap copies
   size_t opset_count;
-  OrtGraph* graph;  // owned; NULL until one is added
+  kp_ort_made_graph* graph;  // owned; NULL until one is added
 };
 
 // An operator that kernels invoke. |session| and its key are the caller's of kp_ort_op_model to keep.

@@ -8,8 +8,6 @@
 #include "onnx/writer.h"
 #include "ort/model.h"
 
-#define IR_VERSION 10
-
 // --- types, tensors, attributes --------------------------------------------------------------------------------------------------
 static bool put_type(kp_arena* arena, const OrtTypeInfo* from, kp_onnx_type* to);
 
@@ -168,7 +166,7 @@ static kp_status* put_op(kp_arena* arena, const OrtOp* op, const OrtValue* const
 OrtStatus* kp_ort_op_model(const OrtOp* op, const OrtValue* const* inputs, void** out_bytes,
                            size_t* out_size) {
   kp_arena arena = {0};
-  kp_onnx_model model = {.ir_version = IR_VERSION, .has_graph = true};
+  kp_onnx_model model = {.ir_version = KP_ORT_IR_VERSION, .has_graph = true};
   kp_status* status = put_op(&arena, op, inputs, &model);
   if (!status) status = kp_onnx_write_bytes(&model, out_bytes, out_size);
   kp_arena_free(&arena);
@@ -189,7 +187,8 @@ static kp_status* put_infos(kp_arena* arena, OrtValueInfo* const* from, size_t c
 }
 
 // The nodes and initializers of |from| behind those that |graph| has.
-static kp_status* add_contents(kp_arena* arena, const OrtGraph* from, kp_onnx_graph* graph) {
+static kp_status* add_contents(kp_arena* arena, const kp_ort_made_graph* from,
+                               kp_onnx_graph* graph) {
   const size_t nodes = graph->node_count, tensors = graph->initializer_count;
   kp_onnx_node* all = kp_arena_new_array(arena, kp_onnx_node, nodes + from->node_count + 1);
   kp_onnx_tensor* initializers =
@@ -198,10 +197,10 @@ static kp_status* add_contents(kp_arena* arena, const OrtGraph* from, kp_onnx_gr
   if (nodes) memcpy(all, graph->nodes, nodes * sizeof *all);
   if (tensors) memcpy(initializers, graph->initializers, tensors * sizeof *initializers);
   for (size_t i = 0; i < from->node_count; ++i) {
-    const OrtNode* node = from->nodes[i];
-    all[nodes + i] = (kp_onnx_node){.name = kp_str_of(node->name),
-                                    .op_type = kp_str_of(node->op),
-                                    .domain = kp_str_of(node->domain),
+    const kp_ort_made_node* node = from->nodes[i];
+    all[nodes + i] = (kp_onnx_node){.name = kp_str_of(node->base.name),
+                                    .op_type = kp_str_of(node->base.op),
+                                    .domain = kp_str_of(node->base.domain),
                                     .inputs = node->inputs,
                                     .input_count = node->input_count,
                                     .outputs = node->outputs,
@@ -218,7 +217,7 @@ static kp_status* add_contents(kp_arena* arena, const OrtGraph* from, kp_onnx_gr
   return NULL;
 }
 
-static kp_status* add_graph(kp_arena* arena, const OrtGraph* from, kp_onnx_graph* graph) {
+static kp_status* add_graph(kp_arena* arena, const kp_ort_made_graph* from, kp_onnx_graph* graph) {
   KP_PASS(add_contents(arena, from, graph));
   if (from->has_inputs) {
     KP_PASS(put_infos(arena, from->inputs, from->input_count, &graph->inputs));
@@ -235,7 +234,7 @@ OrtStatus* kp_ort_model_bytes(const OrtModel* model, void** out_bytes, size_t* o
   if (!model->graph || !model->graph->has_outputs)
     return kp_ort_error(ORT_INVALID_GRAPH, "the model has no graph, or its graph no outputs");
   kp_arena arena = {0};
-  kp_onnx_model message = {.ir_version = IR_VERSION,
+  kp_onnx_model message = {.ir_version = KP_ORT_IR_VERSION,
                            .has_graph = true,
                            .opsets = model->opsets,
                            .opset_count = model->opset_count,

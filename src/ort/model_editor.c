@@ -87,27 +87,12 @@ OrtStatus* ort_editor_CreateValueInfo(const char* name, const OrtTypeInfo* type,
   return NULL;
 }
 
+// Values of a session's graph are the graph's.
 void ort_ReleaseValueInfo(OrtValueInfo* object) {
-  if (!object) return;
-  if (object->type) ort_ReleaseTypeInfo(object->type);
-  kp_free(object->name);
+  if (!object || (object->graph && object->graph->kind != &kp_ort_made_kind)) return;
+  ort_ReleaseTypeInfo(object->type);
+  kp_free((void*)(uintptr_t)object->name);
   kp_free(object);
-}
-
-OrtStatus* ort_GetValueInfoName(const OrtValueInfo* value, const char** name) {
-  KP_ORT_NEED(name);
-  *name = NULL;
-  KP_ORT_NEED(value);
-  *name = value->name;
-  return NULL;
-}
-
-OrtStatus* ort_GetValueInfoTypeInfo(const OrtValueInfo* value, const OrtTypeInfo** type) {
-  KP_ORT_NEED(type);
-  *type = NULL;
-  KP_ORT_NEED(value);
-  *type = value->type;
-  return NULL;
 }
 
 // --- nodes -----------------------------------------------------------------------------------------------------------------------
@@ -126,7 +111,7 @@ static kp_str* copy_names(kp_arena* arena, const char* const* names, size_t coun
 }
 
 // ONNX Runtime takes the attributes over and clears the caller's list, whatever its documentation says of copies.
-static OrtStatus* take_attrs(OrtNode* node, OrtOpAttr** attrs, size_t count) {
+static OrtStatus* take_attrs(kp_ort_made_node* node, OrtOpAttr** attrs, size_t count) {
   node->attrs = kp_arena_new_array(&node->arena, OrtOpAttr*, count + 1);
   if (!node->attrs) return kp_ort_no_memory();
   for (size_t i = 0; i < count; ++i) KP_ORT_NEED(attrs[i]);
@@ -134,7 +119,8 @@ static OrtStatus* take_attrs(OrtNode* node, OrtOpAttr** attrs, size_t count) {
     node->attrs[i] = attrs[i];
     attrs[i] = NULL;
   }
-  node->attr_count = count;
+  node->attr_count = node->base.attr_count = count;
+  node->base.attrs = (const OrtOpAttr**)(uintptr_t)node->attrs;
   return NULL;
 }
 
@@ -150,66 +136,96 @@ OrtStatus* ort_editor_CreateNode(const char* op, const char* domain, const char*
   if (input_count) KP_ORT_NEED(input_names);
   if (output_count) KP_ORT_NEED(output_names);
   if (attribute_count) KP_ORT_NEED(attributes);
-  OrtNode* made = kp_alloc_zero(1, sizeof *made);
+  kp_ort_made_node* made = kp_alloc_zero(1, sizeof *made);
   if (!made) return kp_ort_no_memory();
-  made->op = copy_text(&made->arena, op);
-  made->domain = copy_text(&made->arena, domain);
-  made->name = copy_text(&made->arena, name);
+  made->base.op = copy_text(&made->arena, op);
+  made->base.domain = copy_text(&made->arena, domain);
+  made->base.name = copy_text(&made->arena, name);
   made->inputs = copy_names(&made->arena, input_names, input_count);
   made->outputs = copy_names(&made->arena, output_names, output_count);
   made->input_count = input_count;
   made->output_count = output_count;
-  const bool whole = made->op && made->domain && made->name && made->inputs && made->outputs;
+  const bool whole =
+      made->base.op && made->base.domain && made->base.name && made->inputs && made->outputs;
   OrtStatus* status = whole ? take_attrs(made, attributes, attribute_count) : kp_ort_no_memory();
   if (status) {
-    ort_ReleaseNode(made);
+    ort_ReleaseNode(&made->base);
     return status;
   }
-  *node = made;
+  *node = &made->base;
   return NULL;
 }
 
+kp_ort_made_node* kp_ort_made_node_of(const OrtNode* node) {
+  const bool made = !node->graph || node->graph->kind == &kp_ort_made_kind;
+  return made ? (kp_ort_made_node*)(uintptr_t)node : NULL;
+}
+
+// Nodes of a session's graph are the graph's.
 void ort_ReleaseNode(OrtNode* object) {
-  if (!object) return;
-  for (size_t i = 0; i < object->attr_count; ++i) ort_ReleaseOpAttr(object->attrs[i]);
-  kp_arena_free(&object->arena);
-  kp_free(object);
+  kp_ort_made_node* made = object ? kp_ort_made_node_of(object) : NULL;
+  if (!made) return;
+  for (size_t i = 0; i < made->attr_count; ++i) ort_ReleaseOpAttr(made->attrs[i]);
+  kp_arena_free(&made->arena);
+  kp_free(made);
 }
 
 // --- graphs ----------------------------------------------------------------------------------------------------------------------
 OrtStatus* ort_editor_CreateGraph(OrtGraph** graph) {
   KP_ORT_NEED(graph);
-  *graph = kp_alloc_zero(1, sizeof **graph);
-  return *graph ? NULL : kp_ort_no_memory();
+  *graph = NULL;
+  kp_ort_made_graph* made = kp_alloc_zero(1, sizeof *made);
+  if (!made) return kp_ort_no_memory();
+  made->base = (OrtGraph){
+      .kind = &kp_ort_made_kind, .name = "", .model_path = "", .ir_version = KP_ORT_IR_VERSION};
+  *graph = &made->base;
+  return NULL;
 }
+
+kp_ort_made_graph* kp_ort_made_graph_of(const OrtGraph* graph) {
+  return graph->kind == &kp_ort_made_kind ? (kp_ort_made_graph*)(uintptr_t)graph : NULL;
+}
+
+// Refuses a graph that no client made.
+#define NEED_MADE(made, graph)                                                                 \
+  KP_ORT_NEED(graph);                                                                          \
+  kp_ort_made_graph* made = kp_ort_made_graph_of(graph);                                       \
+  if (!made)                                                                                   \
+  return kp_ort_error(ORT_INVALID_ARGUMENT, "%s: the graph of a session is not to be changed", \
+                      __func__ + sizeof "ort_editor")
 
 static void release_infos(OrtValueInfo** infos, size_t count) {
   for (size_t i = 0; i < count; ++i) ort_ReleaseValueInfo(infos[i]);
   kp_free(infos);
 }
 
-void ort_ReleaseGraph(OrtGraph* object) {
-  if (!object) return;
-  release_infos(object->inputs, object->input_count);
-  release_infos(object->outputs, object->output_count);
-  for (size_t i = 0; i < object->initializer_count; ++i) {
-    kp_free(object->initializers[i].name);
-    ort_ReleaseValue(object->initializers[i].value);
+void kp_ort_made_release(OrtGraph* object) {
+  kp_ort_made_graph* graph = kp_ort_made_graph_of(object);
+  release_infos(graph->inputs, graph->input_count);
+  release_infos(graph->outputs, graph->output_count);
+  release_infos(graph->inner, graph->inner_count);
+  for (size_t i = 0; i < graph->initializer_count; ++i) {
+    kp_free(graph->initializers[i].name);
+    ort_ReleaseValue(graph->initializers[i].value);
   }
-  for (size_t i = 0; i < object->node_count; ++i) ort_ReleaseNode(object->nodes[i]);
-  kp_free(object->initializers);
-  kp_free(object->nodes);
-  kp_free(object);
+  for (size_t i = 0; i < graph->node_count; ++i) ort_ReleaseNode(&graph->nodes[i]->base);
+  kp_free(graph->initializers);
+  kp_free(graph->nodes);
+  kp_arena_free(&graph->lists);
+  kp_free(graph);
 }
 
 // |infos| (each taken, on success) replace those that the graph had.
-static OrtStatus* set_infos(OrtValueInfo*** list, size_t* list_count, bool* set,
-                            OrtValueInfo** infos, size_t count) {
+static OrtStatus* set_infos(kp_ort_made_graph* graph, OrtValueInfo*** list, size_t* list_count,
+                            bool* set, OrtValueInfo** infos, size_t count) {
   if (count) KP_ORT_NEED(infos);
   for (size_t i = 0; i < count; ++i) KP_ORT_NEED(infos[i]);
   OrtValueInfo** copy = kp_alloc_zero(count, sizeof(OrtValueInfo*));
   if (!copy) return kp_ort_no_memory();
-  for (size_t i = 0; i < count; ++i) copy[i] = infos[i];
+  for (size_t i = 0; i < count; ++i) {
+    copy[i] = infos[i];
+    copy[i]->graph = &graph->base;
+  }
   release_infos(*list, *list_count);
   *list = copy;
   *list_count = count;
@@ -218,20 +234,22 @@ static OrtStatus* set_infos(OrtValueInfo*** list, size_t* list_count, bool* set,
 }
 
 OrtStatus* ort_editor_SetGraphInputs(OrtGraph* graph, OrtValueInfo** inputs, size_t count) {
-  KP_ORT_NEED(graph);
-  return set_infos(&graph->inputs, &graph->input_count, &graph->has_inputs, inputs, count);
+  NEED_MADE(made, graph);
+  kp_ort_made_changed(made);
+  return set_infos(made, &made->inputs, &made->input_count, &made->has_inputs, inputs, count);
 }
 
 OrtStatus* ort_editor_SetGraphOutputs(OrtGraph* graph, OrtValueInfo** outputs, size_t count) {
-  KP_ORT_NEED(graph);
-  return set_infos(&graph->outputs, &graph->output_count, &graph->has_outputs, outputs, count);
+  NEED_MADE(made, graph);
+  kp_ort_made_changed(made);
+  return set_infos(made, &made->outputs, &made->output_count, &made->has_outputs, outputs, count);
 }
 
 // External data is copied too, when the session is made: nothing is asked of the client's memory after that.
 OrtStatus* ort_editor_AddInitializerToGraph(OrtGraph* graph, const char* name, OrtValue* tensor,
                                             bool data_is_external) {
   OrtStatus* status = NULL;
-  KP_ORT_NEED(graph);
+  NEED_MADE(made, graph);
   KP_ORT_NEED(name);
   KP_ORT_NEED(tensor);
   const kapell_value* value = kp_ort_value_tensor(tensor, &status);
@@ -245,22 +263,28 @@ OrtStatus* ort_editor_AddInitializerToGraph(OrtGraph* graph, const char* name, O
         name, kapell_tensor_byte_count(value), LEAST_EXTERNAL);
   char* copy = kp_strdup(name);
   kp_ort_graph_tensor* slot =
-      copy ? kp_ort_append((void**)&graph->initializers, &graph->initializer_count, sizeof *slot)
+      copy ? kp_ort_append((void**)&made->initializers, &made->initializer_count, sizeof *slot)
            : NULL;
   if (!slot) {
     kp_free(copy);
     return kp_ort_no_memory();
   }
   *slot = (kp_ort_graph_tensor){copy, tensor};
+  kp_ort_made_changed(made);
   return NULL;
 }
 
 OrtStatus* ort_editor_AddNodeToGraph(OrtGraph* graph, OrtNode* node) {
-  KP_ORT_NEED(graph);
+  NEED_MADE(made, graph);
   KP_ORT_NEED(node);
-  OrtNode** slot = kp_ort_append((void**)&graph->nodes, &graph->node_count, sizeof *slot);
+  if (node->graph)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "node '%s' is in a graph already", node->name);
+  kp_ort_made_node** slot = kp_ort_append((void**)&made->nodes, &made->node_count, sizeof *slot);
   if (!slot) return kp_ort_no_memory();
-  *slot = node;
+  *slot = kp_ort_made_node_of(node);
+  node->graph = graph;
+  node->id = made->node_count - 1;
+  kp_ort_made_changed(made);
   return NULL;
 }
 
@@ -290,9 +314,11 @@ OrtStatus* ort_editor_CreateModel(const char* const* domains, const int* version
 
 OrtStatus* ort_editor_AddGraphToModel(OrtModel* model, OrtGraph* graph) {
   KP_ORT_NEED(model);
-  KP_ORT_NEED(graph);
+  NEED_MADE(made, graph);
   if (model->graph) return kp_ort_error(ORT_INVALID_ARGUMENT, "the model has a graph already");
-  model->graph = graph;
+  model->graph = made;
+  made->model = model;
+  kp_ort_made_changed(made);
   return NULL;
 }
 
@@ -301,6 +327,6 @@ void ort_ReleaseModel(OrtModel* object) {
   for (size_t i = 0; i < object->opset_count; ++i)
     kp_free((void*)(uintptr_t)object->opsets[i].domain.data);
   kp_free(object->opsets);
-  ort_ReleaseGraph(object->graph);
+  ort_ReleaseGraph(object->graph ? &object->graph->base : NULL);
   kp_free(object);
 }

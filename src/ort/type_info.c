@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "base/types.h"
+#include "graph/type_info.h"
 
 #define DEPTH_LIMIT 64  // of sequences of maps of ...
 
@@ -162,6 +163,15 @@ OrtStatus* kp_ort_type_info_from(const kapell_type_info* from, OrtTypeInfo** out
   }
   *out = info;
   return NULL;
+}
+
+OrtStatus* kp_ort_type_info_of(const kp_symbols* symbols, const kp_type* type, OrtTypeInfo** out) {
+  kp_arena arena = {0};
+  const kapell_type_info* info = NULL;
+  OrtStatus* status = kp_ort_status(kp_type_info_of(&arena, symbols, type, &info));
+  if (!status) status = kp_ort_type_info_from(info, out);
+  kp_arena_free(&arena);
+  return status;
 }
 
 static OrtStatus* copy_part(const OrtTypeInfo* from, OrtTypeInfo** to) {

@@ -2,6 +2,7 @@
 #ifndef KP_ORT_TYPE_INFO_H_
 #define KP_ORT_TYPE_INFO_H_
 
+#include "graph/graph.h"
 #include "kapell/kapell.h"
 #include "ort/object.h"
 
@@ -33,6 +34,8 @@ struct OrtTypeInfo {
 
 // Of a session's input or output.
 OrtStatus* kp_ort_type_info_from(const kapell_type_info* from, OrtTypeInfo** out);
+// Of a value of a graph.
+OrtStatus* kp_ort_type_info_of(const kp_symbols* symbols, const kp_type* type, OrtTypeInfo** out);
 // A tensor's, with no symbols. |shape| may be NULL where |has_shape| is false.
 OrtStatus* kp_ort_shape_info_create(kapell_type type, bool has_shape, const int64_t* dims,
                                     size_t rank, OrtTensorTypeAndShapeInfo** out);

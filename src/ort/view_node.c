@@ -1,0 +1,83 @@
+// Views: what is known of a node beyond its name. Filled together, the first time something of it is asked for.
+#include "ort/view_internal.h"
+
+static const OrtValueInfo** list_values(kp_shown* g, const kp_value_id* ids, uint32_t count,
+                                        bool* out_failed) {
+  const OrtValueInfo** list =
+      kp_arena_new_array(&g->view->arena, const OrtValueInfo*, (size_t)count + 1);
+  if (!list) *out_failed = true;
+  for (uint32_t i = 0; i < count && !*out_failed; ++i)
+    list[i] = kp_shown_value_handle(g, ids[i], out_failed);
+  return list;
+}
+
+static OrtStatus* fill_values(kp_shown* g, OrtNode* node) {
+  const kp_node* from = kp_shown_node(node);
+  bool failed = false;
+  node->inputs = list_values(g, from->inputs, from->input_count, &failed);
+  node->outputs = list_values(g, from->outputs, from->output_count, &failed);
+  node->implicit = list_values(g, from->implicit, from->implicit_count, &failed);
+  node->input_count = from->input_count;
+  node->output_count = from->output_count;
+  node->implicit_count = from->implicit_count;
+  return failed ? kp_ort_no_memory() : NULL;
+}
+
+static OrtStatus* fill_attrs(kp_shown* g, OrtNode* node) {
+  const kp_node* from = kp_shown_node(node);
+  kp_arena* arena = &g->view->arena;
+  const size_t count = from->attr_count;
+  OrtOpAttr* attrs = kp_arena_new_array(arena, OrtOpAttr, count + 1);
+  node->attrs = kp_arena_new_array(arena, const OrtOpAttr*, count + 1);
+  if (!attrs || !node->attrs) return kp_ort_no_memory();
+  for (size_t i = 0; i < count; ++i) {
+    attrs[i].attr = from->attrs[i];
+    node->attrs[i] = &attrs[i];
+  }
+  node->attr_count = count;
+  return NULL;
+}
+
+static OrtStatus* add_body(kp_shown* g, OrtNode* node, const kp_attr* attr, const kp_graph* body) {
+  kp_shown* shown;
+  KP_ORT_PASS(kp_shown_create(g->view, body, NULL, 0, &shown));
+  shown->parent = node;
+  node->bodies[node->body_count] = &shown->base;
+  node->body_names[node->body_count++] = attr->name;
+  return NULL;
+}
+
+static OrtStatus* fill_bodies(kp_shown* g, OrtNode* node) {
+  const kp_node* from = kp_shown_node(node);
+  const uint32_t count = kp_node_body_count(from);
+  if (count == 0) return NULL;
+  node->body_count = 0;
+  node->bodies = kp_arena_new_array(&g->view->arena, const OrtGraph*, count);
+  node->body_names = kp_arena_new_array(&g->view->arena, const char*, count);
+  if (!node->bodies || !node->body_names) return kp_ort_no_memory();
+  for (uint32_t i = 0; i < from->attr_count; ++i) {
+    const kp_attr* attr = &from->attrs[i];
+    if (attr->type == KP_ONNX_ATTR_GRAPH) KP_ORT_PASS(add_body(g, node, attr, attr->graph));
+    if (attr->type == KP_ONNX_ATTR_GRAPHS)
+      for (size_t k = 0; k < attr->count; ++k)
+        KP_ORT_PASS(add_body(g, node, attr, attr->graphs[k]));
+  }
+  return NULL;
+}
+
+static OrtStatus* fill(kp_shown* g, OrtNode* node) {
+  if (node->filled) return NULL;
+  KP_ORT_PASS(fill_values(g, node));
+  KP_ORT_PASS(fill_attrs(g, node));
+  KP_ORT_PASS(fill_bodies(g, node));
+  __atomic_store_n(&node->filled, true, __ATOMIC_RELEASE);
+  return NULL;
+}
+
+OrtStatus* kp_shown_node_fill(OrtNode* node) {
+  kp_shown* g = kp_shown_of(node->graph);
+  pthread_mutex_lock(&g->view->lock);
+  OrtStatus* status = fill(g, node);
+  pthread_mutex_unlock(&g->view->lock);
+  return status;
+}
