@@ -5,8 +5,6 @@
 // clang-format off
 STATUS(0, CreateEpDevice, "22", (OrtEpFactory* factory, const OrtHardwareDevice* device, const OrtKeyValuePairs* metadata, const OrtKeyValuePairs* ep_options, OrtEpDevice** out), ORT, WORKS, "")
 NOTHING(1, ReleaseEpDevice, "22", (OrtEpDevice* object), ORT, WORKS, "")
-STATUS(2, EpGraphSupportInfo_AddNodesToFuse, "23", (OrtEpGraphSupportInfo* support, const OrtNode* const* nodes, size_t count, const OrtNodeFusionOptions* node_fusion_options), ORT, NO, "for provider libraries, which are not hosted yet")
-STATUS(3, EpGraphSupportInfo_AddSingleNode, "23", (OrtEpGraphSupportInfo* support, const OrtNode* node), ORT, NO, "for provider libraries, which are not hosted yet")
 STATUS(2, EpGraphSupportInfo_AddNodesToFuse, "23", (OrtEpGraphSupportInfo* support, const OrtNode* const* nodes, size_t count, const OrtNodeFusionOptions* node_fusion_options), ORT, WORKS, "")
 STATUS(3, EpGraphSupportInfo_AddSingleNode, "23", (OrtEpGraphSupportInfo* support, const OrtNode* node), ORT, WORKS, "")
 VALUE(4, NodeComputeContext_NodeName, "23", const char*, (const OrtNodeComputeContext* context), ORT, WORKS, "")
