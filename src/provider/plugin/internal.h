@@ -1,0 +1,72 @@
+// Between the files of provider/plugin/: the provider, what it compiled, and statuses of the library's.
+#ifndef KP_PROVIDER_PLUGIN_INTERNAL_H_
+#define KP_PROVIDER_PLUGIN_INTERNAL_H_
+
+#include <pthread.h>
+
+#include "base/arena.h"
+#include "ort/guard.h"
+#include "ort/kernel.h"
+#include "ort/view.h"
+#include "provider/plugin/memory.h"
+
+typedef struct kp_plugin_heard kp_plugin_heard;
+
+typedef struct kp_plugin_provider {
+  kp_provider base;  // first
+  const kp_plugin_type* type;
+  OrtEp* ep;
+  OrtSessionOptions* options;  // as the library sees them
+  OrtLogger logger;            // what the library is given: its lines go to Kapell's log
+  OrtEpDataLayout layout;      // that it prefers
+  kp_plugin_memory* memory;    // NULL: host
+  kp_ptr_map drops;            // outputs (interned names) of nodes whose group wants no constants
+  uint32_t compiled_count;     // so far, for the names of fused nodes
+  kp_plugin_heard*
+      heard;  // collects what is logged while the library is asked what it can run; else NULL
+} kp_plugin_provider;
+
+// A partition that the library compiled.
+typedef struct kp_plugin_compiled {
+  kp_compiled base;  // first
+  kp_plugin_provider* provider;
+  kp_graph* part;  // owned
+  char* name;      // of the fused node
+  OrtNodeComputeInfo* info;
+  void* state;               // NULL is legal: then there is nothing to release
+  kapell_value** constants;  // inputs of the fused node behind those of the partition
+  uint32_t constant_count;
+  kp_shape_info* outputs;  // what is known of them before any run: static shapes
+} kp_plugin_compiled;
+
+// Turns a status of the library's (taken; NULL stays NULL) into PROVIDER_FAILED "NAME, <what>: <its words>"; OUT_OF_MEMORY where it passes on
+// that the host had none.
+KP_MUST_USE kp_status* kp_plugin_failure(const kp_plugin_type* type, const char* what,
+                                         OrtStatus* status);
+
+// --- heard.c: lines that the library logs, which may be its only reasons ---------------------------------------------------------
+void kp_plugin_logger_init(kp_plugin_provider* provider);
+struct kp_plugin_heard {
+  kp_arena arena;
+  pthread_mutex_t lock;
+  const char** lines;
+  uint32_t count, capacity;
+};
+void kp_plugin_listen_begin(kp_plugin_provider* provider, kp_plugin_heard* heard);
+void kp_plugin_listen_end(kp_plugin_provider* provider);
+// Gives nodes that |claims| still has free the first line that names them. Ends |heard|.
+KP_MUST_USE kp_status* kp_plugin_refuse_heard(kp_plugin_heard* heard, const kp_graph* graph,
+                                              kp_claims* claims);
+
+// --- the functions of kp_plugin_base ----------------------------------------------------------------------------------------------
+kp_status* kp_plugin_capability(kp_provider* provider, const kp_graph* graph, kp_claims* claims);
+kp_status* kp_plugin_compile(kp_provider* provider, const kp_compile_args* args,
+                             kp_compiled** out_compiled);
+void kp_plugin_release(kp_compiled* compiled);
+kp_status* kp_plugin_specialise(kp_compiled* compiled, const kp_specialise_args* args,
+                                kp_special** out_special);
+kp_status* kp_plugin_run(kp_compiled* compiled, const kp_special* special, const kp_run_args* args);
+void kp_plugin_visit(const kp_compiled* compiled,
+                     void (*node)(void* user, const kp_node* node, const char* kernel), void* user);
+
+#endif  // KP_PROVIDER_PLUGIN_INTERNAL_H_
