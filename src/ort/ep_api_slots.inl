@@ -44,7 +44,7 @@ VALUE(37, KernelDef_GetExecutionProvider, "24", const char*, (const OrtKernelDef
 STATUS(38, KernelDef_GetInputMemType, "24", (const OrtKernelDef* def, size_t input_index, OrtMemType* mem_type), ORT, WORKS, "")
 STATUS(39, KernelDef_GetOutputMemType, "24", (const OrtKernelDef* def, size_t output_index, OrtMemType* mem_type), ORT, WORKS, "")
 STATUS(40, GetTensorDataType, "24", (ONNXTensorElementDataType type, const OrtDataType** out), ORT, WORKS, "")
-STATUS(41, EpGraphSupportInfo_LookUpKernel, "24", (OrtEpGraphSupportInfo* support, const OrtNode* node, const OrtKernelDef** kernel_def), ORT, NO, "for provider libraries, which are not hosted yet")
+STATUS(41, EpGraphSupportInfo_LookUpKernel, "24", (OrtEpGraphSupportInfo* support, const OrtNode* node, const OrtKernelDef** kernel_def), ORT, WORKS, "")
 STATUS(42, SharedPrePackedWeightCache_StoreWeightData, "24", (OrtSharedPrePackedWeightCache* prepacked_weight_cache, void** buffer_data_ptrs, size_t* buffer_data_sizes, size_t count), ORT, WORKS, "")
 STATUS(43, KernelInfo_GetEp, "24", (const OrtKernelInfo* info, const OrtEp** ep), ORT, WORKS, "")
 STATUS(44, DeviceEpIncompatibilityDetails_SetDetails, "24", (OrtDeviceEpIncompatibilityDetails* details, uint32_t reasons, int32_t error_code, const char* notes), ORT, NO, "for provider libraries, which are not hosted yet")

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "ort/graph_object.h"
+#include "ort/kernel_registry.h"
+#include "ort/view_internal.h"
 
 void kp_ort_support_clear(OrtEpGraphSupportInfo* support) {
   for (size_t i = 0; i < support->count; ++i) kp_free(support->groups[i].nodes);
@@ -72,4 +73,21 @@ OrtStatus* ort_ep_EpGraphSupportInfo_AddSingleNode(OrtEpGraphSupportInfo* suppor
   KP_ORT_NEED(support);
   KP_ORT_NEED(node);
   return add(support, &node, 1, (kp_ort_group){.fuse = false});
+}
+
+// Nodes of bodies and of parts may be asked about too.
+OrtStatus* ort_ep_EpGraphSupportInfo_LookUpKernel(OrtEpGraphSupportInfo* support,
+                                                  const OrtNode* node,
+                                                  const OrtKernelDef** kernel_def) {
+  KP_ORT_NEED(kernel_def);
+  *kernel_def = NULL;
+  KP_ORT_NEED(support);
+  KP_ORT_NEED(node);
+  if (!node->graph || node->graph->kind != &kp_shown_kind)
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "'%s' is a node of no graph that was given",
+                        node->name);
+  const kp_ort_kernel* kernel = kp_ort_registry_find(
+      support->registry, kp_shown_of(node->graph)->graph, kp_shown_node(node), NULL);
+  if (kernel) *kernel_def = kernel->def;
+  return NULL;
 }

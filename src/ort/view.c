@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "graph/schema.h"
+#include "ort/kernel_registry.h"
 #include "ort/model_metadata.h"
 #include "ort/view_internal.h"
 
@@ -16,7 +17,7 @@
 // Does the model, read by its operator sets, mean by this node what the graph means?
 static bool is_as_written(const kp_ort_view* view, const kp_node* node) {
   const kp_ort_view* root = view->root;
-  if (!node->schema || node->custom) return true;
+  if (!node->schema || node->custom || strcmp(node->domain, KP_ORT_NHWC_DOMAIN) == 0) return true;
   for (size_t i = 0; i < root->opset_count; ++i) {
     if (strcmp(root->domains[i], node->domain) != 0) continue;
     return node->version == root->versions[i] ||
