@@ -39,6 +39,17 @@ function(kapell_add_test_program target source folder)
   endforeach()
 endfunction()
 
+# test/plugins/x.c -> build/<preset>/test/plugins/libx.so: libraries that tests load.
+file(GLOB plugin_sources CONFIGURE_DEPENDS test/plugins/*.c)
+foreach(source IN LISTS plugin_sources)
+  cmake_path(GET source STEM name)
+  add_library(${name}-plugin MODULE ${source})
+  target_include_directories(${name}-plugin PRIVATE src include)
+  target_link_libraries(${name}-plugin PRIVATE kapell-flags)
+  set_target_properties(${name}-plugin PROPERTIES OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test/plugins")
+  add_dependencies(kapell-test-support ${name}-plugin)
+endforeach()
+
 # src/base/status_test.c -> base/status
 function(kapell_test_name source suffix name_var)
   cmake_path(RELATIVE_PATH source BASE_DIRECTORY "${CMAKE_SOURCE_DIR}" OUTPUT_VARIABLE name)

@@ -64,6 +64,8 @@ bool cli_read_limits(const cli_args* args, kapell_options* options);
   {"providers", "LIST",                                                                          \
    "providers in order of priority, as in \"CUDA?,CPU\" (default CPU); docs/providers.md"},      \
       {"option", "NAME.KEY=VALUE", "an option of a provider; may be repeated"},                  \
+      {"provider-library", "NAME=PATH",                                                          \
+       "load a library of providers first, under NAME; may be repeated (docs/hosting.md)"},      \
       {"on-failure", "POLICY",                                                                   \
        "when a provider fails in a run: error (default), or continue without it"},               \
       {"untrusted", NULL,                                                                        \
@@ -74,6 +76,8 @@ bool cli_read_limits(const cli_args* args, kapell_options* options);
       {"threads", "N", "threads of a run (default: what this process may use)"}, {               \
     "cpu-mask", "LEVEL", "take instruction sets away: avx2, sse, scalar, -avx512f"               \
   }
+// Registers every --provider-library. False: printed.
+bool cli_register_libraries(const cli_args* args);
 // Opens the model of |args|, with a progress bar on a terminal when it takes over a second. Gives an exit code:
 // CLI_USAGE or CLI_OPEN, printed, leave *out_session NULL.
 int cli_open(const cli_args* args, const char* profile_path, kapell_session** out_session);

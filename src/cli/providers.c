@@ -4,7 +4,10 @@
 #include "cli/cli.h"
 
 static const cli_option kOptions[] = {
-    {"options", "NAME", "the options of a provider: --option NAME.KEY=VALUE"}, {0}};
+    {"options", "NAME", "the options of a provider: --option NAME.KEY=VALUE"},
+    {"provider-library", "NAME=PATH",
+     "load a library of providers first, under NAME; may be repeated (docs/hosting.md)"},
+    {0}};
 
 static void print_option(const kapell_provider_option_info* o) {
   printf("  %-28s ", o->key);
@@ -33,6 +36,7 @@ static int run(const cli_command* command, int argc, char** argv) {
   cli_args args;
   int exit_code;
   if (!cli_parse(command, argc, argv, &args, &exit_code)) return exit_code;
+  if (!cli_register_libraries(&args)) return CLI_OPEN;
   if (cli_get(&args, "options")) return print_options(cli_get(&args, "options"));
   kapell_provider_info* list;
   size_t count;

@@ -71,6 +71,25 @@ static bool read_options(const cli_args* args, kapell_provider_option* list, siz
   return true;
 }
 
+bool cli_register_libraries(const cli_args* args) {
+  int at = 0;
+  for (const char* text; (text = cli_next(args, "provider-library", &at)) != NULL;) {
+    const char* equals = strchr(text, '=');
+    if (!equals || equals == text || !equals[1]) {
+      fprintf(stderr, "kapell %s: --provider-library '%s' is not of the form NAME=PATH\n",
+              args->command->name, text);
+      return false;
+    }
+    char* name = strndup(text, (size_t)(equals - text));
+    kapell_status* status = name ? kapell_provider_library_register(name, equals + 1) : NULL;
+    const bool good = name && !status;
+    free(name);
+    cli_print_status(status);
+    if (!good) return false;
+  }
+  return true;
+}
+
 static kapell_status* open_model(const cli_args* args, const cli_opening* how,
                                  kapell_options* options, kapell_session** out_session) {
   options->profile_path = how->profile_path;
@@ -103,6 +122,13 @@ static size_t keep_reference_options(kapell_provider_option* list, size_t count)
   return kept;
 }
 
+// Once a process, though commands open several sessions.
+static bool register_once(const cli_args* args) {
+  static bool registered;
+  if (!registered) registered = cli_register_libraries(args);
+  return registered;
+}
+
 int cli_open(const cli_args* args, const char* profile_path, kapell_session** out_session) {
   return cli_open_as(args, &(cli_opening){.profile_path = profile_path}, out_session);
 }
@@ -119,6 +145,7 @@ int cli_open_as(const cli_args* args, const cli_opening* how, kapell_session** o
   else if (!cli_int(args, "threads", 0, 256, 0, &threads))
     return CLI_USAGE;
   if (!read_policy(args, &options)) return CLI_USAGE;
+  if (!register_once(args)) return CLI_OPEN;
   size_t count = count_options(args);
   kapell_provider_option* list = calloc(count + 1, sizeof(*list));
   if (!list) return CLI_OPEN;
