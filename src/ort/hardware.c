@@ -3,7 +3,9 @@
 //
 // KAPELL_PRETEND_DEVICES, for trying out, changes that: "cpu:0x8086" gives the processor another vendor (OpenVINO takes Intel's alone),
 // "gpu:0x1002" or "npu:0x8086:0x7d1d" adds a device (vendor, device), several by commas.
+#include <ctype.h>
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,36 +146,52 @@ static OrtStatus* add_pci(hardware_list* list, const char* root) {
 }
 
 // --- for trying out ------------------------------------------------------------------------------------------------------------------
-// "gpu:0x1002:0x73bf": kind, vendor, device; the latter may be left out.
-static OrtStatus* pretend_one(hardware_list* list, const char* text, size_t length) {
-  static const struct {
-    const char* name;
-    OrtHardwareDeviceType type;
-  } kinds[] = {{"cpu", OrtHardwareDeviceType_CPU},
-               {"gpu", OrtHardwareDeviceType_GPU},
-               {"npu", OrtHardwareDeviceType_NPU}};
-  char one[64] = "", kind[8] = "", tail;
-  unsigned vendor_id = 0, device_id = 0;
-  if (length < sizeof one) memcpy(one, text, length);
-  int found = sscanf(one, " %7[a-zA-Z]:%i:%i %c", kind, (int*)&vendor_id, (int*)&device_id, &tail);
-  for (size_t i = 0; i < KP_COUNT_OF(kinds) && (found == 2 || found == 3); ++i) {
-    if (strcasecmp(kinds[i].name, kind) != 0) continue;
-    if (kinds[i].type != OrtHardwareDeviceType_CPU)
-      return add(list, kinds[i].type, vendor_id, device_id, vendor_name(vendor_id), NULL);
-    list->items[0]->vendor_id = vendor_id;
-    return kp_ort_set_text(&list->items[0]->vendor, vendor_name(vendor_id));
+static bool parse_number(const char* text, uint32_t* out) {
+  char* end;
+  const unsigned long number = isdigit((unsigned char)text[0]) ? strtoul(text, &end, 0) : ULONG_MAX;
+  *out = (uint32_t)number;
+  return number <= UINT32_MAX && *end == 0;
+}
+
+// "gpu:0x1002:0x73bf": kind, vendor, device; the last may be left out.
+static bool parse_device(char* text, OrtHardwareDeviceType* out_type, uint32_t numbers[2]) {
+  static const char* const kinds[] = {[OrtHardwareDeviceType_CPU] = "cpu",
+                                      [OrtHardwareDeviceType_GPU] = "gpu",
+                                      [OrtHardwareDeviceType_NPU] = "npu"};
+  const char* kind = strsep(&text, ":");
+  int found = 0;
+  for (const char* word; found < 2 && (word = strsep(&text, ":")) != NULL; ++found)
+    if (!parse_number(word, &numbers[found])) return false;
+  for (size_t i = 0; i < KP_COUNT_OF(kinds); ++i) {
+    *out_type = (OrtHardwareDeviceType)i;
+    if (strcasecmp(kinds[i], kind) == 0) return found && !text;
   }
-  return kp_ort_error(ORT_INVALID_ARGUMENT,
-                      "KAPELL_PRETEND_DEVICES: '%.*s' is not of the form cpu:VENDOR, gpu:VENDOR or "
-                      "gpu:VENDOR:DEVICE (npu likewise)",
-                      (int)length, text);
+  return false;
+}
+
+static OrtStatus* pretend_one(hardware_list* list, const char* text, size_t length) {
+  char one[64] = "";
+  uint32_t numbers[2] = {0};
+  OrtHardwareDeviceType type;
+  if (length < sizeof one) memcpy(one, text, length);
+  if (!parse_device(one, &type, numbers))
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "KAPELL_PRETEND_DEVICES: '%.*s' is not of the form cpu:VENDOR, gpu:VENDOR "
+                        "or gpu:VENDOR:DEVICE (npu likewise)",
+                        (int)length, text);
+  if (type != OrtHardwareDeviceType_CPU)
+    return add(list, type, numbers[0], numbers[1], vendor_name(numbers[0]), NULL);
+  list->items[0]->vendor_id = numbers[0];
+  return kp_ort_set_text(&list->items[0]->vendor, vendor_name(numbers[0]));
 }
 
 static OrtStatus* pretend_all(hardware_list* list, const char* text) {
   for (const char* at = text; at && *at;) {
-    const size_t length = strcspn(at, ",");
+    at += strspn(at, " ");
+    const size_t length = strcspn(at, ", ");
     if (length && list->count < 2 * MOST_DEVICES) KP_ORT_PASS(pretend_one(list, at, length));
-    at += length + (at[length] == ',');
+    at += length;
+    at += strspn(at, ", ");
   }
   return NULL;
 }
