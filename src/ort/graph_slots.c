@@ -102,7 +102,8 @@ OrtStatus* ort_Graph_GetGraphView(const OrtGraph* src_graph, const OrtNode** nod
   KP_ORT_NEED(dst_graph);
   *dst_graph = NULL;
   KP_ORT_NEED(src_graph);
-  if (count) KP_ORT_NEED(nodes);
+  KP_ORT_NEED(nodes);
+  if (count == 0) return kp_ort_error(ORT_INVALID_ARGUMENT, "a part of no nodes");
   for (size_t i = 0; i < count; ++i)
     if (!nodes[i] || nodes[i]->graph != src_graph)
       return kp_ort_error(ORT_INVALID_ARGUMENT, "node %zu of %zu is %s", i, count,

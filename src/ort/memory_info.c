@@ -193,7 +193,8 @@ const OrtMemoryDevice* ort_ep_MemoryInfo_GetMemoryDevice(const OrtMemoryInfo* in
 bool ort_ep_MemoryDevice_AreEqual(const OrtMemoryDevice* a, const OrtMemoryDevice* b) {
   const OrtMemoryInfo *x = info_of(a), *y = info_of(b);
   return x->device_type == y->device_type && x->device_mem_type == y->device_mem_type &&
-         x->vendor_id == y->vendor_id && x->device_id == y->device_id;
+         x->vendor_id == y->vendor_id && x->device_id == y->device_id &&
+         x->alignment == y->alignment;
 }
 
 OrtMemoryInfoDeviceType ort_ep_MemoryDevice_GetDeviceType(const OrtMemoryDevice* device) {

@@ -25,7 +25,14 @@ GETTER(Name, const char**, name)
 GETTER(OperatorType, const char**, op)
 GETTER(Domain, const char**, domain)
 GETTER(Graph, const OrtGraph**, graph)
-GETTER(EpName, const char**, provider)
+
+// "" where it was given to none: libraries make a string of it.
+OrtStatus* ort_Node_GetEpName(const OrtNode* node, const char** out) {
+  KP_ORT_NEED(node);
+  KP_ORT_NEED(out);
+  *out = node->provider ? node->provider : "";
+  return NULL;
+}
 
 // 0: the node is in no model that says.
 OrtStatus* ort_Node_GetSinceVersion(const OrtNode* node, int* version) {

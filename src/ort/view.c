@@ -456,20 +456,35 @@ static OrtStatus* part(const OrtGraph* graph, const OrtNode* const* nodes, size_
   return NULL;
 }
 
+// The graph's inputs and, behind them, its constants, which become inputs that need not be given.
+static OrtStatus* add_constants(kp_shown* g) {
+  OrtGraph* base = &g->base;
+  const size_t most = base->input_count + base->initializer_count;
+  const OrtValueInfo** inputs = kp_arena_new_array(&g->view->arena, const OrtValueInfo*, most + 1);
+  if (!inputs) return kp_ort_no_memory();
+  size_t count = 0;
+  for (; count < base->input_count; ++count) inputs[count] = base->inputs[count];
+  for (size_t i = 0; i < base->initializer_count; ++i) {
+    OrtValueInfo* value = (OrtValueInfo*)(uintptr_t)base->initializers[i];
+    if (value->is_optional_input) continue;
+    value->is_optional_input = true;
+    inputs[count++] = value;
+  }
+  base->inputs = inputs;
+  base->input_count = count;
+  return NULL;
+}
+
 static OrtStatus* fuse(kp_ort_view* view, const char* name, const char* provider,
                        bool drop_constants, OrtNode** out) {
   kp_shown* g = view->main;
   KP_ORT_PASS(kp_shown_fill_graph(g));
-  const size_t most = g->base.input_count + g->base.initializer_count;
+  if (!drop_constants) KP_ORT_PASS(add_constants(g));
   OrtNode* node = kp_arena_new(&view->arena, OrtNode);
-  const OrtValueInfo** inputs = kp_arena_new_array(&view->arena, const OrtValueInfo*, most + 1);
   char* own_name = kp_arena_strndup(&view->arena, name, strlen(name));
   char* own_provider = kp_arena_strndup(&view->arena, provider, strlen(provider));
-  if (!node || !inputs || !own_name || !own_provider) return kp_ort_no_memory();
-  size_t count = 0;
-  for (size_t i = 0; i < g->base.input_count; ++i) inputs[count++] = g->base.inputs[i];
-  for (size_t i = 0; i < g->base.initializer_count && !drop_constants; ++i)
-    if (!g->base.initializers[i]->is_optional_input) inputs[count++] = g->base.initializers[i];
+  if (!node || !own_name || !own_provider) return kp_ort_no_memory();
+  g->base.name = own_name;
   *node = (OrtNode){.graph = &g->base,
                     .op = own_name,
                     .domain = own_provider,
@@ -478,8 +493,8 @@ static OrtStatus* fuse(kp_ort_view* view, const char* name, const char* provider
                     .id = g->graph->node_count,
                     .since = 1,
                     .filled = true,
-                    .inputs = inputs,
-                    .input_count = count,
+                    .inputs = g->base.inputs,
+                    .input_count = g->base.input_count,
                     .outputs = g->base.outputs,
                     .output_count = g->base.output_count};
   *out = node;

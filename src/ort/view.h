@@ -34,8 +34,9 @@ kp_node_id kp_ort_view_node(const kp_ort_view* view, const OrtNode* node);
 const OrtNode* kp_ort_view_handle(const kp_ort_view* view, kp_node_id node);
 
 // One node that stands for the view's whole graph, as Compile is given: inputs are the graph's inputs, then (unless |drop_constants|) its
-// constant initializers in the order of Graph_GetInitializers; outputs the graph's. |provider| is its owner, and its domain. The texts are
-// copied; the node is the view's.
+// constant initializers in the order of Graph_GetInitializers; outputs the graph's. As in ONNX Runtime those constants are inputs of
+// the graph from then on, and the graph has the node's name. |provider| is the node's owner, and its domain. The texts are copied; the
+// node is the view's. At most once a view, before anybody looks at it.
 OrtStatus* kp_ort_view_fuse(kp_ort_view* view, const char* name, const char* provider,
                             bool drop_constants, const OrtNode** out);
 

@@ -1,4 +1,5 @@
 // Views: what is known of a node beyond its name. Filled together, the first time something of it is asked for.
+#include "graph/schema.h"
 #include "ort/view_internal.h"
 
 static const OrtValueInfo** list_values(kp_shown* g, const kp_value_id* ids, uint32_t count,
@@ -23,17 +24,29 @@ static OrtStatus* fill_values(kp_shown* g, OrtNode* node) {
   return failed ? kp_ort_no_memory() : NULL;
 }
 
+// What the node means by leaving out an attribute that has a default: libraries were built against hosts that fill these in.
+static bool default_of(const kp_node* node, uint32_t index, kp_attr* out) {
+  const kp_attr_schema attr = kp_schema_attr(node->schema, index);
+  if (!attr.has_default || kp_node_attr(node, attr.name)) return false;
+  *out = (kp_attr){.name = attr.name, .type = attr.type};
+  if (attr.type == KP_ONNX_ATTR_FLOAT) out->f = attr.f;
+  if (attr.type == KP_ONNX_ATTR_INT) out->i = attr.i;
+  if (attr.type == KP_ONNX_ATTR_STRING) out->s = kp_str_of(attr.s);
+  return true;
+}
+
 static OrtStatus* fill_attrs(kp_shown* g, OrtNode* node) {
   const kp_node* from = kp_shown_node(node);
   kp_arena* arena = &g->view->arena;
-  const size_t count = from->attr_count;
-  OrtOpAttr* attrs = kp_arena_new_array(arena, OrtOpAttr, count + 1);
-  node->attrs = kp_arena_new_array(arena, const OrtOpAttr*, count + 1);
+  const uint32_t known = from->schema ? from->schema->attr_count : 0;
+  const size_t most = (size_t)from->attr_count + known;
+  OrtOpAttr* attrs = kp_arena_new_array(arena, OrtOpAttr, most + 1);
+  node->attrs = kp_arena_new_array(arena, const OrtOpAttr*, most + 1);
   if (!attrs || !node->attrs) return kp_ort_no_memory();
-  for (size_t i = 0; i < count; ++i) {
-    attrs[i].attr = from->attrs[i];
-    node->attrs[i] = &attrs[i];
-  }
+  size_t count = 0;
+  for (; count < from->attr_count; ++count) attrs[count].attr = from->attrs[count];
+  for (uint32_t i = 0; i < known; ++i) count += default_of(from, i, &attrs[count].attr);
+  for (size_t i = 0; i < count; ++i) node->attrs[i] = &attrs[i];
   node->attr_count = count;
   return NULL;
 }

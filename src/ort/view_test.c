@@ -298,6 +298,12 @@ static void attributes_are_read_by_name(void** state) {
                                  &attr));  // the operator has it, the node not
   assert_null(attr);
   BAD(ort_Node_GetAttributeByName(conv, "colour", &attr), ORT_NOT_FOUND, "colour");
+  // Left out, with a default: as if it were there.
+  int64_t group;
+  OK(ort_Node_GetAttributeByName(conv, "group", &attr));
+  OK(ort_ReadOpAttr(attr, ORT_OP_ATTR_INT, &group, sizeof group, &size));
+  assert_int_equal(group, 1);
+  assert_int_equal(COUNT(conv, Node_GetNumAttributes), 3);
   end(&s);
 }
 
@@ -423,19 +429,23 @@ static void a_part_has_inputs_outputs_and_initializers(void** state) {
   assert_int_equal(COUNT(part, Graph_GetNumInitializers), 1);
   assert_int_equal(COUNT(part, Graph_GetNumInputs), 1);
   ort_ReleaseGraph(part);
-  OK(ort_Graph_GetGraphView(s.graph, NULL, 0, &part));
-  assert_int_equal(COUNT(part, Graph_GetNumOutputs), 0);
-  ort_ReleaseGraph(part);
+  BAD(ort_Graph_GetGraphView(s.graph, nodes, 0, &part), ORT_INVALID_ARGUMENT, "no nodes");
   end(&s);
 }
 
 static void a_fused_node_stands_for_the_graph(void** state) {
   (void)state;
   shown s = show("in x float[2] init w float[2] = 1 2 y = Add(x, w) out y float[2]");
+  shown dropped = show("in x float[2] init w float[2] = 1 2 y = Add(x, w) out y float[2]");
   const OrtNode *with, *without;
   const char* text;
   OK(kp_ort_view_fuse(s.view, "fused_1", "SomeProvider", false, &with));
-  OK(kp_ort_view_fuse(s.view, "fused_2", "SomeProvider", true, &without));
+  OK(kp_ort_view_fuse(dropped.view, "fused_2", "SomeProvider", true, &without));
+  assert_int_equal(COUNT(s.graph, Graph_GetNumInputs), 2);
+  assert_true(IS(input(s.graph, 1), ConstantInitializer) &&
+              IS(input(s.graph, 1), OptionalGraphInput));
+  assert_int_equal(COUNT(dropped.graph, Graph_GetNumInputs), 1);
+  assert_false(IS(initializer(dropped.graph, 0), OptionalGraphInput));
   assert_int_equal(COUNT(with, Node_GetNumInputs), 2);
   assert_ptr_equal(reads(with, 1), initializer(s.graph, 0));
   assert_int_equal(COUNT(without, Node_GetNumInputs), 1);
@@ -446,6 +456,7 @@ static void a_fused_node_stands_for_the_graph(void** state) {
   assert_string_equal(text, "SomeProvider");
   assert_int_equal(COUNT(with, Node_GetNumAttributes), 0);
   assert_int_equal(kp_ort_view_node(s.view, with), KP_NONE);
+  end(&dropped);
   end(&s);
 }
 
