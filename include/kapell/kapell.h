@@ -83,6 +83,61 @@ typedef struct kapell_shadow_report {
   size_t output_count;
 } kapell_shadow_report;
 
+// --- what sessions share ---------------------------------------------------------------------------------------------------
+
+// Weights as kernels want them, held once for all sessions that are opened with one such object (kapell_options.shared_weights): those of
+// equal contents are shared, be it between sessions of one model or of several. Sessions with other kernels (cpu_mask) pack others.
+// Each session packs its weights before it finds them there: opening takes the same time, and a while one weight's memory more. Weights
+// count for the session that packed them first (max_memory), and stay until the last session that uses them is closed.
+// Threads: any, sessions may be opened and closed at once. It may be released before sessions that use it are closed.
+typedef struct kapell_shared_weights kapell_shared_weights;
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_shared_weights_create(
+    kapell_shared_weights** out_weights);
+KAPELL_API void kapell_shared_weights_release(kapell_shared_weights* weights);
+// Bytes held now, and those that sessions would hold besides without it. Each may be NULL.
+KAPELL_API void kapell_shared_weights_bytes(kapell_shared_weights* weights, uint64_t* out_held,
+                                            uint64_t* out_saved);
+
+// Threads that the program makes, or has for some of its sessions alone (kapell_options.pool). Start from KAPELL_POOL_OPTIONS_INIT; every
+// field's zero is its default.
+typedef struct kapell_pool_options {
+  size_t struct_size;
+  int threads;  // that a run may use, the caller's included: one less are made. 0 (default): as in kapell_options
+
+  // |create| starts a thread that calls work(arg) once, and gives a handle of it, NULL if it cannot; |join| waits for the end of such a
+  // thread. Called by kapell_pool_create, and by whoever lets go of the pool last; after a fork |create| also in the first run of the
+  // child. Default NULL: threads of the system. Both or neither.
+  void* (*create)(void* user, void (*work)(void* arg), void* arg);
+  void (*join)(void* user, void* handle);
+
+  // Tell of the work that runs hand to the pool's threads; must be quick, and not run sessions. |enqueued|: something was offered to a
+  // thread, called by the thread of the run; what it gives is the |token| of the others: |started| and |stopped| around the work on
+  // the thread that does it, |abandoned| instead of both where no thread took it up. Default NULL.
+  void* (*enqueued)(void* user);
+  void (*started)(void* user, void* token);
+  void (*stopped)(void* user, void* token);
+  void (*abandoned)(void* user, void* token);
+
+  void* user;  // of all of these; stays valid until the pool has ended
+} kapell_pool_options;
+#ifdef __cplusplus
+#define KAPELL_POOL_OPTIONS_INIT \
+  { sizeof(kapell_pool_options) }
+#else
+#define KAPELL_POOL_OPTIONS_INIT \
+  { .struct_size = sizeof(kapell_pool_options) }
+#endif
+
+// All other sessions have one pool of the process together. The threads of this one are there at once; they end when it is released and
+// the last session that uses it is closed, in that call, which must not be made from one of them.
+// Threads: any. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, LIMIT (|create| gave no thread; those that it made are joined).
+typedef struct kapell_pool kapell_pool;
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_pool_create(const kapell_pool_options* options,
+                                                             kapell_pool** out_pool);
+KAPELL_API void kapell_pool_release(kapell_pool* pool);
+// Threads that a run may use, the caller's included.
+KAPELL_API int kapell_pool_threads(const kapell_pool* pool);
+
 // --- options ------------------------------------------------------------------------------------------------------------
 
 // A setting of one provider: {"CUDA.device_id", "1"}. The part before the first dot is the provider's name in any form.
@@ -230,6 +285,11 @@ typedef struct kapell_options {
   // providers that come from libraries. Kapell itself reads none. Default none.
   const kapell_config_entry* config_entries;
   size_t config_entry_count;
+
+  // Packed weights are shared with the other sessions that are given the same. Default NULL: the session's own.
+  kapell_shared_weights* shared_weights;
+  // Runs, and opening, use the threads of this pool instead of the process's; |threads| cuts their number. Default NULL.
+  kapell_pool* pool;
 } kapell_options;
 
 #ifdef __cplusplus

@@ -287,7 +287,8 @@ static kp_status* build_variant(opening* o, uint64_t excluded) {
                                    .excluded = excluded,
                                    .cancel = &o->cancel,
                                    .progress = tell_plan,
-                                   .user = o};
+                                   .user = o,
+                                   .blocks = core->blocks};
   kp_status* status = kp_plan_build(core->model, core->chain, &options, &variant->set);
   if (!status) status = kp_executor_create(variant->set, core->signature_cache, &variant->executor);
   if (status) {
@@ -300,9 +301,17 @@ static kp_status* build_variant(opening* o, uint64_t excluded) {
   return NULL;
 }
 
+static kp_status* acquire_threads(kp_core* core, const kapell_options* user) {
+  core->pool = kp_pool_retain(user->pool);
+  if (!core->pool) return kp_pool_acquire(user->threads, &core->width);
+  const int most = kp_pool_width(core->pool);
+  core->width = user->threads && user->threads < most ? user->threads : most;
+  return NULL;
+}
+
 static kp_status* open_core(opening* o) {
   const kapell_options* user = o->options->user;
-  KP_PASS(kp_pool_acquire(user->threads, &o->core->width));
+  KP_PASS(acquire_threads(o->core, user));
   const kp_bounds now = kp_bounds_current();
   kp_budget* const folding = kp_budget_create(now.budget, user->fold_bytes);
   if (!folding) return KP_ERROR(OUT_OF_MEMORY, "the session");
@@ -326,6 +335,7 @@ kp_status* kp_core_open(const kp_core_options* options, kp_core** out_core) {
   if (!core) return KP_ERROR(OUT_OF_MEMORY, "the session");
   pthread_mutex_init(&core->lock, NULL);
   core->signature_cache = options->user->signature_cache ? options->user->signature_cache : 16;
+  core->blocks = kp_blocks_retain(options->user->shared_weights);
   opening o = {.options = options, .core = core};
   kp_status* status = open_core(&o);
   if (status) {
@@ -345,9 +355,13 @@ void kp_core_close(kp_core* core) {
     kp_plan_set_free(variant->set);
     kp_free(variant);
   }
+  kp_blocks_release(core->blocks);
   kp_chain_free(core->chain);
   kp_model_free(core->model);
-  if (core->width) kp_pool_release();
+  if (core->pool)
+    kp_pool_drop(core->pool);
+  else if (core->width)
+    kp_pool_release();
   pthread_mutex_destroy(&core->lock);
   kp_free(core);
 }

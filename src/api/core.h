@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/pool.h"
 #include "exec/exec.h"
 #include "kapell/kapell.h"
 #include "plan/plan.h"
@@ -33,6 +34,8 @@ typedef struct kp_core {
   kp_variant* variants;  // the last one is the first plan
   uint64_t excluded;     // chain entries that failed in a run and are left out since
   int width;
+  kp_pool* pool;      // the program's own; NULL: the process's
+  kp_blocks* blocks;  // of packed weights, shared with other sessions; NULL: none
   uint32_t signature_cache;
 } kp_core;
 

@@ -39,7 +39,8 @@ void kp_limits_enter(const kapell_options* options, kp_budget* budget, uint64_t 
   *out_before = kp_bounds_enter((kp_bounds){.budget = budget,
                                             .deadline_ns = deadline_ns,
                                             .flush_denormals = options->flush_denormals,
-                                            .no_spin = options->no_spin});
+                                            .no_spin = options->no_spin,
+                                            .pool = options->pool});
 }
 
 // "1.5 GiB"

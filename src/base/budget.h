@@ -33,7 +33,8 @@ typedef struct kp_bounds {
   uint64_t deadline_ns;  // clock.h; 0 = none
   // Denormal numbers are 0, as operands and as results. Ends with the bounds: what the thread did before it does again.
   bool flush_denormals;
-  bool no_spin;  // threads that wait for each other sleep at once (pool.h)
+  bool no_spin;              // threads that wait for each other sleep at once (pool.h)
+  struct kapell_pool* pool;  // whose threads help (pool.h); borrowed, NULL: the process's
 } kp_bounds;
 
 // Makes |bounds| the thread's own; gives back those before, which the caller enters again when it is done.

@@ -13,9 +13,10 @@
 //   caller cannot withdraw another's offer.
 // - A worker's last touch of a job is the increment of job.finished; the caller leaves after all of them. A wake-up may be
 //   sent to that address after the caller has left: it is only an address to the kernel, and all sleepers here look again.
-// - |pool_lock| guards users, the list of workers while it changes, and restarting after fork. It is never taken while a job
-//   runs, except for the first job after a fork.
-// - Fork: the child has none of the workers. They are forgotten in the child's fork handler and made anew by its first job.
+// - |pool_lock| guards users, the list of pools, the process's workers while their number changes, and restarting after fork. It is
+//   never taken while a job runs, except for the first job after a fork. A program's pool starts its workers before anybody else
+//   knows it and stops them when nobody does any more, without the lock: a program's functions may be called for it.
+// - Fork: the child has none of the workers. They are forgotten in the child's fork handler and made anew by the first job of each pool.
 #include "base/pool.h"
 
 #include <assert.h>
@@ -30,6 +31,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -47,10 +49,12 @@ typedef struct share {
   size_t end;
   size_t chunk;  // tasks taken at once
   job* owner;
-  int index;  // also the |worker| number of the thread that it was offered to
+  int index;    // also the |worker| number of the thread that it was offered to
+  void* token;  // what the program said of the offer
 } share;
 
 struct job {
+  kp_pool* pool;
   kp_task_fn fn;
   void* arg;
   kp_bounds bounds;  // the caller's: workers work in it too
@@ -72,20 +76,24 @@ typedef struct worker {
   _Alignas(LINE) _Atomic uintptr_t offer;
   _Atomic uint32_t wakeups;  // counts the wake-ups sent; the word slept on
   pthread_t thread;
-  void* handle;                // of a thread that somebody else made, and
-  void (*join)(void* handle);  // how to wait for it; NULL for our own
+  void* handle;  // of a thread that the program made
 } worker;
 
+struct kapell_pool {
+  worker workers[KP_POOL_MAX_WIDTH - 1];
+  _Atomic int worker_count;   // running workers
+  _Atomic bool lost_by_fork;  // workers are wanted, but this process has lost them
+  int wanted_width;           // widest acquired; under |pool_lock|, as are the next two
+  int user_count;             // those who acquired it, or references
+  kp_pool* next;              // of the program's pools
+  kp_pool_hooks hooks;        // of a program's pool
+};
+
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-static worker workers[KP_POOL_MAX_WIDTH - 1];
-static _Atomic int worker_count;   // running workers
-static _Atomic bool lost_by_fork;  // workers are wanted, but this process has lost them
-static int wanted_width;           // widest acquired; under |pool_lock|, as are the next two
-static int user_count;
+static kp_pool process_pool;
+static kp_pool* own_pools;  // the program's; under |pool_lock|, as is the next
 static bool handles_fork;
 static _Thread_local bool inside;  // this thread runs tasks of a job
-static _Thread_local kp_thread_maker
-    maker;  // of this thread's wishes; |create| is NULL where there is none
 
 // --- waiting -------------------------------------------------------------------------------------------------------
 
@@ -170,8 +178,11 @@ static uintptr_t await_offer(worker* w, bool spin) {
 static bool serve(worker* w, share* s) {
   job* const j = s->owner;
   const bool spin = !j->bounds.no_spin;
+  const kp_pool_hooks* h = &j->pool->hooks;
   (void)kp_bounds_enter(j->bounds);
+  if (h->started) h->started(h->user, s->token);
   run_shares(j, s->index);
+  if (h->stopped) h->stopped(h->user, s->token);
   (void)kp_bounds_enter((kp_bounds){0});
   atomic_store(&w->offer, IDLE);
   const uint32_t before = atomic_fetch_add(&j->finished, 1);
@@ -195,28 +206,23 @@ static void* worker_main(void* arg) {
   return NULL;
 }
 
-static int make_thread(worker* w) {
-  w->join = NULL;
-  if (!maker.create) return pthread_create(&w->thread, NULL, worker_main, w);
-  w->handle = maker.create(maker.user, serve_until_stopped, w);
-  w->join = maker.join;
+static int make_thread(const kp_pool* pool, worker* w) {
+  const kp_pool_hooks* h = &pool->hooks;
+  if (!h->create) return pthread_create(&w->thread, NULL, worker_main, w);
+  w->handle = h->create(h->user, serve_until_stopped, w);
   return w->handle ? 0 : EAGAIN;
-}
-
-void kp_pool_set_maker(const kp_thread_maker* given) {
-  maker = given ? *given : (kp_thread_maker){0};
 }
 
 // Starts worker |index|, with all signals blocked: they are the program's business. Threads inherit how their maker computes, which is that
 // of one session.
-static bool start_worker(int index) {
-  worker* const w = &workers[index];
+static bool start_worker(kp_pool* pool, int index) {
+  worker* const w = &pool->workers[index];
   atomic_store(&w->offer, IDLE);
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const kp_bounds bounds = kp_bounds_enter((kp_bounds){0});
-  const int error = make_thread(w);
+  const int error = make_thread(pool, w);
   (void)kp_bounds_enter(bounds);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error) {
@@ -224,23 +230,23 @@ static bool start_worker(int index) {
            strerror(error));
     return false;
   }
-  if (w->join) return true;
+  if (pool->hooks.create) return true;
   char name[16];
   snprintf(name, sizeof name, "kapell-%u", (index + 1) & 0xFFFFu);
   pthread_setname_np(w->thread, name);
   return true;
 }
 
-// Under |pool_lock|.
-static void grow(int width) {
-  int count = atomic_load(&worker_count);
-  while (count < width - 1 && start_worker(count)) atomic_store(&worker_count, ++count);
+// Under |pool_lock|, or where nobody else knows |pool|.
+static void grow(kp_pool* pool, int width) {
+  int count = atomic_load(&pool->worker_count);
+  while (count < width - 1 && start_worker(pool, count)) atomic_store(&pool->worker_count, ++count);
 }
 
-static void stop_all(void) {
-  const int count = atomic_exchange(&worker_count, 0);
+static void stop_all(kp_pool* pool) {
+  const int count = atomic_exchange(&pool->worker_count, 0);
   for (int i = 0; i < count; ++i) {
-    worker* const w = &workers[i];
+    worker* const w = &pool->workers[i];
     uintptr_t offer = IDLE;
     while (!atomic_compare_exchange_strong(&w->offer, &offer, STOP)) {
       if (offer != ASLEEP) offer = IDLE;  // the end of its last job
@@ -249,11 +255,12 @@ static void stop_all(void) {
     atomic_fetch_add(&w->wakeups, 1);
     futex_wake(&w->wakeups);
   }
+  const kp_pool_hooks* h = &pool->hooks;
   for (int i = 0; i < count; ++i) {
-    if (workers[i].join)
-      workers[i].join(workers[i].handle);
+    if (h->create)
+      h->join(h->user, pool->workers[i].handle);
     else
-      pthread_join(workers[i].thread, NULL);
+      pthread_join(pool->workers[i].thread, NULL);
   }
 }
 
@@ -261,48 +268,123 @@ static void stop_all(void) {
 
 static void before_fork(void) { pthread_mutex_lock(&pool_lock); }
 static void after_fork_in_parent(void) { pthread_mutex_unlock(&pool_lock); }
+
+static void forget_workers(kp_pool* pool) {
+  if (atomic_exchange(&pool->worker_count, 0) > 0) atomic_store(&pool->lost_by_fork, true);
+}
+
 static void after_fork_in_child(void) {
-  if (atomic_exchange(&worker_count, 0) > 0) atomic_store(&lost_by_fork, true);
+  forget_workers(&process_pool);
+  for (kp_pool* pool = own_pools; pool; pool = pool->next) forget_workers(pool);
   inside = false;
   pthread_mutex_unlock(&pool_lock);
 }
 
-static void restart_after_fork(void) {
+// Under |pool_lock|.
+static void handle_fork(void) {
+  if (!handles_fork)
+    handles_fork = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+}
+
+static void restart_after_fork(kp_pool* pool) {
   pthread_mutex_lock(&pool_lock);
-  if (atomic_exchange(&lost_by_fork, false)) grow(wanted_width);
+  if (atomic_exchange(&pool->lost_by_fork, false)) grow(pool, pool->wanted_width);
   pthread_mutex_unlock(&pool_lock);
 }
 
 // --- users ---------------------------------------------------------------------------------------------------------
 
-kp_status* kp_pool_acquire(int width, int* out_width) {
+// The number of threads that |width| means. Errors: INVALID_ARGUMENT.
+static kp_status* read_width(int width, int* out_width) {
   *out_width = 0;
   if (width < 0) return KP_ERROR(INVALID_ARGUMENT, "a pool of %d threads", width);
   if (width == 0) width = kp_pool_default_width();
-  if (width > KP_POOL_MAX_WIDTH) width = KP_POOL_MAX_WIDTH;
+  *out_width = width > KP_POOL_MAX_WIDTH ? KP_POOL_MAX_WIDTH : width;
+  return NULL;
+}
+
+kp_status* kp_pool_acquire(int width, int* out_width) {
+  kp_pool* pool = &process_pool;
+  *out_width = 0;
+  KP_PASS(read_width(width, &width));
   pthread_mutex_lock(&pool_lock);
-  if (!handles_fork)
-    handles_fork = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
-  ++user_count;
-  if (width > wanted_width) wanted_width = width;
-  if (atomic_exchange(&lost_by_fork, false)) grow(wanted_width);
-  grow(width);
-  const int have = atomic_load(&worker_count) + 1;
+  handle_fork();
+  ++pool->user_count;
+  if (width > pool->wanted_width) pool->wanted_width = width;
+  if (atomic_exchange(&pool->lost_by_fork, false)) grow(pool, pool->wanted_width);
+  grow(pool, width);
+  const int have = atomic_load(&pool->worker_count) + 1;
   pthread_mutex_unlock(&pool_lock);
   *out_width = have < width ? have : width;
   return NULL;
 }
 
 void kp_pool_release(void) {
+  kp_pool* pool = &process_pool;
   pthread_mutex_lock(&pool_lock);
-  assert(user_count > 0);
-  if (--user_count == 0) {
-    stop_all();
-    wanted_width = 0;
-    atomic_store(&lost_by_fork, false);
+  assert(pool->user_count > 0);
+  if (--pool->user_count == 0) {
+    stop_all(pool);
+    pool->wanted_width = 0;
+    atomic_store(&pool->lost_by_fork, false);
   }
   pthread_mutex_unlock(&pool_lock);
 }
+
+// --- the program's own ---------------------------------------------------------------------------------------------
+
+kp_status* kp_pool_create(int width, const kp_pool_hooks* hooks, kp_pool** out_pool) {
+  *out_pool = NULL;
+  KP_PASS(read_width(width, &width));
+  if (!hooks->create != !hooks->join)
+    return KP_ERROR(INVALID_ARGUMENT,
+                    "threads are made by one function and joined by another: %s is missing",
+                    hooks->create ? "join" : "create");
+  kp_pool* pool = kp_alloc_aligned(sizeof *pool, LINE);
+  if (!pool) return KP_ERROR(OUT_OF_MEMORY, "a pool of %d threads", width);
+  memset(pool, 0, sizeof *pool);
+  pool->hooks = *hooks;
+  pool->user_count = 1;
+  grow(pool, width);
+  pool->wanted_width = atomic_load(&pool->worker_count) + 1;
+  if (hooks->create && pool->wanted_width < width) {
+    kp_status* status = KP_ERROR(LIMIT, "thread %d of %d: the function that makes them gave none",
+                                 pool->wanted_width, width - 1);
+    stop_all(pool);
+    kp_free(pool);
+    return status;
+  }
+  pthread_mutex_lock(&pool_lock);
+  handle_fork();
+  pool->next = own_pools;
+  own_pools = pool;
+  pthread_mutex_unlock(&pool_lock);
+  *out_pool = pool;
+  return NULL;
+}
+
+kp_pool* kp_pool_retain(kp_pool* pool) {
+  if (!pool) return NULL;
+  pthread_mutex_lock(&pool_lock);
+  ++pool->user_count;
+  pthread_mutex_unlock(&pool_lock);
+  return pool;
+}
+
+void kp_pool_drop(kp_pool* pool) {
+  if (!pool) return;
+  pthread_mutex_lock(&pool_lock);
+  const bool last = --pool->user_count == 0;
+  kp_pool** at = &own_pools;
+  while (last && *at != pool) at = &(*at)->next;
+  if (last) *at = pool->next;
+  pthread_mutex_unlock(&pool_lock);
+  if (!last) return;
+  stop_all(pool);
+  kp_free(pool);
+}
+
+int kp_pool_width(const kp_pool* pool) { return pool->wanted_width; }
 
 // --- parallel for --------------------------------------------------------------------------------------------------
 
@@ -312,11 +394,20 @@ typedef struct offers {
   int count;
 } offers;
 
+static void abandon(const kp_pool* pool, void* token) {
+  if (pool->hooks.abandoned) pool->hooks.abandoned(pool->hooks.user, token);
+}
+
 // Offers share |s| to |w| if it is idle.
-static bool offer_share(worker* w, share* s) {
+static bool offer_share(const kp_pool* pool, worker* w, share* s) {
+  const kp_pool_hooks* h = &pool->hooks;
   uintptr_t state = atomic_load_explicit(&w->offer, memory_order_relaxed);
   if (state != IDLE && state != ASLEEP) return false;
-  if (!atomic_compare_exchange_strong(&w->offer, &state, (uintptr_t)s)) return false;
+  s->token = h->enqueued ? h->enqueued(h->user) : NULL;
+  if (!atomic_compare_exchange_strong(&w->offer, &state, (uintptr_t)s)) {
+    abandon(pool, s->token);
+    return false;
+  }
   if (state == ASLEEP) {
     atomic_fetch_add(&w->wakeups, 1);
     futex_wake(&w->wakeups);
@@ -325,10 +416,11 @@ static bool offer_share(worker* w, share* s) {
 }
 
 static void offer_shares(job* j, offers* made) {
-  const int count = atomic_load_explicit(&worker_count, memory_order_acquire);
+  kp_pool* pool = j->pool;
+  const int count = atomic_load_explicit(&pool->worker_count, memory_order_acquire);
   made->count = 0;
   for (int i = 0; i < count && made->count + 1 < j->share_count; ++i) {
-    if (!offer_share(&workers[i], &j->shares[made->count + 1])) continue;
+    if (!offer_share(pool, &pool->workers[i], &j->shares[made->count + 1])) continue;
     made->worker[made->count++] = (uint8_t)i;
   }
 }
@@ -338,7 +430,11 @@ static uint32_t withdraw(job* j, const offers* made) {
   uint32_t taken = 0;
   for (int i = 0; i < made->count; ++i) {
     uintptr_t mine = (uintptr_t)&j->shares[i + 1];
-    if (!atomic_compare_exchange_strong(&workers[made->worker[i]].offer, &mine, IDLE)) ++taken;
+    worker* w = &j->pool->workers[made->worker[i]];
+    if (atomic_compare_exchange_strong(&w->offer, &mine, IDLE))
+      abandon(j->pool, j->shares[i + 1].token);
+    else
+      ++taken;
   }
   return taken;
 }
@@ -369,16 +465,20 @@ static void run_job(job* j) {
   inside = false;
 }
 
-// Number of threads a job may use; 1 means inline.
-static int usable_width(int width, size_t task_count) {
+// Number of threads a job may use, and the pool that has them; 1 means inline.
+static int usable_width(int width, size_t task_count, kp_pool** out_pool) {
   if (width <= 1 || task_count <= 1 || inside) return 1;
-  if (atomic_load_explicit(&lost_by_fork, memory_order_relaxed)) restart_after_fork();
-  if (atomic_load_explicit(&worker_count, memory_order_relaxed) == 0) return 1;
+  kp_pool* pool = kp_bounds_current().pool;
+  if (!pool) pool = &process_pool;
+  if (atomic_load_explicit(&pool->lost_by_fork, memory_order_relaxed)) restart_after_fork(pool);
+  if (atomic_load_explicit(&pool->worker_count, memory_order_relaxed) == 0) return 1;
+  *out_pool = pool;
   const int limit = width < KP_POOL_MAX_WIDTH ? width : KP_POOL_MAX_WIDTH;
   return (size_t)limit < task_count ? limit : (int)task_count;
 }
 
-static void start_job(job* j, int share_count, kp_task_fn fn, void* arg) {
+static void start_job(job* j, kp_pool* pool, int share_count, kp_task_fn fn, void* arg) {
+  j->pool = pool;
   j->fn = fn;
   j->arg = arg;
   j->share_count = share_count;
@@ -395,13 +495,14 @@ static void set_share(job* j, int index, size_t start, size_t end, size_t chunk)
 }
 
 void kp_parallel_for(int width, size_t task_count, kp_task_fn fn, void* arg) {
-  const int count = usable_width(width, task_count);
+  kp_pool* pool = NULL;
+  const int count = usable_width(width, task_count, &pool);
   if (count == 1) {
     run_inline(task_count, fn, arg);
     return;
   }
   job j;
-  start_job(&j, count, fn, arg);
+  start_job(&j, pool, count, fn, arg);
   const size_t each = task_count / (size_t)count, rest = task_count % (size_t)count;
   size_t start = 0;
   for (int i = 0; i < count; ++i) {
@@ -414,13 +515,14 @@ void kp_parallel_for(int width, size_t task_count, kp_task_fn fn, void* arg) {
 }
 
 void kp_parallel_for_dynamic(int width, size_t task_count, kp_task_fn fn, void* arg) {
-  const int count = usable_width(width, task_count);
+  kp_pool* pool = NULL;
+  const int count = usable_width(width, task_count, &pool);
   if (count == 1) {
     run_inline(task_count, fn, arg);
     return;
   }
   job j;
-  start_job(&j, count, fn, arg);
+  start_job(&j, pool, count, fn, arg);
   // Share 0 has all tasks; the others only carry their threads' numbers.
   for (int i = 0; i < count; ++i) set_share(&j, i, 0, i == 0 ? task_count : 0, 1);
   run_job(&j);

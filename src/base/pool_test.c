@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/budget.h"
 #include "support/slowed.h"
 
 #define TASKS 3000
@@ -252,6 +253,170 @@ static void test_fork(void** state) {
   free(r);
 }
 
+// --- pools of a program's own ----------------------------------------------------------------------------------------
+
+typedef struct maker {
+  _Atomic int made, joined, enqueued, started, stopped, abandoned;
+  int most;  // threads that it gives
+} maker;
+
+typedef struct made_thread {
+  pthread_t thread;
+  void (*work)(void* arg);
+  void* arg;
+} made_thread;
+
+static _Thread_local const maker* my_maker;
+static _Thread_local const made_thread* my_thread;
+
+static void* made_main(void* arg) {
+  my_thread = arg;
+  my_thread->work(my_thread->arg);
+  return NULL;
+}
+
+static void* make_one(void* user, void (*work)(void* arg), void* arg) {
+  maker* m = user;
+  if (atomic_load(&m->made) == m->most) return NULL;
+  made_thread* t = malloc(sizeof *t);
+  *t = (made_thread){.work = work, .arg = arg};
+  atomic_fetch_add(&m->made, 1);
+  assert_int_equal(pthread_create(&t->thread, NULL, made_main, t), 0);
+  return t;
+}
+
+static void join_one(void* user, void* handle) {
+  maker* m = user;
+  made_thread* t = handle;
+  pthread_join(t->thread, NULL);
+  free(t);
+  atomic_fetch_add(&m->joined, 1);
+}
+
+static void* note_enqueued(void* user) {
+  atomic_fetch_add(&((maker*)user)->enqueued, 1);
+  return user;
+}
+static void note_started(void* user, void* token) {
+  assert_ptr_equal(token, user);
+  my_maker = user;
+  atomic_fetch_add(&((maker*)user)->started, 1);
+}
+static void note_stopped(void* user, void* token) {
+  assert_ptr_equal(token, user);
+  atomic_fetch_add(&((maker*)user)->stopped, 1);
+}
+static void note_abandoned(void* user, void* token) {
+  assert_ptr_equal(token, user);
+  atomic_fetch_add(&((maker*)user)->abandoned, 1);
+}
+
+static kp_pool_hooks hooks_of(maker* m) {
+  return (kp_pool_hooks){.create = make_one,
+                         .join = join_one,
+                         .enqueued = note_enqueued,
+                         .started = note_started,
+                         .stopped = note_stopped,
+                         .abandoned = note_abandoned,
+                         .user = m};
+}
+
+// Tasks run on the caller, or on threads that |arg| made.
+static void check_thread(void* arg, size_t task, int worker) {
+  (void)task;
+  if (worker) assert_true(my_thread && my_maker == arg);
+}
+
+static void use_pool(kp_pool* pool, maker* m, int rounds) {
+  record* r = malloc(sizeof *r);
+  const kp_bounds before = kp_bounds_enter((kp_bounds){.pool = pool});
+  for (int i = 0; i < rounds; ++i) {
+    check_run(r, i & 1, 3, 100, 100);
+    kp_parallel_for(3, 50, check_thread, m);
+  }
+  (void)kp_bounds_enter(before);
+  free(r);
+}
+
+static void test_own_pool(void** state) {
+  (void)state;
+  maker m = {.most = 2}, other = {.most = 2};
+  const kp_pool_hooks hooks = hooks_of(&m), other_hooks = hooks_of(&other);
+  kp_pool *pool, *second;
+  acquire(4);  // the process's goes on beside it
+  assert_null(kp_pool_create(3, &hooks, &pool));
+  assert_null(kp_pool_create(3, &other_hooks, &second));
+  assert_int_equal(m.made, 2);
+  assert_int_equal(kp_pool_width(pool), 3);
+  use_pool(pool, &m, 100);
+  assert_true(m.enqueued > 0);
+  assert_int_equal(m.started, m.stopped);
+  assert_int_equal(m.enqueued, m.started + m.abandoned);
+  assert_int_equal(other.enqueued, 0);
+  use_pool(second, &other, 10);
+  kp_pool_retain(pool);
+  kp_pool_drop(pool);
+  assert_int_equal(m.joined, 0);
+  kp_pool_drop(pool);
+  assert_int_equal(m.joined, 2);
+  kp_pool_drop(second);
+  assert_int_equal(other.joined, 2);
+  kp_pool_release();
+}
+
+static void test_own_pool_without_threads(void** state) {
+  (void)state;
+  maker m = {.most = 1};
+  kp_pool_hooks hooks = hooks_of(&m);
+  kp_pool* pool;
+  kp_status* status = kp_pool_create(3, &hooks, &pool);
+  assert_int_equal(kp_status_code(status), KAPELL_LIMIT);
+  assert_null(pool);
+  kp_status_free(status);
+  assert_int_equal(m.made, 1);
+  assert_int_equal(m.joined, 1);
+  hooks.join = NULL;
+  status = kp_pool_create(3, &hooks, &pool);
+  assert_int_equal(kp_status_code(status), KAPELL_INVALID_ARGUMENT);
+  kp_status_free(status);
+}
+
+// Threads of the system, in a pool of its own; and again in the child of a fork.
+static void test_own_pool_of_the_system(void** state) {
+  (void)state;
+  if (KP_TSAN) {
+    print_message(
+        "skipped: ThreadSanitizer refuses threads in the child of a program with threads\n");
+    skip();
+  }
+  const kp_pool_hooks none = {0};
+  kp_pool* pool;
+  record* r = calloc(1, sizeof *r);
+  assert_null(kp_pool_create(3, &none, &pool));
+  if (!KP_EMULATED) assert_int_equal(count_threads(), 3);
+  const kp_bounds before = kp_bounds_enter((kp_bounds){.pool = pool});
+  check_run(r, true, 3, 100, 10);
+  const pid_t child = fork();
+  if (child == 0) {
+    memset(r, 0, sizeof *r);
+    r->width = 3;
+    kp_parallel_for(3, TASKS, note_task, r);
+    for (int i = 0; i < TASKS; ++i)
+      if (r->runs[i] != 1) _exit(1);
+    if (!KP_EMULATED && count_threads() != 3) _exit(2);
+    kp_pool_drop(pool);
+    _exit(0);
+  }
+  int result = 0;
+  waitpid(child, &result, 0);
+  assert_true(WIFEXITED(result));
+  assert_int_equal(WEXITSTATUS(result), 0);
+  check_run(r, true, 3, 100, 10);
+  (void)kp_bounds_enter(before);
+  kp_pool_drop(pool);
+  free(r);
+}
+
 // --- width ---------------------------------------------------------------------------------------------------------
 
 static void put_file(const char* root, const char* path, const char* text) {
@@ -340,6 +505,9 @@ int main(void) {
       cmocka_unit_test(test_acquire_arguments),
       cmocka_unit_test(test_no_allocation),
       cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_own_pool),
+      cmocka_unit_test(test_own_pool_without_threads),
+      cmocka_unit_test(test_own_pool_of_the_system),
       cmocka_unit_test(test_width),
       cmocka_unit_test(test_default_width),
   };

@@ -218,7 +218,7 @@ static OrtStatus* name_output(const OrtModelCompilationOptions* options, char** 
 static OrtStatus* try_model(const OrtEnv* env, const OrtModelCompilationOptions* options) {
   OrtSession* session;
   KP_ORT_PASS(dropin_session_create(env, options->path, options->data, options->size,
-                                    options->session, &session));
+                                    options->session, NULL, &session));
   ort_ReleaseSession(session);
   if (!(options->flags & OrtCompileApiFlags_ERROR_IF_NO_NODES_COMPILED)) return NULL;
   return kp_ort_error(

@@ -14,7 +14,7 @@ OrtStatus* ort_editor_CreateSessionFromModel(const OrtEnv* env, const OrtModel* 
   KP_ORT_NEED(env);
   KP_ORT_NEED(model);
   KP_ORT_PASS(kp_ort_model_bytes(model, &bytes, &size));
-  OrtStatus* status = dropin_session_create(env, NULL, bytes, size, options, out);
+  OrtStatus* status = dropin_session_create(env, NULL, bytes, size, options, NULL, out);
   kp_free(bytes);
   return status;
 }
@@ -22,7 +22,7 @@ OrtStatus* ort_editor_CreateSessionFromModel(const OrtEnv* env, const OrtModel* 
 static OrtStatus* create(const OrtEnv* env, const char* path, const void* data, size_t size,
                          const OrtSessionOptions* options, OrtSession** out) {
   kp_ort_editor* editor = NULL;
-  KP_ORT_PASS(dropin_session_create(env, path, data, size, options, out));
+  KP_ORT_PASS(dropin_session_create(env, path, data, size, options, NULL, out));
   OrtStatus* status = kp_ort_editor_open(path, data, size, &editor);
   if (!status) {
     (*out)->editor = editor;
@@ -95,13 +95,13 @@ static void replace(OrtSession* session, OrtSession* made) {
 }
 
 static OrtStatus* open_again(const kp_ort_editor* editor, const OrtSessionOptions* options,
-                             OrtSession** out) {
+                             OrtPrepackedWeightsContainer* prepacked, OrtSession** out) {
   const OrtEnv* env = kp_ort_env_current();
   void* bytes;
   size_t size;
   if (!env) return kp_ort_error(ORT_INVALID_ARGUMENT, "there is no environment");
   KP_ORT_PASS(kp_ort_editor_bytes(editor, &bytes, &size));
-  OrtStatus* status = dropin_session_create(env, NULL, bytes, size, options, out);
+  OrtStatus* status = dropin_session_create(env, NULL, bytes, size, options, prepacked, out);
   kp_free(bytes);
   return status;
 }
@@ -112,14 +112,13 @@ OrtStatus* ort_editor_FinalizeModelEditorSession(OrtSession* session,
   static const char folder_key[] = "session.model_external_initializers_file_folder_path";
   OrtSessionOptions* own = NULL;
   OrtSession* made = NULL;
-  (void)prepacked;  // as in the other functions that take one: weights are packed for each session
   KP_ORT_PASS(need_editor(session));
   OrtStatus* status =
       options ? ort_CloneSessionOptions(options, &own) : ort_CreateSessionOptions(&own);
   const char* folder = kp_ort_editor_folder(session->editor);
   if (!status && folder && !kp_ort_options_config(own, folder_key, NULL))
     status = ort_AddSessionConfigEntry(own, folder_key, folder);
-  if (!status) status = open_again(session->editor, own, &made);
+  if (!status) status = open_again(session->editor, own, prepacked, &made);
   ort_ReleaseSessionOptions(own);
   if (status) return status;
   replace(session, made);

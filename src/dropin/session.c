@@ -175,6 +175,7 @@ static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
   out->profile = options->profiling;
   out->profile_path = forced_profile(arena);
   out->optimized_path = options->optimized_path;
+  out->shared_weights = kp_ort_prepacked_blocks(session->weights);
   KP_ORT_PASS(list_initializers(options, arena, out));
   KP_ORT_PASS(copy_files(session, options, arena, out));
   KP_ORT_PASS(list_config(options, arena, out));
@@ -349,7 +350,6 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
                                const void* data, size_t size, const OrtSessionOptions* options) {
   kp_arena arena = {0};
   kapell_options opening = KAPELL_OPTIONS_INIT;
-  dropin_thread_wishes threads;
   OrtStatus* status = translate(session, env, options, &arena, &opening);
   if (!status)
     status = kp_ort_custom_ops_create(options, session->has_logger ? &session->logger : NULL,
@@ -358,14 +358,14 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
     opening.custom_ops = session->custom_ops->list;
     opening.custom_op_count = session->custom_ops->count;
   }
-  if (!status) status = dropin_enter_threads(env, options, &threads);
+  if (!status) status = dropin_take_threads(session, env, options);
+  opening.pool = kp_ort_threads_pool(session->threads);
   if (!status) {
     kapell_status* failed = path ? kapell_session_open_file(path, &opening, &session->session)
                                  : kapell_session_open(data, size, &opening, &session->session);
     status = explain_open(failed, path, size, options);
     if (!status) status = check_versions(session->session, options);
   }
-  dropin_leave_threads();
   kp_arena_free(&arena);
   return status;
 }
@@ -402,12 +402,14 @@ static OrtStatus* build_session(OrtSession* session, const OrtEnv* env, const ch
 }
 
 OrtStatus* dropin_session_create(const OrtEnv* env, const char* path, const void* data, size_t size,
-                                 const OrtSessionOptions* options, OrtSession** out) {
+                                 const OrtSessionOptions* options,
+                                 OrtPrepackedWeightsContainer* weights, OrtSession** out) {
   OrtSessionOptions* defaults = NULL;
   OrtSession* session = kp_alloc_zero(1, sizeof(*session));
   if (!session) return kp_ort_no_memory();
   pthread_mutex_init(&session->lock, NULL);
   pthread_cond_init(&session->idle, NULL);
+  session->weights = weights;
   OrtStatus* status = options ? NULL : ort_CreateSessionOptions(&defaults);
   if (!status) status = build_session(session, env, path, data, size, options ? options : defaults);
   ort_ReleaseSessionOptions(defaults);
@@ -427,6 +429,7 @@ void ort_ReleaseSession(OrtSession* session) {
   pthread_mutex_unlock(&session->lock);
   dropin_profile_end(session);
   kapell_session_close(session->session);
+  kp_ort_threads_release(session->threads);
   kp_ort_custom_ops_free(session->custom_ops);
   kp_ort_editor_free(session->editor);
   for (size_t i = 0; i < session->copy_count; ++i) kp_free(session->copies[i]);
@@ -448,7 +451,7 @@ OrtStatus* ort_CreateSession(const OrtEnv* env, const char* path, const OrtSessi
   *out = NULL;
   KP_ORT_NEED(env);
   KP_ORT_NEED(path);
-  return dropin_session_create(env, path, NULL, 0, options, out);
+  return dropin_session_create(env, path, NULL, 0, options, NULL, out);
 }
 
 OrtStatus* ort_CreateSessionFromArray(const OrtEnv* env, const void* data, size_t size,
@@ -457,21 +460,27 @@ OrtStatus* ort_CreateSessionFromArray(const OrtEnv* env, const void* data, size_
   *out = NULL;
   KP_ORT_NEED(env);
   if (size) KP_ORT_NEED(data);
-  return dropin_session_create(env, NULL, data, size, options, out);
+  return dropin_session_create(env, NULL, data, size, options, NULL, out);
 }
 
-// The container is not used: each session packs its own weights.
+// The container may be NULL, which is no container.
 OrtStatus* ort_CreateSessionWithPrepackedWeightsContainer(const OrtEnv* env, const char* path,
                                                           const OrtSessionOptions* options,
                                                           OrtPrepackedWeightsContainer* prepacked,
                                                           OrtSession** out) {
-  KP_ORT_NEED(prepacked);
-  return ort_CreateSession(env, path, options, out);
+  KP_ORT_NEED(out);
+  *out = NULL;
+  KP_ORT_NEED(env);
+  KP_ORT_NEED(path);
+  return dropin_session_create(env, path, NULL, 0, options, prepacked, out);
 }
 
 OrtStatus* ort_CreateSessionFromArrayWithPrepackedWeightsContainer(
     const OrtEnv* env, const void* data, size_t size, const OrtSessionOptions* options,
     OrtPrepackedWeightsContainer* prepacked, OrtSession** out) {
-  KP_ORT_NEED(prepacked);
-  return ort_CreateSessionFromArray(env, data, size, options, out);
+  KP_ORT_NEED(out);
+  *out = NULL;
+  KP_ORT_NEED(env);
+  if (size) KP_ORT_NEED(data);
+  return dropin_session_create(env, NULL, data, size, options, prepacked, out);
 }

@@ -9,6 +9,7 @@
 #include "ort/env.h"
 #include "ort/kernel.h"
 #include "ort/options.h"
+#include "ort/threads.h"
 
 struct OrtSession {
   kapell_session* session;
@@ -26,7 +27,9 @@ struct OrtSession {
   struct dropin_assignment* assigned;  // made when first asked for
   void** copies;                       // of files of external data that were in memory
   size_t copy_count;
-  bool profile_written;  // guarded by |lock|
+  kp_ort_threads* threads;  // a pool of its own, or the environment's; NULL: the process's
+  OrtPrepackedWeightsContainer* weights;  // the client's, while it is opened; NULL: none
+  bool profile_written;                   // guarded by |lock|
   bool record_assignment;
   bool single_thread;
   bool free_memory;  // that of runs is not kept for the next
@@ -53,24 +56,15 @@ void dropin_profile_end(OrtSession* session);
 int dropin_threads(const OrtEnv* env, const OrtSessionOptions* options);
 int dropin_intra_threads(const OrtEnv* env, const OrtSessionOptions* options);
 
-// What a client wants of threads that are made for it.
-typedef struct dropin_thread_wishes {
-  OrtCustomCreateThreadFn create;  // NULL: the system's way
-  OrtCustomJoinThreadFn join;
-  void* thread_options;
-  const char* affinities;  // of the threads that are still to be made; NULL: any
-} dropin_thread_wishes;
-
-// Threads that the pool starts on this thread's behalf are made in the client's way, until dropin_leave_threads. |wishes| is filled, and
-// must live until then.
-OrtStatus* dropin_enter_threads(const OrtEnv* env, const OrtSessionOptions* options,
-                                dropin_thread_wishes* wishes);
-void dropin_leave_threads(void);
+// Gives the session the threads that its options, or its environment's, have made for it, if any.
+OrtStatus* dropin_take_threads(OrtSession* session, const OrtEnv* env,
+                               const OrtSessionOptions* options);
 
 // --- session.c
 // What both ways of loading share: exactly one of |path| and |data| is given.
 OrtStatus* dropin_session_create(const OrtEnv* env, const char* path, const void* data, size_t size,
-                                 const OrtSessionOptions* options, OrtSession** out);
+                                 const OrtSessionOptions* options,
+                                 OrtPrepackedWeightsContainer* weights, OrtSession** out);
 
 // --- select.c
 // A copy of |options| with the providers of the devices that a policy or the client's function chooses, to be released; NULL where neither is

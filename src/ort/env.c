@@ -1,7 +1,8 @@
 // Environments and threading options. As with ONNX Runtime there is one environment in a process: making another while it lives gives
 // the same one, whose logger stays as it was.
 //
-// Locks: |env_lock| guards |the_env|, the counts and the lists in it. Nothing that calls back runs under it.
+// Locks: |env_lock| guards |the_env|, the counts, the lists and |watch| in it. Nothing that calls back runs under it but a client's
+// functions that make the environment's threads.
 #include "ort/env.h"
 
 #include <pthread.h>
@@ -35,9 +36,23 @@ static void free_env(OrtEnv* env) {
   kp_free(env->transfers);
   kp_ort_devices_free(env);
   kp_ort_pairs_clear(&env->config);
+  kp_ort_threads_release(env->threads);
   kp_free(env->threading.affinities);
   kp_free(env->logger.id);
   kp_free(env);
+}
+
+// Threads of the environment are there from the beginning.
+static OrtStatus* make_threads(OrtEnv* env) {
+  const OrtThreadingOptions* options = &env->threading;
+  const int intra = kp_ort_thread_count(options->intra_op);
+  const kp_ort_thread_wishes wishes = {.create = options->create_thread,
+                                       .join = options->join_thread,
+                                       .options = options->thread_options,
+                                       .affinities = options->affinities,
+                                       .intra_op = intra,
+                                       .count = intra};
+  return kp_ort_threads_create(&wishes, &env->threads);
 }
 
 // What a client says of its environment; one that Kapell made before becomes the client's.
@@ -58,7 +73,9 @@ static OrtStatus* settle(OrtEnv* env, const OrtEnvCreationOptions* options) {
   if (!options->threading_options) return NULL;
   env->threading = *options->threading_options;
   env->threading.affinities = NULL;
-  return kp_ort_set_text(&env->threading.affinities, options->threading_options->affinities);
+  KP_ORT_PASS(
+      kp_ort_set_text(&env->threading.affinities, options->threading_options->affinities));
+  return make_threads(env);
 }
 
 // With the lock. |options| NULL: a quiet one.
@@ -110,12 +127,17 @@ void ort_ReleaseEnv(OrtEnv* env) {
   kp_ort_env_lock();
   const bool last = env == the_env && env_refs > 0 && --env_refs == 0;
   void (*const fn)(OrtEnv*) = on_release;
+  kp_ort_threads* threads = NULL;
   if (last) {
     kp_ort_log_to(NULL);
     ++env_holds;  // while |fn| runs
+    threads = env->threads;
+    env->threads = NULL;
+    env->watch = (OrtThreadPoolCallbacksConfig){0};
   }
   kp_ort_env_unlock();
   if (!last) return;
+  kp_ort_threads_release(threads);
   if (fn) fn(env);
   kp_ort_env_unhold(env);
 }
@@ -338,4 +360,26 @@ OrtStatus* ort_SetGlobalIntraOpThreadAffinity(OrtThreadingOptions* threading,
   if (!affinity_string || !affinity_string[0])
     return kp_ort_error(ORT_INVALID_ARGUMENT, "Affinity string must not be empty");
   return kp_ort_set_text(&threading->affinities, affinity_string);
+}
+
+// --- threads of sessions, watched ------------------------------------------------------------------------------------------------
+// ONNX Runtime does this where it was built so; its own releases answer NOT_IMPLEMENTED.
+OrtStatus* ort_SetPerSessionThreadPoolCallbacks(OrtEnv* env,
+                                                const OrtThreadPoolCallbacksConfig* config) {
+  KP_ORT_NEED(env);
+  if (!config) return kp_ort_error(ORT_INVALID_ARGUMENT, "config must not be null");
+  if (config->version < 25 || config->version > ORT_API_VERSION)
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "OrtThreadPoolCallbacksConfig requires version set to ORT_API_VERSION");
+  kp_ort_env_lock();
+  env->watch = *config;
+  kp_ort_env_unlock();
+  return NULL;
+}
+
+OrtThreadPoolCallbacksConfig kp_ort_env_watch(const OrtEnv* env) {
+  kp_ort_env_lock();
+  const OrtThreadPoolCallbacksConfig watch = env->watch;
+  kp_ort_env_unlock();
+  return watch;
 }

@@ -6,6 +6,7 @@
 #define KP_ORT_ENV_H_
 
 #include "ort/object.h"
+#include "ort/threads.h"
 
 // Threads of sessions that have no pool of their own.
 struct OrtThreadingOptions {
@@ -50,8 +51,10 @@ struct OrtEnv {
   OrtKeyValuePairs config;
   bool global_threads;
   OrtThreadingOptions threading;
-  uint64_t max_memory;        // of the shared arena that a client had made; 0: no limit
-  OrtAllocator** allocators;  // registered by clients, or made for them (ours)
+  kp_ort_threads* threads;             // made as |threading| says; NULL: the process's
+  OrtThreadPoolCallbacksConfig watch;  // of pools that sessions get of their own; version 0: none
+  uint64_t max_memory;                 // of the shared arena that a client had made; 0: no limit
+  OrtAllocator** allocators;           // registered by clients, or made for them (ours)
   size_t allocator_count;
   OrtHardwareDevice** devices;
   size_t device_count;
@@ -111,5 +114,8 @@ OrtDataTransferImpl* kp_ort_env_transfer(const OrtEnv* env, const OrtMemoryDevic
 
 // The registered allocator for memory like |info|, or NULL; borrowed.
 OrtAllocator* kp_ort_env_allocator(const OrtEnv* env, const OrtMemoryInfo* info);
+
+// What SetPerSessionThreadPoolCallbacks has set.
+OrtThreadPoolCallbacksConfig kp_ort_env_watch(const OrtEnv* env);
 
 #endif  // KP_ORT_ENV_H_

@@ -22,6 +22,6 @@ STATUS(15, CreateModelEditorSession, "22", (const OrtEnv* env, const char* path,
 STATUS(16, CreateModelEditorSessionFromArray, "22", (const OrtEnv* env, const void* data, size_t size, const OrtSessionOptions* options, OrtSession** out), DROPIN, WORKS, "")
 STATUS(17, SessionGetOpsetForDomain, "22", (const OrtSession* session, const char* domain, int* version), DROPIN, WORKS, "")
 STATUS(18, ApplyModelToModelEditorSession, "22", (OrtSession* session, OrtModel* model), DROPIN, WORKS, "")
-STATUS(19, FinalizeModelEditorSession, "22", (OrtSession* session, const OrtSessionOptions* options, OrtPrepackedWeightsContainer* prepacked), DROPIN, PARTLY, "weights are not shared through the container")
+STATUS(19, FinalizeModelEditorSession, "22", (OrtSession* session, const OrtSessionOptions* options, OrtPrepackedWeightsContainer* prepacked), DROPIN, WORKS, "")
 // clang-format on
 #include "ort/slots_end.inl"

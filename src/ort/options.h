@@ -2,6 +2,7 @@
 #ifndef KP_ORT_OPTIONS_H_
 #define KP_ORT_OPTIONS_H_
 
+#include "base/blocks.h"
 #include "base/cancel.h"
 #include "ort/value.h"
 
@@ -107,5 +108,8 @@ void kp_ort_flag_release(kp_ort_flag* flag);
 OrtStatus* kp_ort_set_text(char** field, const char* text);
 // One more element of |size| bytes at the end of the array, zeroed; NULL without memory.
 void* kp_ort_append(void** array, size_t* count, size_t size);
+
+// What sessions with |container| share; borrowed. NULL for NULL.
+kp_blocks* kp_ort_prepacked_blocks(const OrtPrepackedWeightsContainer* container);
 
 #endif  // KP_ORT_OPTIONS_H_

@@ -129,17 +129,28 @@ OrtStatus* ort_CreateArenaCfgV2(const char* const* keys, const size_t* values, s
 
 void ort_ReleaseArenaCfg(OrtArenaCfg* config) { kp_free(config); }
 
-// --- prepacked-weights containers: each session packs its own ---------------------------------------------------------------------
+// --- prepacked-weights containers ------------------------------------------------------------------------------------------------
 struct OrtPrepackedWeightsContainer {
-  char unused;
+  kp_blocks* blocks;
 };
+
+kp_blocks* kp_ort_prepacked_blocks(const OrtPrepackedWeightsContainer* container) {
+  return container ? container->blocks : NULL;
+}
 
 OrtStatus* ort_CreatePrepackedWeightsContainer(OrtPrepackedWeightsContainer** out) {
   KP_ORT_NEED(out);
   *out = kp_alloc_zero(1, sizeof(**out));
-  return *out ? NULL : kp_ort_no_memory();
+  if (!*out) return kp_ort_no_memory();
+  (*out)->blocks = kp_blocks_create();
+  if ((*out)->blocks) return NULL;
+  kp_free(*out);
+  *out = NULL;
+  return kp_ort_no_memory();
 }
 
+// Sessions that share weights through it keep them.
 void ort_ReleasePrepackedWeightsContainer(OrtPrepackedWeightsContainer* container) {
+  if (container) kp_blocks_release(container->blocks);
   kp_free(container);
 }

@@ -167,7 +167,8 @@ static kp_status* compile_unit(compile_job* job, kp_unit* unit, uint32_t* seen) 
       .width = job->options->width,
       .cancel = job->options->cancel,
       .progress = report_progress,
-      .user = job};
+      .user = job,
+      .blocks = job->options->blocks};
   unit->origin_count = count_origins(unit->graph, seen, ++job->done);
   unit->graph = NULL;
   kp_status* status = unit->provider->type->compile(unit->provider, &args, &unit->compiled);

@@ -124,6 +124,7 @@ typedef struct kp_plan_options {
   const volatile int* cancel;
   void (*progress)(void* user, double done, const char* what);
   void* user;
+  kp_blocks* blocks;  // of packed weights, as in kp_compile_args
 } kp_plan_options;
 
 // Places, partitions and compiles the model's graph over the chain. An optional provider that fails to compile is dropped (a

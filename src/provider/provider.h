@@ -12,6 +12,7 @@
 #ifndef KP_PROVIDER_PROVIDER_H_
 #define KP_PROVIDER_PROVIDER_H_
 
+#include "base/blocks.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "graph/graph.h"
@@ -118,6 +119,8 @@ typedef struct kp_compile_args {
   const volatile int* cancel;                 // non-zero: stop soon with CANCELLED; may be NULL
   void (*progress)(void* user, double done);  // 0..1; may be NULL
   void* user;
+  kp_blocks*
+      blocks;  // for packed weights, shared with other sessions; lives until the release; NULL: none
 } kp_compile_args;
 
 // An input or output at specialising time. rank -1: not known before the run (outputs only).

@@ -47,10 +47,11 @@ static void threads_of_the_client(void** state) {
   ok(api->SetGlobalCustomJoinThreadFn(threading, join_thread));
   ok(api->CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, "test", threading, &env));
   api->ReleaseThreadingOptions(threading);
+  assert_int_equal(created, 2);  // the caller's thread is the third
   ok(api->CreateSessionOptions(&options));
   ok(api->DisablePerSessionThreads(options));
   ok(dropin_open("in x float[N]\n y = Neg(x)\n out y float[N]\n", options, &session));
-  assert_int_equal(created, 2);  // the caller's thread is the third
+  assert_int_equal(created, 2);
   const char *in = "x", *out = "y";
   OrtValue *x = dropin_floats((const float[]){1, 2}, 2), *y = NULL;
   ok(api->Run(session, NULL, &in, (const OrtValue* const*)&x, 1, &out, 1, &y));
@@ -59,8 +60,30 @@ static void threads_of_the_client(void** state) {
   api->ReleaseValue(y);
   api->ReleaseSession(session);
   api->ReleaseSessionOptions(options);
+  assert_int_equal(joined, 0);
   api->ReleaseEnv(env);
   assert_int_equal(joined, created);
+}
+
+// What cannot be had is an error of the environment, and nothing of it stays.
+static void threads_that_cannot_be_had(void** state) {
+  (void)state;
+  static const struct {
+    const char *affinities, *word;
+  } wrong[] = {{"1", "does not equal"}, {"1;x", "only digits"}, {NULL, "join thread function"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
+    OrtThreadingOptions* threading;
+    ok(api->CreateThreadingOptions(&threading));
+    ok(api->SetGlobalIntraOpNumThreads(threading, 3));
+    ok(api->SetGlobalInterOpNumThreads(threading, 1));
+    if (wrong[i].affinities)
+      ok(api->SetGlobalIntraOpThreadAffinity(threading, wrong[i].affinities));
+    else
+      ok(api->SetGlobalCustomCreateThreadFn(threading, create_thread));
+    refused(api->CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, "test", threading, &env),
+            wrong[i].word);
+    api->ReleaseThreadingOptions(threading);
+  }
 }
 
 static int load(void** state) {
@@ -70,6 +93,7 @@ static int load(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(threads_of_the_client)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(threads_that_cannot_be_had),
+                                     cmocka_unit_test(threads_of_the_client)};
   return cmocka_run_group_tests(tests, load, NULL);
 }

@@ -77,7 +77,7 @@ static void denormals_are_zero_where_asked(void** state) {
 }
 
 // --- threads -----------------------------------------------------------------------------------------------------------------------
-static int created;
+static int created, joined;
 
 typedef struct start {
   void (*work)(void* arg);
@@ -103,11 +103,12 @@ static OrtCustomThreadHandle create_thread(void* user, OrtThreadWorkerFn work, v
 
 static void join_thread(OrtCustomThreadHandle handle) {
   pthread_join((pthread_t)(uintptr_t)handle, NULL);
+  ++joined;
 }
 
 static int threads_made(ExecutionMode mode, int intra, int inter) {
   OrtSessionOptions* options = options_with(NULL, NULL);
-  created = 0;
+  created = joined = 0;
   ok(api->SetSessionExecutionMode(options, mode));
   ok(api->SetIntraOpNumThreads(options, intra));
   ok(api->SetInterOpNumThreads(options, inter));
@@ -115,8 +116,95 @@ static int threads_made(ExecutionMode mode, int intra, int inter) {
   ok(api->SessionOptionsSetCustomJoinThreadFn(options, join_thread));
   OrtSession* session = open_double(options);
   expect_double(session, NULL);
+  assert_int_equal(joined, 0);
   api->ReleaseSession(session);
+  assert_int_equal(joined, created);
   return created;
+}
+
+static OrtCustomThreadHandle create_nothing(void* user, OrtThreadWorkerFn work, void* arg) {
+  (void)user, (void)work, (void)arg;
+  return NULL;
+}
+
+// Threads that a client makes are its session's alone, and there when it is; two sessions have two sets of them.
+static void threads_of_a_session(void** state) {
+  (void)state;
+  OrtSessionOptions* options = options_with(NULL, NULL);
+  OrtSession *session, *second, *plain;
+  ok(api->SetIntraOpNumThreads(options, 3));
+  ok(dropin_open(DOUBLE, options, &plain));
+  ok(api->SessionOptionsSetCustomCreateThreadFn(options, create_thread));
+  refused(dropin_open(DOUBLE, options, &session), "custom join thread function not set");
+  ok(api->SessionOptionsSetCustomJoinThreadFn(options, join_thread));
+  created = joined = 0;
+  ok(dropin_open(DOUBLE, options, &session));
+  assert_int_equal(created, 2);
+  ok(dropin_open(DOUBLE, options, &second));
+  assert_int_equal(created, 4);
+  expect_double(session, NULL);
+  expect_double(second, NULL);
+  expect_double(plain, NULL);
+  api->ReleaseSession(session);
+  assert_int_equal(joined, 2);
+  expect_double(second, NULL);
+  api->ReleaseSession(plain);
+  assert_int_equal(joined, 2);
+  api->ReleaseSession(second);
+  assert_int_equal(joined, 4);
+  ok(api->SessionOptionsSetCustomCreateThreadFn(options, create_nothing));
+  refused(dropin_open(DOUBLE, options, &session), "returned invalid handle");
+  assert_int_equal(created, 4);
+  api->ReleaseSessionOptions(options);
+}
+
+// What is handed to the threads of a session that was made since is told: begun and ended, or withdrawn.
+static struct { int enqueued, started, stopped, abandoned; } told;
+#define TELL(what) __atomic_add_fetch(&told.what, 1, __ATOMIC_SEQ_CST)
+static void* tell_enqueued(void* user) {
+  TELL(enqueued);
+  return user;
+}
+static void tell_started(void* user, void* token) {
+  if (token == user) TELL(started);
+}
+static void tell_stopped(void* user, void* token) {
+  if (token == user) TELL(stopped);
+}
+static void tell_abandoned(void* user, void* token) {
+  if (token == user) TELL(abandoned);
+}
+
+static void threads_are_watched(void** state) {
+  (void)state;
+  if (!dropin_is_ours()) return;  // releases of ONNX Runtime are built without
+  OrtSessionOptions* options = options_with(NULL, NULL);
+  OrtSession* session;
+  OrtThreadPoolCallbacksConfig config = {.version = 7,
+                                         .on_enqueue = tell_enqueued,
+                                         .on_start_work = tell_started,
+                                         .on_stop_work = tell_stopped,
+                                         .on_abandon = tell_abandoned,
+                                         .user_context = &told};
+  ok(api->SetIntraOpNumThreads(options, 3));
+  refused(api->SetPerSessionThreadPoolCallbacks(env, NULL), "config must not be null");
+  refused(api->SetPerSessionThreadPoolCallbacks(env, &config), "version");
+  config.version = ORT_API_VERSION;
+  ok(api->SetPerSessionThreadPoolCallbacks(env, &config));
+  ok(dropin_open(DOUBLE, options, &session));
+  for (int i = 0; i < 5; ++i) (void)count_zeros(session);
+  api->ReleaseSession(session);
+  assert_true(told.enqueued > 0);
+  assert_int_equal(told.started, told.stopped);
+  assert_int_equal(told.enqueued, told.started + told.abandoned);
+  config = (OrtThreadPoolCallbacksConfig){.version = ORT_API_VERSION};
+  ok(api->SetPerSessionThreadPoolCallbacks(env, &config));  // nobody is told any more
+  const int before = told.enqueued;
+  ok(dropin_open(DOUBLE, options, &session));
+  (void)count_zeros(session);
+  api->ReleaseSession(session);
+  assert_int_equal(told.enqueued, before);
+  api->ReleaseSessionOptions(options);
 }
 
 static void threads_between_nodes_work_within_them(void** state) {
@@ -452,7 +540,9 @@ static void elements_are_copied_by_the_allocator(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(threads_run_where_they_are_told),  // first: while the pool has no threads
+      cmocka_unit_test(threads_run_where_they_are_told),
+      cmocka_unit_test(threads_of_a_session),
+      cmocka_unit_test(threads_are_watched),
       cmocka_unit_test(threads_between_nodes_work_within_them),
       cmocka_unit_test(denormals_are_zero_where_asked),
       cmocka_unit_test(spinning_changes_no_result),

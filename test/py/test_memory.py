@@ -107,7 +107,55 @@ def shared_conv(rng, copies):
     return nodes, weights, {"x": [1, 160, 48, 48]}, "sum"
 
 
-@pytest.mark.parametrize("make", [shared_matmul, shared_bytes, shared_conv])
+def shared_conv_bytes(rng, copies):
+    """Convolutions of bytes on one map."""
+    nodes, weights = [helper.make_node("DynamicQuantizeLinear", ["x"], ["x8", "sx", "zx"])], {}
+    for i in range(6):
+        w = f"w{i % copies}"
+        weights[w] = rng.integers(-5, 6, (256, 256, 3, 3), dtype=np.int8)
+        nodes += [helper.make_node("ConvInteger", ["x8", w, "zx"], [f"c{i}"], strides=[i + 1] * 2),
+                  helper.make_node("Cast", [f"c{i}"], [f"f{i}"], to=onnx.TensorProto.FLOAT), helper.make_node("GlobalMaxPool", [f"f{i}"], [f"g{i}"])]
+    nodes.append(helper.make_node("Sum", [f"g{i}" for i in range(6)], ["sum"]))
+    return nodes, weights, {"x": [1, 256, 8, 8]}, "sum"
+
+
+def shared_lstm(rng, copies):
+    """Recurrent layers one upon the other with the same weights."""
+    nodes, weights, last = [], {"squeeze": np.array([1])}, "x"
+    for i in range(6):
+        k = i % copies
+        for name, shape in [("w", (1, 1024, 256)), ("r", (1, 1024, 256))]:
+            weights[f"{name}{k}"] = rng.normal(0, 0.05, shape).astype(np.float32)
+        nodes += [helper.make_node("LSTM", [last, f"w{k}", f"r{k}"], [f"l{i}"], hidden_size=256), helper.make_node("Squeeze", [f"l{i}", "squeeze"], [f"y{i}"])]
+        last = f"y{i}"
+    return nodes, weights, {"x": [2, 1, 256]}, last
+
+
+def shared_attention(rng, copies):
+    nodes, weights, last = [], {"b": np.zeros(768, np.float32)}, "x"
+    for i in range(6):
+        w = f"w{i % copies}"
+        weights[w] = rng.normal(0, 0.05, (256, 768)).astype(np.float32)
+        nodes.append(helper.make_node("Attention", [last, w, "b"], [f"y{i}"], domain="com.microsoft", num_heads=4))
+        last = f"y{i}"
+    return nodes, weights, {"x": [1, 4, 256]}, last
+
+
+def shared_nbits(rng, copies):
+    nodes, weights, last = [], {}, "x"
+    for i in range(6):
+        k = i % copies
+        weights[f"w{k}"] = rng.integers(0, 256, (1024, 32, 16), dtype=np.uint8)
+        weights[f"s{k}"] = rng.normal(0, 0.01, 1024 * 32).astype(np.float32)
+        nodes.append(helper.make_node("MatMulNBits", [last, f"w{k}", f"s{k}"], [f"y{i}"], domain="com.microsoft", K=1024, N=1024, bits=4, block_size=32))
+        last = f"y{i}"
+    return nodes, weights, {"x": [2, 1024]}, last
+
+
+SHARED = [shared_matmul, shared_bytes, shared_conv, shared_lstm, shared_nbits, shared_conv_bytes, shared_attention]
+
+
+@pytest.mark.parametrize("make", SHARED)
 def test_a_weight_that_several_nodes_read_is_packed_once(kapell, tmp_path, make):
     heaps = []
     for copies in (1, 6):
@@ -115,7 +163,8 @@ def test_a_weight_that_several_nodes_read_is_packed_once(kapell, tmp_path, make)
         values = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape) for n, shape in inputs.items()]
         graph = helper.make_graph(nodes, "shared", values, [helper.make_empty_tensor_value_info(output)],
                                   [numpy_helper.from_array(v, n) for n, v in weights.items()])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)],
+                                  ir_version=8).SerializeToString()
         path = tmp_path / f"{copies}.onnx"
         path.write_bytes(model)
         heaps.append(stated(kapell, path, [])[0])

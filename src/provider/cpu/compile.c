@@ -16,13 +16,15 @@ void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count) {
   kp_cpu_compiled* owner = prepare->owner;
   if (owner->packed_count == owner->packed_capacity) {
     const uint32_t capacity = owner->packed_capacity ? owner->packed_capacity * 2 : 16;
-    void** grown = kp_realloc_array(owner->packed, capacity, sizeof *grown);
+    kp_cpu_packed* grown = kp_realloc_array(owner->packed, capacity, sizeof *grown);
     if (!grown) return NULL;
     owner->packed = grown;
     owner->packed_capacity = capacity;
   }
   void* memory = kp_alloc_block(byte_count);
-  if (memory) owner->packed[owner->packed_count++] = memory;
+  if (!memory) return NULL;
+  if (owner->blocks) memset(memory, 0, byte_count);  // what packing leaves out is compared too
+  owner->packed[owner->packed_count++] = (kp_cpu_packed){memory, byte_count, false};
   return memory;
 }
 
@@ -52,8 +54,23 @@ void* kp_prepare_packed_once(kp_op_prepare* prepare, uint32_t index, const kp_pa
   void* memory = fresh ? kp_prepare_packed(prepare, byte_count) : NULL;
   if (!memory) return NULL;
   *fresh = (kp_cpu_shared){owner->shared[id], *form, memory};
-  owner->shared[id] = fresh;
+  owner->shared[id] = owner->last_shared = fresh;
   return memory;
+}
+
+void* kp_prepare_settle(kp_op_prepare* prepare, void* memory) {
+  kp_cpu_compiled* owner = prepare->owner;
+  uint32_t at = owner->packed_count;
+  if (!owner->blocks) return memory;
+  while (at && owner->packed[at - 1].memory != memory) --at;
+  if (!at || owner->packed[at - 1].is_shared) return memory;
+  kp_cpu_packed* packed = &owner->packed[at - 1];
+  void* kept = kp_blocks_join(owner->blocks, memory, packed->byte_count);
+  if (!kept) return memory;
+  if (owner->last_shared && owner->last_shared->memory == memory) owner->last_shared->memory = kept;
+  packed->memory = kept;
+  packed->is_shared = true;
+  return kept;
 }
 
 kp_status* kp_prepare_cleanup(kp_op_prepare* prepare, void (*release)(void* object), void* object) {
@@ -301,7 +318,13 @@ void kp_cpu_release(kp_compiled* base) {
   if (!base) return;
   kp_cpu_compiled* compiled = (kp_cpu_compiled*)base;
   for (const kp_cpu_cleanup* c = compiled->cleanups; c; c = c->next) c->release(c->object);
-  for (uint32_t i = 0; i < compiled->packed_count; ++i) kp_free(compiled->packed[i]);
+  for (uint32_t i = 0; i < compiled->packed_count; ++i) {
+    const kp_cpu_packed* packed = &compiled->packed[i];
+    if (packed->is_shared)
+      kp_blocks_leave(compiled->blocks, packed->memory, packed->byte_count);
+    else
+      kp_free(packed->memory);
+  }
   kp_free(compiled->packed);
   kp_graph_free(compiled->graph);
   kp_arena_free(&compiled->arena);
@@ -318,6 +341,7 @@ kp_status* kp_cpu_compile(kp_provider* provider, const kp_compile_args* args,
   }
   compiled->base.provider = provider;
   compiled->graph = args->part;
+  compiled->blocks = args->blocks;
   compiled->features = ((const kp_cpu_provider*)provider)->features;
   compiled->name = kp_arena_strndup(&compiled->arena, args->name, strlen(args->name));
   kp_builder builder = {.compiled = compiled, .width = args->width};

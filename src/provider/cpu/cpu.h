@@ -46,11 +46,17 @@ typedef struct kp_cpu_cleanup {
   void* object;
 } kp_cpu_cleanup;
 
+typedef struct kp_cpu_packed {
+  void* memory;
+  size_t byte_count;
+  bool is_shared;  // the compiled partition's |blocks| hold it; else its own
+} kp_cpu_packed;
+
 // A packed constant that several nodes read.
 typedef struct kp_cpu_shared {
   struct kp_cpu_shared* next;  // of the same constant, in another form
   kp_packed_form form;
-  void* memory;  // one of |packed|
+  void* memory;  // of one of |packed|
 } kp_cpu_shared;
 
 typedef struct kp_cpu_compiled {
@@ -66,9 +72,11 @@ typedef struct kp_cpu_compiled {
   const uint32_t* input_slots;   // parallel to the graph's inputs; KP_NONE where nobody reads it
   const uint32_t* output_slots;  // parallel to the graph's outputs
   uint32_t max_arity;            // most inputs and outputs together of one step
-  void** packed;                 // packed weights, owned
+  kp_cpu_packed* packed;         // packed weights
   uint32_t packed_count, packed_capacity;
+  kp_blocks* blocks;                // shared with other sessions; borrowed, NULL: none
   kp_cpu_shared** shared;           // by value id, while compiling; NULL: no constant is shared yet
+  kp_cpu_shared* last_shared;       // the one that was made last
   struct kp_cpu_cleanup* cleanups;  // what operators hold besides memory; in |arena|
 } kp_cpu_compiled;
 

@@ -223,7 +223,7 @@ kp_status* kp_cpu_eval_node(void* user, const kp_graph* graph, const kp_node* no
   for (uint32_t o = 0; o < node->output_count; ++o) outputs[o] = NULL;
   kp_cpu_compiled owner = {.features = kp_cpu_features()};
   kp_status* status = eval(&owner, graph, node, inputs, outputs);
-  for (uint32_t i = 0; i < owner.packed_count; ++i) kp_free(owner.packed[i]);
+  for (uint32_t i = 0; i < owner.packed_count; ++i) kp_free(owner.packed[i].memory);
   kp_free(owner.packed);
   kp_arena_free(&owner.arena);
   if (!status) return NULL;

@@ -46,7 +46,8 @@ typedef struct kp_op_prepare {
   const char* kernel;  // out: name of the kernel chosen, for reports; NULL = the op's name
   void* owner;         // the runtime's own
 } kp_op_prepare;
-// KP_ALIGNMENT-aligned memory for packed weights; NULL when out of memory. Owned by the compiled partition.
+// KP_ALIGNMENT-aligned memory for packed weights; NULL when out of memory. Owned by the compiled partition. Filled at once, and then
+// settled (packed.h).
 void* kp_prepare_packed(kp_op_prepare* prepare, size_t byte_count);
 // |release| is called with |object| when the compiled partition goes; also at once where this fails: OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_prepare_cleanup(kp_op_prepare* prepare, void (*release)(void* object),

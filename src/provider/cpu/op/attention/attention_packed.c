@@ -4,6 +4,7 @@
 //            attention_bias, past_sequence_length
 //   outputs  output [batch, length, v], present [2, batch, heads, length, size]
 #include "provider/cpu/op/attention/attention_multi.h"
+#include "provider/cpu/packed.h"
 
 typedef struct packed_state {
   const kp_attention_ops* ops;
@@ -41,9 +42,14 @@ static kp_status* packed_prepare(kp_op_prepare* prepare) {
   if (!w || w->rank != 2) return NULL;
   const size_t k = (size_t)w->dims[0], n = (size_t)w->dims[1],
                floats = kp_gemm_packed_b_size(s->gemm, k, n);
-  float* packed = kp_prepare_packed(prepare, floats * sizeof(float));
+  const kp_packed_form form = {.ops = s->gemm};  // as a product that is not transposed
+  bool done;
+  float* packed = kp_prepare_packed_once(prepare, 1, &form, floats * sizeof(float), &done);
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", floats);
-  kp_gemm_pack_b(s->gemm, k, 0, n, w->data, n, false, packed);
+  if (!done) {
+    kp_gemm_pack_b(s->gemm, k, 0, n, w->data, n, false, packed);
+    packed = kp_prepare_settle(prepare, packed);
+  }
   s->packed = packed;
   prepare->consumed[1] = true;
   return NULL;

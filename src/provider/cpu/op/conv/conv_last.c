@@ -241,6 +241,7 @@ static kp_status* pack(kp_op_prepare* prepare, kp_conv_last_state* state, const 
                  packed + k * state->packed_floats, scratch_floats ? scratch : NULL);
   }
   kp_free(scratch);
+  state->packed = kp_prepare_settle(prepare, packed);
   return NULL;
 }
 

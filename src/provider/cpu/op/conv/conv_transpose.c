@@ -3,6 +3,7 @@
 // plain loops. Partitions of pictures seldom come here: a pass of fuse/ moves them to conv_transpose_last.c.
 #include "provider/cpu/kernel/gemm/gemm.h"
 #include "provider/cpu/op/conv/col2im.h"
+#include "provider/cpu/packed.h"
 
 #define CHUNK_ELEMENTS (256 * 1024)  // of products waiting to be added
 
@@ -46,7 +47,7 @@ static kp_status* transpose_prepare(kp_op_prepare* prepare) {
   if (!filters) return KP_ERROR(OUT_OF_MEMORY, "packing %zu bytes", w->byte_count);
   turn_float((size_t)groups, (size_t)(w->dims[0] / groups), kp_span(w, 1, w->rank), w->data,
              filters);
-  state->filters = filters;
+  state->filters = kp_prepare_settle(prepare, filters);
   prepare->consumed[1] = true;
   return NULL;
 }

@@ -11,6 +11,7 @@
 #include "provider/cpu/fuse/match.h"
 #include "provider/cpu/kernel/gemm/gemm.h"
 #include "provider/cpu/op/help.h"
+#include "provider/cpu/packed.h"
 
 #define ROWS_A_TASK 96  // output pixels of a phase's row
 
@@ -224,9 +225,10 @@ static kp_status* pack(kp_op_prepare* prepare, transpose_state* s, const kapell_
                      packed + s->offsets[p] + g * size);
     }
   }
+  const bool whole = packed && scratch;
   kp_free(scratch);
-  s->packed = packed;
-  return packed && scratch ? NULL : KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", total);
+  s->packed = whole ? kp_prepare_settle(prepare, packed) : packed;
+  return whole ? NULL : KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", total);
 }
 
 static kp_status* transpose_last_prepare(kp_op_prepare* prepare) {

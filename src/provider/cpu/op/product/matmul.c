@@ -92,9 +92,11 @@ static kp_status* matmul_prepare(kp_op_prepare* prepare) {
   bool done;
   float* packed = kp_prepare_packed_once(prepare, 1, &form, floats * sizeof(float), &done);
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", floats);
-  if (!done)
+  if (!done) {
     kp_gemm_pack_b(state->gemm, state->packed_k, 0, state->packed_n, b->data, (size_t)b->dims[1],
                    transposed, packed);
+    packed = kp_prepare_settle(prepare, packed);
+  }
   state->packed = packed;
   prepare->consumed[1] = true;
   prepare->kernel = "gemm_f32";

@@ -2,6 +2,7 @@
 // once, others in every run. accuracy_level names the least accuracy that is wanted: all levels compute in f32.
 #include "provider/cpu/op/product/dense.h"
 #include "provider/cpu/op/quantized/nbits.h"
+#include "provider/cpu/packed.h"
 
 enum { IN_A, IN_B, IN_SCALES, IN_ZERO_POINTS, IN_GROUPS, IN_BIAS };
 
@@ -97,10 +98,18 @@ static kp_status* nbits_prepare(kp_op_prepare* prepare) {
   kp_nbits_layout layout;
   KP_PASS(layout_of(node, state, in[IN_ZERO_POINTS] != NULL, &layout));
   KP_PASS(check_inputs(node, &layout, in));
-  state->packed = kp_prepare_packed(prepare, layout.byte_count + 1);
+  const kp_packed_form form = {
+      .ops = state->ops,
+      .numbers = {layout.bits, layout.k, layout.n, (size_t)kp_node_attr_i(node, "block_size", 0),
+                  kp_packed_input(prepare, IN_SCALES), kp_packed_input(prepare, IN_ZERO_POINTS)}};
+  bool done;
+  state->packed = kp_prepare_packed_once(prepare, IN_B, &form, layout.byte_count + 1, &done);
   if (!state->packed) return KP_ERROR(OUT_OF_MEMORY, "packing %zu bytes", layout.byte_count);
-  const kp_nbits_source source = source_of(node, &layout, in);
-  kp_nbits_pack(&layout, &source, prepare->width, state->packed);
+  if (!done) {
+    const kp_nbits_source source = source_of(node, &layout, in);
+    kp_nbits_pack(&layout, &source, prepare->width, state->packed);
+    state->packed = kp_prepare_settle(prepare, state->packed);
+  }
   for (uint32_t i = IN_B; i < IN_GROUPS; ++i)
     if (in[i]) prepare->consumed[i] = true;
   return NULL;

@@ -4,6 +4,7 @@
 
 #include "provider/cpu/op/product/dense.h"
 #include "provider/cpu/op/quantized/nbits.h"
+#include "provider/cpu/packed.h"
 
 // Where a product's weights, scales, bias and zero points are among the inputs.
 typedef struct moe_inputs {
@@ -164,6 +165,7 @@ static kp_status* prepare_product(kp_op_prepare* prepare, moe_state* state, int 
   for (size_t e = 0; e < experts; ++e)
     pack_expert(state, &m, node, e, values, prepare->width,
                 state->packed[product] + e * m.expert_bytes);
+  state->packed[product] = kp_prepare_settle(prepare, state->packed[product]);
   prepare->consumed[in->weights] = true;
   if (scales) prepare->consumed[in->scales] = true;
   if (zeros) prepare->consumed[in->zeros] = true;
@@ -177,6 +179,7 @@ static kp_status* prepare_bias(kp_op_prepare* prepare, moe_state* state, int pro
   state->bias[product] = kp_prepare_packed(prepare, bias->byte_count + 1);
   if (!state->bias[product]) return KP_ERROR(OUT_OF_MEMORY, "packing %zu bytes", bias->byte_count);
   memcpy(state->bias[product], bias->data, bias->byte_count);
+  state->bias[product] = kp_prepare_settle(prepare, state->bias[product]);
   prepare->consumed[at] = true;
   return NULL;
 }

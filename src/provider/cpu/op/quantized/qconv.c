@@ -7,6 +7,7 @@
 #include "provider/cpu/kernel/qconv/qconv.h"
 
 #include "provider/cpu/op/conv/window.h"
+#include "provider/cpu/packed.h"
 
 // Where an operator has its inputs; -1: it has none such.
 typedef struct kp_qconv_form {
@@ -78,6 +79,16 @@ static bool packs_now(const kp_op_prepare* prepare, const kp_qconv_form* form,
   return !kp_qconv_is_depthwise(shape) || !given || kp_prepare_constant(prepare, zero);
 }
 
+// What decides how filters lie besides their shape: zero points are packed with those of depthwise convolutions.
+static kp_packed_form form_of_filters(const kp_op_prepare* prepare, const kp_qconv_state* state,
+                                      const kp_qconv_shape* shape) {
+  enum { kForm = 3 };  // among the forms that the same kernels pack
+  kp_packed_form form = {.ops = state->gemm, .numbers = {kForm, shape->groups}};
+  if (kp_qconv_is_depthwise(shape))
+    form.numbers[2] = kp_packed_input(prepare, (uint32_t)state->form->w_zero);
+  return form;
+}
+
 static kp_status* qconv_prepare(kp_op_prepare* prepare) {
   kp_qconv_state* state = kp_arena_new(prepare->arena, kp_qconv_state);
   if (!state) return KP_ERROR(OUT_OF_MEMORY, "preparing a node");
@@ -98,13 +109,20 @@ static kp_status* qconv_prepare(kp_op_prepare* prepare) {
         kp_qgemm_select_for(prepare->features, kp_value_count(w), w->data, shape.w_signed);
   const kp_qgemm_zero zero = zero_of(kp_prepare_constant(prepare, (uint32_t)state->form->w_zero));
   const size_t bytes = kp_qconv_packed_size(state->gemm, &shape);
-  void* packed = bytes == SIZE_MAX ? NULL : kp_prepare_packed(prepare, kp_max_size(bytes, 1));
+  const kp_packed_form form = form_of_filters(prepare, state, &shape);
+  bool done = false;
+  void* packed = bytes == SIZE_MAX ? NULL
+                                   : kp_prepare_packed_once(prepare, (uint32_t)state->form->w,
+                                                            &form, kp_max_size(bytes, 1), &done);
   void* room = kp_alloc(kp_max_size(kp_qconv_pack_scratch(&shape), 1));
   if (!packed || !room) {
     kp_free(room);
     return KP_ERROR(OUT_OF_MEMORY, "packing filters");
   }
-  kp_qconv_pack(state->ops, state->gemm, &shape, w->data, &zero, packed, room);
+  if (!done) {
+    kp_qconv_pack(state->ops, state->gemm, &shape, w->data, &zero, packed, room);
+    packed = kp_prepare_settle(prepare, packed);
+  }
   kp_free(room);
   state->packed = packed;
   prepare->consumed[state->form->w] = true;

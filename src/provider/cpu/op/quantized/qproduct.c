@@ -17,8 +17,10 @@ kp_status* kp_qproduct_pack(kp_op_prepare* prepare, const kp_qgemm_ops* ops, uin
   void* packed =
       bytes == SIZE_MAX ? NULL : kp_prepare_packed_once(prepare, index, &form, bytes + 1, &done);
   if (!packed) return KP_ERROR(OUT_OF_MEMORY, "packing a matrix of %zu x %zu", k, n);
-  if (!done)
+  if (!done) {
     kp_qgemm_pack_b(ops, k, n, b->data, columns, transposed, b->type == KAPELL_INT8, packed);
+    packed = kp_prepare_settle(prepare, packed);
+  }
   *out_packed = packed;
   prepare->consumed[index] = true;
   prepare->kernel = "qgemm";

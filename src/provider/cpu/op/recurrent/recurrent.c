@@ -5,6 +5,7 @@
 // Constant 8-bit weights stay bytes (recurrent_bytes.c). Others are widened when packed, and what meets them is rounded to 8 bits: the
 // numbers are those of an integer product.
 #include "provider/cpu/op/recurrent/recurrent.h"
+#include "provider/cpu/packed.h"
 
 // Floats of gates computed ahead: small enough for a second- or third-level cache, large enough for a good product.
 enum { kGatesAhead = 512 * 1024 };
@@ -93,6 +94,20 @@ static bool constant_weights(const kp_op_prepare* prepare, const kp_recurrent_st
   return kp_prepare_constant(prepare, scale) && kp_prepare_constant(prepare, scale + 1);
 }
 
+// What decides how W and R lie besides their shapes.
+static kp_packed_form form_of(const kp_op_prepare* prepare, const kp_recurrent_state* state,
+                              uint32_t index) {
+  enum { kFirst = 2 };  // among the forms that the same kernels pack
+  const bool is_w = index == KP_RECURRENT_W;
+  kp_packed_form form = {.ops = state->gemm, .numbers = {kFirst + is_w, state->gates}};
+  if (!state->quantized) return form;
+  const uint32_t scale = is_w ? KP_RECURRENT_W_SCALE : KP_RECURRENT_R_SCALE;
+  form.numbers[2] = 1;
+  form.numbers[3] = kp_packed_input(prepare, scale);
+  form.numbers[4] = kp_packed_input(prepare, scale + 1);
+  return form;
+}
+
 static kp_status* pack_constant(kp_op_prepare* prepare, const kp_recurrent_state* state,
                                 uint32_t index, const float** out_packed) {
   if (!constant_weights(prepare, state, index)) return NULL;
@@ -102,27 +117,30 @@ static kp_status* pack_constant(kp_op_prepare* prepare, const kp_recurrent_state
   const size_t each = index == KP_RECURRENT_W
                           ? kp_gemm_packed_b_size(state->gemm, depth, state->gates * hidden)
                           : state->gates * kp_gemm_packed_b_size(state->gemm, hidden, hidden);
-  float* wide =
-      state->quantized ? kp_alloc((depth * state->gates * hidden + 1) * sizeof(float)) : NULL;
-  float* packed = kp_prepare_packed(prepare, (state->directions * each + 1) * sizeof(float));
-  if (!packed || (state->quantized && !wide)) {
+  const kp_packed_form form = form_of(prepare, state, index);
+  bool done;
+  float* packed = kp_prepare_packed_once(prepare, index, &form,
+                                         (state->directions * each + 1) * sizeof(float), &done);
+  float* wide = state->quantized && !done
+                    ? kp_alloc((depth * state->gates * hidden + 1) * sizeof(float))
+                    : NULL;
+  if (!packed || (state->quantized && !done && !wide)) {
     kp_free(wide);
     return KP_ERROR(OUT_OF_MEMORY, "packing %zu floats", state->directions * each);
   }
-  for (size_t d = 0; d < state->directions; ++d)
+  for (size_t d = 0; !done && d < state->directions; ++d)
     (index == KP_RECURRENT_W ? kp_recurrent_pack_w : kp_recurrent_pack_r)(
         state, prepare->constants, d, wide, packed + d * each);
   kp_free(wide);
   prepare->consumed[index] = true;
   prepare->kernel = "gemm_f32";
-  *out_packed = packed;
+  *out_packed = done ? packed : kp_prepare_settle(prepare, packed);
   return NULL;
 }
 
 static kp_status* pack_bytes(kp_op_prepare* prepare, kp_recurrent_state* state) {
-  kapell_value* const* constants = prepare->constants;
-  KP_PASS(kp_recurrent_bytes_pack(prepare, constants[KP_RECURRENT_W], &state->w_bytes));
-  KP_PASS(kp_recurrent_bytes_pack(prepare, constants[KP_RECURRENT_R], &state->r_bytes));
+  KP_PASS(kp_recurrent_bytes_pack(prepare, KP_RECURRENT_W, &state->w_bytes));
+  KP_PASS(kp_recurrent_bytes_pack(prepare, KP_RECURRENT_R, &state->r_bytes));
   prepare->consumed[KP_RECURRENT_W] = prepare->consumed[KP_RECURRENT_R] = true;
   prepare->kernel = "qgemm";
   return NULL;

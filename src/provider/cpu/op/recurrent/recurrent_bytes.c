@@ -3,8 +3,13 @@
 
 #include <math.h>
 
-kp_status* kp_recurrent_bytes_pack(kp_op_prepare* prepare, const kapell_value* weights,
+#include "provider/cpu/packed.h"
+
+#define RECURRENT_FORM 2  // among the forms that the same kernels pack
+
+kp_status* kp_recurrent_bytes_pack(kp_op_prepare* prepare, uint32_t index,
                                    kp_recurrent_bytes* out_bytes) {
+  const kapell_value* weights = prepare->constants[index];
   kp_recurrent_bytes bytes = {.is_signed = weights->type == KAPELL_INT8};
   const size_t directions = (size_t)weights->dims[0];
   bytes.depth = (size_t)weights->dims[1];
@@ -14,15 +19,18 @@ kp_status* kp_recurrent_bytes_pack(kp_op_prepare* prepare, const kapell_value* w
   bytes.rounding = kp_quantize_select(prepare->features);
   bytes.each = kp_qgemm_packed_b_size(bytes.ops, bytes.depth, bytes.columns);
   size_t all;
-  char* packed =
-      kp_mul_size(bytes.each, directions, &all) ? kp_prepare_packed(prepare, all + 1) : NULL;
+  const kp_packed_form form = {.ops = bytes.ops, .numbers = {RECURRENT_FORM}};
+  bool done = false;
+  char* packed = kp_mul_size(bytes.each, directions, &all)
+                     ? kp_prepare_packed_once(prepare, index, &form, all + 1, &done)
+                     : NULL;
   if (!packed)
     return KP_ERROR(OUT_OF_MEMORY, "packing weights of %zu x %zu", bytes.depth, bytes.columns);
-  for (size_t d = 0; d < directions; ++d)
+  for (size_t d = 0; !done && d < directions; ++d)
     kp_qgemm_pack_b(bytes.ops, bytes.depth, bytes.columns,
                     (const char*)weights->data + d * bytes.depth * bytes.columns, bytes.columns,
                     false, bytes.is_signed, packed + d * bytes.each);
-  bytes.packed = packed;
+  bytes.packed = done ? packed : kp_prepare_settle(prepare, packed);
   *out_bytes = bytes;
   return NULL;
 }

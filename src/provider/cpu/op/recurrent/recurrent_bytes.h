@@ -16,8 +16,8 @@ typedef struct kp_recurrent_bytes {
   bool is_signed;
 } kp_recurrent_bytes;
 
-// Packs the constant |weights|. Errors: OUT_OF_MEMORY.
-KP_MUST_USE kp_status* kp_recurrent_bytes_pack(kp_op_prepare* prepare, const kapell_value* weights,
+// Packs constant input |index|. Errors: OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_recurrent_bytes_pack(kp_op_prepare* prepare, uint32_t index,
                                                kp_recurrent_bytes* out_bytes);
 // Scratch of one worker, whatever the number of rows.
 size_t kp_recurrent_bytes_scratch(const kp_recurrent_bytes* weights);
