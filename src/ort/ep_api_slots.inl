@@ -76,7 +76,7 @@ STATUS(69, ProfilingEvent_GetTimestampUs, "25", (void), ORT, NO, "its signature 
 STATUS(70, ProfilingEvent_GetDurationUs, "25", (void), ORT, NO, "its signature is not published where this project looks")
 STATUS(71, ProfilingEvent_GetArgValue, "25", (void), ORT, NO, "its signature is not published where this project looks")
 STATUS(72, ProfilingEventsContainer_AddEvents, "25", (void), ORT, NO, "its signature is not published where this project looks")
-STATUS(73, SessionOptionsGetWeightlessSourceModelBuffer, "29", (void), ORT, NO, "its signature is not published where this project looks")
+STATUS(73, SessionOptionsGetWeightlessSourceModelBuffer, "29", (const OrtSessionOptions* options, const void** data, size_t* size), ORT, WORKS, "")
 STATUS(74, SessionOptionsGetEpContextConfig, "31", (void), ORT, NO, "its signature is not published where this project looks")
 NOTHING(75, ReleaseEpContextConfig, "31", (void* object), ORT, NO, "its signature is not published where this project looks")
 STATUS(76, EpContextConfigGetEpContextDataReadFunc, "31", (void), ORT, NO, "its signature is not published where this project looks")

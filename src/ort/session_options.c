@@ -452,3 +452,14 @@ OrtStatus* ort_AddCustomOpDomain(OrtSessionOptions* options, OrtCustomOpDomain* 
   *slot = domain;
   return NULL;
 }
+
+// What a compiled model without weights takes them from; sessions are given none.
+OrtStatus* ort_ep_SessionOptionsGetWeightlessSourceModelBuffer(const OrtSessionOptions* options,
+                                                               const void** data, size_t* size) {
+  KP_ORT_NEED(options);
+  KP_ORT_NEED(data);
+  KP_ORT_NEED(size);
+  *data = NULL;
+  *size = 0;
+  return NULL;
+}

@@ -165,7 +165,8 @@ static kp_status* show(answer* a, const kp_graph* graph) {
   if (!owners) return KP_ERROR(OUT_OF_MEMORY, "a view of %u nodes", graph->node_count);
   for (kp_node_id n = 0; n < graph->node_count; ++n)
     if (!kp_claims_is_free(a->claims, n)) owners[n] = "another provider";
-  const kp_ort_view_args args = {.graph = graph, .owners = owners};
+  const kp_ort_view_args args = {
+      .graph = graph, .model_path = kp_plugin_model_path(graph), .owners = owners};
   KP_PASS(kp_plugin_failure(a->provider->type, "showing it the graph",
                             kp_ort_view_create(&args, &a->view)));
   a->support.view = a->view;

@@ -120,7 +120,8 @@ static OrtStatus* call_create_state(void* arg) {
 
 static OrtStatus* make_view(compiling* c) {
   const kp_plugin_provider* provider = c->compiled->provider;
-  const kp_ort_view_args args = {.graph = c->compiled->part};
+  const kp_ort_view_args args = {.graph = c->compiled->part,
+                                 .model_path = kp_plugin_model_path(c->compiled->part)};
   KP_ORT_PASS(kp_ort_view_create(&args, &c->view));
   KP_ORT_PASS(kp_ort_view_fuse(c->view, c->compiled->name, provider->type->type.name,
                                drops_constants(provider, c->compiled->part), &c->fused));

@@ -39,6 +39,11 @@ typedef struct kp_plugin_compiled {
   kp_shape_info* outputs;  // what is known of them before any run: static shapes
 } kp_plugin_compiled;
 
+// The file that |graph| is of, NULL where the model came as bytes: libraries look beside it for data of their own.
+static inline const char* kp_plugin_model_path(const kp_graph* graph) {
+  return graph->model->source ? graph->model->source->path : NULL;
+}
+
 // Turns a status of the library's (taken; NULL stays NULL) into PROVIDER_FAILED "NAME, <what>: <its words>"; OUT_OF_MEMORY where it passes on
 // that the host had none.
 KP_MUST_USE kp_status* kp_plugin_failure(const kp_plugin_type* type, const char* what,
