@@ -12,7 +12,8 @@ OrtMemoryInfo kp_ort_cpu_info = {.refs = STATIC_REFS,
                                  .mem_type = OrtMemTypeDefault,
                                  .device_type = OrtMemoryInfoDeviceType_CPU,
                                  .device_mem_type = OrtDeviceMemoryType_DEFAULT,
-                                 .name = "Cpu"};
+                                 .name = "Cpu",
+                                 .name_length = 3};
 
 // The names that CreateMemoryInfo takes, and the device behind each.
 typedef struct known_name {
@@ -82,6 +83,8 @@ static OrtStatus* make_info(const OrtMemoryInfo* model, const char* name, OrtMem
   *info = *model;
   info->refs = 1;
   info->name = memcpy(info + 1, name, length + 1);
+  info->name_length = length;
+  info->device_number = (int16_t)info->device_id;
   *out = info;
   return NULL;
 }
@@ -97,8 +100,8 @@ OrtStatus* ort_CreateMemoryInfo(const char* name, OrtAllocatorType type, int id,
     if (strcmp(known->name, name) != 0) continue;
     const OrtMemoryInfo model = {.allocator_type = type,
                                  .mem_type = mem_type,
-                                 .device_type = known->device,
-                                 .device_mem_type = known->memory,
+                                 .device_type = (int8_t)known->device,
+                                 .device_mem_type = (int8_t)known->memory,
                                  .vendor_id = known->vendor,
                                  .device_id = id};
     return make_info(&model, name, out);
@@ -123,8 +126,8 @@ OrtStatus* ort_CreateMemoryInfo_V2(const char* name, OrtMemoryInfoDeviceType dev
     return kp_ort_error(ORT_INVALID_ARGUMENT, "Unsupported device type: %d", (int)device_type);
   const OrtMemoryInfo model = {.allocator_type = allocator_type,
                                .mem_type = OrtMemTypeDefault,
-                               .device_type = device_type,
-                               .device_mem_type = mem_type,
+                               .device_type = (int8_t)device_type,
+                               .device_mem_type = (int8_t)mem_type,
                                .vendor_id = vendor_id,
                                .device_id = device_id,
                                .alignment = alignment};

@@ -59,17 +59,26 @@ ONNXTensorElementDataType kp_ort_type_of(
 
 // --- memory infos ----------------------------------------------------------------------------------------------------------------
 // Shared by whoever names it: values keep the one that they were made with.
+// Its beginning lies as in ONNX Runtime, whose class begins with a std::string of libstdc++: the WebGPU library (0.4) reads what an
+// allocator's Info answers as that class, not through the functions of the ABI.
 struct OrtMemoryInfo {
-  int32_t refs;  // atomic; static ones start at a number that releases never use up
-  OrtAllocatorType allocator_type;
+  const char* name;    // lies behind the struct, or is static
+  size_t name_length;  // kept for such readers alone, like what follows
+  char name_room[16];
   OrtMemType mem_type;
-  OrtMemoryInfoDeviceType device_type;
-  OrtDeviceMemoryType device_mem_type;
+  OrtAllocatorType allocator_type;
+  int8_t device_type;      // OrtMemoryInfoDeviceType
+  int8_t device_mem_type;  // OrtDeviceMemoryType
+  int16_t device_number;   // |device_id| where it fits
   uint32_t vendor_id;
-  int32_t device_id;
   size_t alignment;
-  const char* name;  // lies behind the struct, or is static
+  int32_t device_id;
+  int32_t refs;  // atomic; static ones start at a number that releases never use up
 };
+_Static_assert(offsetof(OrtMemoryInfo, mem_type) == 32 &&
+                   offsetof(OrtMemoryInfo, device_type) == 40 &&
+                   offsetof(OrtMemoryInfo, alignment) == 48,
+               "the layout of ONNX Runtime's class");
 
 extern OrtMemoryInfo kp_ort_cpu_info;  // "Cpu", device allocator, default memory
 const OrtMemoryInfo* kp_ort_info_retain(const OrtMemoryInfo* info);

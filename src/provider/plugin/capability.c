@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "ort/support.h"
-#include "provider/plugin/internal.h"
+#include "provider/plugin/kernels.h"
 
 // --- groups that are not to be -----------------------------------------------------------------------------------------------
 typedef struct checks {
@@ -93,13 +93,14 @@ static bool has_objection(answer* a, const kp_ort_group* group, uint32_t number,
   return true;
 }
 
-static kp_status* note_drops(const answer* a, const kp_ort_group* group) {
+static kp_status* note_fused(const answer* a, const kp_ort_group* group) {
   const kp_graph* graph = a->checks.graph;
   for (size_t i = 0; i < group->count; ++i) {
     const kp_node* node = &graph->nodes[group->nodes[i]];
     for (uint32_t o = 0; o < node->output_count; ++o)
       if (node->outputs[o] != KP_NONE)
-        KP_PASS(kp_ptr_map_put(&a->provider->drops, graph->values[node->outputs[o]].name, 1));
+        KP_PASS(kp_ptr_map_put(&a->provider->fused, graph->values[node->outputs[o]].name,
+                               group->drop_constants));
   }
   return NULL;
 }
@@ -110,7 +111,7 @@ static kp_status* claim_group(const answer* a, const kp_ort_group* group) {
                           .atomic = true,
                           .memory = a->provider->base.memory};
   KP_PASS(kp_claims_add(a->claims, &claim));
-  return group->drop_constants ? note_drops(a, group) : NULL;
+  return group->drop_constants || a->provider->registry ? note_fused(a, group) : NULL;
 }
 
 static kp_status* take_group(answer* a, const kp_ort_group* group, uint32_t number) {
@@ -126,6 +127,18 @@ static kp_status* take_group(answer* a, const kp_ort_group* group, uint32_t numb
   }
   kp_strbuf_free(&words);
   return status;
+}
+
+// Nodes that were added one by one are run by kernels, in partitions of any size.
+static kp_status* take_single_nodes(answer* a) {
+  kp_node_id* nodes = kp_arena_new_array(&a->arena, kp_node_id, a->support.count + 1);
+  uint32_t count = 0;
+  if (!nodes) return KP_ERROR(OUT_OF_MEMORY, "claims of %zu nodes", a->support.count);
+  for (size_t g = 0; g < a->support.count; ++g)
+    if (!a->support.groups[g].fuse) nodes[count++] = a->support.groups[g].nodes[0];
+  KP_PASS(kp_kernels_claim(a->provider, a->checks.graph, nodes, count, a->claims));
+  kp_kernels_refuse(a->provider, a->checks.graph, a->claims);
+  return NULL;
 }
 
 // --- the question -------------------------------------------------------------------------------------------------------------
@@ -155,7 +168,9 @@ static kp_status* ask(answer* a) {
   kp_plugin_listen_end(a->provider);
   kp_status* status = failure ? settle_failure(a, failure) : NULL;
   for (size_t g = 0; !status && !failure && g < a->support.count; ++g)
-    status = take_group(a, &a->support.groups[g], (uint32_t)g + 1);
+    if (a->support.groups[g].fuse || !a->provider->registry)
+      status = take_group(a, &a->support.groups[g], (uint32_t)g + 1);
+  if (!status && !failure && a->provider->registry) status = take_single_nodes(a);
   return kp_status_join(status, kp_plugin_refuse_heard(&heard, a->checks.graph, a->claims));
 }
 
@@ -170,6 +185,7 @@ static kp_status* show(answer* a, const kp_graph* graph) {
   KP_PASS(kp_plugin_failure(a->provider->type, "showing it the graph",
                             kp_ort_view_create(&args, &a->view)));
   a->support.view = a->view;
+  a->support.registry = a->provider->registry;
   return checks_init(&a->checks, graph, &a->arena);
 }
 

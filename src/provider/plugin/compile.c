@@ -1,7 +1,7 @@
 // Compiling: a partition's private copy, as a view with one fused node, through the library's Compile and CreateState.
 #include "base/alloc.h"
 #include "base/cancel.h"
-#include "provider/plugin/internal.h"
+#include "provider/plugin/kernels.h"
 
 // --- life -------------------------------------------------------------------------------------------------------------------
 static OrtStatus* release_parts(void* arg) {
@@ -18,6 +18,7 @@ void kp_plugin_release(kp_compiled* base) {
   kp_plugin_compiled* compiled = (kp_plugin_compiled*)base;
   if (!compiled) return;
   if (compiled->info) ort_ReleaseStatus(kp_ort_guard(release_parts, compiled));
+  kp_kernels_free(compiled->kernels);
   kp_graph_free(compiled->part);
   kp_free(compiled->name);
   kp_free(compiled->constants);
@@ -26,17 +27,21 @@ void kp_plugin_release(kp_compiled* base) {
 }
 
 // --- what is known of the partition -----------------------------------------------------------------------------------------
-// Did the group that the partition was claimed as want its constants left out of the fused node's inputs?
-static bool drops_constants(const kp_plugin_provider* provider, const kp_graph* part) {
-  uint32_t any;
+// What capability noted of the group that the partition was claimed as; false: its nodes were claimed one by one.
+static bool is_fused(const kp_plugin_provider* provider, const kp_graph* part,
+                     bool* out_drops_constants) {
+  uint32_t drops = 0;
+  bool fused = !provider->registry;
   for (kp_node_id n = 0; n < part->node_count; ++n) {
     const kp_node* node = &part->nodes[n];
     for (uint32_t o = 0; o < node->output_count; ++o)
       if (node->outputs[o] != KP_NONE &&
-          kp_ptr_map_get(&provider->drops, part->values[node->outputs[o]].name, &any))
-        return true;
+          kp_ptr_map_get(&provider->fused, part->values[node->outputs[o]].name, &drops)) {
+        *out_drops_constants |= drops != 0;
+        fused = true;
+      }
   }
-  return false;
+  return fused;
 }
 
 // Shapes that are numbers already let the output be planned; all others the library alone knows.
@@ -91,6 +96,7 @@ static OrtStatus* note_constants(kp_plugin_compiled* compiled, const OrtNode* fu
 // --- the calls --------------------------------------------------------------------------------------------------------------
 typedef struct compiling {
   kp_plugin_compiled* compiled;
+  bool drops_constants;
   kp_ort_view* view;
   const OrtNode* fused;
 } compiling;
@@ -124,7 +130,7 @@ static OrtStatus* make_view(compiling* c) {
                                  .model_path = kp_plugin_model_path(c->compiled->part)};
   KP_ORT_PASS(kp_ort_view_create(&args, &c->view));
   KP_ORT_PASS(kp_ort_view_fuse(c->view, c->compiled->name, provider->type->type.name,
-                               drops_constants(provider, c->compiled->part), &c->fused));
+                               c->drops_constants, &c->fused));
   return note_constants(c->compiled, c->fused);
 }
 
@@ -132,7 +138,10 @@ static kp_status* compile_part(kp_plugin_compiled* compiled) {
   const kp_plugin_type* type = compiled->provider->type;
   compiling c = {.compiled = compiled};
   KP_PASS(kp_graph_order(compiled->part));
+  const bool fused = is_fused(compiled->provider, compiled->part, &c.drops_constants);
+  if (!fused) KP_PASS(kp_kernels_to_nhwc(compiled));
   KP_PASS(note_outputs(compiled));
+  if (!fused) return kp_kernels_compile(compiled);
   kp_status* status = kp_plugin_failure(type, "showing it a partition", make_view(&c));
   if (!status) status = kp_plugin_failure(type, "compiling", kp_ort_guard(call_compile, &c));
   kp_ort_view_free(c.view);
@@ -176,5 +185,6 @@ void kp_plugin_visit(const kp_compiled* base,
   const kp_plugin_compiled* compiled = (const kp_plugin_compiled*)base;
   const kp_graph* part = compiled->part;
   for (kp_node_id n = 0; n < part->node_count; ++n)
-    if (!part->nodes[n].removed) node(user, &part->nodes[n], compiled->name);
+    if (!part->nodes[n].removed)
+      node(user, &part->nodes[n], compiled->kernels ? "kernel" : compiled->name);
 }

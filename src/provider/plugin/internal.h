@@ -16,12 +16,15 @@ typedef struct kp_plugin_provider {
   kp_provider base;  // first
   const kp_plugin_type* type;
   OrtEp* ep;
-  OrtSessionOptions* options;  // as the library sees them
-  OrtLogger logger;            // what the library is given: its lines go to Kapell's log
-  OrtEpDataLayout layout;      // that it prefers
-  kp_plugin_memory* memory;    // NULL: host
-  kp_ptr_map drops;            // outputs (interned names) of nodes whose group wants no constants
-  uint32_t compiled_count;     // so far, for the names of fused nodes
+  OrtSessionOptions* options;         // as the library sees them
+  OrtLogger logger;                   // what the library is given: its lines go to Kapell's log
+  OrtEpDataLayout layout;             // that it prefers
+  kp_plugin_memory* memory;           // NULL: host
+  const OrtKernelRegistry* registry;  // NULL: the library has no kernels, it compiles
+  OrtRunOptions* run_options;         // as the library sees them: of no run in particular
+  // Outputs (interned names) of nodes in groups that are compiled whole: 1 where the group wants no constants, else 0.
+  kp_ptr_map fused;
+  uint32_t compiled_count;  // so far, for the names of fused nodes
   kp_plugin_heard*
       heard;  // collects what is logged while the library is asked what it can run; else NULL
 } kp_plugin_provider;
@@ -36,13 +39,27 @@ typedef struct kp_plugin_compiled {
   void* state;               // NULL is legal: then there is nothing to release
   kapell_value** constants;  // inputs of the fused node behind those of the partition
   uint32_t constant_count;
-  kp_shape_info* outputs;  // what is known of them before any run: static shapes
+  kp_shape_info* outputs;             // what is known of them before any run: static shapes
+  struct kp_plugin_kernels* kernels;  // NULL: compiled whole; else there is no |info|
 } kp_plugin_compiled;
 
 // The file that |graph| is of, NULL where the model came as bytes: libraries look beside it for data of their own.
 static inline const char* kp_plugin_model_path(const kp_graph* graph) {
   return graph->model->source ? graph->model->source->path : NULL;
 }
+
+// What the user of a context is: the first part of it, for the functions that contexts share.
+typedef struct kp_plugin_call {
+  const kp_plugin_compiled* compiled;
+  const kp_run_args* args;
+} kp_plugin_call;
+void kp_plugin_parallel_for(const OrtKernelContext* context, size_t count,
+                            void (*fn)(void* user, size_t index), void* user);
+OrtStatus* kp_plugin_find_logger(const OrtKernelContext* context, const OrtLogger** out);
+OrtAllocator* kp_plugin_find_allocator(const OrtKernelContext* context, const OrtMemoryInfo* info);
+// Is |value| a tensor of this type and shape?
+bool kp_plugin_has_shape(const kapell_value* value, kapell_type type, const int64_t* dims,
+                         size_t rank);
 
 // Turns a status of the library's (taken; NULL stays NULL) into PROVIDER_FAILED "NAME, <what>: <its words>"; OUT_OF_MEMORY where it passes on
 // that the host had none.

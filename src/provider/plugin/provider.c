@@ -34,6 +34,7 @@ static kp_status* set_option(OrtSessionOptions* options, const char* provider,
 static kp_status* make_options(kp_plugin_provider* provider, const kp_provider_args* args) {
   const kp_plugin_type* type = provider->type;
   KP_PASS(kp_plugin_failure(type, "session options", ort_CreateSessionOptions(&provider->options)));
+  KP_PASS(kp_plugin_failure(type, "run options", ort_CreateRunOptions(&provider->run_options)));
   for (size_t i = 0; i < args->config_count; ++i)
     KP_PASS(
         kp_ort_pairs_set(&provider->options->config, args->config[i].key, args->config[i].value));
@@ -68,6 +69,8 @@ static OrtStatus* call_create(void* arg) {
   if (KP_PLUGIN_HAS(ep, IsConcurrentRunSupported, 24))
     KP_ORT_PASS(ep->IsConcurrentRunSupported(ep, &concurrent));
   provider->base.max_concurrent_runs = concurrent ? 0 : 1;
+  if (KP_PLUGIN_HAS(ep, GetKernelRegistry, 24))
+    KP_ORT_PASS(ep->GetKernelRegistry(ep, &provider->registry));
   if (KP_PLUGIN_HAS(ep, GetPreferredDataLayout, 23))
     KP_ORT_PASS(ep->GetPreferredDataLayout(ep, &provider->layout));
   return NULL;
@@ -128,7 +131,8 @@ static void destroy(kp_provider* base) {
   kp_plugin_memory_release(provider->memory);
   if (provider->ep) ort_ReleaseStatus(kp_ort_guard(release_ep, provider));
   ort_ReleaseSessionOptions(provider->options);
-  kp_ptr_map_free(&provider->drops);
+  ort_ReleaseRunOptions(provider->run_options);
+  kp_ptr_map_free(&provider->fused);
   kp_free(provider);
   kp_plugin_library_release(library);
 }

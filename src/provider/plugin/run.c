@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "base/size.h"
-#include "provider/plugin/internal.h"
+#include "provider/plugin/kernels.h"
 
 // --- specialising: what only the library knows stays unknown ----------------------------------------------------------------
 kp_status* kp_plugin_specialise(kp_compiled* base, const kp_specialise_args* args,
@@ -14,8 +14,10 @@ kp_status* kp_plugin_specialise(kp_compiled* base, const kp_specialise_args* arg
   if (!special) return KP_ERROR(OUT_OF_MEMORY, "shapes of a partition");
   const uint32_t count = compiled->part->output_count;
   size_t handles;
-  if (!kp_add_size((size_t)args->input_count + compiled->constant_count, count, &handles) ||
-      !kp_mul_size(handles, sizeof(OrtValue), &special->scratch_bytes))
+  if (compiled->kernels)
+    KP_PASS(kp_kernels_scratch(compiled->kernels, compiled->part, &special->scratch_bytes));
+  else if (!kp_add_size((size_t)args->input_count + compiled->constant_count, count, &handles) ||
+           !kp_mul_size(handles, sizeof(OrtValue), &special->scratch_bytes))
     return KP_ERROR(LIMIT, "handles of a partition");
   special->outputs = compiled->outputs;
   special->output_count = count;
@@ -24,13 +26,8 @@ kp_status* kp_plugin_specialise(kp_compiled* base, const kp_specialise_args* arg
 }
 
 // --- what the library may ask while it computes ---------------------------------------------------------------------------------
-typedef struct plugin_call {
-  const kp_plugin_compiled* compiled;
-  const kp_run_args* args;
-} plugin_call;
-
-static bool has_shape(const kapell_value* value, kapell_type type, const int64_t* dims,
-                      size_t rank) {
+bool kp_plugin_has_shape(const kapell_value* value, kapell_type type, const int64_t* dims,
+                         size_t rank) {
   return value && value->kind == KAPELL_KIND_TENSOR && value->type == type &&
          (size_t)value->rank == rank &&
          (rank == 0 || memcmp(value->dims, dims, rank * sizeof *dims) == 0);
@@ -38,7 +35,7 @@ static bool has_shape(const kapell_value* value, kapell_type type, const int64_t
 
 static OrtStatus* give_output(OrtKernelContext* context, size_t index, const int64_t* dims,
                               size_t rank) {
-  const plugin_call* call = context->user;
+  const kp_plugin_call* call = context->user;
   const kp_graph* part = call->compiled->part;
   const kp_type* type = &part->values[part->outputs[index]].type;
   OrtValue* handle = &context->outputs[index];
@@ -47,7 +44,7 @@ static OrtStatus* give_output(OrtKernelContext* context, size_t index, const int
                         index);
   KP_ORT_TAKE(kp_value_check_dims(type->element, dims, (int32_t)rank, NULL, NULL));
   kapell_value* value = call->args->outputs[index];
-  if (!has_shape(value, type->element, dims, rank))
+  if (!kp_plugin_has_shape(value, type->element, dims, rank))
     KP_ORT_TAKE(
         kp_run_output(call->args, (uint32_t)index, type->element, dims, (int32_t)rank, &value));
   handle->value = value;
@@ -56,7 +53,7 @@ static OrtStatus* give_output(OrtKernelContext* context, size_t index, const int
 }
 
 static void lend_output(OrtKernelContext* context, size_t index) {
-  kapell_value* value = ((const plugin_call*)context->user)->args->outputs[index];
+  kapell_value* value = ((const kp_plugin_call*)context->user)->args->outputs[index];
   if (!value || value->kind != KAPELL_KIND_TENSOR) return;
   context->outputs[index].value = value;
   context->outputs[index].info = kp_plugin_memory_info(value->memory);
@@ -73,20 +70,21 @@ static void call_task(void* arg, size_t task, int worker) {
   tasks->fn(tasks->user, task);
 }
 
-static void run_parallel(const OrtKernelContext* context, size_t count,
-                         void (*fn)(void* user, size_t index), void* user) {
+void kp_plugin_parallel_for(const OrtKernelContext* context, size_t count,
+                            void (*fn)(void* user, size_t index), void* user) {
   indexed_tasks tasks = {fn, user};
-  kp_parallel_for_dynamic(((const plugin_call*)context->user)->args->width, count, call_task,
+  kp_parallel_for_dynamic(((const kp_plugin_call*)context->user)->args->width, count, call_task,
                           &tasks);
 }
 
-static OrtStatus* find_logger(const OrtKernelContext* context, const OrtLogger** out) {
-  *out = &((const plugin_call*)context->user)->compiled->provider->logger;
+OrtStatus* kp_plugin_find_logger(const OrtKernelContext* context, const OrtLogger** out) {
+  *out = &((const kp_plugin_call*)context->user)->compiled->provider->logger;
   return NULL;
 }
 
-static OrtAllocator* find_allocator(const OrtKernelContext* context, const OrtMemoryInfo* info) {
-  const kp_plugin_memory* memory = ((const plugin_call*)context->user)->compiled->provider->memory;
+OrtAllocator* kp_plugin_find_allocator(const OrtKernelContext* context, const OrtMemoryInfo* info) {
+  const kp_plugin_memory* memory =
+      ((const kp_plugin_call*)context->user)->compiled->provider->memory;
   const kp_memory* base = kp_plugin_memory_base(memory);
   return base && kp_ort_info_equal(info, kp_plugin_memory_info(base))
              ? kp_plugin_memory_allocator(memory)
@@ -95,13 +93,13 @@ static OrtAllocator* find_allocator(const OrtKernelContext* context, const OrtMe
 
 static const kp_ort_runner runner = {.output = give_output,
                                      .preallocated = lend_output,
-                                     .parallel_for = run_parallel,
-                                     .logger = find_logger,
-                                     .allocator = find_allocator};
+                                     .parallel_for = kp_plugin_parallel_for,
+                                     .logger = kp_plugin_find_logger,
+                                     .allocator = kp_plugin_find_allocator};
 
 // --- a run ------------------------------------------------------------------------------------------------------------------
 // Handles that hold no references: the values belong to the run, or to the partition.
-static kp_status* lend_inputs(OrtKernelContext* context, const plugin_call* call) {
+static kp_status* lend_inputs(OrtKernelContext* context, const kp_plugin_call* call) {
   const uint32_t own = call->compiled->part->input_count;
   for (size_t i = 0; i < context->input_count; ++i) {
     OrtValue* handle = &context->inputs[i];
@@ -145,11 +143,10 @@ static void report(const kp_plugin_compiled* compiled, kp_profile* profile, uint
   kp_profile_add(profile, &event);
 }
 
-kp_status* kp_plugin_run(kp_compiled* base, const kp_special* special, const kp_run_args* args) {
-  const kp_plugin_compiled* compiled = (const kp_plugin_compiled*)base;
+static kp_status* run_whole(const kp_plugin_compiled* compiled, const kp_special* special,
+                            const kp_run_args* args) {
   const kp_graph* part = compiled->part;
-  if (kp_is_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "a run was stopped");
-  plugin_call call = {compiled, args};
+  kp_plugin_call call = {compiled, args};
   if (special->scratch_bytes) memset(args->scratch, 0, special->scratch_bytes);
   OrtKernelContext context = {.runner = &runner,
                               .user = &call,
@@ -168,4 +165,28 @@ kp_status* kp_plugin_run(kp_compiled* base, const kp_special* special, const kp_
   KP_PASS(check_outputs(&context, compiled));
   if (args->profile) report(compiled, args->profile, start_ns);
   return NULL;
+}
+
+// --- before and after: to the library each partition is a run of its own ------------------------------------------------------
+static OrtStatus* call_start(void* arg) {
+  const kp_plugin_provider* provider = arg;
+  if (!KP_PLUGIN_HAS(provider->ep, OnRunStart, 23)) return NULL;
+  return provider->ep->OnRunStart(provider->ep, provider->run_options);
+}
+
+static OrtStatus* call_end(void* arg) {
+  const kp_plugin_provider* provider = arg;
+  if (!KP_PLUGIN_HAS(provider->ep, OnRunEnd, 23)) return NULL;
+  return provider->ep->OnRunEnd(provider->ep, provider->run_options, true);
+}
+
+kp_status* kp_plugin_run(kp_compiled* base, const kp_special* special, const kp_run_args* args) {
+  const kp_plugin_compiled* compiled = (const kp_plugin_compiled*)base;
+  kp_plugin_provider* provider = compiled->provider;
+  if (kp_is_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "a run was stopped");
+  KP_PASS(kp_plugin_failure(provider->type, "starting a run", kp_ort_guard(call_start, provider)));
+  kp_status* status =
+      compiled->kernels ? kp_kernels_run(compiled, args) : run_whole(compiled, special, args);
+  return kp_status_join(
+      status, kp_plugin_failure(provider->type, "ending a run", kp_ort_guard(call_end, provider)));
 }
