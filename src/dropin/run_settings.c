@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dropin/session.h"
+#include "ort/stream.h"
 
 #define SHRINK_KEY "memory.enable_memory_arena_shrinkage"
 
@@ -73,10 +74,12 @@ OrtStatus* dropin_run_settings_begin(const OrtSession* session, const OrtRunOpti
     out->options.profile_user = &out->profile;
   }
   out->before = out->current ? kp_ort_log_enter(out->current) : NULL;
+  out->stream_before = kp_ort_stream_enter(options ? options->stream : NULL);
   return NULL;
 }
 
 void dropin_run_settings_end(dropin_run_settings* settings) {
   if (settings->profile_prefix) dropin_profile_close(&settings->profile, settings->profile_prefix);
   if (settings->current) kp_ort_log_enter(settings->before);
+  kp_ort_stream_enter(settings->stream_before);
 }

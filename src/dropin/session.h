@@ -103,6 +103,7 @@ typedef struct dropin_run_settings {
   const OrtLogger *current, *before;  // what is logged goes to |current|; NULL: where it went
   OrtLogger logger;                   // the run's own, with |id|
   char id[256];
+  OrtSyncStream* stream_before;
   const char* profile_prefix;  // NULL: the run is not profiled by itself
   dropin_profile profile;
 } dropin_run_settings;

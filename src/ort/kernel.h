@@ -68,6 +68,7 @@ struct OrtKernelContext {
   void* user;                  // the runner's
   OrtValue *inputs, *outputs;  // with |value| NULL where absent or not made
   size_t input_count, output_count;
+  OrtSyncStream* stream;  // NULL: work is done when the kernel returns
 };
 
 // What a compiled group of nodes may ask while its state is made.

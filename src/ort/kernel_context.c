@@ -57,20 +57,6 @@ OrtStatus* ort_KernelContext_GetPreallocatedOutput(const OrtKernelContext* conte
   return NULL;
 }
 
-OrtStatus* ort_KernelContext_GetGPUComputeStream(const OrtKernelContext* context, void** out) {
-  KP_ORT_NEED(context);
-  KP_ORT_NEED(out);
-  *out = NULL;
-  return NULL;
-}
-
-OrtStatus* ort_KernelContext_GetSyncStream(const OrtKernelContext* context, OrtSyncStream** out) {
-  KP_ORT_NEED(context);
-  KP_ORT_NEED(out);
-  *out = NULL;
-  return NULL;
-}
-
 OrtStatus* ort_KernelContext_GetResource(const OrtKernelContext* context, int resource_version,
                                          int resource_id, void** resource) {
   KP_ORT_NEED(resource);

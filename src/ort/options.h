@@ -86,6 +86,7 @@ struct OrtRunOptions {
   char* profile_prefix;             // NULL: this run is not profiled by itself
   const OrtLoraAdapter** adapters;  // borrowed, each
   size_t adapter_count;
+  OrtSyncStream* stream;  // borrowed; NULL: the run's own
 };
 
 struct OrtArenaCfg {

@@ -313,35 +313,3 @@ OrtStatus* ort_GetTensorMemoryInfo(const OrtValue* value, const OrtMemoryInfo** 
 const OrtMemoryDevice* ort_ep_Value_GetMemoryDevice(const OrtValue* value) {
   return value ? ort_ep_MemoryInfo_GetMemoryDevice(value->info) : NULL;
 }
-
-// --- copies ----------------------------------------------------------------------------------------------------------------------
-static OrtStatus* copy_tensor(const OrtValue* from, OrtValue* to) {
-  OrtStatus* status;
-  const kapell_value* source = kp_ort_value_tensor(from, &status);
-  if (!source) return status;
-  kapell_value* target = kp_ort_value_tensor(to, &status);
-  if (!target) return status;
-  if (!kp_ort_info_is_host(from->info) || !kp_ort_info_is_host(to->info))
-    return kp_ort_error(ORT_NOT_IMPLEMENTED,
-                        "Data transfer is not registered to copy from %s to %s", from->info->name,
-                        to->info->name);
-  if (source->type != target->type || kp_value_count(source) != kp_value_count(target))
-    return kp_ort_error(ORT_FAIL, "a tensor is copied into one of another type or size");
-  if (source->type != KAPELL_STRING) {
-    if (source->byte_count) memmove(target->data, source->data, source->byte_count);
-    return NULL;
-  }
-  for (size_t i = 0; i < kp_value_count(source); ++i)
-    KP_ORT_TAKE(kp_value_set_string(target, i, kp_value_string(source, i)));
-  return NULL;
-}
-
-OrtStatus* ort_CopyTensors(const OrtEnv* env, const OrtValue* const* src_tensors,
-                           OrtValue* const* dst_tensors, OrtSyncStream* stream, size_t count) {
-  KP_ORT_NEED(env);
-  (void)stream;  // copies are done when this returns
-  if (count == 0 || !src_tensors || !dst_tensors)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid arguments provided to CopyTensors.");
-  for (size_t i = 0; i < count; ++i) KP_ORT_PASS(copy_tensor(src_tensors[i], dst_tensors[i]));
-  return NULL;
-}

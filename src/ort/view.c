@@ -110,6 +110,7 @@ OrtStatus* kp_shown_create(kp_ort_view* view, const kp_graph* graph, const kp_no
   const kp_model* model = graph->model;
   const char* main_name = model->graph && model->graph->name ? model->graph->name : "";
   const char* path = view->root->args.model_path;
+  if (!path && model->source) path = model->source->path;
   g->view = view;
   g->graph = graph;
   g->base = (OrtGraph){.kind = &kp_shown_kind,
@@ -333,29 +334,34 @@ static OrtStatus* create(kp_ort_view* root, kp_ort_view** out) {
   return NULL;
 }
 
+static int64_t imported(const kp_ort_view* view, const char* domain) {
+  for (size_t i = 0; i < view->opset_count; ++i)
+    if (strcmp(view->domains[i], domain) == 0) return view->versions[i];
+  return 0;
+}
+
+static OrtStatus* add_opset(kp_ort_view* view, kp_str domain, int64_t version) {
+  const char* copy = kp_arena_strndup(&view->arena, domain.data, domain.length);
+  if (!copy) return kp_ort_no_memory();
+  if (imported(view, copy)) return NULL;
+  view->domains[view->opset_count] = copy;
+  view->versions[view->opset_count++] = version;
+  return NULL;
+}
+
 // Every domain that the model imports, then the others that we know at their newest, as ONNX Runtime has it.
 static OrtStatus* list_opsets(kp_ort_view* view, const kp_model* model) {
-  static const char* const known[] = {"", "ai.onnx.ml", "ai.onnx.preview.training",
-                                      "com.microsoft"};
-  const size_t most = model->opset_count + KP_COUNT_OF(known);
+  static const char* const known[] = {"", "ai.onnx.ml", "ai.onnx.preview",
+                                      "ai.onnx.preview.training", "com.microsoft"};
+  const size_t most = model->opset_count + KP_COUNT_OF(known) + 1;
   view->domains = kp_arena_new_array(&view->arena, const char*, most);
   view->versions = kp_arena_new_array(&view->arena, int64_t, most);
   if (!view->domains || !view->versions) return kp_ort_no_memory();
-  for (size_t i = 0; i < most; ++i) {
-    const bool imported = i < model->opset_count;
-    const kp_str domain =
-        imported ? model->opsets[i].domain : kp_str_of(known[i - model->opset_count]);
-    bool there = false;
-    for (size_t k = 0; k < view->opset_count && !there; ++k)
-      there = kp_str_is(domain, view->domains[k]);
-    if (there) continue;
-    char* copy = kp_arena_strndup(&view->arena, domain.data, domain.length);
-    if (!copy) return kp_ort_no_memory();
-    view->domains[view->opset_count] = copy;
-    view->versions[view->opset_count++] =
-        imported ? model->opsets[i].version : kp_schema_newest(domain);
-  }
-  return NULL;
+  for (size_t i = 0; i < model->opset_count; ++i)
+    KP_ORT_PASS(add_opset(view, model->opsets[i].domain, model->opsets[i].version));
+  for (size_t i = 0; i < KP_COUNT_OF(known); ++i)
+    KP_ORT_PASS(add_opset(view, kp_str_of(known[i]), kp_schema_newest(kp_str_of(known[i]))));
+  return add_opset(view, kp_str_of(KP_ORT_NHWC_DOMAIN), imported(view, ""));
 }
 
 OrtStatus* kp_ort_view_create(const kp_ort_view_args* args, kp_ort_view** out) {

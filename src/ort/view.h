@@ -17,7 +17,7 @@ typedef struct kp_ort_view kp_ort_view;
 
 typedef struct kp_ort_view_args {
   const kp_graph* graph;
-  const char* model_path;  // NULL or "": the model came as bytes
+  const char* model_path;  // NULL: where the model was read from; "": it came as bytes
   // Parallel to graph->nodes: the provider that a node was given to, NULL for none yet (Node_GetEpName). The array may be NULL.
   const char* const* owners;
   const char* owner;  // of every node where |owners| is NULL, bodies included; NULL: none yet
