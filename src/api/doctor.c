@@ -72,7 +72,7 @@ static kp_status* examine_all(kapell_doctor* doctor) {
            item->canonical ? item->canonical : one);
     const kp_finding finding = item->examined.finding;
     if (finding == KP_FINDING_BROKEN) doctor->healthy = false;
-    if (item->required && finding != KP_FINDING_BUILT_IN) doctor->ready = false;
+    if (item->required && !item->examined.usable) doctor->ready = false;
   }
   return NULL;
 }

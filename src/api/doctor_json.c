@@ -96,7 +96,7 @@ static void put_provider(kp_json* json, const kp_doctor_item* item) {
   kp_json_member_string(json, "name", x->canonical);
   kp_json_member_string(json, "short_name", x->short_name);
   kp_json_member_string(json, "state", kp_finding_name(x->finding));
-  kp_json_member_bool(json, "usable", built_in);
+  kp_json_member_bool(json, "usable", x->usable);
   kp_json_member_bool(json, "required", item->required);
   kp_json_member_string(json, "version",
                         built_in && !x->built_in.version ? KAPELL_VERSION_STRING

@@ -27,9 +27,7 @@ static void put_head(const kapell_doctor* doctor, kp_strbuf* out) {
   kp_strbuf_free(&features);
   if (p->root[0])
     kp_strbuf_printf(out, "The system looked at is in %s; nothing of it is loaded.\n", p->root);
-  kp_strbuf_puts(out,
-                 "\nLibraries of providers, which this build inspects and does not run yet, are "
-                 "looked for in\n");
+  kp_strbuf_puts(out, "\nLibraries of providers are looked for in\n");
   put_places(out, "named paths", &p->given, "none (KAPELL_PROVIDER_PATH names folders and files)");
   put_places(out, "Python packages", &p->packages, "no Python environment was found");
   kp_strbuf_printf(out, "  %-22s ", "system folders");
@@ -177,7 +175,7 @@ static void put_end(const kapell_doctor* doctor, kp_strbuf* out) {
   for (size_t i = 0; i < doctor->count; ++i) {
     const kp_examined* x = &doctor->items[i].examined;
     if (!doctor->items[i].required) continue;
-    const bool usable = x->finding == KP_FINDING_BUILT_IN;
+    const bool usable = x->usable;
     kp_strbuf_printf(out, "\nrequired: %s: %s%s", x->short_name, usable ? "ready" : "NOT READY: ",
                      usable      ? ""
                      : x->reason ? x->reason

@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "find/find.h"
 #include "kapell/custom_op.h"
 #include "provider/hosted.h"
 
@@ -130,8 +131,29 @@ bool kapell_provider_option_at(const char* provider, size_t index,
   return true;
 }
 
+// A library that did not load may lack something, which its files tell better than the linker; or it lies where the linker does not look,
+// and is loaded first.
+static kp_status* help_to_load(const char* name, const char* path, kp_status* failure) {
+  kp_arena arena = {0};
+  kp_found_library found;
+  kp_status* status = kp_find_fault(path, &arena, &found);
+  if (!status && found.path && found.first_count) {
+    kp_status_free(failure);
+    failure = kp_plugin_register(name, path, found.first, found.first_count);
+  } else if (!status && !found.path && found.reason) {
+    kp_status_free(failure);
+    failure = KP_ERROR(PROVIDER_UNAVAILABLE, "the library '%s': %s", path, found.reason);
+    if (found.fix) failure = kp_status_hint(failure, "%s", found.fix);
+  }
+  kp_status_ignore(status);
+  kp_arena_free(&arena);
+  return failure;
+}
+
 kapell_status* kapell_provider_library_register(const char* name, const char* path) {
-  return kp_plugin_register(name, path);
+  kp_status* status = kp_plugin_register(name, path, NULL, 0);
+  if (kp_status_code(status) != KAPELL_PROVIDER_UNAVAILABLE) return status;
+  return help_to_load(name, path, status);
 }
 
 kapell_status* kapell_provider_library_unregister(const char* name) {

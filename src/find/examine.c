@@ -1,6 +1,7 @@
 // All that can be said of one provider: built in, found and whole, found and broken, missing, or not for this system.
 #include <stdlib.h>
 
+#include "base/cpu.h"
 #include "base/size.h"
 #include "find/find.h"
 
@@ -110,6 +111,43 @@ static bool judge_file(const kp_examiner* e, kp_examined* x) {
   return false;
 }
 
+// Is there a device that the provider could use? Those without a vendor in the table run on any processor.
+static bool has_device(const kp_examiner* e, const char* canonical) {
+  const kp_vendor vendor = kp_find_vendor(canonical);
+  bool found = vendor == KP_VENDOR_NONE || (vendor == KP_VENDOR_NVIDIA && e->cuda.device_count) ||
+               (vendor == KP_VENDOR_INTEL && strstr(kp_cpu_name(), "Intel"));
+  for (size_t i = 0; i < e->driver.count && !found; ++i)
+    found = e->driver.devices[i].vendor == vendor || vendor == KP_VENDOR_ANY;
+  return found;
+}
+
+// Whose libraries have been seen to run models here (test/py/test_hosting.py).
+static bool was_tried(const char* canonical) {
+  static const char* const names[] = {"GGMLExecutionProvider", "OpenVINOExecutionProvider",
+                                      "QNNExecutionProvider", "WebGpuExecutionProvider"};
+  for (size_t i = 0; i < KP_COUNT_OF(names); ++i)
+    if (strcmp(names[i], canonical) == 0) return true;
+  return false;
+}
+
+// What a session can expect of a library that is whole.
+static void expect(const kp_examiner* e, kp_examined* x) {
+  if (!(x->inspection.elf.exports & KP_EXPORT_PLUGIN)) {
+    x->reason =
+        "found, but made for ONNX Runtime's own bridge (GetProvider), which no other host can use";
+  } else if (!x->canonical) {
+    x->usable = true;
+    x->reason = "found: 'kapell run --provider-library NAME=PATH' and programs can register it";
+  } else if (!has_device(e, x->canonical)) {
+    x->reason = "found, and no device that it could use is to be seen here";
+  } else if (!was_tried(x->canonical)) {
+    x->reason = "found: sessions that list it load it, which nobody has tried yet with this one";
+  } else {
+    x->usable = true;
+    x->reason = "found: sessions that list it load and run it";
+  }
+}
+
 static kp_status* judge_library(kp_examiner* e, kp_examined* x) {
   KP_PASS(kp_inspect(e->places, x->found.path, x->found.run_time, &x->inspection));
   const bool nvidia = x->canonical && kp_find_vendor(x->canonical) == KP_VENDOR_NVIDIA;
@@ -131,11 +169,7 @@ static kp_status* judge_library(kp_examiner* e, kp_examined* x) {
     return NULL;
   }
   x->finding = KP_FINDING_FOUND;
-  x->reason = x->inspection.elf.exports & KP_EXPORT_PLUGIN
-                  ? "found, hosting not built yet: this build of Kapell checks provider libraries "
-                    "and does not run models on them"
-                  : "found, but made for ONNX Runtime's own bridge (GetProvider), which no other "
-                    "host can use";
+  expect(e, x);
   return NULL;
 }
 
@@ -146,7 +180,8 @@ static kp_status* examine_built_in(kp_examiner* e, const kp_provider_type* type,
                            e->places->arena, &texts));
   x->built_in = (kp_probe){.type = type, .arena = e->places->arena};
   if (type->probe) KP_PASS(type->probe(texts, &x->built_in));
-  x->finding = !type->probe || x->built_in.available ? KP_FINDING_BUILT_IN : KP_FINDING_BROKEN;
+  x->usable = !type->probe || x->built_in.available;
+  x->finding = x->usable ? KP_FINDING_BUILT_IN : KP_FINDING_BROKEN;
   x->reason = x->built_in.reason;
   x->fix = x->built_in.fix;
   return NULL;
@@ -192,8 +227,7 @@ void kp_examined_free(kp_examined* examined) { kp_inspection_free(&examined->ins
 static const char* in_short(const kp_examined* x, kp_arena* arena) {
   switch (x->finding) {
     case KP_FINDING_FOUND:
-      return kp_arena_printf(arena, "its library is here, hosting not built yet: %s",
-                             x->found.path);
+      return kp_arena_printf(arena, "its library %s is here; %s", x->found.path, x->reason);
     case KP_FINDING_BROKEN:
       return kp_arena_printf(arena, "its library %s is here, and broken: %s", x->found.path,
                              x->reason);
@@ -202,6 +236,24 @@ static const char* in_short(const kp_examined* x, kp_arena* arena) {
     default:
       return NULL;
   }
+}
+
+// A library for which nothing speaks against loading it here.
+static bool can_be_hosted(const kp_examined* x) {
+  return x->finding == KP_FINDING_FOUND && (x->inspection.elf.exports & KP_EXPORT_PLUGIN);
+}
+
+// The furthest first: what a library needs has to be there before it.
+static kp_status* give_library(const kp_examined* x, kp_arena* arena, kp_found_library* out) {
+  const kp_inspection* i = &x->inspection;
+  const char** first = kp_arena_new_array(arena, const char*, i->count + 1);
+  if (!first) return KP_ERROR(OUT_OF_MEMORY, "a provider library");
+  for (size_t k = i->count; k-- > 0;)
+    if (i->dependencies[k].preload && !i->dependencies[k].at_run_time)
+      first[out->first_count++] = i->dependencies[k].path;
+  out->first = first;
+  out->path = x->found.path;
+  return NULL;
 }
 
 kp_status* kp_find_check_device(const kp_driver* driver, const char* canonical, int64_t id) {
@@ -235,7 +287,7 @@ static const char* option_text(const char* canonical, const char* const* texts, 
 static kp_status* look(kp_places* places, const char* canonical, const char* const* texts,
                        kp_examined* x) {
   kp_examiner examiner;
-  KP_PASS(kp_examiner_init(places, false, 0, &examiner));
+  KP_PASS(kp_examiner_init(places, true, 0, &examiner));
   const char *device = option_text(canonical, texts, "device_id"),
              *library = option_text(canonical, texts, "library");
   int64_t id;
@@ -249,18 +301,40 @@ static kp_status* look(kp_places* places, const char* canonical, const char* con
   return kp_examine(&examiner, canonical, library, x);
 }
 
-kp_status* kp_find_reason(const char* canonical, const char* const* option_texts,
-                          const kp_find_options* where, kp_arena* arena, const char** out_reason,
-                          const char** out_fix) {
-  kp_provider_absence(canonical, out_reason, out_fix);
+kp_status* kp_find_library(const char* canonical, const char* const* option_texts,
+                           const kp_find_options* where, kp_arena* arena,
+                           kp_found_library* out_library) {
+  kp_found_library* out = out_library;
+  *out = (kp_found_library){0};
+  kp_provider_absence(canonical, &out->reason, &out->fix);
   if (!kp_find_is_findable(canonical)) return NULL;
   kp_places places = {0};
   kp_examined x = {0};
   kp_status* status = kp_places_find(where, arena, &places);
   if (!status) status = look(&places, canonical, option_texts, &x);
   const char* more = status ? NULL : in_short(&x, arena);
-  if (more && *out_reason)
-    *out_reason = kp_arena_printf(arena, "%s (%s; 'kapell doctor' says more)", *out_reason, more);
+  if (!status && can_be_hosted(&x))
+    status = give_library(&x, arena, out);
+  else if (more && out->reason)
+    out->reason = kp_arena_printf(arena, "%s (%s; 'kapell doctor' says more)", out->reason, more);
+  kp_examined_free(&x);
+  kp_places_free(&places);
+  return status;
+}
+
+kp_status* kp_find_fault(const char* path, kp_arena* arena, kp_found_library* out_library) {
+  kp_places places = {0};
+  kp_examiner examiner;
+  kp_examined x = {0};
+  *out_library = (kp_found_library){0};
+  kp_status* status = kp_places_find(&(kp_find_options){0}, arena, &places);
+  if (!status) status = kp_examiner_init(&places, false, 0, &examiner);
+  if (!status) status = kp_examine(&examiner, NULL, path, &x);
+  if (!status && can_be_hosted(&x)) status = give_library(&x, arena, out_library);
+  if (!status) {
+    out_library->reason = x.reason;
+    out_library->fix = x.fix;
+  }
   kp_examined_free(&x);
   kp_places_free(&places);
   return status;

@@ -214,7 +214,9 @@ typedef struct kp_examined {
   kp_inspection inspection;
   kp_probe_result loaded;
   kp_probe built_in;
-  const char* reason;  // why it is of no use
+  bool
+      usable;  // sessions may have it: built in, or a library that Kapell hosts, with a device for it here
+  const char* reason;  // why it is of no use; of a library that was found, what to expect
   const char* fix;     // the command or advice that changes that
 } kp_examined;
 
@@ -223,12 +225,21 @@ KP_MUST_USE kp_status* kp_examiner_init(kp_places* places, bool load, uint64_t t
 // Looks at provider |canonical|, or at the library |path| if that is not NULL. Release with kp_examined_free. Errors: OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_examine(kp_examiner* examiner, const char* canonical, const char* path,
                                   kp_examined* out_examined);
-// Why provider |canonical|, which is not built in, is not to be had on this machine, by its files alone; texts in |arena|, either may be
-// NULL. |option_texts|: checked options, parallel to kp_provider_options; may be NULL. Errors: BAD_PROVIDER_LIST for a device that
-// is not there, listing those that are; OUT_OF_MEMORY.
-KP_MUST_USE kp_status* kp_find_reason(const char* canonical, const char* const* option_texts,
-                                      const kp_find_options* where, kp_arena* arena,
-                                      const char** out_reason, const char** out_fix);
+// The library of provider |canonical|, which is not built in, that this build can host: looked at as a file and loaded in the helper.
+typedef struct kp_found_library {
+  const char* path;          // NULL: none that could be hosted
+  const char* const* first;  // libraries that have to be loaded before it, in this order
+  size_t first_count;
+  const char *reason, *fix;  // none: why, and what to do; either may be NULL
+} kp_found_library;
+// Texts in |arena|. |option_texts|: checked options, parallel to kp_provider_options; may be NULL. Errors: BAD_PROVIDER_LIST for a device
+// that is not there, listing those that are; OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_find_library(const char* canonical, const char* const* option_texts,
+                                       const kp_find_options* where, kp_arena* arena,
+                                       kp_found_library* out_library);
+// What is wrong with the library at |path| by its files: reason and fix; where nothing is, path and what has to be loaded first.
+KP_MUST_USE kp_status* kp_find_fault(const char* path, kp_arena* arena,
+                                     kp_found_library* out_library);
 // Is device |id| among those of the vendor that |canonical| is for? Where none is to be seen, the answer is yes: that is told otherwise.
 KP_MUST_USE kp_status* kp_find_check_device(const kp_driver* driver, const char* canonical,
                                             int64_t id);

@@ -75,8 +75,8 @@ typedef struct kp_chain_load_args {
   bool no_libraries;  // a provider that is not built in is not to be had
 } kp_chain_load_args;
 
-// Probes every entry and creates its provider. One that is not built in is looked for among the libraries that are registered. A required
-// one that is not to be had is an error (PROVIDER_UNAVAILABLE with reason and fix), an optional one a warning in the log. Options for a provider not in the list (unless it
+// Probes every entry and creates its provider. One that is not built in is looked for among the libraries that are registered, then
+// among those that find/ knows on this machine: such a one is registered under the provider's name, and stays. A required one that is not to be had is an error (PROVIDER_UNAVAILABLE with reason and fix), an optional one a warning in the log. Options for a provider not in the list (unless it
 // was replaced), unknown keys and bad values are errors; keys that the table lacks are handed on to libraries, with a warning.
 KP_MUST_USE kp_status* kp_chain_load(kp_chain* chain, const kp_chain_load_args* args);
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "find/find.h"
 #include "plan/chain.h"
+#include "provider/hosted.h"
 
 // Does |key| ("CUDA.device_id") belong to |entry|? Gives the part after the dot.
 static bool option_is_for(const kp_chain_entry* entry, const char* key, const char** out_rest) {
@@ -77,6 +78,14 @@ static kp_status* check_options(kp_chain* chain, const kp_chain_entry* entry, co
                           out_texts);
 }
 
+static kp_status* refuse_library(const char* path) {
+  return kp_status_hint(KP_ERROR(PROVIDER_UNAVAILABLE,
+                                 "it comes from the library '%s', and untrusted models "
+                                 "get built-in providers alone",
+                                 path),
+                        "allow_libraries lets it in");
+}
+
 // --- providers of libraries --------------------------------------------------------------------------------------------------------
 static kp_status* bad_devices(const kp_chain_entry* entry, const char* text, size_t count) {
   return KP_ERROR(BAD_PROVIDER_LIST,
@@ -123,18 +132,36 @@ static kp_status* choose_devices(kp_chain* chain, const kp_chain_entry* entry, s
   return text ? read_devices(chain, entry, text, device_count, args) : NULL;
 }
 
-// The type, built in or of a registered library.
+static kp_status* unavailable(const kp_found_library* found) {
+  kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s",
+                               found->reason ? found->reason : "this build does not have it");
+  return found->fix ? kp_status_hint(status, "%s", found->fix) : status;
+}
+
+// The type, built in or of a registered library; else of the library that this machine has of it, which is registered under its name. Two
+// sessions may do that at once: one of them finds the name taken, and the type there.
 static kp_status* find_type(kp_chain* chain, kp_chain_entry* entry, const kp_option* own,
-                            size_t count, const kp_provider_type** out_type) {
+                            size_t count, const kp_chain_load_args* args,
+                            const kp_provider_type** out_type) {
   *out_type = kp_provider_find(entry->canonical);
   if (*out_type) return NULL;
-  const char **texts, *reason = NULL, *fix = NULL;
+  const char** texts;
+  kp_found_library found;
   const kp_find_options where = {.provider_path = chain->provider_path};
-  KP_PASS(check_options(chain, entry, own, count, false, &texts));
-  KP_PASS(kp_find_reason(entry->canonical, texts, &where, &chain->arena, &reason, &fix));
+  KP_PASS(check_options(chain, entry, own, count, kp_find_is_findable(entry->canonical), &texts));
+  KP_PASS(kp_find_library(entry->canonical, texts, &where, &chain->arena, &found));
+  if (found.path && args->no_libraries) return refuse_library(found.path);
+  if (!found.path) {  // nobody who could know more keys than the table
+    KP_PASS(check_options(chain, entry, own, count, false, &texts));
+    return unavailable(&found);
+  }
   kp_status* status =
-      KP_ERROR(PROVIDER_UNAVAILABLE, "%s", reason ? reason : "this build does not have it");
-  return fix ? kp_status_hint(status, "%s", fix) : status;
+      kp_plugin_register(entry->canonical, found.path, found.first, found.first_count);
+  *out_type = kp_provider_find(entry->canonical);
+  if (*out_type) return kp_status_free(status), NULL;
+  return status ? status
+                : KP_ERROR(PROVIDER_UNAVAILABLE, "its library '%s' offers other providers, or none",
+                           found.path);
 }
 
 static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry,
@@ -162,12 +189,7 @@ static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry,
         KP_ERROR(PROVIDER_UNAVAILABLE, "%s", probe.reason ? probe.reason : "it gives no reason");
     return probe.fix ? kp_status_hint(status, "%s", probe.fix) : status;
   }
-  if (args->no_libraries && probe.file)
-    return kp_status_hint(KP_ERROR(PROVIDER_UNAVAILABLE,
-                                   "it comes from the library '%s', and untrusted models "
-                                   "get built-in providers alone",
-                                   probe.file),
-                          "allow_libraries lets it in");
+  if (args->no_libraries && probe.file) return refuse_library(probe.file);
   return type->create(&create, &entry->provider);
 }
 
@@ -202,7 +224,7 @@ static kp_status* load_entry(kp_chain* chain, kp_chain_entry* entry,
   kp_option* own;
   size_t count;
   KP_PASS(gather_options(chain, entry, args, &own, &count));
-  kp_status* status = find_type(chain, entry, own, count, &type);
+  kp_status* status = find_type(chain, entry, own, count, args, &type);
   if (!status) status = create_provider(chain, entry, type, own, count, args);
   kp_provider_unfind(type);
   return status ? settle_failure(chain, entry, status) : NULL;

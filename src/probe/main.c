@@ -16,15 +16,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "ort/bridge.h"
+
 static FILE* report;
 
-// --- the host that ONNX Runtime's own provider libraries expect -------------------------------------------------------------
-// They ask for it while they are loaded, and call it as a C++ object: one whose functions all do nothing satisfies them.
-static void* do_nothing(void) { return NULL; }
-static void* (*functions[4096])(void);
-static void* (**host)(void) = functions;
 __attribute__((visibility("default"))) void* Provider_GetHost(void);
-void* Provider_GetHost(void) { return &host; }
+void* Provider_GetHost(void) { return kp_ort_bridge_host(); }
 
 // --- the report ---------------------------------------------------------------------------------------------------------------
 static void put_text(const char* text) {
@@ -208,7 +205,6 @@ static int open_report(void) {
 }
 
 int main(int argc, char** argv) {
-  for (size_t i = 0; i < sizeof functions / sizeof functions[0]; ++i) functions[i] = do_nothing;
   be_fragile();
   const int loads = argc >= 3 && argc % 2 == 1 && !strcmp(argv[1], "load");
   if (!loads && !(argc == 3 && !strcmp(argv[1], "cuda"))) {

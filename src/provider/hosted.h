@@ -6,10 +6,11 @@
 
 // Loads the library at |path| (the real file, so that it finds its own), calls its CreateEpFactories under the registration name
 // |name|, asks each factory for devices, and adds its provider types, and its devices to the environment (ort/env.h; one is made where
-// there is none). Errors, each with what to try: NOT_FOUND (no such file), PROVIDER_UNAVAILABLE (no library for this machine, a missing
+// there is none). The |first| libraries are loaded before it, by their paths: what it needs and the system's linker would not find. Errors, each with what to try: NOT_FOUND (no such file), PROVIDER_UNAVAILABLE (no library for this machine, a missing
 // dependency, no CreateEpFactories, the library's own words), INVALID_ARGUMENT (a name that is taken or that no list can carry).
 // Threads: any.
-KP_MUST_USE kp_status* kp_plugin_register(const char* name, const char* path);
+KP_MUST_USE kp_status* kp_plugin_register(const char* name, const char* path,
+                                          const char* const* first, size_t first_count);
 // Ends what kp_plugin_register began: the types are found no more; the library is closed when the last session of it is gone. Errors:
 // NOT_FOUND for a name that is not registered.
 KP_MUST_USE kp_status* kp_plugin_unregister(const char* name);

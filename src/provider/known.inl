@@ -3,7 +3,7 @@
 // The aliases, by spaces, are what people call it elsewhere (vendors' names, ONNX Runtime's build options, other runtimes).
 //
 // KP_KNOWN(canonical name, short name, aliases, reason, fix)
-#define KP_PLUGIN(maker) maker " ships it as a plugin library of ONNX Runtime's, and this build of Kapell hosts no plugins"
+#define KP_PLUGIN(maker) maker " ships it as a plug-in library for ONNX Runtime, and none is loaded"
 #define KP_OWN(engine) "Kapell has no provider for " engine " in this build"
 #define KP_DROPPED "ONNX Runtime had it once and dropped it; Kapell has none"
 #define KP_AS_OPTIONAL "leave it out of the list"
@@ -16,7 +16,7 @@ KP_KNOWN("NvTensorRTRTXExecutionProvider", "NvTensorRTRTX", "trtrtx trt_rtx tens
 KP_KNOWN("OpenVINOExecutionProvider", "OpenVINO", "ov open_vino", KP_PLUGIN("Intel"), KP_LEAVE_OUT)
 KP_KNOWN("DnnlExecutionProvider", "Dnnl", "onednn mkldnn mkl-dnn", KP_OWN("oneDNN"), "use the CPU provider, which has kernels of its own")
 KP_KNOWN("CoreMLExecutionProvider", "CoreML", "core_ml", "Core ML is part of macOS and iOS; this build is for neither", "run it on macOS or iOS with a build that has it")
-KP_KNOWN("MLXExecutionProvider", "MLX", "", "MLX runs on Apple silicon only, and this build of Kapell hosts no plugins", KP_LEAVE_OUT)
+KP_KNOWN("MLXExecutionProvider", "MLX", "", "MLX runs on Apple silicon only", KP_LEAVE_OUT)
 KP_KNOWN("NnapiExecutionProvider", "NNAPI", "", "NNAPI is part of Android; this build is for another system", "run it on Android with a build that has it; newer phones do better with their maker's provider (QNN, ...)")
 KP_KNOWN("QNNExecutionProvider", "QNN", "qualcomm", KP_PLUGIN("Qualcomm"), KP_LEAVE_OUT)
 KP_KNOWN("SNPEExecutionProvider", "SNPE", "", "Qualcomm replaced SNPE by QNN; Kapell has no provider for it", "use QNN on Qualcomm's chips")
@@ -34,7 +34,7 @@ KP_KNOWN("RknpuExecutionProvider", "RKNPU", "rknn", KP_OWN("Rockchip's NPU"), KP
 KP_KNOWN("VSINPUExecutionProvider", "VSINPU", "timvx tim-vx", KP_OWN("VeriSilicon's NPU"), KP_LEAVE_OUT)
 KP_KNOWN("JsExecutionProvider", "JS", "jsep", "it is for ONNX Runtime in a browser; Kapell runs natively", "use WebGPU for a native program where it is available")
 KP_KNOWN("WebNNExecutionProvider", "WebNN", "web_nn", "WebNN is an interface of browsers; Kapell runs natively", KP_LEAVE_OUT)
-KP_KNOWN("GGMLExecutionProvider", "GGML", "ggonnx", "ggml ships as a plugin library of ONNX Runtime's, and this build of Kapell hosts no plugins", KP_LEAVE_OUT)
+KP_KNOWN("GGMLExecutionProvider", "GGML", "ggonnx", KP_PLUGIN("its project"), KP_LEAVE_OUT)
 KP_KNOWN("TvmExecutionProvider", "TVM", "stvm", KP_DROPPED, KP_LEAVE_OUT)
 KP_KNOWN("NupharExecutionProvider", "Nuphar", "", KP_DROPPED, "use the CPU provider")
 KP_KNOWN("NGRAPHExecutionProvider", "nGraph", "", KP_DROPPED, "use OpenVINO or the CPU provider")

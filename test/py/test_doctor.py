@@ -81,7 +81,7 @@ def test_a_pip_package(doctor):
     build(doctor.packages / "onnxruntime_ep_webgpu" / WEBGPU, PLUGIN)
     found = doctor.provider("WebGPU")
     assert found["state"] == "found" and found["loads"] and found["version"] == "0.4.0" and not found["usable"]
-    assert "onnxruntime-ep-webgpu" in found["how"] and "hosting not built yet" in found["reason"]
+    assert "onnxruntime-ep-webgpu" in found["how"] and "no device that it could use" in found["reason"]
     assert doctor.result.returncode == 0
 
 
@@ -342,7 +342,7 @@ def test_a_session_says_what_the_doctor_knows(doctor, root):
     doctor.install("onnxruntime-ep-webgpu", "0.4.0")
     build(doctor.packages / "onnxruntime_ep_webgpu" / WEBGPU, PLUGIN)
     run = doctor.kapell("place", model, "--providers", "WebGPU,CPU", env=doctor.environment)
-    assert run.returncode == 3 and "hosting not built yet" in run.stderr and WEBGPU in run.stderr
+    assert run.returncode == 3 and "does not export ReleaseEpFactory" in run.stderr and WEBGPU in run.stderr
     run = doctor.kapell("place", model, "--providers", "CUDA?,CPU", env=doctor.environment)
     assert run.returncode == 0 and "pip package onnxruntime-gpu" in run.stderr
 

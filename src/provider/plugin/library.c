@@ -6,12 +6,15 @@
 // Locks: |list_lock| guards |registered|.
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "ort/bridge.h"
 #include "ort/guard.h"
 #include "provider/plugin/plugin.h"
 
@@ -50,19 +53,48 @@ void kp_plugin_library_release(kp_plugin_library* library) {
 const char* kp_plugin_library_path(const kp_plugin_library* library) { return library->path; }
 
 // --- loading -----------------------------------------------------------------------------------------------------------------------
+// Libraries that are found nowhere but where the caller knows stay for the process, as they would as the linker's own finds.
+static kp_status* load_first(const char* const* first, size_t count) {
+  for (size_t i = 0; i < count; ++i)
+    if (!dlopen(first[i], RTLD_LAZY | RTLD_GLOBAL))
+      return KP_ERROR(PROVIDER_UNAVAILABLE, "the library '%s' does not load: %s", first[i],
+                      dlerror());
+  return NULL;
+}
+
+// CUDA's library looks for a host of ONNX Runtime's bridge; the small library that hands it one lies beside.
+#define BRIDGE "libonnxruntime_providers_shared.so"
+
+static bool offer_bridge(const char* path) {
+  char beside[PATH_MAX];
+  const char* slash = strrchr(path, '/');
+  const int length = slash ? (int)(slash - path) : 0;
+  if (snprintf(beside, sizeof beside, "%.*s/" BRIDGE, length, path) >= (int)sizeof beside)
+    return false;
+  void* bridge = dlopen(beside, RTLD_LAZY | RTLD_GLOBAL);
+  void* symbol = bridge ? dlsym(bridge, "Provider_SetHost") : NULL;
+  void (*set_host)(void*);
+  if (!symbol) return false;
+  memcpy(&set_host, &symbol, sizeof symbol);
+  set_host(kp_ort_bridge_host());
+  return true;
+}
+
 static kp_status* open_library(kp_plugin_library* library) {
   const char* path = library->path;
-  if (access(path, F_OK) != 0)
-    return kp_status_hint(
-        KP_ERROR(NOT_FOUND, "there is no library '%s': %s", path, strerror(errno)),
-        "give the path of the library's own file, absolute or from the working folder");
   library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (library->handle) return NULL;
   const char* why = dlerror();
-  return kp_status_hint(
-      KP_ERROR(PROVIDER_UNAVAILABLE, "the library '%s' does not load: %s", path,
-               why ? why : "no reason is given"),
-      "'kapell doctor --library %s' tells what it needs and lacks, and what installs that", path);
+  if (why && strstr(why, "Provider_GetHost") && offer_bridge(path)) {
+    library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library->handle) return NULL;
+    why = dlerror();
+  }
+  return kp_status_hint(KP_ERROR(PROVIDER_UNAVAILABLE, "the library '%s' does not load: %s", path,
+                                 why ? why : "no reason is given"),
+                        "'kapell doctor --library %s' tells what it needs and lacks, and what "
+                        "installs that",
+                        path);
 }
 
 static kp_status* find_entries(kp_plugin_library* library, CreateEpApiFactoriesFn* out_create) {
@@ -149,7 +181,8 @@ static bool ends_with(const char* text, const char* tail) {
   return length >= end && strcmp(text + length - end, tail) == 0;
 }
 
-static kp_status* load(kp_plugin_library* library) {
+static kp_status* load(kp_plugin_library* library, const char* const* first, size_t first_count) {
+  KP_PASS(load_first(first, first_count));
   KP_PASS(open_library(library));
   kp_ort_allow_virtual_devices(ends_with(library->name, ".virtual"));
   kp_status* status = create_factories(library);
@@ -172,16 +205,23 @@ static void end_all(OrtEnv* env) {
 }
 
 static kp_status* create_library(const char* name, const char* path, kp_plugin_library** out) {
+  char real[PATH_MAX];
+  *out = NULL;
+  if (!realpath(path, real))  // links lead away from what lies beside it
+    return kp_status_hint(
+        KP_ERROR(NOT_FOUND, "there is no library '%s': %s", path, strerror(errno)),
+        "give the path of the library's own file, absolute or from the working folder");
   kp_plugin_library* library = *out = kp_alloc_zero(1, sizeof(*library));
   if (!library) return KP_ERROR(OUT_OF_MEMORY, "a provider library");
   library->refs = 1;
   library->name = kp_strdup(name);
-  library->path = kp_strdup(path);
+  library->path = kp_strdup(real);
   if (!library->name || !library->path) return KP_ERROR(OUT_OF_MEMORY, "a provider library");
   return kp_ort_to_status(kp_ort_env_hold(&library->env));
 }
 
-kp_status* kp_plugin_register(const char* name, const char* path) {
+kp_status* kp_plugin_register(const char* name, const char* path, const char* const* first,
+                              size_t first_count) {
   if (!name || !name[0] || !path || !path[0])
     return KP_ERROR(INVALID_ARGUMENT, "registering a provider library needs a name and a path");
   kp_plugin_library* library;
@@ -189,7 +229,7 @@ kp_status* kp_plugin_register(const char* name, const char* path) {
   kp_ort_env_on_release(end_all);
   if (!status) status = put_in(library);
   if (!status) {
-    status = load(library);
+    status = load(library, first, first_count);
     if (status) take_out(library);
   }
   if (!status) return NULL;

@@ -16,7 +16,7 @@ static size_t device_count(void) {
 
 static void a_library_comes_and_goes(void** state) {
   (void)state;
-  kp_test_must(kp_plugin_register("plain-one", ADDER));
+  kp_test_must(kp_plugin_register("plain-one", ADDER, NULL, 0));
   assert_string_equal(kp_provider_canonical(kp_str_of("PLAIN-One")), "plain-one");
   assert_int_equal(device_count(), 2);
   const OrtEpDevice* device = kp_ort_env_current()->ep_devices[1];
@@ -26,9 +26,9 @@ static void a_library_comes_and_goes(void** state) {
   assert_string_equal(kp_ort_pairs_get(&device->metadata, "speed"), "fast");
   assert_string_equal(kp_ort_pairs_get(&device->metadata, "library_path"), ADDER);
   assert_string_equal(kp_ort_pairs_get(&device->options, "from_device"), "yes");
-  kp_test_expect(kp_plugin_register("plain-one", ADDER), KAPELL_INVALID_ARGUMENT,
+  kp_test_expect(kp_plugin_register("plain-one", ADDER, NULL, 0), KAPELL_INVALID_ARGUMENT,
                  "registered under 'plain-one' already");
-  kp_test_must(kp_plugin_register("plain-two", ADDER));
+  kp_test_must(kp_plugin_register("plain-two", ADDER, NULL, 0));
   assert_int_equal(device_count(), 3);
   kp_test_must(kp_plugin_unregister("plain-one"));
   assert_null(kp_provider_canonical(kp_str_of("plain-one")));
@@ -42,7 +42,7 @@ static void a_library_comes_and_goes(void** state) {
 
 static void a_type_in_use_outlives_its_registration(void** state) {
   (void)state;
-  kp_test_must(kp_plugin_register("plain", ADDER));
+  kp_test_must(kp_plugin_register("plain", ADDER, NULL, 0));
   const kp_provider_type* type = kp_provider_find("plain");
   assert_non_null(type);
   assert_true(type->flags & KP_PROVIDER_HOSTED);
@@ -51,7 +51,7 @@ static void a_type_in_use_outlives_its_registration(void** state) {
   const kp_plugin_type* plugin = kp_plugin_type_of(type);
   assert_string_equal(plugin->factory->GetName(plugin->factory), "plain");
   assert_int_equal(plugin->device_count, 1);
-  kp_test_must(kp_plugin_register("plain", ADDER));  // the name is free again
+  kp_test_must(kp_plugin_register("plain", ADDER, NULL, 0));  // the name is free again
   kp_provider_unfind(type);
   kp_test_must(kp_plugin_unregister("plain"));
 }
@@ -83,17 +83,18 @@ static void what_is_wrong_is_told(void** state) {
       {"badallocator", ADDER, KAPELL_RUN_FAILED, "lacks Alloc, Free or Info"},
   };
   for (size_t i = 0; i < KP_COUNT_OF(cases); ++i) {
-    kp_test_expect(kp_plugin_register(cases[i].name, cases[i].path), cases[i].code, cases[i].words);
+    kp_test_expect(kp_plugin_register(cases[i].name, cases[i].path, NULL, 0), cases[i].code,
+                   cases[i].words);
     assert_null(kp_ort_env_current());  // nothing is left
   }
 }
 
 static void nothing_to_offer_is_no_error(void** state) {
   (void)state;
-  kp_test_must(kp_plugin_register("zerofactories", ADDER));
+  kp_test_must(kp_plugin_register("zerofactories", ADDER, NULL, 0));
   assert_null(kp_provider_find("zerofactories"));
   kp_test_must(kp_plugin_unregister("zerofactories"));
-  kp_test_must(kp_plugin_register("nodevices", ADDER));
+  kp_test_must(kp_plugin_register("nodevices", ADDER, NULL, 0));
   const kp_provider_type* type = kp_provider_find("nodevices");
   assert_non_null(type);
   kp_arena arena = {0};
@@ -106,16 +107,24 @@ static void nothing_to_offer_is_no_error(void** state) {
   kp_test_must(kp_plugin_unregister("nodevices"));
 }
 
+// One function of the host's is called while the library loads, as CUDA's does.
+static void the_bridge_finds_a_host(void** state) {
+  (void)state;
+  kp_test_must(
+      kp_plugin_register("bridge", KAPELL_BINARY_DIR "/test/plugins/libbridge.so", NULL, 0));
+  kp_test_must(kp_plugin_unregister("bridge"));
+}
+
 static void members_newer_than_the_version_are_not_called(void** state) {
   (void)state;
-  kp_test_must(kp_plugin_register("old", ADDER));
+  kp_test_must(kp_plugin_register("old", ADDER, NULL, 0));
   assert_null(kp_ort_pairs_get(&kp_ort_env_current()->ep_devices[1]->metadata, "version"));
   kp_test_must(kp_plugin_unregister("old"));
 }
 
 static void members_that_nobody_set_are_not_called(void** state) {
   (void)state;
-  kp_test_must(kp_plugin_register("unsetmembers", ADDER));
+  kp_test_must(kp_plugin_register("unsetmembers", ADDER, NULL, 0));
   const kp_provider_type* type = kp_provider_find("unsetmembers");
   const OrtEpFactory* factory = kp_plugin_type_of(type)->factory;
   assert_null(factory->CreateDataTransfer);
@@ -130,7 +139,7 @@ static void members_that_nobody_set_are_not_called(void** state) {
 
 static void memory_is_shared_while_registered(void** state) {
   (void)state;
-  kp_test_must(kp_plugin_register("withmemory", ADDER));
+  kp_test_must(kp_plugin_register("withmemory", ADDER, NULL, 0));
   OrtEnv* env = kp_ort_env_current();
   const OrtEpDevice* device = env->ep_devices[1];
   const OrtMemoryInfo* info = ort_EpDevice_MemoryInfo(device, OrtDeviceMemoryType_DEFAULT);
@@ -154,10 +163,10 @@ static void memory_is_shared_while_registered(void** state) {
 
 static void virtual_devices_need_a_name_that_asks_for_them(void** state) {
   (void)state;
-  kp_test_must(kp_plugin_register("virtual-a", ADDER));
+  kp_test_must(kp_plugin_register("virtual-a", ADDER, NULL, 0));
   assert_int_equal(device_count(), 2);
   kp_test_must(kp_plugin_unregister("virtual-a"));
-  kp_test_must(kp_plugin_register("virtual-a.virtual", ADDER));
+  kp_test_must(kp_plugin_register("virtual-a.virtual", ADDER, NULL, 0));
   assert_int_equal(device_count(), 3);
   assert_int_equal(kp_ort_env_current()->ep_devices[2]->device->type, OrtHardwareDeviceType_NPU);
   kp_test_must(kp_plugin_unregister("virtual-a.virtual"));
@@ -167,7 +176,7 @@ static void a_client_that_goes_takes_its_libraries_along(void** state) {
   (void)state;
   OrtEnv* env;
   assert_null(ort_CreateEnv(ORT_LOGGING_LEVEL_ERROR, "first", &env));
-  kp_test_must(kp_plugin_register("plain", ADDER));
+  kp_test_must(kp_plugin_register("plain", ADDER, NULL, 0));
   const kp_provider_type* type = kp_provider_find("plain");  // a session that is still there
   ort_ReleaseEnv(env);
   assert_null(kp_provider_canonical(kp_str_of("plain")));
@@ -183,7 +192,7 @@ static void a_client_that_goes_takes_its_libraries_along(void** state) {
 
 static void* come_and_go(void* name) {
   for (int i = 0; i < 20; ++i) {
-    kp_test_must(kp_plugin_register(name, ADDER));
+    kp_test_must(kp_plugin_register(name, ADDER, NULL, 0));
     const kp_provider_type* type = kp_provider_find(name);
     assert_non_null(type);
     for (size_t k = 0; kp_provider_known(k); ++k) assert_non_null(kp_provider_known(0));
@@ -209,6 +218,7 @@ int main(void) {
       cmocka_unit_test(a_type_in_use_outlives_its_registration),
       cmocka_unit_test(what_is_wrong_is_told),
       cmocka_unit_test(nothing_to_offer_is_no_error),
+      cmocka_unit_test(the_bridge_finds_a_host),
       cmocka_unit_test(members_newer_than_the_version_are_not_called),
       cmocka_unit_test(members_that_nobody_set_are_not_called),
       cmocka_unit_test(memory_is_shared_while_registered),
