@@ -483,6 +483,11 @@ typedef struct kapell_run_options {
   // them. Default NULL.
   void (*profile)(void* user, const kapell_profile_event* event);
   void* profile_user;
+  // For providers from libraries, which are told as a run begins and ends: a name for the run, and settings as ONNX Runtime's clients write them
+  // ("qnn.htp_perf_mode"). Kapell itself reads none. Default none.
+  const char* tag;
+  const kapell_config_entry* config_entries;
+  size_t config_entry_count;
 } kapell_run_options;
 #ifdef __cplusplus
 #define KAPELL_RUN_OPTIONS_INIT \

@@ -407,6 +407,7 @@ typedef struct run_limits {
   int width;
   bool free_memory;
   kp_profile* profile;  // the session's or the run's own; NULL: none
+  kp_run_info info;
 } run_limits;
 
 static kp_status* read_limits(const kapell_session* session, const kapell_run_options* options,
@@ -424,6 +425,11 @@ static kp_status* read_limits(const kapell_session* session, const kapell_run_op
   out->deadline_ns = kp_deadline_in(timeout, 0);
   out->max_iterations = session->options.max_iterations;
   out->free_memory = o.free_memory;
+  for (size_t i = 0; i < o.config_entry_count; ++i)
+    if (!o.config_entries[i].key || !o.config_entries[i].value)
+      return KP_ERROR(INVALID_ARGUMENT, "run options: config_entries[%zu] has no key or no value",
+                      i);
+  out->info = (kp_run_info){o.tag, (const kp_option*)o.config_entries, o.config_entry_count};
   out->profile = session->profile;
   out->width = o.threads && o.threads < session->core->width ? o.threads : session->core->width;
   return NULL;
@@ -457,6 +463,7 @@ static kp_status* run_with_failover(call* c, const run_limits* limits, uint64_t*
                          .deadline_ns = limits->deadline_ns,
                          .max_iterations = limits->max_iterations,
                          .free_memory = limits->free_memory,
+                         .info = limits->info,
                          .profile = limits->profile,
                          .counters = &c->counters};
     kp_status* status = kp_exec_run(variant->executor, &args);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "dropin/session.h"
 #include "ort/stream.h"
 
@@ -54,6 +55,20 @@ static OrtStatus* make_logger(const OrtSession* session, const OrtRunOptions* op
   return NULL;
 }
 
+// --- for providers ---------------------------------------------------------------------------------------------------------------------
+static OrtStatus* list_entries(const OrtRunOptions* options, dropin_run_settings* out) {
+  const size_t count = options->config.count;
+  out->options.tag = options->tag;
+  if (!count) return NULL;
+  out->entries = kp_alloc_array(count, sizeof(*out->entries));
+  if (!out->entries) return kp_ort_no_memory();
+  for (size_t i = 0; i < count; ++i)
+    out->entries[i] = (kapell_config_entry){options->config.keys[i], options->config.values[i]};
+  out->options.config_entries = out->entries;
+  out->options.config_entry_count = count;
+  return NULL;
+}
+
 // --- all of them ---------------------------------------------------------------------------------------------------------------------
 OrtStatus* dropin_run_settings_begin(const OrtSession* session, const OrtRunOptions* options,
                                      dropin_run_settings* out) {
@@ -61,11 +76,13 @@ OrtStatus* dropin_run_settings_begin(const OrtSession* session, const OrtRunOpti
   out->options.free_memory = session->free_memory;
   out->current = session->has_logger ? &session->logger : NULL;
   out->profile_prefix = NULL;
+  out->entries = NULL;
   if (options) {
     out->options.cancel = (kapell_cancel*)(uintptr_t)&options->terminate;
     KP_ORT_PASS(make_logger(session, options, out));
     const char* shrink = kp_ort_pairs_get(&options->config, SHRINK_KEY);
     if (shrink) KP_ORT_PASS(read_shrink_list(session, shrink, &out->options.free_memory));
+    KP_ORT_PASS(list_entries(options, out));
     out->profile_prefix = options->profile_prefix;
   }
   if (out->profile_prefix) {
@@ -79,6 +96,7 @@ OrtStatus* dropin_run_settings_begin(const OrtSession* session, const OrtRunOpti
 }
 
 void dropin_run_settings_end(dropin_run_settings* settings) {
+  kp_free(settings->entries);
   if (settings->profile_prefix) dropin_profile_close(&settings->profile, settings->profile_prefix);
   if (settings->current) kp_ort_log_enter(settings->before);
   kp_ort_stream_enter(settings->stream_before);

@@ -106,6 +106,7 @@ typedef struct dropin_run_settings {
   OrtSyncStream* stream_before;
   const char* profile_prefix;  // NULL: the run is not profiled by itself
   dropin_profile profile;
+  kapell_config_entry* entries;  // owned
 } dropin_run_settings;
 
 // Nothing is begun on an error. |options| may be NULL.

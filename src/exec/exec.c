@@ -12,8 +12,10 @@ static kp_status* fill_executor(kp_executor* executor) {
   executor->unit_caches =
       kp_alloc_zero((size_t)set->plan_count + 1, sizeof(*executor->unit_caches));
   executor->running = kp_alloc_zero((size_t)set->chain->count + 1, sizeof(*executor->running));
-  if (!executor->caches || !executor->unit_caches || !executor->running)
+  executor->is_told = kp_alloc_zero((size_t)set->chain->count + 1, sizeof(*executor->is_told));
+  if (!executor->caches || !executor->unit_caches || !executor->running || !executor->is_told)
     return KP_ERROR(OUT_OF_MEMORY, "the executor");
+  kp_tell_prepare(executor);
   for (uint32_t p = 0; p < set->plan_count; ++p) {
     const uint32_t steps = set->plans[p]->step_count;
     KP_PASS(kp_cache_init(&executor->caches[p], executor->cache_limit));
@@ -58,6 +60,7 @@ static void free_run(kp_run_state* run) {
   for (uint32_t e = 0; run->stream_scratch && e < run->executor->set->chain->count; ++e)
     kp_grown_free(&run->stream_scratch[e]);
   kp_free(run->streams);
+  kp_free(run->begun);
   kp_free(run->stream_scratch);
   kp_free(run);
 }
@@ -77,6 +80,7 @@ void kp_executor_free(kp_executor* executor) {
   kp_free(executor->caches);
   kp_free(executor->unit_caches);
   kp_free(executor->running);
+  kp_free(executor->is_told);
   kp_free(executor->idle);
   kp_free(executor);
 }
@@ -87,9 +91,10 @@ static kp_status* create_run(kp_executor* executor, kp_run_state** out_run) {
   if (!run) return KP_ERROR(OUT_OF_MEMORY, "a run's context");
   run->executor = executor;
   run->streams = kp_alloc_zero((size_t)executor->set->chain->count + 1, sizeof(*run->streams));
+  run->begun = kp_alloc_zero((size_t)executor->set->chain->count + 1, sizeof(*run->begun));
   run->stream_scratch =
       kp_alloc_zero((size_t)executor->set->chain->count + 1, sizeof(*run->stream_scratch));
-  kp_status* status = run->streams && run->stream_scratch
+  kp_status* status = run->streams && run->begun && run->stream_scratch
                           ? kp_frame_create(run, executor->set->plans[0], &run->root)
                           : KP_ERROR(OUT_OF_MEMORY, "a run's context");
   if (status) {
@@ -263,6 +268,17 @@ static void drop_outputs(kp_exec_args* args, kapell_value** made, uint32_t count
   }
 }
 
+static kp_status* run_told(kp_run_state* run, kp_sink* sink) {
+  KP_PASS(kp_tell_begin(run));
+  kp_status* status = kp_frame_run(run->root, run->args->inputs, NULL, sink);
+  if (!status) status = finish_streams(run);
+  if (status) end_streams(run);  // before providers are told that it is over
+  const uint32_t failed = run->args->failed_entry;
+  kp_status* end = kp_tell_end(run);
+  if (status) run->args->failed_entry = failed;
+  return kp_status_join(status, end);
+}
+
 kp_status* kp_exec_run(kp_executor* executor, kp_exec_args* args) {
   kp_run_state* run;
   args->failed_entry = KP_NONE;
@@ -277,8 +293,7 @@ kp_status* kp_exec_run(kp_executor* executor, kp_exec_args* args) {
   root_sink sink = {
       .sink = {.place = root_place, .give = root_give}, .plan = plan, .args = args, .made = made};
   kp_status* status = made ? mark_needed(run->root, args) : KP_ERROR(OUT_OF_MEMORY, "a run");
-  if (!status) status = kp_frame_run(run->root, args->inputs, NULL, &sink.sink);
-  if (!status) status = finish_streams(run);
+  if (!status) status = run_told(run, &sink.sink);
   if (!status && args->deadline_ns) status = kp_run_check(run);  // past it work was left out
   args->counters->peak_bytes = run->bytes;
   if (status) {

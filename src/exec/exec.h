@@ -37,6 +37,7 @@ typedef struct kp_exec_args {
   const volatile int* cancel;  // never NULL
   uint64_t deadline_ns;        // 0 = none
   uint64_t max_iterations;     // of all loops together; 0 = no limit
+  kp_run_info info;            // for providers
   bool free_memory;            // the context is not kept for further runs
   kp_profile* profile;         // NULL = not profiling
   kp_run_counters* counters;   // never NULL; zeroed by the caller

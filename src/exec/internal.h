@@ -62,7 +62,8 @@ typedef struct kp_run_state {
   kp_executor* executor;
   kp_exec_args* args;
   kp_stream** streams;       // one a chain entry; made at first use
-  kp_grown* stream_scratch;  // likewise: scratch of asynchronous units is never shared
+  void** begun;              // one a chain entry: what its run_begin gave
+  kp_grown* stream_scratch;  // as streams: scratch of asynchronous units is never shared
   uint64_t bytes;            // memory held by the context
   uint64_t iterations;       // of loops, so far in this run
   kp_frame* root;
@@ -102,6 +103,7 @@ struct kp_executor {
   struct kp_run_state** idle;
   uint32_t idle_count, idle_capacity;
   uint32_t* running;  // one a chain entry: runs in progress
+  bool* is_told;      // one a chain entry: has nodes, and wants to know when a run begins and ends
 };
 
 // --- special.c -----------------------------------------------------------------------------------------------------------
@@ -135,6 +137,15 @@ void kp_grown_free(kp_grown* grown);
 KP_MUST_USE kp_status* kp_run_check(const kp_run_state* run);
 // The same before an iteration of |node|, which is counted. Errors also LIMIT.
 KP_MUST_USE kp_status* kp_run_iteration(kp_run_state* run, const kp_node* node);
+
+// --- tell.c ----------------------------------------------------------------------------------------------------------------
+void kp_tell_prepare(kp_executor* executor);  // fills is_told
+// Tells providers that the run begins, and that it is over. After an error nobody is left who was told the first and not the second.
+KP_MUST_USE kp_status* kp_tell_begin(kp_run_state* run);
+KP_MUST_USE kp_status* kp_tell_end(kp_run_state* run);
+// Waits until the provider has room for a run. Errors CANCELLED or TIMEOUT.
+KP_MUST_USE kp_status* kp_enter_provider(kp_run_state* run, uint32_t entry);
+void kp_leave_provider(kp_run_state* run, uint32_t entry);
 
 // --- step.c, control.c ----------------------------------------------------------------------------------------------------
 KP_MUST_USE kp_status* kp_step_unit(kp_frame* frame, uint32_t step);

@@ -19,35 +19,6 @@ kp_status* kp_run_output(const kp_run_args* args, uint32_t index, kapell_type ty
   return NULL;
 }
 
-// --- who may run at once --------------------------------------------------------------------------------------------------
-static kp_status* enter_provider(kp_run_state* run, uint32_t entry) {
-  kp_executor* executor = run->executor;
-  const kp_provider* provider = executor->set->chain->entries[entry].provider;
-  if (!provider->max_concurrent_runs) return NULL;
-  kp_status* status = NULL;
-  pthread_mutex_lock(&executor->lock);
-  while (!status && executor->running[entry] >= provider->max_concurrent_runs) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 5000000;  // look at cancel and deadline now and then
-    if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, ++until.tv_sec;
-    pthread_cond_timedwait(&executor->room, &executor->lock, &until);
-    status = kp_run_check(run);
-  }
-  if (!status) ++executor->running[entry];
-  pthread_mutex_unlock(&executor->lock);
-  return status;
-}
-
-static void leave_provider(kp_run_state* run, uint32_t entry) {
-  kp_executor* executor = run->executor;
-  if (!executor->set->chain->entries[entry].provider->max_concurrent_runs) return;
-  pthread_mutex_lock(&executor->lock);
-  --executor->running[entry];
-  pthread_cond_signal(&executor->room);
-  pthread_mutex_unlock(&executor->lock);
-}
-
 static kp_status* stream_of(kp_run_state* run, const kp_unit* unit, kp_stream** out_stream) {
   *out_stream = NULL;
   if (!(unit->provider->flags & KP_PROVIDER_STREAMS)) return NULL;
@@ -194,11 +165,12 @@ static kp_status* run_unit(kp_frame* frame, const kp_unit* unit, const kp_specia
   KP_PASS(stream_of(frame->run, unit, &stream));
   KP_PASS(ready_inputs(frame, unit, stream));
   KP_PASS(ready_outputs(frame, unit, special));
-  KP_PASS(enter_provider(frame->run, unit->entry));
+  const bool counts = !frame->run->executor->is_told[unit->entry];  // else the whole run does
+  if (counts) KP_PASS(kp_enter_provider(frame->run, unit->entry));
   const uint64_t start = kp_clock_ns();
   kp_status* status = call_provider(frame, unit, special, stream);
   if (!status && stream) status = settle_host_io(frame, unit);
-  leave_provider(frame->run, unit->entry);
+  if (counts) kp_leave_provider(frame->run, unit->entry);
   if (!status) count_unit(frame, unit, start);
   return status;
 }

@@ -168,6 +168,13 @@ typedef struct kp_run_args {
   void* exec;            // for kp_run_output
 } kp_run_args;
 
+// What is told of a run as a whole.
+typedef struct kp_run_info {
+  const char* tag;          // NULL: none
+  const kp_option* config;  // settings of the run, for every provider alike
+  size_t config_count;
+} kp_run_info;
+
 // Gives output |index| its storage: memory by the claim, shape |dims|. Threads: the run's own.
 KP_MUST_USE kp_status* kp_run_output(const kp_run_args* args, uint32_t index, kapell_type type,
                                      const int64_t* dims, int32_t rank, kapell_value** out_value);
@@ -256,6 +263,11 @@ struct kp_provider_type {
   kp_status* (*stream_signal)(kp_stream* stream, uint64_t* out_ticket);
   kp_status* (*stream_wait)(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns,
                             const volatile int* cancel, bool* out_done);
+  // (optional; both or none) Called before the first work and after the last of each run of a session in which the provider has
+  // nodes, on the run's thread. What begin leaves in *out_run end is handed, also after a failure. Between them the run counts for
+  // max_concurrent_runs.
+  kp_status* (*run_begin)(kp_provider* provider, const kp_run_info* info, void** out_run);
+  kp_status* (*run_end)(kp_provider* provider, void* run);
   // (optional) Calls |node| for each node as it is run, with the rewrite and the origins that it has by then: the report traces
   // fused nodes back to the file with it. Default: nothing is known of the inside.
   void (*visit)(const kp_compiled* compiled,

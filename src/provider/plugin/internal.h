@@ -88,6 +88,8 @@ void kp_plugin_release(kp_compiled* compiled);
 kp_status* kp_plugin_specialise(kp_compiled* compiled, const kp_specialise_args* args,
                                 kp_special** out_special);
 kp_status* kp_plugin_run(kp_compiled* compiled, const kp_special* special, const kp_run_args* args);
+kp_status* kp_plugin_run_begin(kp_provider* provider, const kp_run_info* info, void** out_run);
+kp_status* kp_plugin_run_end(kp_provider* provider, void* run);
 void kp_plugin_visit(const kp_compiled* compiled,
                      void (*node)(void* user, const kp_node* node, const char* kernel), void* user);
 

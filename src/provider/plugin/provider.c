@@ -166,5 +166,7 @@ const kp_provider_type kp_plugin_base = {
     .release = kp_plugin_release,
     .specialise = kp_plugin_specialise,
     .run = kp_plugin_run,
+    .run_begin = kp_plugin_run_begin,
+    .run_end = kp_plugin_run_end,
     .visit = kp_plugin_visit,
 };
