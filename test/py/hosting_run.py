@@ -3,6 +3,7 @@
     hosting_run.py LIBONNXRUNTIME JOB.json RESULT.json
 
 A job: {"libraries": {name: path}, "model": path or null, "inputs": {name: [dtype, shape, numbers]}, "outputs": [names],
+"unregister_also": [names],
 "select": [[provider, [device numbers], {option: text}]], "config": {key: text}, "unregister": bool, "policy": number}. The result has the devices,
 the outputs, which provider got which nodes, the log, and errors as [code, message].
 """
@@ -112,6 +113,8 @@ def run(api, job, result):
             session.close()
     if job.get("unregister", True):
         for name in job["libraries"]:
+            api.UnregisterExecutionProviderLibrary(env, name.encode())
+        for name in job.get("unregister_also", []):
             api.UnregisterExecutionProviderLibrary(env, name.encode())
         result["left"] = [describe(api, device)["name"] for device in device_pointers(api, env)]
     api.ReleaseEnv(env)
