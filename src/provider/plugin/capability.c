@@ -4,6 +4,7 @@
 // had, and those that a path leaves and comes back to, which nothing could run in one go.
 #include "base/alloc.h"
 #include "base/log.h"
+#include "graph/rewrite.h"
 #include "ort/support.h"
 #include "provider/plugin/kernels.h"
 
@@ -114,15 +115,32 @@ static kp_status* claim_group(const answer* a, const kp_ort_group* group) {
   return group->drop_constants || a->provider->registry ? note_fused(a, group) : NULL;
 }
 
+// A library that compiles in channels-last order gets no other: what it does not take in that order it does not run.
+static kp_status* look_again(const answer* a, const kp_ort_group* group, kp_strbuf* words) {
+  kp_graph* copy;
+  kp_value_id *inputs, *outputs;
+  bool takes;
+  if (a->provider->layout != OrtEpDataLayout_NHWC || !group->fuse) return NULL;
+  KP_PASS(kp_graph_extract(a->checks.graph, group->nodes, (uint32_t)group->count, &copy, &inputs,
+                           &outputs));
+  kp_status* status = kp_fused_to_nhwc(a->provider, copy, false, &takes);
+  kp_graph_free(copy);
+  if (!status && !takes)
+    kp_strbuf_printf(words, "it does not take its group of %zu nodes whole in channels-last order",
+                     group->count);
+  return status;
+}
+
 static kp_status* take_group(answer* a, const kp_ort_group* group, uint32_t number) {
   kp_strbuf words = {0};
   kp_status* status = NULL;
-  if (has_objection(a, group, number, &words)) {
+  if (!has_objection(a, group, number, &words)) status = look_again(a, group, &words);
+  if (words.length) {
     const char* text = words.data ? words.data : "a group is left out";
     KP_LOG(WARNING, "%s: %s", a->provider->type->type.short_name, text);
     for (size_t i = 0; i < group->count; ++i)
       kp_claims_refuse(a->claims, group->nodes[i], KP_SOURCE_INFERRED, "%s", text);
-  } else {
+  } else if (!status) {
     status = claim_group(a, group);
   }
   kp_strbuf_free(&words);
@@ -165,12 +183,12 @@ static kp_status* ask(answer* a) {
   kp_plugin_heard heard;
   kp_plugin_listen_begin(a->provider, &heard);
   OrtStatus* failure = kp_ort_guard(call_capability, a);
-  kp_plugin_listen_end(a->provider);
   kp_status* status = failure ? settle_failure(a, failure) : NULL;
   for (size_t g = 0; !status && !failure && g < a->support.count; ++g)
     if (a->support.groups[g].fuse || !a->provider->registry)
       status = take_group(a, &a->support.groups[g], (uint32_t)g + 1);
   if (!status && !failure && a->provider->registry) status = take_single_nodes(a);
+  kp_plugin_listen_end(a->provider);
   return kp_status_join(status, kp_plugin_refuse_heard(&heard, a->checks.graph, a->claims));
 }
 

@@ -134,12 +134,22 @@ static OrtStatus* make_view(compiling* c) {
   return note_constants(c->compiled, c->fused);
 }
 
+// As capability asked when it claimed the group.
+static kp_status* to_channels_last(const kp_plugin_compiled* compiled) {
+  bool takes = true;
+  if (compiled->provider->layout != OrtEpDataLayout_NHWC) return NULL;
+  KP_PASS(kp_fused_to_nhwc(compiled->provider, compiled->part, true, &takes));
+  if (takes) return NULL;
+  return KP_ERROR(PROVIDER_FAILED, "%s does not take %s as one in channels-last order",
+                  compiled->provider->type->type.short_name, compiled->name);
+}
+
 static kp_status* compile_part(kp_plugin_compiled* compiled) {
   const kp_plugin_type* type = compiled->provider->type;
   compiling c = {.compiled = compiled};
   KP_PASS(kp_graph_order(compiled->part));
   const bool fused = is_fused(compiled->provider, compiled->part, &c.drops_constants);
-  if (!fused) KP_PASS(kp_kernels_to_nhwc(compiled));
+  KP_PASS(fused ? to_channels_last(compiled) : kp_kernels_to_nhwc(compiled));
   KP_PASS(note_outputs(compiled));
   if (!fused) return kp_kernels_compile(compiled);
   kp_status* status = kp_plugin_failure(type, "showing it a partition", make_view(&c));

@@ -1,6 +1,6 @@
-// Channels-last order inside a partition: operators on images that the library has channels-last kernels for read and write transposed
-// values, and the transposes between them meet and vanish. The library is asked about the result as it was about the model; what it
-// does not take whole is left as it was.
+// Channels-last order inside a partition: operators on images that the library wants so read and write transposed values, and the
+// transposes between them meet and vanish. The library is asked about the result as it was about the model. What runs by kernels and
+// is not taken whole is left as it was; libraries that compile have no other form, so that theirs is not claimed then (capability.c).
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -21,13 +21,44 @@ static const char* const layout_operators[] = {"AveragePool",  "BatchNormalizati
                                                "QLinearConv",  "SpaceToDepth"};
 
 // Element by element: transposing before or after is the same.
-static const char* const pointwise_operators[] = {
-    "Abs",         "Add",       "Cast",      "Ceil", "Clip",       "Cos",
-    "Div",         "Elu",       "Erf",       "Exp",  "Floor",      "Gelu",
-    "HardSigmoid", "HardSwish", "LeakyRelu", "Log",  "Max",        "Min",
-    "Mish",        "Mul",       "Neg",       "Pow",  "Reciprocal", "Relu",
-    "Round",       "Selu",      "Sigmoid",   "Sign", "Sin",        "Softplus",
-    "Softsign",    "Sqrt",      "Sub",       "Sum",  "Tanh",       "ThresholdedRelu"};
+static const char* const pointwise_operators[] = {"Abs",
+                                                  "Add",
+                                                  "Cast",
+                                                  "Ceil",
+                                                  "Clip",
+                                                  "Cos",
+                                                  "DequantizeLinear",
+                                                  "Div",
+                                                  "Elu",
+                                                  "Erf",
+                                                  "Exp",
+                                                  "Floor",
+                                                  "Gelu",
+                                                  "HardSigmoid",
+                                                  "HardSwish",
+                                                  "LeakyRelu",
+                                                  "Log",
+                                                  "Max",
+                                                  "Min",
+                                                  "Mish",
+                                                  "Mul",
+                                                  "Neg",
+                                                  "Pow",
+                                                  "QuantizeLinear",
+                                                  "Reciprocal",
+                                                  "Relu",
+                                                  "Round",
+                                                  "Selu",
+                                                  "Sigmoid",
+                                                  "Sign",
+                                                  "Sin",
+                                                  "Softplus",
+                                                  "Softsign",
+                                                  "Sqrt",
+                                                  "Sub",
+                                                  "Sum",
+                                                  "Tanh",
+                                                  "ThresholdedRelu"};
 
 static bool is_one_of(const char* op, const char* const* list, size_t count) {
   for (size_t i = 0; i < count; ++i)
@@ -38,6 +69,7 @@ static bool is_one_of(const char* op, const char* const* list, size_t count) {
 typedef struct layout {
   const kp_plugin_provider* provider;
   kp_graph* part;
+  bool fused;  // to be compiled; otherwise there are kernels
   uint32_t converted;
 } layout;
 
@@ -120,19 +152,62 @@ static bool is_wanted(const layout* l, const kp_node* node) {
          (q.answer < 0 && is_one_of(node->op, layout_operators, KP_COUNT_OF(layout_operators)));
 }
 
-// Resize has its sizes by axis and MaxPool its indices by place: these stay as they are.
+static bool is_list(const kp_value* value, int32_t rank) {
+  return value && value->constant && value->constant->rank == 1 && !value->constant->memory &&
+         value->constant->dims[0] == rank;
+}
+
+// Resize has its scales or sizes by axis: those that are known move with the axes.
+static bool is_resize(const layout* l, const kp_node* node, int32_t rank) {
+  const kp_value *scales = kp_node_input(l->part, node, 2),
+                 *sizes = kp_node_input(l->part, node, 3);
+  const kp_value* region = kp_node_input(l->part, node, 1);
+  if (!l->fused || strcmp(node->op, "Resize") != 0 || kp_node_attr(node, "axes")) return false;
+  if (region && !(region->constant && kp_value_count(region->constant) == 0)) return false;
+  const bool by_size = is_list(sizes, rank);
+  return by_size != is_list(scales, rank) &&
+         (by_size ? !scales || !scales->constant || !kp_value_count(scales->constant) : !sizes);
+}
+
+static kp_status* turn_list(layout* l, kp_value_id from, int32_t rank, kp_value_id* out) {
+  const kapell_value* list = l->part->values[from].constant;
+  const size_t width = list->byte_count / (size_t)rank;
+  int64_t perm[KP_MAX_RANK];
+  kapell_value* turned;
+  KP_PASS(kp_value_clone(list, &turned));
+  fill_permutation(true, rank, perm);
+  for (int32_t d = 0; d < rank; ++d)
+    memcpy((char*)turned->data + (size_t)d * width,
+           (const char*)list->data + (size_t)perm[d] * width, width);
+  return kp_graph_add_constant(l->part, NULL, turned, out);
+}
+
+static kp_status* turn_resize(layout* l, const kp_node* node, int32_t rank, kp_value_id* inputs) {
+  if (node->input_count > 1) inputs[1] = KP_NONE;
+  for (uint32_t i = 2; i < node->input_count; ++i) {
+    if (inputs[i] == KP_NONE) continue;
+    if (is_list(&l->part->values[inputs[i]], rank))
+      KP_PASS(turn_list(l, inputs[i], rank, &inputs[i]));
+    else
+      inputs[i] = KP_NONE;
+  }
+  return NULL;
+}
+
+// MaxPool has its indices by place: one that gives them stays as it is, and so does a Resize whose sizes only the run tells.
 static bool can_convert(const layout* l, const kp_node* node) {
   const kp_value* image = kp_node_input(l->part, node, 0);
   const kp_value* result = kp_node_output(l->part, node, 0);
   if (node->domain[0] || node->custom || node->implicit_count || !image || !result ||
       image->constant || image->type.kind != KAPELL_KIND_TENSOR || image->type.rank < 3 ||
       image->type.rank > KP_MAX_RANK || result->type.kind != KAPELL_KIND_TENSOR ||
-      result->type.rank != image->type.rank || strcmp(node->op, "Resize") == 0 ||
-      strcmp(node->op, "Upsample") == 0)
+      result->type.rank != image->type.rank || strcmp(node->op, "Upsample") == 0 ||
+      (strcmp(node->op, "Resize") == 0 && !is_resize(l, node, image->type.rank)))
     return false;
   for (uint32_t o = 1; o < node->output_count; ++o)
     if (node->outputs[o] != KP_NONE) return false;
-  return is_wanted(l, node) &&
+  if (!is_wanted(l, node)) return false;
+  return l->fused ||
          kp_ort_registry_find_in(l->provider->registry, KP_ORT_NHWC_DOMAIN, l->part, node, NULL);
 }
 
@@ -146,6 +221,7 @@ static kp_status* convert(layout* l, kp_node_id id) {
   kp_value_id* inputs =
       kp_arena_memdup(&part->arena, node.inputs, node.input_count * sizeof *inputs);
   if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "a node in channels-last order");
+  if (strcmp(node.op, "Resize") == 0) KP_PASS(turn_resize(l, &node, rank, inputs));
   inputs[0] = image_last;
   kp_node_spec fresh[3];
   KP_PASS(transpose_spec(l, &node, true, rank, &image, &image_last, &fresh[0]));
@@ -164,6 +240,43 @@ static kp_status* convert(layout* l, kp_node_id id) {
                                               .fresh = fresh,
                                               .fresh_count = 3,
                                               .origin_of = KP_NONE});
+}
+
+// --- transposes rise through dequantization, so that it stays beside what reads its result ------------------------------------
+static bool is_single(const kp_value* value, int32_t rank);
+
+static kp_status* rise(layout* l, kp_node_id id) {
+  kp_graph* part = l->part;
+  const kp_value* from = kp_node_input(part, &part->nodes[id], 0);
+  if (!from || from->type.rank < 3 || !is_transpose(&part->nodes[id], true, from->type.rank) ||
+      from->producer == KP_NONE)
+    return NULL;
+  const int32_t rank = from->type.rank;
+  const kp_node near = part->nodes[from->producer];
+  const kp_node_id origin = from->producer;
+  const kp_value* whole = kp_node_input(part, &near, 0);
+  if (!kp_node_is(&near, "", "DequantizeLinear") || !whole || whole->type.rank != rank) return NULL;
+  for (uint32_t i = 1; i < near.input_count; ++i) {
+    const kp_value* value = kp_node_input(part, &near, i);
+    if (value && !is_single(value, rank)) return NULL;
+  }
+  kp_value_id quantized = near.inputs[0], result = part->nodes[id].outputs[0], turned;
+  KP_PASS(transposed_value(part, quantized, true, &turned));
+  kp_value_id* inputs =
+      kp_arena_memdup(&part->arena, near.inputs, near.input_count * sizeof *inputs);
+  if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "a node in channels-last order");
+  inputs[0] = turned;
+  kp_node_spec fresh[2];
+  KP_PASS(transpose_spec(l, &near, true, rank, &quantized, &turned, &fresh[0]));
+  fresh[1] = kp_node_spec_like(&near);
+  fresh[1].inputs = inputs;
+  fresh[1].outputs = &result;
+  return kp_graph_rewrite(part, &(kp_rewrite){.name = REWRITE,
+                                              .old_nodes = &id,
+                                              .old_count = 1,
+                                              .fresh = fresh,
+                                              .fresh_count = 2,
+                                              .origin_of = origin});
 }
 
 // --- transposes sink through pointwise operators, to meet those of the next image ---------------------------------------------
@@ -247,9 +360,12 @@ static OrtStatus* call_capability(void* arg) {
   return ep->GetCapability(ep, kp_ort_view_graph(look->support.view), &look->support);
 }
 
-static bool takes_all(const kp_graph* part, const OrtEpGraphSupportInfo* support, bool* taken) {
+// All of it: node by node, or as one group.
+static bool takes_all(const layout* l, const OrtEpGraphSupportInfo* support, bool* taken) {
+  const kp_graph* part = l->part;
+  if (l->fused && support->count != 1) return false;
   for (size_t g = 0; g < support->count; ++g)
-    for (size_t i = 0; !support->groups[g].fuse && i < support->groups[g].count; ++i)
+    for (size_t i = 0; support->groups[g].fuse == l->fused && i < support->groups[g].count; ++i)
       taken[support->groups[g].nodes[i]] = true;
   for (uint32_t i = 0; i < part->order_count; ++i)
     if (!taken[part->order[i]]) return false;
@@ -257,14 +373,16 @@ static bool takes_all(const kp_graph* part, const OrtEpGraphSupportInfo* support
 }
 
 static kp_status* ask_again(const layout* l, bool* out_takes) {
-  const kp_ort_view_args args = {.graph = l->part, .owner = l->provider->type->type.name};
+  const kp_ort_view_args args = {.graph = l->part,
+                                 .model_path = kp_plugin_model_path(l->part),
+                                 .owner = l->fused ? NULL : l->provider->type->type.name};
   kp_ort_view* view = NULL;
   bool* taken = kp_alloc_zero((size_t)l->part->node_count + 1, sizeof *taken);
   second_look look = {.layout = l};
   OrtStatus* status = taken ? kp_ort_view_create(&args, &view) : kp_ort_no_memory();
   look.support = (OrtEpGraphSupportInfo){.view = view, .registry = l->provider->registry};
   if (!status) status = kp_ort_guard(call_capability, &look);
-  if (!status) *out_takes = takes_all(l->part, &look.support, taken);
+  if (!status) *out_takes = takes_all(l, &look.support, taken);
   kp_ort_support_clear(&look.support);
   kp_ort_view_free(view);
   kp_free(taken);
@@ -292,6 +410,7 @@ static kp_status* convert_image(layout* l, kp_node_id id) {
 static kp_status* rewrite(layout* l) {
   KP_PASS(for_each(l, convert_image));
   if (!l->converted) return NULL;
+  KP_PASS(for_each(l, rise));
   KP_PASS(for_each(l, sink));
   KP_PASS(for_each(l, meet));
   KP_PASS(kp_graph_prune(l->part));
@@ -347,4 +466,13 @@ kp_status* kp_kernels_to_nhwc(kp_plugin_compiled* compiled) {
   }
   kp_graph_free(spare);
   return status;
+}
+
+kp_status* kp_fused_to_nhwc(const kp_plugin_provider* provider, kp_graph* part, bool always,
+                            bool* out_takes) {
+  layout l = {.provider = provider, .part = part, .fused = true};
+  KP_PASS(kp_graph_order(part));
+  KP_PASS(rewrite(&l));
+  *out_takes = true;
+  return l.converted || always ? ask_again(&l, out_takes) : NULL;
 }

@@ -66,6 +66,10 @@ KP_MUST_USE kp_status* kp_kernels_compile(kp_plugin_compiled* compiled);
 void kp_kernels_free(kp_plugin_kernels* kernels);  // NULL is fine
 // Rewrites compiled->part where the library prefers channels-last order. Does nothing where it could not be run after.
 KP_MUST_USE kp_status* kp_kernels_to_nhwc(kp_plugin_compiled* compiled);
+// The same for |part| of a library that compiles and prefers that order. It is asked again where something changed, or |always|, as such
+// libraries compile what they were asked about last. False in *out_takes: it would not take |part|, which has been changed, as one.
+KP_MUST_USE kp_status* kp_fused_to_nhwc(const kp_plugin_provider* provider, kp_graph* part,
+                                        bool always, bool* out_takes);
 KP_MUST_USE kp_status* kp_kernels_scratch(const kp_plugin_kernels* kernels, const kp_graph* part,
                                           size_t* out_bytes);
 KP_MUST_USE kp_status* kp_kernels_run(const kp_plugin_compiled* compiled, const kp_run_args* args);
