@@ -16,15 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "ort/abi.h"
-
-#define EXPORT __attribute__((visibility("default")))
 #define MOST_DIMS 8
-#define TRY(expr)                        \
-  do {                                   \
-    OrtStatus* status_ = (expr);         \
-    if (status_ != NULL) return status_; \
-  } while (0)
 
 // What happened so far, for tests to look at.
 typedef struct compute_counters {
@@ -32,69 +24,9 @@ typedef struct compute_counters {
   atomic_int starts, ends, runs_now, most_runs;
   char last_tag[64];
 } compute_counters;
-EXPORT compute_counters compute_count;
-
-static const OrtApi* api;
-static const OrtEpApi* ep_api;
-
-static OrtStatus* fail(const char* words) { return api->CreateStatus(ORT_EP_FAIL, words); }
-
-// --- device memory: addresses are mangled, so that using one as it stands faults ----------------------------------------------
-#define MANGLE ((uintptr_t)0xffff000000000000u)
-static void* mangle(void* p) { return p ? (void*)((uintptr_t)p ^ MANGLE) : NULL; }
-
-typedef struct device_allocator {
-  OrtAllocator table;
-  const OrtMemoryInfo* info;
-} device_allocator;
-
-static void* device_alloc(OrtAllocator* self, size_t size) {
-  (void)self;
-  ++compute_count.blocks;
-  return mangle(malloc(size ? size : 1));
-}
-static void device_free(OrtAllocator* self, void* p) {
-  (void)self;
-  if (!p) return;
-  --compute_count.blocks;
-  free(mangle(p));
-}
-static const OrtMemoryInfo* device_info(const OrtAllocator* self) {
-  return ((const device_allocator*)(const void*)self)->info;
-}
-
-static bool is_device(const OrtMemoryDevice* device) {
-  return ep_api->MemoryDevice_GetDeviceType(device) == OrtMemoryInfoDeviceType_GPU;
-}
-static bool can_copy(const OrtDataTransferImpl* self, const OrtMemoryDevice* from,
-                     const OrtMemoryDevice* to) {
-  (void)self;
-  return is_device(from) || is_device(to);
-}
-static OrtStatus* reach(const OrtValue* value, void** out) {
-  const OrtMemoryInfo* info;
-  TRY(api->GetTensorMutableData((OrtValue*)(uintptr_t)value, out));
-  TRY(api->GetTensorMemoryInfo(value, &info));
-  if (is_device(ep_api->MemoryInfo_GetMemoryDevice(info))) *out = mangle(*out);
-  return NULL;
-}
-static OrtStatus* copy_tensors(OrtDataTransferImpl* self, const OrtValue** from, OrtValue** to,
-                               OrtSyncStream** streams, size_t count) {
-  (void)self, (void)streams;
-  for (size_t i = 0; i < count; ++i) {
-    void *source, *target;
-    size_t size;
-    TRY(reach(from[i], &source));
-    TRY(reach(to[i], &target));
-    TRY(api->GetTensorSizeInBytes(from[i], &size));
-    memcpy(target, source, size);
-  }
-  return NULL;
-}
-static void release_transfer(OrtDataTransferImpl* self) {
-  --compute_count.transfers;
-  free(self);
-}
+__attribute__((visibility("default"))) compute_counters compute_count;
+#define DEVICE_COUNT compute_count
+#include "device.h"
 
 // --- providers -------------------------------------------------------------------------------------------------------------------
 typedef struct factory {
@@ -118,17 +50,6 @@ static const char* own_name(const OrtEp* self) {
   return strcmp(p->fail, "name") == 0 ? "Somebody" : p->from->name;
 }
 static bool fails(const provider* p, const char* step) { return strcmp(p->fail, step) == 0; }
-
-static OrtStatus* read_option(const OrtSessionOptions* options, const char* name, const char* key,
-                              char* out, size_t size) {
-  char full[128];
-  int has = 0;
-  snprintf(full, sizeof full, "ep.%s.%s", name, key);
-  for (char* c = full; *c; ++c)
-    if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
-  TRY(api->HasSessionConfigEntry(options, full, &has));
-  return has ? api->GetSessionConfigEntry(options, full, out, &size) : NULL;
-}
 
 static OrtStatus* read_options(provider* p, const OrtSessionOptions* options) {
   char flag[16] = "";
@@ -690,38 +611,6 @@ static void release_ep(OrtEpFactory* self, OrtEp* ep) {
   free(ep);
 }
 
-static OrtStatus* create_allocator(OrtEpFactory* self, const OrtMemoryInfo* info,
-                                   const OrtKeyValuePairs* options, OrtAllocator** out) {
-  (void)self, (void)options;
-  device_allocator* made = calloc(1, sizeof *made);
-  if (!made) return fail("no memory");
-  made->table = (OrtAllocator){
-      .version = 24, .Alloc = device_alloc, .Free = device_free, .Info = device_info};
-  made->info = info;
-  ++compute_count.allocators;
-  *out = &made->table;
-  return NULL;
-}
-static void release_allocator(OrtEpFactory* self, OrtAllocator* allocator) {
-  (void)self;
-  --compute_count.allocators;
-  free(allocator);
-}
-
-static OrtStatus* create_transfer(OrtEpFactory* self, OrtDataTransferImpl** out) {
-  *out = NULL;
-  if (!((const factory*)(void*)self)->on_device) return NULL;
-  OrtDataTransferImpl* made = calloc(1, sizeof *made);
-  if (!made) return fail("no memory");
-  *made = (OrtDataTransferImpl){.ort_version_supported = 24,
-                                .Release = release_transfer,
-                                .CanCopy = can_copy,
-                                .CopyTensors = copy_tensors};
-  ++compute_count.transfers;
-  *out = made;
-  return NULL;
-}
-
 static OrtStatus* make_factory(const char* name, bool on_device, OrtEpFactory** out) {
   factory* f = calloc(1, sizeof *f);
   if (!f) return fail("no memory");
@@ -733,9 +622,9 @@ static OrtStatus* make_factory(const char* name, bool on_device, OrtEpFactory** 
                             .GetVersion = factory_version,
                             .GetSupportedDevices = get_devices,
                             .CreateEp = create_ep,
-                            .ReleaseEp = release_ep,
-                            .CreateDataTransfer = create_transfer};
+                            .ReleaseEp = release_ep};
   if (on_device) {
+    f->table.CreateDataTransfer = create_transfer;
     f->table.CreateAllocator = create_allocator;
     f->table.ReleaseAllocator = release_allocator;
     OrtStatus* status =
