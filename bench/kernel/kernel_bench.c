@@ -171,8 +171,8 @@ static void conv_body(void* context) {
 
 static void bench_conv_algorithm(const line* l, const kp_conv_ops* ops, const kp_conv_shape* s,
                                  kp_conv_algorithm a, bool picked) {
-  static const char* const names[] = {"gemm",      "implicit",  "window",
-                                      "depthwise", "winograd2", "winograd4"};
+  static const char* const names[] = {"gemm",    "implicit",  "window",   "depthwise",
+                                      "grouped", "winograd2", "winograd4"};
   const size_t pixels = s->out_h * s->out_w, taps = s->kernel_h * s->kernel_w;
   conv_context c = {.args = {.epilogue = KP_EPILOGUE_NONE}};
   float* packed = floats(kp_conv_packed_size(ops, a, s));
@@ -212,6 +212,8 @@ static void bench_conv(const line* l) {
     const kp_conv_algorithm chosen = kp_conv_choose(ops, &s);
     bench_conv_algorithm(l, ops, &s, chosen, best);
     // The algorithms that the choice passed over, for the variant that counts.
+    if (best && chosen == KP_CONV_GROUPED)
+      bench_conv_algorithm(l, ops, &s, KP_CONV_IMPLICIT, false);
     if (!best || s.kernel_h != 3 || s.stride_h != 1 || s.groups != 1 || s.in_layout == KP_CONV_NCHW)
       continue;
     const kp_conv_algorithm others[] = {KP_CONV_IMPLICIT, KP_CONV_WINOGRAD2, KP_CONV_WINOGRAD4};

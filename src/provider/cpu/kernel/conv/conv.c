@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "provider/cpu/kernel/conv/grouped.h"
 #include "provider/cpu/kernel/conv/winograd.h"
 
 #define KP_FAMILY conv
@@ -65,9 +66,11 @@ static kp_conv_algorithm choose_winograd(const kp_conv_shape* s) {
 }
 
 kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* s) {
-  (void)ops;
   if (s->in_layout == KP_CONV_NCHW) return KP_CONV_WINDOW;
   if (s->groups > 1 && s->groups == s->in_c && s->in_c == s->out_c) return KP_CONV_DEPTHWISE;
+  if (s->groups > 1 && group_out(s) <= KP_GROUPED_OUT_MAX &&
+      kp_grouped_cut_of(ops->gemm->lanes, s).depth <= KP_GROUPED_DEPTH_MAX)
+    return KP_CONV_GROUPED;
   const bool unit = s->stride_h == 1 && s->stride_w == 1;
   const bool padded = s->pad_top || s->pad_left || s->out_h > s->in_h || s->out_w > s->in_w;
   if (kernel_taps(s) == 1 && unit && !padded && s->groups == 1) return KP_CONV_GEMM;
@@ -82,6 +85,10 @@ kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* s)
 size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
                            const kp_conv_shape* s) {
   if (algorithm == KP_CONV_DEPTHWISE) return kernel_taps(s) * round_up(s->out_c, ops->gemm->lanes);
+  if (algorithm == KP_CONV_GROUPED) {
+    const kp_grouped_cut cut = kp_grouped_cut_of(ops->gemm->lanes, s);
+    return cut.blocks * kernel_taps(s) * cut.depth * cut.width;
+  }
   if (is_winograd(algorithm)) {
     return kp_winograd_points(algorithm) * kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
   }
@@ -90,7 +97,8 @@ size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
 
 size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
                                  const kp_conv_shape* s) {
-  if (algorithm == KP_CONV_DEPTHWISE || is_winograd(algorithm)) return 0;
+  if (algorithm == KP_CONV_DEPTHWISE || algorithm == KP_CONV_GROUPED || is_winograd(algorithm))
+    return 0;
   if (algorithm == KP_CONV_WINDOW && s->in_layout == KP_CONV_NCHW) return 0;
   if (kernel_taps(s) == 1) return 0;
   return kernel_taps(s) * group_in(s) * min_size(ops->gemm->nr, group_out(s));  // a panel
@@ -103,6 +111,24 @@ static void pack_depthwise(size_t lanes, const kp_conv_shape* s, const float* we
   for (size_t t = 0; t < taps; ++t) {
     for (size_t c = 0; c < stride; ++c)
       packed[t * stride + c] = c < s->out_c ? weights[c * taps + t] : 0.0f;
+  }
+}
+
+static void pack_grouped(size_t lanes, const kp_conv_shape* s, const float* weights,
+                         float* packed) {
+  const kp_grouped_cut cut = kp_grouped_cut_of(lanes, s);
+  const size_t taps = kernel_taps(s), in = group_in(s), out = group_out(s);
+  memset(packed, 0, cut.blocks * taps * cut.depth * cut.width * sizeof(*packed));
+  for (size_t b = 0; b < cut.blocks; ++b, packed += taps * cut.depth * cut.width) {
+    const kp_grouped_block block = kp_grouped_block_at(s, &cut, b);
+    for (size_t o = 0; o < block.outs; ++o) {
+      const size_t channel = block.first_out + o;
+      const size_t first = (channel / out - block.first_group) * in;  // of its inputs in the block
+      for (size_t c = 0; c < in; ++c)
+        for (size_t t = 0; t < taps; ++t)
+          packed[(t * cut.depth + first + c) * cut.width + o] =
+              weights[(channel * in + c) * taps + t];
+    }
   }
 }
 
@@ -120,6 +146,10 @@ void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_
                   const float* weights, float* packed, float* scratch) {
   if (algorithm == KP_CONV_DEPTHWISE) {
     pack_depthwise(ops->gemm->lanes, s, weights, packed);
+    return;
+  }
+  if (algorithm == KP_CONV_GROUPED) {
+    pack_grouped(ops->gemm->lanes, s, weights, packed);
     return;
   }
   if (is_winograd(algorithm)) {
@@ -189,6 +219,34 @@ static void plan_depthwise(kp_conv_plan* plan, size_t workers) {
   plan->task_cols = s->out_c;
   plan->col_tasks = 1;
   plan->task_count = plan->row_tasks;
+}
+
+// Rows are cut, or where there are few pixels the blocks of channels, whose weights then are the larger part.
+static void plan_grouped(kp_conv_plan* plan, size_t workers) {
+  enum { kFewPixels = 256 };
+  const kp_conv_shape* s = &plan->shape;
+  const kp_grouped_cut cut = kp_grouped_cut_of(plan->ops->gemm->lanes, s);
+  const size_t rows = s->batch * s->out_h, pixels = rows * s->out_w;
+  const size_t work = pixels * s->out_c * group_in(s) * kernel_taps(s);
+  const size_t parts = pixels < kFewPixels ? cut.blocks : rows;
+  const size_t most = workers > 1 ? min_size(parts, 4 * workers) : 1;
+  const size_t wanted = max_size(1, min_size(most, work / kTaskWorkMin));
+  plan->task_rows = pixels < kFewPixels ? rows : div_up(rows, wanted);
+  plan->row_tasks = div_up(rows, plan->task_rows);
+  plan->task_cols = pixels < kFewPixels ? div_up(cut.blocks, wanted) : cut.blocks;
+  plan->col_tasks = div_up(cut.blocks, plan->task_cols);
+  plan->task_count = plan->row_tasks * plan->col_tasks;
+  plan->scratch_bytes = kp_grouped_window_of(s, &cut).floats * sizeof(float);
+}
+
+static void run_grouped(const kp_conv_plan* plan, const kp_conv_args* args, size_t index,
+                        void* scratch) {
+  const kp_conv_shape* s = &plan->shape;
+  const size_t blocks = kp_grouped_cut_of(plan->ops->gemm->lanes, s).blocks;
+  const size_t row = index / plan->col_tasks * plan->task_rows,
+               block = index % plan->col_tasks * plan->task_cols;
+  plan->ops->grouped(s, args, row, min_size(plan->task_rows, s->batch * s->out_h - row), block,
+                     min_size(plan->task_cols, blocks - block), scratch);
 }
 
 // Floats of scratch for |tiles| tiles: a row of zeros, the transformed input, products of KP_WINOGRAD_COLS channels.
@@ -266,8 +324,10 @@ void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, cons
     *out_plan = plan;
     return;
   }
-  if (algorithm == KP_CONV_DEPTHWISE || is_winograd(algorithm)) {
-    (is_winograd(algorithm) ? plan_winograd : plan_depthwise)(&plan, workers);
+  if (algorithm == KP_CONV_DEPTHWISE || algorithm == KP_CONV_GROUPED || is_winograd(algorithm)) {
+    (algorithm == KP_CONV_DEPTHWISE ? plan_depthwise
+     : algorithm == KP_CONV_GROUPED ? plan_grouped
+                                    : plan_winograd)(&plan, workers);
     *out_plan = plan;
     return;
   }
@@ -405,6 +465,10 @@ void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t
                       void* scratch) {
   assert(index < plan->task_count);
   const kp_conv_shape* s = &plan->shape;
+  if (plan->algorithm == KP_CONV_GROUPED) {
+    run_grouped(plan, args, index, scratch);
+    return;
+  }
   const size_t row_task = index / plan->col_tasks % plan->row_tasks;
   const size_t first = row_task * plan->task_rows;
   if (plan->algorithm == KP_CONV_DEPTHWISE) {

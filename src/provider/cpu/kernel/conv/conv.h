@@ -10,7 +10,7 @@
 //   kp_conv_run_task(&plan, &args, i, scratch) for i < plan.task_count, on any thread
 // The packing depends on the algorithm, the channel counts, groups, kernel and in_layout, not on sizes or strides.
 //
-// Accuracy: GEMM, IMPLICIT, WINDOW, DEPTHWISE: as a chain of fused multiply-adds over kernel * channels. WINOGRAD2: that
+// Accuracy: GEMM, IMPLICIT, WINDOW, DEPTHWISE, GROUPED: as a chain of fused multiply-adds over kernel * channels. WINOGRAD2: that
 //   error again. WINOGRAD4: relative RMS error 7e-7 at 64 channels, 1.3e-6 at 256 (a plain chain: 3e-7, 6e-7).
 // Padding: pixels outside the picture are zeros; bottom and right padding follow from |out_h| and |out_w|.
 // Source: Lavin & Gray 2016 (Winograd); Dukhan 2019 (implicit GEMM by pointers).
@@ -30,6 +30,7 @@ typedef enum kp_conv_algorithm {
   KP_CONV_WINDOW,  // few input channels: whole rows of the window at once, from either input layout; one group,
                    // dilation_w 1, and for NHWC in_pixel == in_c
   KP_CONV_DEPTHWISE,  // groups == in_c == out_c
+  KP_CONV_GROUPED,    // few channels a group (grouped.h)
   KP_CONV_WINOGRAD2,  // 3x3, stride 1, dilation 1, one group: F(2x2, 3x3)
   KP_CONV_WINOGRAD4,  // the same with F(4x4, 3x3)
 } kp_conv_algorithm;
@@ -60,6 +61,9 @@ typedef struct kp_conv_ops {
   // rounded up to lanes].
   void (*depthwise)(const kp_conv_shape* s, size_t row, size_t rows,
                     const struct kp_conv_args* args);
+  // Grouped: the same rows, blocks [block, block + blocks) of output channels.
+  void (*grouped)(const kp_conv_shape* s, const struct kp_conv_args* args, size_t row, size_t rows,
+                  size_t block, size_t blocks, float* scratch);
   // Winograd: output tiles [tile, tile + tiles) of batch * tiles_h * tiles_w, output channels [col, col + cols), |col| a
   // multiple of 64.
   void (*winograd)(const struct kp_conv_plan* plan, const struct kp_conv_args* args, size_t tile,
@@ -77,9 +81,10 @@ typedef struct kp_conv_plan {
   const kp_conv_ops* ops;
   kp_conv_algorithm algorithm;
   kp_conv_shape shape;
-  size_t task_rows;  // output pixels (or output rows of depthwise, or Winograd tiles) of one task
+  size_t
+      task_rows;  // output pixels (or output rows of depthwise and grouped, or Winograd tiles) of one task
   size_t row_tasks;
-  size_t task_cols;         // output channels of one task, within one group
+  size_t task_cols;         // output channels of one task, within one group (grouped: blocks)
   size_t col_tasks;         // per group
   size_t task_count;        // in all
   size_t scratch_bytes;     // per thread, aligned to 64 by the caller

@@ -223,6 +223,30 @@ static void test_depthwise(void** state) {
   }
 }
 
+static void test_grouped(void** state) {
+  (void)state;
+  static const size_t widths[][2] = {{1, 2}, {2, 1}, {3, 3},   {4, 4},
+                                     {5, 7}, {8, 8}, {12, 10}, {20, 16}};
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; ++i) {
+      for (size_t groups = 2; groups <= 19; groups += 1 + 8 * (groups == 3)) {
+        const size_t kernel = 1 + 2 * (i % 3), stride = 1 + groups % 2;
+        kp_conv_shape s = make_shape(9 + i, widths[i][0] * groups, widths[i][1] * groups, groups,
+                                     kernel, stride, kernel / 2);
+        assert_int_equal(kp_conv_choose(ops, &s), KP_CONV_GROUPED);
+        check(ops, KP_CONV_GROUPED, s, i % 2 ? kClip : kSilu, groups, 1);
+        s.in_pixel += 3;
+        s.out_pixel += 2;
+        s.dilation_w = s.dilation_h = 2;
+        s.pad_left = 3;
+        check_one(ops, KP_CONV_GROUPED, s, kNone, 1 + i % 3, 1, true);
+      }
+    }
+    const kp_conv_shape wide = make_shape(9, 120, 120, 2, 3, 1, 1);
+    assert_int_equal(kp_conv_choose(ops, &wide), KP_CONV_IMPLICIT);
+  }
+}
+
 // Winograd's bound: products of transformed values are several times larger than the plain ones, so the error is too, at worst
 // by about the norms of the transforms; on random data F(2) stays at the level of a plain sum, F(4) at two to three times it.
 static void test_winograd(void** state) {
@@ -300,7 +324,7 @@ int main(void) {
       cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_window_wider_than_the_picture),
       cmocka_unit_test(test_depthwise),      cmocka_unit_test(test_winograd),
       cmocka_unit_test(test_winograd_error), cmocka_unit_test(test_one_dimension),
-      cmocka_unit_test(test_mostly_padding),
+      cmocka_unit_test(test_mostly_padding), cmocka_unit_test(test_grouped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

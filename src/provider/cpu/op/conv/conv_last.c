@@ -199,9 +199,9 @@ static void known_sizes(const kp_op_prepare* prepare, kp_conv_last_state* state)
 }
 
 static const char* algorithm_name(kp_conv_algorithm algorithm) {
-  static const char* const names[] = {"conv_gemm_f32",      "conv_implicit_f32",
-                                      "conv_window_f32",    "conv_depthwise_f32",
-                                      "conv_winograd2_f32", "conv_winograd4_f32"};
+  static const char* const names[] = {
+      "conv_gemm_f32",    "conv_implicit_f32",  "conv_window_f32",   "conv_depthwise_f32",
+      "conv_grouped_f32", "conv_winograd2_f32", "conv_winograd4_f32"};
   return names[algorithm];
 }
 
