@@ -25,6 +25,8 @@ OrtErrorCode kp_ort_code(kapell_code code);
 // Behind a message: what was being done, but for the |outer| outermost frames; what to try; the stable code.
 void kp_ort_put_details(kp_strbuf* text, const kp_status* status, size_t outer);
 OrtStatus* kp_ort_no_memory(void);
+// Was |status| made for want of memory? Also where it came back from somebody else's code.
+bool kp_ort_is_no_memory(const OrtStatus* status);
 
 #define KP_ORT_PASS(expr)                                       \
   do {                                                          \

@@ -7,6 +7,8 @@
 #include "base/size.h"
 #include "ort/object.h"
 
+#define MARK "[KAPELL-E%04d]"  // at the end of messages
+
 static OrtStatus out_of_memory = {ORT_FAIL, "out of memory"};
 
 static OrtStatus* make_status(OrtErrorCode code, const char* message, size_t length) {
@@ -20,6 +22,14 @@ static OrtStatus* make_status(OrtErrorCode code, const char* message, size_t len
 }
 
 OrtStatus* kp_ort_no_memory(void) { return &out_of_memory; }
+
+bool kp_ort_is_no_memory(const OrtStatus* status) {
+  char mark[32];
+  const size_t length = (size_t)snprintf(mark, sizeof mark, MARK, (int)KAPELL_OUT_OF_MEMORY);
+  const size_t whole = status ? strlen(status->message) : 0;
+  return status == &out_of_memory ||
+         (whole >= length && strcmp(status->message + whole - length, mark) == 0);
+}
 
 OrtStatus* kp_ort_error(OrtErrorCode code, const char* format, ...) {
   char text[1024];
@@ -64,7 +74,7 @@ void kp_ort_put_details(kp_strbuf* text, const kp_status* status, size_t outer) 
     kp_strbuf_printf(text, "%s%s%s", i ? ", " : " (while ", kp_status_frame_text(status, i),
                      i + outer + 1 < count ? "" : ")");
   if (kp_status_hint_text(status)) kp_strbuf_printf(text, "; %s", kp_status_hint_text(status));
-  kp_strbuf_printf(text, " [KAPELL-E%04d]", (int)kp_status_code(status));
+  kp_strbuf_printf(text, " " MARK, (int)kp_status_code(status));
 }
 
 OrtStatus* kp_ort_status(kp_status* status) {

@@ -533,11 +533,12 @@ static void release_infos(OrtEp* self, OrtNodeComputeInfo** infos, size_t count)
 // --- runs ------------------------------------------------------------------------------------------------------------------------
 static OrtStatus* run_start(OrtEp* self, const OrtRunOptions* options) {
   const char* tag = "";
+  if (fails((const provider*)(void*)self, "start"))
+    return fail("it was told to fail as a run starts");
   ++compute_count.starts;
   TRY(api->RunOptionsGetRunTag(options, &tag));
   snprintf(compute_count.last_tag, sizeof compute_count.last_tag, "%s", tag ? tag : "");
-  return fails((const provider*)(void*)self, "start") ? fail("it was told to fail as a run starts")
-                                                      : NULL;
+  return NULL;
 }
 static OrtStatus* run_end(OrtEp* self, const OrtRunOptions* options, bool sync) {
   (void)options, (void)sync;

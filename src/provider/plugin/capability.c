@@ -170,7 +170,7 @@ static OrtStatus* call_capability(void* arg) {
 static kp_status* settle_failure(const answer* a, OrtStatus* status) {
   const char* name = a->provider->type->type.short_name;
   const kp_graph* graph = a->checks.graph;
-  if (status == kp_ort_no_memory()) return kp_plugin_failure(a->provider->type, "asking", status);
+  if (kp_ort_is_no_memory(status)) return kp_plugin_failure(a->provider->type, "asking", status);
   KP_LOG(WARNING, "%s runs nothing: asked what it can run it says: %s", name, status->message);
   for (kp_node_id n = 0; n < graph->node_count; ++n)
     kp_claims_refuse(a->claims, n, KP_SOURCE_PROVIDER, "asked what it can run it says: %s",

@@ -21,7 +21,6 @@ typedef struct kp_plugin_provider {
   OrtEpDataLayout layout;             // that it prefers
   kp_plugin_memory* memory;           // NULL: host
   const OrtKernelRegistry* registry;  // NULL: the library has no kernels, it compiles
-  OrtRunOptions* run_options;         // as the library sees them: of no run in particular
   // Outputs (interned names) of nodes in groups that are compiled whole: 1 where the group wants no constants, else 0.
   kp_ptr_map fused;
   uint32_t compiled_count;  // so far, for the names of fused nodes

@@ -8,7 +8,7 @@
 kp_status* kp_plugin_failure(const kp_plugin_type* type, const char* what, OrtStatus* status) {
   if (!status) return NULL;
   kp_status* made =
-      status == kp_ort_no_memory()
+      kp_ort_is_no_memory(status)
           ? KP_ERROR(OUT_OF_MEMORY, "%s, %s", type->type.short_name, what)
           : KP_ERROR(PROVIDER_FAILED, "%s, %s: %s", type->type.short_name, what, status->message);
   ort_ReleaseStatus(status);
@@ -34,7 +34,6 @@ static kp_status* set_option(OrtSessionOptions* options, const char* provider,
 static kp_status* make_options(kp_plugin_provider* provider, const kp_provider_args* args) {
   const kp_plugin_type* type = provider->type;
   KP_PASS(kp_plugin_failure(type, "session options", ort_CreateSessionOptions(&provider->options)));
-  KP_PASS(kp_plugin_failure(type, "run options", ort_CreateRunOptions(&provider->run_options)));
   for (size_t i = 0; i < args->config_count; ++i)
     KP_PASS(
         kp_ort_pairs_set(&provider->options->config, args->config[i].key, args->config[i].value));
@@ -131,7 +130,6 @@ static void destroy(kp_provider* base) {
   kp_plugin_memory_release(provider->memory);
   if (provider->ep) ort_ReleaseStatus(kp_ort_guard(release_ep, provider));
   ort_ReleaseSessionOptions(provider->options);
-  ort_ReleaseRunOptions(provider->run_options);
   kp_ptr_map_free(&provider->fused);
   kp_free(provider);
   kp_plugin_library_release(library);

@@ -167,26 +167,8 @@ static kp_status* run_whole(const kp_plugin_compiled* compiled, const kp_special
   return NULL;
 }
 
-// --- before and after: to the library each partition is a run of its own ------------------------------------------------------
-static OrtStatus* call_start(void* arg) {
-  const kp_plugin_provider* provider = arg;
-  if (!KP_PLUGIN_HAS(provider->ep, OnRunStart, 23)) return NULL;
-  return provider->ep->OnRunStart(provider->ep, provider->run_options);
-}
-
-static OrtStatus* call_end(void* arg) {
-  const kp_plugin_provider* provider = arg;
-  if (!KP_PLUGIN_HAS(provider->ep, OnRunEnd, 23)) return NULL;
-  return provider->ep->OnRunEnd(provider->ep, provider->run_options, true);
-}
-
 kp_status* kp_plugin_run(kp_compiled* base, const kp_special* special, const kp_run_args* args) {
   const kp_plugin_compiled* compiled = (const kp_plugin_compiled*)base;
-  kp_plugin_provider* provider = compiled->provider;
   if (kp_is_cancelled(args->cancel)) return KP_ERROR(CANCELLED, "a run was stopped");
-  KP_PASS(kp_plugin_failure(provider->type, "starting a run", kp_ort_guard(call_start, provider)));
-  kp_status* status =
-      compiled->kernels ? kp_kernels_run(compiled, args) : run_whole(compiled, special, args);
-  return kp_status_join(
-      status, kp_plugin_failure(provider->type, "ending a run", kp_ort_guard(call_end, provider)));
+  return compiled->kernels ? kp_kernels_run(compiled, args) : run_whole(compiled, special, args);
 }
