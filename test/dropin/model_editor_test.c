@@ -106,6 +106,52 @@ static void made_in_memory(void** state) {
   api->ReleaseSession(session);
 }
 
+// What was made answers as a graph of a session's does: values by name, who makes and reads them, attributes.
+static void made_may_be_asked(void** state) {
+  (void)state;
+  const float alpha = 0.5f, one = 1;
+  OrtOpAttr* slope;
+  OrtGraph* graph = new_graph("x", "y", 4);
+  const OrtNode *nodes[2], *producer, *consumer;
+  const OrtValueInfo *inputs[2], *outputs[1], *listed;
+  const OrtOpAttr* attr;
+  const OrtValue* value;
+  int64_t at;
+  size_t count, size;
+  bool is;
+  float read = 0;
+  ok(api->CreateOpAttr("alpha", &alpha, 1, ORT_OP_ATTR_FLOAT, &slope));
+  ok(editor->AddInitializerToGraph(
+      graph, "one", dropin_tensor(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, NULL, 0, &one, sizeof one),
+      false));
+  add_node(graph, "Add", "x", "one", "s", NULL);
+  add_node(graph, "LeakyRelu", "s", NULL, "y", slope);
+  ok(api->Graph_GetNumNodes(graph, &count));
+  assert_int_equal(count, 2);
+  refused(api->Graph_GetNodes(graph, nodes, 1), "there are 2");
+  ok(api->Graph_GetNodes(graph, nodes, 2));
+  ok(api->Node_GetInputs(nodes[0], inputs, 2));
+  ok(api->Graph_GetInputs(graph, &listed, 1));
+  assert_ptr_equal(inputs[0], listed);
+  ok(api->ValueInfo_GetInitializerValue(inputs[1], &value));
+  assert_non_null(value);
+  ok(api->ValueInfo_IsConstantInitializer(inputs[1], &is));
+  assert_true(is);
+  ok(api->Node_GetOutputs(nodes[0], outputs, 1));
+  ok(api->ValueInfo_GetValueProducer(outputs[0], &producer, NULL));
+  assert_ptr_equal(producer, nodes[0]);
+  ok(api->ValueInfo_GetValueConsumers(outputs[0], &consumer, &at, 1));
+  assert_true(consumer == nodes[1] && at == 0);
+  ok(api->Node_GetAttributeByName(nodes[1], "alpha", &attr));
+  ok(api->ReadOpAttr(attr, ORT_OP_ATTR_FLOAT, &read, sizeof read, &size));
+  assert_float_equal(read, alpha, 0);
+  OrtSession* session;
+  ok(session_of(model_of(graph), &session));
+  const float x[] = {-3, 0, 1, 2}, want[] = {-1, 1, 2, 3};
+  run_and_expect(session, "x", "y", x, want, 4);
+  api->ReleaseSession(session);
+}
+
 static void types_and_names(void** state) {
   (void)state;
   OrtSession* session;
@@ -250,8 +296,8 @@ static int load(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(made_in_memory),
-                                     cmocka_unit_test(types_and_names), cmocka_unit_test(augmented),
-                                     cmocka_unit_test(refusals)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(made_in_memory), cmocka_unit_test(made_may_be_asked),
+      cmocka_unit_test(types_and_names), cmocka_unit_test(augmented), cmocka_unit_test(refusals)};
   return cmocka_run_group_tests(tests, load, dropin_unload);
 }
