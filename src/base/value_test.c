@@ -59,10 +59,16 @@ static kp_status* device_fail(const kp_memory* self, void* to, const void* from,
   (void)to, (void)from, (void)byte_count;
   return KP_ERROR(PROVIDER_FAILED, "%s is gone", self->name);
 }
-static const kp_memory device = {"Test:0",    0,           NULL,       device_alloc,
-                                 device_free, device_copy, device_copy};
-static const kp_memory broken = {"Broken:0",  0,           NULL,       device_alloc,
-                                 device_free, device_fail, device_fail};
+static const kp_memory device = {.name = "Test:0",
+                                 .alloc = device_alloc,
+                                 .free = device_free,
+                                 .copy_in = device_copy,
+                                 .copy_out = device_copy};
+static const kp_memory broken = {.name = "Broken:0",
+                                 .alloc = device_alloc,
+                                 .free = device_free,
+                                 .copy_in = device_fail,
+                                 .copy_out = device_fail};
 
 static void test_check_dims(void** state) {
   (void)state;
