@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "base/size.h"
+#include "provider/hosted.h"
 #include "support/model_text.h"
 #include "support/provider_rig.h"
 
@@ -35,14 +36,15 @@ typedef struct cts_note {
 
 typedef struct cts_provider {
   const char* name;
-  const kp_provider_type* type;
+  const kp_provider_type* type;  // NULL: of the library, and looked up when that is registered
+  const char* hosted;            // then the name that the library gives it
   const char* options;
   const cts_note* notes;
 } cts_provider;
 
 extern const kp_provider_type kp_provider_cpu, kp_mock_type, kp_mock2_type, kp_mock3_type,
     kp_null_type;
-static const cts_provider providers[] = {
+static cts_provider providers[] = {
 #include "cts/providers.inl"
 };
 
@@ -460,6 +462,23 @@ static void test_notes_name_what_exists(void** state) {
   }
 }
 
+// The library that compiles, for the providers that are its.
+static kp_status* host(void) {
+  KP_PASS(kp_plugin_register("comp", KAPELL_BINARY_DIR "/test/plugins/libcompute.so", NULL, 0));
+  for (size_t p = 0; p < KP_COUNT_OF(providers); ++p) {
+    if (!providers[p].hosted) continue;
+    providers[p].type = kp_provider_find(providers[p].hosted);
+    if (!providers[p].type) return KP_ERROR(NOT_FOUND, "no provider '%s'", providers[p].hosted);
+  }
+  return NULL;
+}
+
+static kp_status* end_hosting(void) {
+  for (size_t p = 0; p < KP_COUNT_OF(providers); ++p)
+    if (providers[p].hosted) kp_provider_unfind(providers[p].type);
+  return kp_plugin_unregister("comp");
+}
+
 int main(int argc, char** argv) {
   if (argc > 1) cmocka_set_test_filter(argv[1]);
   enum {
@@ -487,7 +506,11 @@ int main(int argc, char** argv) {
                                        .test_func = test_notes_name_what_exists};
   int width;
   kp_status_ignore(kp_pool_acquire(2, &width));
-  const int failed = _cmocka_run_group_tests("conformance", tests, count, NULL, NULL);
+  kp_status* status = host();
+  const int failed = status ? 1 : _cmocka_run_group_tests("conformance", tests, count, NULL, NULL);
+  status = kp_status_join(status, end_hosting());
+  if (status) fprintf(stderr, "%s\n", kp_status_text(status));
+  kp_status_free(status);
   kp_pool_release();
   return failed;
 }

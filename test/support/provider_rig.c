@@ -30,7 +30,7 @@ kp_status* kp_rig_load(kp_rig* rig, const kp_provider_type* type, const char* te
 }
 
 static kp_status* read_options(kp_rig* rig, const char* text) {
-  kp_option options[16];
+  kp_option options[17] = {{NULL, NULL}};
   size_t count = 0;
   char* copy = kp_arena_printf(&rig->arena, "%s", text ? text : "");
   if (!copy) return KP_ERROR(OUT_OF_MEMORY, "options");
@@ -39,6 +39,12 @@ static kp_status* read_options(kp_rig* rig, const char* text) {
     char* equals = strchr(word, '=');
     if (equals) *equals = 0;
     options[count++] = (kp_option){word, equals ? equals + 1 : ""};
+  }
+  // A library's options are its own to check.
+  if (rig->type->flags & KP_PROVIDER_HOSTED) {
+    rig->options = kp_arena_memdup(&rig->arena, options, (count + 1) * sizeof *options);
+    rig->option_count = count;
+    return rig->options ? NULL : KP_ERROR(OUT_OF_MEMORY, "options");
   }
   return kp_options_check(rig->type->short_name, rig->type->options, rig->type->option_count,
                           options, count, &rig->arena, &rig->option_texts);
@@ -49,6 +55,8 @@ kp_status* kp_rig_create(kp_rig* rig, const char* options) {
   const kp_provider_args args = {.type = rig->type,
                                  .option_texts = rig->option_texts,
                                  .cpu_features = kp_cpu_features(),
+                                 .options = rig->options,
+                                 .option_count = rig->option_count,
                                  .model = rig->model};
   return rig->type->create(&args, &rig->provider);
 }

@@ -12,6 +12,8 @@ typedef struct kp_rig {
   kp_arena arena;  // options and claims
   kp_model* model;
   const char** option_texts;
+  const kp_option* options;  // of a library's provider, as given
+  size_t option_count;
   kp_provider* provider;
   kp_claims claims;
   kp_compiled* compiled;
