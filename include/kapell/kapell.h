@@ -704,6 +704,12 @@ typedef struct kapell_provider_option_info {
 KAPELL_API bool kapell_provider_option_at(const char* provider, size_t index,
                                           kapell_provider_option_info* out_info);
 
+// Hands settings to the providers of an open session, which may change how runs go from then on ({"ep.dynamic.workload_type",
+// "Efficient"}). Those that have none to change, as Kapell's own, are passed over.
+// Threads: any, also while runs are under way. Errors: INVALID_ARGUMENT; a provider's own words on keys and values that it does not take.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_configure(
+    kapell_session* session, const kapell_config_entry* entries, size_t count);
+
 // --- libraries of providers ----------------------------------------------------------------------------------------------------
 
 // Loads the library of providers at |path|, made for ONNX Runtime's plug-in ABI (docs/hosting.md), into this process. Sessions that are

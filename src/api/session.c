@@ -258,6 +258,30 @@ kp_status* kp_session_overridable(kapell_session* session, kp_core** out_core) {
   return status;
 }
 
+// --- settings of an open session ---------------------------------------------------------------------------------------------------
+static kp_status* configure_core(const kp_core* core, const kp_option* options, size_t count) {
+  for (uint32_t e = 0; core && e < core->chain->count; ++e) {
+    kp_provider* provider = core->chain->entries[e].provider;
+    if (provider && provider->type->configure)
+      KP_PASS(provider->type->configure(provider, options, count));
+  }
+  return NULL;
+}
+
+kapell_status* kapell_session_configure(kapell_session* session, const kapell_config_entry* entries,
+                                        size_t count) {
+  if (!session || (!entries && count))
+    return KP_ERROR(INVALID_ARGUMENT, "a NULL was given for session or entries");
+  for (size_t i = 0; i < count; ++i)
+    if (!entries[i].key || !entries[i].value)
+      return KP_ERROR(INVALID_ARGUMENT, "entries[%zu] has no key or no value", i);
+  pthread_mutex_lock(&session->lock);
+  const kp_core* overridable = session->overridable;
+  pthread_mutex_unlock(&session->lock);
+  KP_PASS(configure_core(session->core, (const kp_option*)entries, count));
+  return configure_core(overridable, (const kp_option*)entries, count);
+}
+
 // --- reports ----------------------------------------------------------------------------------------------------------------------
 const kapell_placement* kapell_session_placement(const kapell_session* session) {
   return session->placement;

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "dropin/session.h"
 
 // --- memory ----------------------------------------------------------------------------------------------------------------------
@@ -12,9 +11,10 @@ OrtStatus* ort_CreateAllocator(const OrtSession* session, const OrtMemoryInfo* i
   KP_ORT_NEED(info);
   KP_ORT_NEED(out);
   *out = NULL;
-  if (info->device_type != OrtMemoryInfoDeviceType_CPU)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "No requested allocator available");
-  return kp_ort_allocator_create(info, out);
+  if (info->device_type == OrtMemoryInfoDeviceType_CPU) return kp_ort_allocator_create(info, out);
+  OrtEnv* env = kp_ort_env_current();
+  if (env) KP_ORT_PASS(ort_GetSharedAllocator(env, info, out));  // that of a provider library
+  return *out ? NULL : kp_ort_error(ORT_INVALID_ARGUMENT, "No requested allocator available");
 }
 
 static OrtStatus* give_infos(size_t have, const OrtMemoryInfo** out, size_t count) {
@@ -69,76 +69,12 @@ OrtStatus* ort_SetEpDynamicOptions(OrtSession* session, const char* const* keys,
   KP_ORT_NEED(session);
   if (count == 0 || !keys || !values)
     return kp_ort_error(ORT_INVALID_ARGUMENT, "no inputs were passed");
-  for (size_t i = 0; i < count; ++i)
-    KP_LOG(INFO, "dynamic provider option '%s' changes nothing: no provider of the session has one",
-           keys[i] ? keys[i] : "");
-  return NULL;
-}
-
-// Text about compiled models comes from providers that compile; the CPU provider is none.
-OrtStatus* ort_GetModelCompatibilityForEpDevices(const OrtEpDevice* const* devices, size_t count,
-                                                 const char* info,
-                                                 OrtCompiledModelCompatibility* status) {
-  if (!devices || count == 0) return kp_ort_error(ORT_INVALID_ARGUMENT, "NULL or empty ep_devices");
-  KP_ORT_NEED(info);
-  KP_ORT_NEED(status);
-  *status = OrtCompiledModelCompatibility_EP_NOT_APPLICABLE;
-  return NULL;
-}
-
-struct OrtDeviceEpIncompatibilityDetails {
-  uint32_t reasons;
-  int32_t error_code;
-  const char* notes;
-};
-
-OrtStatus* ort_GetHardwareDeviceEpIncompatibilityDetails(
-    const OrtEnv* env, const char* ep_name, const OrtHardwareDevice* device,
-    OrtDeviceEpIncompatibilityDetails** details) {
-  KP_ORT_NEED(env);
-  KP_ORT_NEED(ep_name);
-  KP_ORT_NEED(device);
-  KP_ORT_NEED(details);
-  *details = NULL;
-  bool known = false;
-  for (size_t i = 0; i < env->ep_device_count; ++i)
-    known = known || strcmp(env->ep_devices[i]->name, ep_name) == 0;
-  if (!known)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "No execution provider '%s' is registered", ep_name);
-  *details = kp_alloc_zero(1, sizeof(**details));
-  if (!*details) return kp_ort_no_memory();
-  (*details)->reasons = device->type == OrtHardwareDeviceType_CPU
-                            ? (uint32_t)OrtDeviceEpIncompatibility_NONE
-                            : (uint32_t)OrtDeviceEpIncompatibility_DEVICE_INCOMPATIBLE;
-  return NULL;
-}
-
-OrtStatus* ort_DeviceEpIncompatibilityDetails_GetReasonsBitmask(
-    const OrtDeviceEpIncompatibilityDetails* details, uint32_t* reasons) {
-  KP_ORT_NEED(details);
-  KP_ORT_NEED(reasons);
-  *reasons = details->reasons;
-  return NULL;
-}
-
-OrtStatus* ort_DeviceEpIncompatibilityDetails_GetNotes(
-    const OrtDeviceEpIncompatibilityDetails* details, const char** notes) {
-  KP_ORT_NEED(details);
-  KP_ORT_NEED(notes);
-  *notes = details->notes;
-  return NULL;
-}
-
-OrtStatus* ort_DeviceEpIncompatibilityDetails_GetErrorCode(
-    const OrtDeviceEpIncompatibilityDetails* details, int32_t* error_code) {
-  KP_ORT_NEED(details);
-  KP_ORT_NEED(error_code);
-  *error_code = details->error_code;
-  return NULL;
-}
-
-void ort_ReleaseDeviceEpIncompatibilityDetails(OrtDeviceEpIncompatibilityDetails* details) {
-  kp_free(details);
+  kapell_config_entry* entries = kp_alloc_zero(count, sizeof(*entries));
+  if (!entries) return kp_ort_no_memory();
+  for (size_t i = 0; i < count; ++i) entries[i] = (kapell_config_entry){keys[i], values[i]};
+  kapell_status* status = kapell_session_configure(session->session, entries, count);
+  kp_free(entries);
+  return kp_ort_status(status);
 }
 
 // --- the library -----------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ STATUS(40, GetTensorDataType, "24", (ONNXTensorElementDataType type, const OrtDa
 STATUS(41, EpGraphSupportInfo_LookUpKernel, "24", (OrtEpGraphSupportInfo* support, const OrtNode* node, const OrtKernelDef** kernel_def), ORT, WORKS, "")
 STATUS(42, SharedPrePackedWeightCache_StoreWeightData, "24", (OrtSharedPrePackedWeightCache* prepacked_weight_cache, void** buffer_data_ptrs, size_t* buffer_data_sizes, size_t count), ORT, WORKS, "")
 STATUS(43, KernelInfo_GetEp, "24", (const OrtKernelInfo* info, const OrtEp** ep), ORT, WORKS, "")
-STATUS(44, DeviceEpIncompatibilityDetails_SetDetails, "24", (OrtDeviceEpIncompatibilityDetails* details, uint32_t reasons, int32_t error_code, const char* notes), ORT, NO, "for provider libraries, which are not hosted yet")
+STATUS(44, DeviceEpIncompatibilityDetails_SetDetails, "24", (OrtDeviceEpIncompatibilityDetails* details, uint32_t reasons, int32_t error_code, const char* notes), ORT, WORKS, "")
 STATUS(45, CreateIfKernel, "24", (const OrtKernelInfo* info, OrtKernelImpl** kernel_out), ORT, NO, "bodies of control flow are run by Kapell itself, around what providers claim inside them")
 STATUS(46, CreateLoopKernel, "24", (const OrtKernelInfo* info, OrtLoopKernelHelper* helper, OrtKernelImpl** kernel_out), ORT, NO, "bodies of control flow are run by Kapell itself, around what providers claim inside them")
 STATUS(47, CreateScanKernel, "24", (const OrtKernelInfo* info, OrtScanKernelHelper* helper, OrtKernelImpl** kernel_out), ORT, NO, "bodies of control flow are run by Kapell itself, around what providers claim inside them")

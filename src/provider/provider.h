@@ -274,6 +274,9 @@ struct kp_provider_type {
                 void (*node)(void* user, const kp_node* node, const char* kernel), void* user);
   // (optional) What was done inside, as JSON object text appended to |out|; default: nothing.
   void (*describe)(const kp_compiled* compiled, kp_strbuf* out);
+  // (optional) Changes settings of a living provider, between and during runs; those that it does not know are for others. Default: has
+  // none that could change.
+  kp_status* (*configure)(kp_provider* provider, const kp_option* options, size_t count);
   // (optional; both or none) Counts users of a type that may go. Called with the registry's lock held. Default: it stays for ever.
   void (*retain)(const kp_provider_type* type);
   void (*unretain)(const kp_provider_type* type);  // without that lock

@@ -289,6 +289,31 @@ static OrtStatus* get_devices(OrtEpFactory* self, const OrtHardwareDevice* const
   return status;
 }
 
+static OrtStatus* configure(OrtEp* self, const char* const* keys, const char* const* values,
+                            size_t count) {
+  (void)self;
+  for (size_t i = 0; i < count; ++i)
+    if (strcmp(keys[i], "ep.dynamic.speed") != 0 || strcmp(values[i], "fast") != 0)
+      return fail("no such speed");
+  return NULL;
+}
+
+static OrtStatus* tell_incompatibility(OrtEpFactory* self, const OrtHardwareDevice* device,
+                                       OrtDeviceEpIncompatibilityDetails* details) {
+  (void)self;
+  if (api->HardwareDevice_Type(device) == OrtHardwareDeviceType_CPU) return NULL;
+  return api->GetEpApi()->DeviceEpIncompatibilityDetails_SetDetails(
+      details, OrtDeviceEpIncompatibility_DEVICE_INCOMPATIBLE, 7, "sums are for processors");
+}
+
+static OrtStatus* validate(OrtEpFactory* self, const OrtHardwareDevice* const* devices,
+                           size_t count, const char* info, OrtCompiledModelCompatibility* out) {
+  (void)self, (void)devices, (void)count;
+  *out = strcmp(info, "mine") == 0 ? OrtCompiledModelCompatibility_EP_SUPPORTED_OPTIMAL
+                                   : OrtCompiledModelCompatibility_EP_UNSUPPORTED;
+  return NULL;
+}
+
 static OrtStatus* create_ep(OrtEpFactory* self, const OrtHardwareDevice* const* devices,
                             const OrtKeyValuePairs* const* metadata, size_t count,
                             const OrtSessionOptions* options, const OrtLogger* logger,
@@ -307,7 +332,8 @@ static OrtStatus* create_ep(OrtEpFactory* self, const OrtHardwareDevice* const* 
                       .GetName = ep_name,
                       .GetCapability = get_capability,
                       .Compile = compile,
-                      .ReleaseNodeComputeInfos = release_infos};
+                      .ReleaseNodeComputeInfos = release_infos,
+                      .SetDynamicOptions = configure};
   *out = &ep->table;
   return NULL;
 }
@@ -328,6 +354,8 @@ static void fill(adder_factory* f) {
   t->CreateAllocator = create_allocator;
   t->ReleaseAllocator = release_allocator;
   t->CreateDataTransfer = create_transfer;
+  t->GetHardwareDeviceIncompatibilityDetails = tell_incompatibility;
+  t->ValidateCompiledModelCompatibilityInfo = validate;
   if (f->fault == OLD) {
     t->ort_version_supported = 22;
     memcpy(&t->GetVersion, &(void (*)(void)){never}, sizeof(void*));

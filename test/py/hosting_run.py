@@ -4,7 +4,8 @@
 
 A job: {"libraries": {name: path}, "model": path or null, "inputs": {name: [dtype, shape, numbers]}, "outputs": [names],
 "unregister_also": [names],
-"select": [[provider, [device numbers], {option: text}]], "config": {key: text}, "unregister": bool, "policy": number}. The result has the devices,
+"select": [[provider, [device numbers], {option: text}]], "config": {key: text}, "unregister": bool, "policy": number, "dynamic": {key: text},
+"ask": provider}. The result has the devices,
 the outputs, which provider got which nodes, the log, and errors as [code, message].
 """
 
@@ -70,6 +71,27 @@ def assignment(api, session):
     return found
 
 
+def incompatibility(api, env, provider):
+    """[reasons, error code, notes] of each hardware device."""
+    count = api.number("GetNumHardwareDevices", env)
+    devices = (ctypes.c_void_p * count)()
+    api.GetHardwareDevices(env, devices, ctypes.c_size_t(count))
+    found = []
+    for device in devices:
+        details = api.make("GetHardwareDeviceEpIncompatibilityDetails", env, provider.encode(), ctypes.c_void_p(device))
+        found.append([api.number("DeviceEpIncompatibilityDetails_GetReasonsBitmask", details, kind=ctypes.c_uint32),
+                      api.number("DeviceEpIncompatibilityDetails_GetErrorCode", details, kind=ctypes.c_int32),
+                      text(api.make("DeviceEpIncompatibilityDetails_GetNotes", details).value)])
+        api.ReleaseDeviceEpIncompatibilityDetails(details)
+    return found
+
+
+def compatibility(api, env, provider, info):
+    devices = [device for device in device_pointers(api, env) if describe(api, device)["name"] == provider]
+    array = (ctypes.c_void_p * len(devices))(*devices)
+    return api.number("GetModelCompatibilityForEpDevices", array, ctypes.c_size_t(len(devices)), info.encode(), kind=ctypes.c_int)
+
+
 class Hosted(Session):
     """A session with providers of libraries."""
 
@@ -103,12 +125,17 @@ def run(api, job, result):
         api.RegisterExecutionProviderLibrary(env, name.encode(), str(path).encode())
     result["devices"] = [describe(api, device) for device in device_pointers(api, env)]
     result["providers"] = provider_names(api)
+    if "ask" in job:
+        result["incompatibility"] = incompatibility(api, env, job["ask"])
+        result["compatibility"] = [compatibility(api, env, job["ask"], info) for info in ("mine", "another's")]
     if job.get("model"):
         for _ in range(job.get("sessions", 1)):
             session = Hosted(api, env, job)
             inputs = {name: np.array(numbers, dtype).reshape(shape) for name, (dtype, shape, numbers) in job["inputs"].items()}
             for _ in range(job.get("runs", 1)):
                 result["outputs"] = [array.tolist() for array in session.run(inputs, job["outputs"])]
+            for key, value in job.get("dynamic", {}).items():
+                api.SetEpDynamicOptions(session.session, (ctypes.c_char_p * 1)(key.encode()), (ctypes.c_char_p * 1)(value.encode()), ctypes.c_size_t(1))
             result["assignment"] = assignment(api, session.session)
             session.close()
     if job.get("unregister", True):

@@ -135,6 +135,16 @@ def test_a_policy_selects_among_all_devices(host, adder, sums):
     assert "gpuonly" not in result["assignment"] and "error" not in result
 
 
+def test_what_a_library_says_beside_running(host, adder, sums):
+    result = host(**sum_job("plain", adder, sums, dynamic={"ep.dynamic.speed": "fast"}, ask="plain"),
+                  environment={"KAPELL_PRETEND_DEVICES": "gpu:0x1002"}.items())
+    assert "error" not in result, result["error"]
+    assert result["incompatibility"][0] == [0, 0, None] and result["incompatibility"][-1][1:] == [7, "sums are for processors"]
+    assert result["compatibility"] == [1, 3]  # optimal, unsupported
+    code, message = host(**sum_job("plain", adder, sums, dynamic={"ep.dynamic.speed": "slow"}))["error"]
+    assert code and "no such speed" in message
+
+
 def test_unregistering_what_is_not_there(host, adder):
     code, message = host(libraries={}, unregister_also=["nobody"])["error"]
     assert code == 1 and "Execution provider library: nobody was not registered." in message

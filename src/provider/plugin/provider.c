@@ -155,6 +155,39 @@ static kp_status* create(const kp_provider_args* args, kp_provider** out_provide
   return NULL;
 }
 
+// --- settings of a living provider -------------------------------------------------------------------------------------------
+typedef struct configuring {
+  OrtEp* ep;
+  const char **keys, **values;
+  size_t count;
+} configuring;
+
+static OrtStatus* call_configure(void* arg) {
+  const configuring* c = arg;
+  return c->ep->SetDynamicOptions(c->ep, c->keys, c->values, c->count);
+}
+
+static kp_status* configure(kp_provider* base, const kp_option* options, size_t count) {
+  const kp_plugin_provider* provider = (const kp_plugin_provider*)base;
+  if (!KP_PLUGIN_HAS(provider->ep, SetDynamicOptions, 23)) return NULL;
+  kp_arena arena = {0};
+  configuring c = {.ep = provider->ep, .count = count};
+  c.keys = kp_arena_new_array(&arena, const char*, count);
+  c.values = kp_arena_new_array(&arena, const char*, count);
+  kp_status* status = NULL;
+  if (!c.keys || !c.values)
+    status = KP_ERROR(OUT_OF_MEMORY, "settings of %s", base->type->short_name);
+  for (size_t i = 0; i < count && !status; ++i) {
+    c.keys[i] = options[i].key;
+    c.values[i] = options[i].value;
+  }
+  if (!status)
+    status =
+        kp_plugin_failure(provider->type, "changing settings", kp_ort_guard(call_configure, &c));
+  kp_arena_free(&arena);
+  return status;
+}
+
 const kp_provider_type kp_plugin_base = {
     .flags = KP_PROVIDER_HOSTED | KP_PROVIDER_CONTROL,
     .create = create,
@@ -167,4 +200,5 @@ const kp_provider_type kp_plugin_base = {
     .run_begin = kp_plugin_run_begin,
     .run_end = kp_plugin_run_end,
     .visit = kp_plugin_visit,
+    .configure = configure,
 };
