@@ -5,6 +5,7 @@
 // Options (session entries "ep.<name in lower case>.<key>"):
 //   layout=nhwc     prefers channels last      convert=yes|no   its own word on which operators; default: the host's
 //   without=Add,Neg leaves these operators     second=no        takes nothing in channels-last order when asked again
+//   greedy=1        takes what is shown as its own, kernel or not
 //   fail=STEP       registry, make, nothing (the function gives no kernel), pack, compute, silent (an output is not made), add (the same
 //                   kernel twice)
 #include <limits.h>
@@ -36,7 +37,7 @@ typedef struct factory {
 typedef struct provider {
   OrtEp table;
   factory* from;
-  char layout[8], convert[8], second[8], without[64], fail[32];
+  char layout[8], convert[8], second[8], greedy[8], without[64], fail[32];
 } provider;
 
 static const char* own_name(const OrtEp* self) {
@@ -49,6 +50,7 @@ static OrtStatus* read_options(provider* p, const OrtSessionOptions* options) {
   TRY(read_option(options, name, "layout", p->layout, sizeof p->layout));
   TRY(read_option(options, name, "convert", p->convert, sizeof p->convert));
   TRY(read_option(options, name, "second", p->second, sizeof p->second));
+  TRY(read_option(options, name, "greedy", p->greedy, sizeof p->greedy));
   TRY(read_option(options, name, "without", p->without, sizeof p->without));
   return read_option(options, name, "fail", p->fail, sizeof p->fail);
 }
@@ -403,7 +405,10 @@ static OrtStatus* get_registry(OrtEp* self, const OrtKernelRegistry** out) {
 // --- what it would run -----------------------------------------------------------------------------------------------------------
 static OrtStatus* choose(const provider* p, OrtEpGraphSupportInfo* support, const OrtNode* node) {
   const OrtKernelDef* def;
-  const char *op, *domain;
+  const char *op, *domain, *owner;
+  TRY(api->Node_GetEpName(node, &owner));
+  if (p->greedy[0] && owner && strcmp(owner, p->from->name) == 0)
+    return ep_api->EpGraphSupportInfo_AddSingleNode(support, node);
   TRY(ep_api->EpGraphSupportInfo_LookUpKernel(support, node, &def));
   TRY(api->Node_GetOperatorType(node, &op));
   TRY(api->Node_GetDomain(node, &domain));

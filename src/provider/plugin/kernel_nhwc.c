@@ -360,32 +360,49 @@ static OrtStatus* call_capability(void* arg) {
   return ep->GetCapability(ep, kp_ort_view_graph(look->support.view), &look->support);
 }
 
-// All of it: node by node, or as one group.
+// All of it: node by node, or as one group. A library may take for its own whatever is shown as such: that there is a kernel is looked up.
 static bool takes_all(const layout* l, const OrtEpGraphSupportInfo* support, bool* taken) {
   const kp_graph* part = l->part;
   if (l->fused && support->count != 1) return false;
   for (size_t g = 0; g < support->count; ++g)
     for (size_t i = 0; support->groups[g].fuse == l->fused && i < support->groups[g].count; ++i)
       taken[support->groups[g].nodes[i]] = true;
-  for (uint32_t i = 0; i < part->order_count; ++i)
-    if (!taken[part->order[i]]) return false;
+  for (uint32_t i = 0; i < part->order_count; ++i) {
+    const kp_node* node = &part->nodes[part->order[i]];
+    if (!taken[part->order[i]] ||
+        (!l->fused && !kp_ort_registry_find(l->provider->registry, part, node, NULL)))
+      return false;
+  }
   return true;
 }
 
+// Of what runs by kernels, nodes that are as they were are the library's already.
+static const char** list_owners(const layout* l) {
+  const kp_graph* part = l->part;
+  const char** owners = kp_alloc_zero((size_t)part->node_count + 1, sizeof *owners);
+  for (uint32_t i = 0; owners && !l->fused && i < part->order_count; ++i) {
+    const char* made_by = part->nodes[part->order[i]].rewrite;
+    if (!made_by || strcmp(made_by, REWRITE) != 0)
+      owners[part->order[i]] = l->provider->type->type.name;
+  }
+  return owners;
+}
+
 static kp_status* ask_again(const layout* l, bool* out_takes) {
-  const kp_ort_view_args args = {.graph = l->part,
-                                 .model_path = kp_plugin_model_path(l->part),
-                                 .owner = l->fused ? NULL : l->provider->type->type.name};
+  const char** owners = list_owners(l);
+  const kp_ort_view_args args = {
+      .graph = l->part, .model_path = kp_plugin_model_path(l->part), .owners = owners};
   kp_ort_view* view = NULL;
   bool* taken = kp_alloc_zero((size_t)l->part->node_count + 1, sizeof *taken);
   second_look look = {.layout = l};
-  OrtStatus* status = taken ? kp_ort_view_create(&args, &view) : kp_ort_no_memory();
+  OrtStatus* status = taken && owners ? kp_ort_view_create(&args, &view) : kp_ort_no_memory();
   look.support = (OrtEpGraphSupportInfo){.view = view, .registry = l->provider->registry};
   if (!status) status = kp_ort_guard(call_capability, &look);
   if (!status) *out_takes = takes_all(l, &look.support, taken);
   kp_ort_support_clear(&look.support);
   kp_ort_view_free(view);
   kp_free(taken);
+  kp_free(owners);
   return kp_plugin_failure(l->provider->type, "asking what it runs in channels-last order", status);
 }
 
