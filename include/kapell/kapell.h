@@ -351,7 +351,7 @@ KAPELL_API size_t kapell_session_overridable_count(const kapell_session* session
 
 // The model's metadata: properties of the file, and what it says of itself under "kapell:" names
 // (kapell:producer, kapell:producer_version, kapell:domain, kapell:graph, kapell:doc, kapell:graph_doc, kapell:model_version,
-// kapell:ir_version).
+// kapell:ir_version; kapell:ort_format, the version of ONNX Runtime's own format, of such a model).
 KAPELL_API size_t kapell_session_metadata_count(const kapell_session* session);
 KAPELL_API void kapell_session_metadata(const kapell_session* session, size_t index,
                                         const char** out_key, const char** out_value);

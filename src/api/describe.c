@@ -98,7 +98,7 @@ static kp_status* add_number(kapell_session* session, const char* key, int64_t n
 }
 
 static kp_status* describe_metadata(kapell_session* session, const kp_onnx_model* source) {
-  session->metadata = kp_arena_new_array(&session->arena, kp_metadata, source->metadata_count + 9);
+  session->metadata = kp_arena_new_array(&session->arena, kp_metadata, source->metadata_count + 10);
   if (!session->metadata) return no_memory();
   KP_PASS(add_metadata(session, "kapell:producer", source->producer_name));
   KP_PASS(add_metadata(session, "kapell:producer_version", source->producer_version));
@@ -108,6 +108,8 @@ static kp_status* describe_metadata(kapell_session* session, const kp_onnx_model
   KP_PASS(add_metadata(session, "kapell:graph_doc", source->graph.doc));
   KP_PASS(add_number(session, "kapell:model_version", source->model_version));
   KP_PASS(add_number(session, "kapell:ir_version", source->ir_version));
+  if (source->ort_format.length)
+    KP_PASS(add_metadata(session, "kapell:ort_format", source->ort_format));
   for (size_t i = 0; i < source->metadata_count; ++i) {
     const kp_onnx_entry* entry = &source->metadata[i];
     kp_metadata* m = &session->metadata[session->metadata_count++];

@@ -1,6 +1,7 @@
 // Sessions: making them from a file or from bytes, with what session options say; ending them.
 #include "dropin/session.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,37 @@ static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
   return dropin_providers(options, arena, out);
 }
 
+// --- the file's format ---------------------------------------------------------------------------------------------------------
+// Whether the model is in ONNX Runtime's own format: its identifier stands behind four bytes.
+static bool has_ort_identifier(const char* path, const void* data, size_t size) {
+  char head[9] = {0};
+  if (!path) {
+    if (size >= sizeof head) memcpy(head, data, sizeof head);
+  } else {
+    const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0) return false;  // opening says why
+    if (pread(file, head, sizeof head, 0) < (ssize_t)sizeof head) head[4] = 0;
+    (void)close(file);
+  }
+  return memcmp(head + 4, "ORTM", 4) == 0;
+}
+
+// A client that names the format gets the errors that ONNX Runtime gives it for the other one. Unnamed, the bytes say it here, where
+// ONNX Runtime goes by the ending of a path.
+static OrtStatus* check_format(const OrtSessionOptions* options, const char* path, bool is_ort) {
+  const char* format = kp_ort_options_config(options, "session.load_model_format", "");
+  const bool as_ort = strcmp(format, "ORT") == 0;
+  if (!format[0] || as_ort == is_ort || (path && access(path, R_OK) != 0)) return NULL;
+  if (as_ort)
+    return kp_ort_error(ORT_FAIL,
+                        "ORT model verification failed. The model is not in the ORT format, which "
+                        "session.load_model_format=ORT says");
+  return kp_ort_error(ORT_INVALID_PROTOBUF,
+                      "Load model from %s failed:Protobuf parsing failed. The model is in the ORT "
+                      "format, and session.load_model_format is '%s'",
+                      path ? path : "bytes", format);
+}
+
 // --- the session -----------------------------------------------------------------------------------------------------------------
 static OrtStatus* set_logger(OrtSession* session, const OrtEnv* env,
                              const OrtSessionOptions* options) {
@@ -230,7 +262,7 @@ static OrtErrorCode graph_code(const kapell_status* status) {
 
 // ONNX Runtime's code for a model that did not load, and its words in |text|.
 static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t size,
-                                 bool no_floor, kp_strbuf* text) {
+                                 bool no_floor, bool is_ort, kp_strbuf* text) {
   struct stat info;
   const kapell_code code = kapell_status_code(status);
   const char *message = kapell_status_message(status), *op = kapell_status_op(status),
@@ -251,6 +283,10 @@ static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t
   // A message that does not read is told with the byte where reading ended.
   const bool is_unreadable = code == KAPELL_NOT_A_MODEL || (code == KAPELL_INVALID_MODEL && !op &&
                                                             strncmp(message, "byte ", 5) == 0);
+  if (is_unreadable && is_ort) {
+    kp_strbuf_printf(text, "ORT model verification failed. %s", message);
+    return ORT_FAIL;
+  }
   if (is_unreadable) {
     kp_strbuf_printf(text, "Protobuf parsing failed. %s", message);
     return ORT_INVALID_PROTOBUF;
@@ -290,7 +326,7 @@ static OrtErrorCode restate_open(kapell_status* status, const char* path, size_t
   return code == KAPELL_INVALID_MODEL ? graph_code(status) : kp_ort_code(code);
 }
 
-static OrtStatus* explain_open(kapell_status* status, const char* path, size_t size,
+static OrtStatus* explain_open(kapell_status* status, const char* path, size_t size, bool is_ort,
                                const OrtSessionOptions* options) {
   if (!status) return NULL;
   const bool no_floor = dropin_has_no_floor(options);
@@ -300,7 +336,7 @@ static OrtStatus* explain_open(kapell_status* status, const char* path, size_t s
     kp_strbuf_puts(&text, "Session initialization canceled due to user request.");
   } else {
     if (path) kp_strbuf_printf(&text, "Load model from %s failed:", path);
-    code = restate_open(status, path, size, no_floor, &text);
+    code = restate_open(status, path, size, no_floor, is_ort, &text);
     const char* written = options->optimized_path;  // the fault of who named that file
     if (written && strstr(kapell_status_message(status), written)) code = ORT_INVALID_ARGUMENT;
     kp_ort_put_details(&text, status, 1);  // but for that of opening
@@ -350,7 +386,11 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
                                const void* data, size_t size, const OrtSessionOptions* options) {
   kp_arena arena = {0};
   kapell_options opening = KAPELL_OPTIONS_INIT;
-  OrtStatus* status = translate(session, env, options, &arena, &opening);
+  const bool is_ort = has_ort_identifier(path, data, size);
+  // The option is for that format alone: of other bytes a client still thinks that they are copied.
+  opening.borrow_bytes = is_ort && is_set(options, "session.use_ort_model_bytes_directly", "1");
+  OrtStatus* status = check_format(options, path, is_ort);
+  if (!status) status = translate(session, env, options, &arena, &opening);
   if (!status)
     status = kp_ort_custom_ops_create(options, session->has_logger ? &session->logger : NULL,
                                       &session->custom_ops);
@@ -363,7 +403,7 @@ static OrtStatus* open_session(OrtSession* session, const OrtEnv* env, const cha
   if (!status) {
     kapell_status* failed = path ? kapell_session_open_file(path, &opening, &session->session)
                                  : kapell_session_open(data, size, &opening, &session->session);
-    status = explain_open(failed, path, size, options);
+    status = explain_open(failed, path, size, is_ort, options);
     if (!status) status = check_versions(session->session, options);
   }
   kp_arena_free(&arena);

@@ -1,27 +1,7 @@
 // The generic decoder: see decode.h. Recursion follows the nesting of messages and is bounded by max_depth.
 #include "onnx/decode.h"
 
-#include "base/alloc.h"
-#include "base/log.h"
-#include "base/size.h"
-
-#define DEFAULT_DEPTH 200
-#define LARGEST_DEPTH 1000
-
-// The way from the outermost message to the current one, linked on the C stack; only errors look at it.
-typedef struct place {
-  const struct place* parent;
-  const char* name;
-  size_t index;  // of a repeated field; SIZE_MAX for a singular one
-} place;
-
-typedef struct decoder {
-  const uint8_t* base;  // first byte of the input, for offsets
-  kp_arena* arena;
-  size_t depth, max_depth;
-  size_t memory, max_memory;  // bytes taken so far, bytes allowed
-  bool told_utf8;
-} decoder;
+#include "onnx/walk.h"
 
 // What the first walk over a message finds. Field numbers fit the bits of |seen| (KP_ONNX_MAX_FIELD).
 typedef struct survey {
@@ -41,52 +21,8 @@ static uint32_t take_bit(uint32_t* bits) {
   return number;
 }
 
-static kp_status* decode_message(decoder* d, const kp_onnx_message* message,
-                                 const kp_wire_span* body, void* out, const place* at);
-
-// --- errors and memory ---------------------------------------------------------------------------------------------------
-// "graph.node[12].attribute[0].t"; only the innermost steps of a deep place.
-static char* place_text(const place* at) {
-  const place* steps[10];
-  size_t count = 0;
-  for (; at && count < KP_COUNT_OF(steps); at = at->parent) {
-    if (at->name && at->name[0]) steps[count++] = at;
-  }
-  kp_strbuf text = {0};
-  kp_strbuf_puts(&text, at ? "... ." : "");
-  for (size_t i = count; i-- > 0;) {
-    kp_strbuf_puts(&text, steps[i]->name);
-    if (steps[i]->index != SIZE_MAX) kp_strbuf_printf(&text, "[%zu]", steps[i]->index);
-    if (i) kp_strbuf_puts(&text, ".");
-  }
-  return kp_strbuf_take(&text);
-}
-
-// An error at |at|, in its field |name| (NULL: in the message itself), at byte |byte| of the input.
-static kp_status* fail(const decoder* d, kapell_code code, const place* at, const char* name,
-                       const uint8_t* byte, const char* what) {
-  const place step = {at, name, SIZE_MAX};
-  char* const path = place_text(&step);
-  kp_status* const status =
-      kp_status_make(code, __FILE__, __LINE__, "byte %zu%s%s: %s", (size_t)(byte - d->base),
-                     path && path[0] ? ", " : "", path ? path : "", what);
-  kp_free(path);
-  return status;
-}
-
-static kp_status* take_memory(decoder* d, size_t count, size_t element_size, void** out_memory) {
-  *out_memory = NULL;
-  size_t bytes;
-  if (!kp_mul_size(count, element_size, &bytes))
-    return KP_ERROR(OUT_OF_MEMORY, "%zu elements of %zu bytes", count, element_size);
-  if (d->max_memory && bytes > d->max_memory - d->memory)
-    return KP_ERROR(LIMIT, "the model's structure takes more than %zu bytes of memory",
-                    d->max_memory);
-  *out_memory = kp_arena_array(d->arena, count, element_size);
-  if (!*out_memory) return KP_ERROR(OUT_OF_MEMORY, "%zu bytes for the model's structure", bytes);
-  d->memory += bytes;
-  return NULL;
-}
+static kp_status* decode_message(kp_onnx_walk* walk, const kp_onnx_message* message,
+                                 const kp_wire_span* body, void* out, const kp_onnx_place* at);
 
 // --- first walk ----------------------------------------------------------------------------------------------------------
 static bool is_packable(const kp_onnx_field* row) {
@@ -109,8 +45,8 @@ static void note_oneof(survey* s, const kp_wire_field* field) {
   s->oneof_at = field->at;
 }
 
-static kp_status* survey_message(decoder* d, const kp_onnx_message* message,
-                                 const kp_wire_span* body, const place* at, survey* s) {
+static kp_status* survey_message(kp_onnx_walk* walk, const kp_onnx_message* message,
+                                 const kp_wire_span* body, const kp_onnx_place* at, survey* s) {
   kp_wire_cursor cursor = kp_wire_open(body);
   kp_wire_field field;
   while (kp_wire_next(&cursor, &field)) {
@@ -118,36 +54,38 @@ static kp_status* survey_message(decoder* d, const kp_onnx_message* message,
     if (!row) continue;
     size_t count;
     const char* const error = count_elements(row, &field, &count);
-    if (error) return fail(d, KAPELL_INVALID_MODEL, at, row->name, field.at, error);
+    if (error) return kp_onnx_walk_fail(walk, KAPELL_INVALID_MODEL, at, row->name, field.at, error);
     if (!count) continue;
     if (row->flags & KP_FIELD_ONEOF) note_oneof(s, &field);
     const uint32_t bit = bit_of(field.number);
     s->counts[field.number] = (s->seen & bit ? s->counts[field.number] : 0) + count;
     s->seen |= bit;
     if (row->limit && s->counts[field.number] > row->limit)
-      return fail(d, KAPELL_LIMIT, at, row->name, field.at,
-                  "more elements than any operator has (10000)");
+      return kp_onnx_walk_fail(walk, KAPELL_LIMIT, at, row->name, field.at,
+                               "more elements than any operator has (10000)");
     if (message->selector_field == field.number) s->selector = (int32_t)field.value;
   }
-  if (cursor.error) return fail(d, KAPELL_INVALID_MODEL, at, NULL, cursor.error_at, cursor.error);
+  if (cursor.error)
+    return kp_onnx_walk_fail(walk, KAPELL_INVALID_MODEL, at, NULL, cursor.error_at, cursor.error);
   return NULL;
 }
 
 // Finds out which of the members that exclude one another is meant, and drops the others from the survey.
-static kp_status* choose_member(decoder* d, const kp_onnx_message* message,
-                                const kp_wire_span* body, const place* at, survey* s, void* out) {
+static kp_status* choose_member(kp_onnx_walk* walk, const kp_onnx_message* message,
+                                const kp_wire_span* body, const kp_onnx_place* at, survey* s,
+                                void* out) {
   int32_t chosen = s->selector;
   for (uint32_t bits = s->selector ? 0 : s->seen; bits;) {
     const kp_onnx_field* const row = &message->fields[take_bit(&bits)];
     if (!row->select) continue;
     if (chosen)
-      return fail(d, KAPELL_INVALID_MODEL, at, row->name, body->begin,
-                  "one of several values, and no type says which");
+      return kp_onnx_walk_fail(walk, KAPELL_INVALID_MODEL, at, row->name, body->begin,
+                               "one of several values, and no type says which");
     chosen = row->select;
   }
   if (chosen < 0 || chosen > message->last_member)
-    return fail(d, KAPELL_UNSUPPORTED_MODEL, at, NULL, body->begin,
-                "a kind of attribute that this build does not know");
+    return kp_onnx_walk_fail(walk, KAPELL_UNSUPPORTED_MODEL, at, NULL, body->begin,
+                             "a kind of attribute that this build does not know");
   s->seen &= ~bit_of(message->selector_field);
   for (uint32_t bits = s->seen; bits;) {
     const uint32_t number = take_bit(&bits);
@@ -158,8 +96,8 @@ static kp_status* choose_member(decoder* d, const kp_onnx_message* message,
   return NULL;
 }
 
-static kp_status* check_required(decoder* d, const kp_onnx_message* message,
-                                 const kp_wire_span* body, const place* at, const survey* s,
+static kp_status* check_required(kp_onnx_walk* walk, const kp_onnx_message* message,
+                                 const kp_wire_span* body, const kp_onnx_place* at, const survey* s,
                                  const void* out) {
   int32_t selector = 0;
   if (message->has_selector)
@@ -168,7 +106,8 @@ static kp_status* check_required(decoder* d, const kp_onnx_message* message,
   for (uint32_t bits = message->required & ~s->seen; bits;) {
     const kp_onnx_field* const row = &message->fields[take_bit(&bits)];
     if (row->select == selector)
-      return fail(d, KAPELL_INVALID_MODEL, at, row->name, body->begin, "is missing");
+      return kp_onnx_walk_fail(walk, KAPELL_INVALID_MODEL, at, row->name, body->begin,
+                               "is missing");
   }
   return NULL;
 }
@@ -187,7 +126,7 @@ static size_t element_size(const kp_onnx_field* row) {
 }
 
 // Makes the arrays, of exact size, and sets what is not zero by default.
-static kp_status* prepare_out(decoder* d, const kp_onnx_message* message, const survey* s,
+static kp_status* prepare_out(kp_onnx_walk* walk, const kp_onnx_message* message, const survey* s,
                               void* out) {
   for (uint32_t i = 1; message->has_non_negative && i < message->field_count; ++i) {
     const kp_onnx_field* const row = &message->fields[i];
@@ -198,25 +137,18 @@ static kp_status* prepare_out(decoder* d, const kp_onnx_message* message, const 
     const kp_onnx_field* const row = &message->fields[number];
     if (!(row->flags & KP_FIELD_REPEATED)) continue;
     void* array;
-    KP_PASS(take_memory(d, s->counts[number], element_size(row), &array));
+    KP_PASS(kp_onnx_walk_take(walk, s->counts[number], element_size(row), &array));
     memcpy((char*)out + row->offset, &array, sizeof array);
   }
   return NULL;
 }
 
 // --- second walk ---------------------------------------------------------------------------------------------------------
-static kp_status* decode_text(decoder* d, const kp_onnx_field* row, const kp_wire_field* field,
-                              const place* at, kp_str* out) {
+static kp_status* decode_text(kp_onnx_walk* walk, const kp_onnx_field* row,
+                              const kp_wire_field* field, const kp_onnx_place* at, kp_str* out) {
   *out = (kp_str){(const char*)field->data, field->size};
   if (row->kind == KP_FIELD_BYTES) return NULL;
-  if (field->size && memchr(field->data, 0, field->size))
-    return fail(d, KAPELL_INVALID_MODEL, at, row->name, field->at, "a name with a NUL byte in it");
-  if (!d->told_utf8 && !kp_str_utf8_valid(*out)) {
-    d->told_utf8 = true;
-    KP_LOG(WARNING, "byte %zu: a name is not UTF-8; it is shown with U+FFFD in its place",
-           (size_t)(field->at - d->base));
-  }
-  return NULL;
+  return kp_onnx_walk_check_name(walk, at, row->name, field->at, *out);
 }
 
 static void store_number(const kp_onnx_field* row, uint64_t bits, void* target) {
@@ -233,18 +165,18 @@ static void store_number(const kp_onnx_field* row, uint64_t bits, void* target) 
 }
 
 // All elements of one occurrence of a repeated field.
-static kp_status* decode_elements(decoder* d, const kp_onnx_field* row, const kp_wire_field* field,
-                                  void* out, const place* at) {
+static kp_status* decode_elements(kp_onnx_walk* walk, const kp_onnx_field* row,
+                                  const kp_wire_field* field, void* out, const kp_onnx_place* at) {
   char* array;
   memcpy(&array, (char*)out + row->offset, sizeof array);
   size_t* const count = (size_t*)((char*)out + row->extra);
   char* target = array + *count * element_size(row);
   if (row->kind == KP_FIELD_MESSAGE) {
     const kp_wire_span body = {field->data, field->data + field->size, NULL};
-    const place step = {at, row->name, *count};
-    KP_PASS(decode_message(d, row->message, &body, target, &step));
+    const kp_onnx_place step = {at, row->name, *count};
+    KP_PASS(decode_message(walk, row->message, &body, target, &step));
   } else if (row->wire == KP_WIRE_BYTES) {
-    KP_PASS(decode_text(d, row, field, at, (kp_str*)target));
+    KP_PASS(decode_text(walk, row, field, at, (kp_str*)target));
   } else if (field->type == KP_WIRE_BYTES) {
     const uint8_t* const end = field->data + field->size;
     for (const uint8_t* p = field->data; p < end; ++*count, target += element_size(row))
@@ -258,14 +190,14 @@ static kp_status* decode_elements(decoder* d, const kp_onnx_field* row, const kp
 }
 
 // Links the further occurrences of |field| behind |head|; |cursor| stands behind the first.
-static kp_status* gather(decoder* d, kp_wire_cursor cursor, const kp_wire_field* first,
+static kp_status* gather(kp_onnx_walk* walk, kp_wire_cursor cursor, const kp_wire_field* first,
                          kp_wire_span* head) {
   kp_wire_span* last = head;
   kp_wire_field field;
   while (kp_wire_next(&cursor, &field)) {
     if (field.number != first->number || field.type != KP_WIRE_BYTES) continue;
     void* memory;
-    KP_PASS(take_memory(d, 1, sizeof(kp_wire_span), &memory));
+    KP_PASS(kp_onnx_walk_take(walk, 1, sizeof(kp_wire_span), &memory));
     kp_wire_span* const next = memory;
     *next = (kp_wire_span){field.data, field.data + field.size, NULL};
     last->next = next;
@@ -274,48 +206,50 @@ static kp_status* gather(decoder* d, kp_wire_cursor cursor, const kp_wire_field*
   return NULL;
 }
 
-static kp_status* decode_submessage(decoder* d, const kp_onnx_field* row,
+static kp_status* decode_submessage(kp_onnx_walk* walk, const kp_onnx_field* row,
                                     const kp_wire_field* field, const kp_wire_cursor* cursor,
-                                    survey* s, void* out, const place* at) {
+                                    survey* s, void* out, const kp_onnx_place* at) {
   kp_wire_span body = {field->data, field->data + field->size, NULL};
-  if (s->counts[field->number] > 1) KP_PASS(gather(d, *cursor, field, &body));
+  if (s->counts[field->number] > 1) KP_PASS(gather(walk, *cursor, field, &body));
   s->seen &= ~bit_of(field->number);  // further occurrences are part of this one
-  const place step = {at, row->name, SIZE_MAX};
+  const kp_onnx_place step = {at, row->name, SIZE_MAX};
   void* target = (char*)out + row->offset;
   if (row->kind == KP_FIELD_POINTER) {
     void* const slot = target;
-    KP_PASS(take_memory(d, 1, row->message->size, &target));
+    KP_PASS(kp_onnx_walk_take(walk, 1, row->message->size, &target));
     memcpy(slot, &target, sizeof target);
   }
-  return decode_message(d, row->message, &body, target, &step);
+  return decode_message(walk, row->message, &body, target, &step);
 }
 
-static kp_status* note_typed(decoder* d, uint32_t number, const kp_wire_span* body,
+static kp_status* note_typed(kp_onnx_walk* walk, uint32_t number, const kp_wire_span* body,
                              kp_onnx_tensor* tensor) {
   tensor->typed_fields |= (uint16_t)(1u << number);
   if (tensor->body) return NULL;
   void* memory;
-  KP_PASS(take_memory(d, 1, sizeof *body, &memory));
+  KP_PASS(kp_onnx_walk_take(walk, 1, sizeof *body, &memory));
   memcpy(memory, body, sizeof *body);
   tensor->body = memory;
   return NULL;
 }
 
-static kp_status* decode_field(decoder* d, const kp_onnx_field* row, const kp_wire_field* field,
-                               const kp_wire_cursor* cursor, const kp_wire_span* body, survey* s,
-                               void* out, const place* at) {
-  if (row->kind == KP_FIELD_TYPED) return note_typed(d, field->number, body, out);
-  if (row->flags & KP_FIELD_REPEATED) return decode_elements(d, row, field, out, at);
+static kp_status* decode_field(kp_onnx_walk* walk, const kp_onnx_field* row,
+                               const kp_wire_field* field, const kp_wire_cursor* cursor,
+                               const kp_wire_span* body, survey* s, void* out,
+                               const kp_onnx_place* at) {
+  if (row->kind == KP_FIELD_TYPED) return note_typed(walk, field->number, body, out);
+  if (row->flags & KP_FIELD_REPEATED) return decode_elements(walk, row, field, out, at);
   if (row->flags & KP_FIELD_HAS) *(bool*)((char*)out + row->extra) = true;
-  if (row->message) return decode_submessage(d, row, field, cursor, s, out, at);
+  if (row->message) return decode_submessage(walk, row, field, cursor, s, out, at);
   void* const target = (char*)out + row->offset;
-  if (row->wire == KP_WIRE_BYTES) return decode_text(d, row, field, at, target);
+  if (row->wire == KP_WIRE_BYTES) return decode_text(walk, row, field, at, target);
   store_number(row, field->value, target);
   return NULL;
 }
 
-static kp_status* decode_fields(decoder* d, const kp_onnx_message* message,
-                                const kp_wire_span* body, survey* s, void* out, const place* at) {
+static kp_status* decode_fields(kp_onnx_walk* walk, const kp_onnx_message* message,
+                                const kp_wire_span* body, survey* s, void* out,
+                                const kp_onnx_place* at) {
   kp_wire_cursor cursor = kp_wire_open(body);
   kp_wire_field field;
   bool oneof_begun = false;
@@ -326,38 +260,35 @@ static kp_status* decode_fields(decoder* d, const kp_onnx_message* message,
       continue;
     if (field.at == s->oneof_at) oneof_begun = true;
     if ((row->flags & KP_FIELD_ONEOF) && !oneof_begun) continue;
-    KP_PASS(decode_field(d, row, &field, &cursor, body, s, out, at));
+    KP_PASS(decode_field(walk, row, &field, &cursor, body, s, out, at));
   }
   return NULL;  // the survey has seen every byte, so there is no error left
 }
 
-static kp_status* decode_message(decoder* d, const kp_onnx_message* message,
-                                 const kp_wire_span* body, void* out, const place* at) {
-  if (d->depth == d->max_depth)
-    return fail(d, KAPELL_LIMIT, at, NULL, body->begin, "messages are nested too deep");
+static kp_status* decode_message(kp_onnx_walk* walk, const kp_onnx_message* message,
+                                 const kp_wire_span* body, void* out, const kp_onnx_place* at) {
+  if (walk->depth == walk->max_depth)
+    return kp_onnx_walk_fail(walk, KAPELL_LIMIT, at, NULL, body->begin,
+                             "messages are nested too deep");
   survey s;
   s.seen = 0;
   s.oneof_at = NULL;
   s.oneof = 0;
   s.selector = 0;
-  KP_PASS(survey_message(d, message, body, at, &s));
-  if (message->has_selector) KP_PASS(choose_member(d, message, body, at, &s, out));
-  if (message->required) KP_PASS(check_required(d, message, body, at, &s, out));
-  KP_PASS(prepare_out(d, message, &s, out));
-  ++d->depth;
-  KP_PASS(decode_fields(d, message, body, &s, out, at));
-  --d->depth;
+  KP_PASS(survey_message(walk, message, body, at, &s));
+  if (message->has_selector) KP_PASS(choose_member(walk, message, body, at, &s, out));
+  if (message->required) KP_PASS(check_required(walk, message, body, at, &s, out));
+  KP_PASS(prepare_out(walk, message, &s, out));
+  ++walk->depth;
+  KP_PASS(decode_fields(walk, message, body, &s, out, at));
+  --walk->depth;
   return NULL;
 }
 
 kp_status* kp_onnx_decode(const kp_onnx_message* message, const void* bytes, size_t byte_count,
                           const kp_onnx_decode_options* options, kp_arena* arena, void* out) {
-  const size_t depth = options && options->max_depth ? options->max_depth : DEFAULT_DEPTH;
-  decoder d = {.base = bytes,
-               .arena = arena,
-               .max_depth = kp_min_size(depth, LARGEST_DEPTH),
-               .max_memory = options ? options->max_memory : 0};
+  kp_onnx_walk walk = kp_onnx_walk_start(bytes, options, arena);
   const kp_wire_span body = {bytes, byte_count ? (const uint8_t*)bytes + byte_count : bytes, NULL};
-  const place root = {NULL, options && options->root ? options->root : "", SIZE_MAX};
-  return decode_message(&d, message, &body, out, &root);
+  const kp_onnx_place root = {NULL, options && options->root ? options->root : "", SIZE_MAX};
+  return decode_message(&walk, message, &body, out, &root);
 }

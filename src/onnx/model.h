@@ -1,4 +1,5 @@
-// An ONNX model as the file has it: the messages of onnx.proto as plain structs, read without copying.
+// An ONNX model as the file has it: the messages of onnx.proto as plain structs, read without copying. Models in ONNX Runtime's own
+// format become the same structs.
 //
 // Strings and raw tensor bytes are views into the file's bytes (kp_onnx_model keeps them alive). Arrays and structs live
 // in the model's arena. Nothing here knows operators; graph/ turns this into kp_graph.
@@ -242,6 +243,7 @@ typedef struct kp_onnx_model {
   kp_arena arena;
   kp_file* file;             // keeps the bytes alive; NULL for bytes in memory
   void* copy;                // owned copy of bytes given in memory
+  kp_str ort_format;         // version of ONNX Runtime's own format; empty: the file is an .onnx
   const char* path;          // as given, for messages; NULL for bytes
   kp_folder* folder;         // external data is opened under it; NULL = no file access
   kp_folder** more_folders;  // that links may lead to, handed over by the caller; owned

@@ -8,6 +8,7 @@
 #include "base/size.h"
 #include "onnx/decode.h"
 #include "onnx/external.h"
+#include "onnx/ort_format.h"
 #include "onnx/sniff.h"
 
 static const char* name_of(const kp_onnx_model* model) {
@@ -79,6 +80,7 @@ static kp_status* explain_failure(const kp_onnx_model* model, const void* bytes,
                                   kp_status* failure) {
   const bool other =
       kp_status_code(failure) == KAPELL_INVALID_MODEL &&
+      !kp_onnx_is_ort_format(bytes, byte_count) &&
       (!kp_onnx_begins_like_model(bytes, byte_count) || kp_onnx_sniff(bytes, byte_count).what);
   if (!other)
     return kp_status_frame(failure, __FILE__, __LINE__, "reading model '%s'", name_of(model));
@@ -115,7 +117,10 @@ static kp_status* read_model(kp_onnx_model* model, const void* bytes, size_t byt
       .max_depth = options->max_depth,
       .max_memory = options->max_memory ? options->max_memory : default_memory(byte_count)};
   kp_status* const failure =
-      kp_onnx_decode(&kp_onnx_model_message, bytes, byte_count, &limits, &model->arena, model);
+      kp_onnx_is_ort_format(bytes, byte_count)
+          ? kp_onnx_decode_ort_format(bytes, byte_count, &limits, &model->arena, model)
+          : kp_onnx_decode(&kp_onnx_model_message, bytes, byte_count, &limits, &model->arena,
+                           model);
   if (failure) return explain_failure(model, bytes, byte_count, failure);
   KP_PASS(check_header(model, bytes, byte_count));
   KP_PASS(kp_onnx_externals_create(&model->externals));

@@ -1,4 +1,5 @@
-// Reads an ONNX model from a file or from bytes; gives the data of its tensors.
+// Reads an ONNX model from a file or from bytes; gives the data of its tensors. The bytes say whether it is an .onnx or in ONNX Runtime's
+// own format.
 //
 // Cost: time linear in the file's structure, without touching the pages of raw weights; memory in proportion (|max_memory|).
 #ifndef KP_ONNX_READER_H_
@@ -25,7 +26,7 @@ typedef struct kp_onnx_read_options {
 } kp_onnx_read_options;
 
 // Reads the model in the file at |path| (mapped, zero-copy). |options| may be NULL.
-// Errors: NOT_FOUND, IO; NOT_A_MODEL with what the bytes look like (Git-LFS pointer, HTML, ORT format, TensorFlow, zip,
+// Errors: NOT_FOUND, IO; NOT_A_MODEL with what the bytes look like (Git-LFS pointer, HTML, TensorFlow, zip,
 // safetensors, JSON, text, empty); INVALID_MODEL with byte offset and the path of fields
 // ("graph.node[12].attribute[0].t.dims"); UNSUPPORTED_MODEL (an attribute kind newer than this build); LIMIT (max_depth,
 // max_memory, more than 10,000 attributes on a node); OUT_OF_MEMORY.

@@ -22,8 +22,6 @@ static const magic magics[] = {
     {MAGIC(0, "version https://git-lfs.github.com/spec"),
      {"a Git-LFS pointer, not the file it stands for",
       "run 'git lfs pull' in the repository it came from"}},
-    {MAGIC(4, "ORTM"),
-     {"a model in ONNX Runtime's own ORT format", "use the .onnx file that it was made from"}},
     {MAGIC(4, "TFL3"),
      {"a TensorFlow Lite model", "convert it: python -m tf2onnx.convert --tflite"}},
     {MAGIC(0, "GGUF"), {"a GGUF file (llama.cpp)", "export the original model to ONNX"}},

@@ -42,7 +42,6 @@ static void test_files_of_other_kinds(void** state) {
       SAMPLE("<html>", "HTML page"),
       SAMPLE("<?xml version=\"1.0\"?>\n<net name=\"m\" version=\"11\">", "OpenVINO"),
       SAMPLE("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code>", "XML document"),
-      SAMPLE("\x20\0\0\0ORTM\0\0\0\0", "ORT format"),
       SAMPLE("\x1c\0\0\0TFL3\0\0\0\0", "TensorFlow Lite"),
       SAMPLE("PK\3\4\0\0\0\0\0\0\0\0\0\0archive/data.pkl", "PyTorch"),
       SAMPLE("PK\3\4\0\0\0\0\0\0\0\0\0\0x.npy", ".npz"),

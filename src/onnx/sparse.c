@@ -3,24 +3,44 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "base/types.h"
+#include "onnx/flat.h"
 #include "onnx/reader.h"
 
 typedef struct coo {
   const kp_onnx_sparse* sparse;
   const uint8_t* values;
-  const int64_t* indices;
+  const uint8_t* indices;
+  size_t index_width;    // bytes of an index
   size_t nnz, width;     // stored elements; bytes of one
   size_t element_count;  // of the dense tensor
   bool linear;           // indices are [NNZ] rather than [NNZ, rank]
 } coo;
+
+// ONNX wants indices of 64 bits; ONNX Runtime reads narrower ones too and writes those that suffice into models of its own format.
+static size_t width_of_index(int32_t type) {
+  switch (type) {
+    case KAPELL_INT8:
+    case KAPELL_INT16:
+    case KAPELL_INT32:
+    case KAPELL_INT64:
+      return kp_type_bits((kapell_type)type) / 8;
+    default:
+      return 0;
+  }
+}
+
+static int64_t index_at(const coo* c, size_t i) {
+  return kp_flat_number(c->indices + i * c->index_width, c->index_width);
+}
 
 static kp_status* check_form(const kp_onnx_sparse* sparse, coo* c) {
   const kp_onnx_tensor* const indices = &sparse->indices;
   if (sparse->values.rank != 1)
     return KP_ERROR(INVALID_MODEL, "values have rank %zu; 1 is needed", sparse->values.rank);
   c->nnz = (size_t)sparse->values.dims[0];
-  if (indices->type != KAPELL_INT64)
-    return KP_ERROR(INVALID_MODEL, "indices are not of type INT64");
+  c->index_width = width_of_index(indices->type);
+  if (!c->index_width)
+    return KP_ERROR(INVALID_MODEL, "indices are not of type INT64, nor of a narrower one");
   c->linear = indices->rank == 1;
   const bool by_axis = indices->rank == 2 && (size_t)indices->dims[1] == sparse->rank;
   if (!(c->linear || by_axis) || (size_t)indices->dims[0] != c->nnz)
@@ -31,7 +51,7 @@ static kp_status* check_form(const kp_onnx_sparse* sparse, coo* c) {
 
 static kp_status* linear_index(const coo* c, size_t i, size_t* out_index) {
   if (c->linear) {
-    const int64_t index = c->indices[i];
+    const int64_t index = index_at(c, i);
     if (index < 0 || (size_t)index >= c->element_count)
       return KP_ERROR(INVALID_MODEL, "index %zu is %lld, outside of %zu elements", i,
                       (long long)index, c->element_count);
@@ -40,7 +60,7 @@ static kp_status* linear_index(const coo* c, size_t i, size_t* out_index) {
   }
   size_t sum = 0;
   for (size_t axis = 0; axis < c->sparse->rank; ++axis) {
-    const int64_t index = c->indices[i * c->sparse->rank + axis];
+    const int64_t index = index_at(c, i * c->sparse->rank + axis);
     if (index < 0 || index >= c->sparse->dims[axis])
       return KP_ERROR(INVALID_MODEL, "index %zu is %lld on axis %zu of %lld", i, (long long)index,
                       axis, (long long)c->sparse->dims[axis]);

@@ -298,6 +298,18 @@ static void test_sparse(void** state) {
   assert_sparse_fails(&s, 23, "takes 24 bytes; 23 are allowed");
   s = sparse_of(values, &nnz, pairs, pair_dims, 2);
   assert_dense(&s, want);
+  const int8_t narrow[] = {1, 5};
+  s = sparse_of(values, &nnz, linear, &nnz, 1);
+  s.indices.type = KAPELL_INT8;
+  s.indices.raw = (kp_str){(const char*)narrow, sizeof narrow};
+  assert_dense(&s, want);
+  const int16_t low[] = {1, -1};
+  s.indices.type = KAPELL_INT16;
+  s.indices.raw = (kp_str){(const char*)low, sizeof low};
+  assert_sparse_fails(&s, 24, "index 1 is -1");
+  s.indices.type = KAPELL_UINT8;
+  s.indices.raw = (kp_str){(const char*)narrow, sizeof narrow};
+  assert_sparse_fails(&s, 24, "not of type INT64");
   const int64_t outside[] = {1, 6}, negative[] = {-1, 5}, bad_pair[] = {0, 3, 1, 2},
                 bad_dims[] = {1, 4};
   s = sparse_of(values, &nnz, outside, &nnz, 1);

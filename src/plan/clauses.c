@@ -25,6 +25,16 @@ static void name_others(const kp_graph* graph, const kp_node_place* places, kp_n
   if (others > named) kp_strbuf_puts(out, ", ...");
 }
 
+// What to try where a node's place is nowhere.
+static const char* unplaced_hint(const kp_chain* chain, const kp_node* node) {
+  if (strcmp(node->domain, "com.microsoft.nchwc") == 0)
+    return "ONNX Runtime laid the model out for one processor: save it again at "
+           "ORT_ENABLE_EXTENDED, or by onnxruntime.tools.convert_onnx_models_to_ort";
+  if (chain->floor != KP_FLOOR_ALL) return "floor=all lets the CPU take what others refuse";
+  return "check the operator's name, domain and opset version, or convert the model to "
+         "operators of ONNX";
+}
+
 kp_status* kp_clauses_unplaced(const kp_plan_set* set, const kp_graph* graph,
                                const kp_node_place* places, kp_node_id id) {
   const kp_node* node = &graph->nodes[id];
@@ -46,11 +56,7 @@ kp_status* kp_clauses_unplaced(const kp_plan_set* set, const kp_graph* graph,
                                why.data ? why.data : "none is listed");
   kp_strbuf_free(&why);
   kp_status_at(status, node->name, node->op, NULL);
-  if (chain->floor != KP_FLOOR_ALL)
-    return kp_status_hint(status, "floor=all lets the CPU take what others refuse");
-  return kp_status_hint(status,
-                        "check the operator's name, domain and opset version, or convert the model "
-                        "to operators of ONNX");
+  return kp_status_hint(status, "%s", unplaced_hint(chain, node));
 }
 
 typedef struct shares {

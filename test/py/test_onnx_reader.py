@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import onnx
 import onnx_json
+import ort_flat
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
@@ -323,3 +324,51 @@ def test_mutated_files_are_seen_alike(dump, tmp_path, monkeypatch):
             compared += 1
     assert compared > 100
     assert rejected > 100
+
+
+# --- ONNX Runtime's own format ---------------------------------------------------------------------------------------------------
+def ort_model():
+    """All that the format has a place for: no names of graphs, nor types and attributes that it leaves out."""
+    kept = [t for t in all_types() if t.WhichOneof("value") in ("tensor_type", "sequence_type", "map_type")]
+    infos = [helper.make_value_info(f"v{i}", t, f"doc {i}") for i, t in enumerate(kept * 2)]
+    refused = (AttributeProto.SPARSE_TENSOR, AttributeProto.SPARSE_TENSORS, AttributeProto.TYPE_PROTO, AttributeProto.TYPE_PROTOS)
+    node = helper.make_node("Op", ["a", "", "b"], ["y", ""], name="n", domain="my.domain", doc_string="doc")
+    node.attribute.extend(a for a in all_attributes() if a.type not in refused and not a.ref_attr_name)
+    tensors = [random_raw(kind, count, kind) for kind in TYPES for count in (0, 1, 3, 33)]
+    tensors.append(TensorProto(name="s", data_type=TensorProto.STRING, dims=[3], string_data=[b"a", b"", b"\xff\0"], doc_string="words"))
+    sparse = helper.make_sparse_tensor(numpy_helper.from_array(np.float32([1, 2]), "w"), numpy_helper.from_array(np.int64([0, 3]), "i"), [2, 2])
+    graph = graph_of(node=[node, helper.make_node("Earlier", [], ["a"])], initializer=tensors, input=infos[:3], output=infos[3:5],
+                     value_info=infos[5:], sparse_initializer=[sparse])
+    graph.doc_string = "täglich"
+    forget_names(graph)
+    model = model_of(graph, producer_name="p", producer_version="1", model_version=-5, domain="d", doc_string="doc")
+    model.metadata_props.add(key="k", value="v")
+    return model
+
+
+def forget_names(graph):
+    graph.name = ""
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+                forget_names(inner)
+
+
+@pytest.mark.parametrize("version", ["1", "6"])
+def test_ort_format(dump, tmp_path, version):
+    """Every field is read, and the writer makes an ONNX model of it."""
+    path, rewritten = tmp_path / "model.ort", tmp_path / "again.onnx"
+    model = ort_model()
+    path.write_bytes(ort_flat.encode(model, version))
+    want = onnx_json.model_json(model)
+    assert dump(path, rewritten) == want
+    assert onnx_json.model_json(onnx.load(rewritten)) == want
+
+
+@pytest.mark.parametrize("version", ["0", "7", "", "6 ", "-1", "99999999999999999999"])
+def test_ort_format_of_other_versions(dump, tmp_path, version):
+    path = tmp_path / "model.ort"
+    path.write_bytes(ort_flat.encode(ort_model(), version))
+    error = dump(path)["error"]
+    assert f"version [{version}] is not supported" in error["text"]
+    assert error["code"] == "UNSUPPORTED_MODEL"
