@@ -1,19 +1,25 @@
-"""Writes the seeds of the reader's fuzz targets: fuzz/corpus/onnx-reader/ (models) and fuzz/corpus/onnx-data/ (values).
+"""Writes the seeds of the reader's fuzz targets: fuzz/corpus/onnx-reader/ (models), fuzz/corpus/onnx-ort_format/ (models in ONNX Runtime's own
+format) and fuzz/corpus/onnx-data/ (values).
 
-They are small (under 50 KB in all) and together use every field; run again after test/py/test_onnx_reader.py has grown.
+They are small (under 80 KB in all) and together use every field; run again after test/py/test_onnx_reader.py has grown.
 """
 
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 from onnx import TensorProto, numpy_helper
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "test" / "py"))
 
+import ort_flat  # noqa: E402
 import test_onnx_reader as cases  # noqa: E402
+import test_ort_format  # noqa: E402
+from hostile import ort_format  # noqa: E402
 
 
 def packed_twice(model):
@@ -42,6 +48,21 @@ def models():
         path = cases.PACKAGE_DATA / "node" / f"test_{case}" / "model.onnx"
         if path.exists():
             yield case, path.read_bytes()
+
+
+def ort_models():
+    """By hand, and as ONNX Runtime writes them, which is back to front."""
+    yield "rich", ort_format.written(ort_format.full())[0]
+    yield "simple", ort_format.written(ort_format.simple())[0]
+    every = cases.ort_model()
+    del every.graph.initializer[8:-1]
+    yield "every_field", ort_flat.encode(every, "1")
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = f"{folder}/model.ort"
+        ort.InferenceSession(test_ort_format.control()[0].SerializeToString(), options, providers=["CPUExecutionProvider"])
+        yield "control", pathlib.Path(options.optimized_model_filepath).read_bytes()
 
 
 def values():
@@ -77,4 +98,5 @@ def write(folder, items):
 
 if __name__ == "__main__":
     write("onnx-reader", models())
+    write("onnx-ort_format", ort_models())
     write("onnx-data", values())

@@ -177,6 +177,9 @@ static OrtStatus* translate(OrtSession* session, const OrtEnv* env,
   out->profile_path = forced_profile(arena);
   out->optimized_path = options->optimized_path;
   out->shared_weights = kp_ort_prepacked_blocks(session->weights);
+  if (out->optimized_path && is_set(options, "session.save_model_format", "ORT"))
+    KP_LOG(WARNING, "'%s' becomes an .onnx file: models in the ORT format are read, not written",
+           out->optimized_path);
   KP_ORT_PASS(list_initializers(options, arena, out));
   KP_ORT_PASS(copy_files(session, options, arena, out));
   KP_ORT_PASS(list_config(options, arena, out));

@@ -23,11 +23,10 @@ class Vector:
 
 
 class Writer:
-    """Front to back: what refers stands before what it refers to. |marks|: {offset: what begins there}."""
+    """Front to back: what refers stands before what it refers to. |marks|: {offset: what begins there}; |references|: where there are any."""
 
-    def __init__(self, share=False):
-        self.out, self.marks = bytearray(8), {}
-        self.shared = {} if share else None  # id of a dict, or text -> where it is
+    def __init__(self):
+        self.out, self.marks, self.references = bytearray(8), {}, []
 
     def pad(self, size, before=0):
         """Until |before| bytes on the place is a multiple of |size|."""
@@ -39,12 +38,10 @@ class Writer:
 
     def refer(self, at, target):
         struct.pack_into("<I", self.out, at, target - at)
+        self.references.append(at)
 
     def value(self, value, what):
         """Writes what a reference leads to; gives its place."""
-        key = id(value) if isinstance(value, dict) else value if isinstance(value, (str, bytes)) else None
-        if self.shared is not None and key in self.shared:
-            return self.shared[key]
         if isinstance(value, dict):
             return self.table(value, what)
         if isinstance(value, (str, bytes)):
@@ -52,8 +49,6 @@ class Writer:
             self.pad(4)
             at = self.mark(what + " string")
             self.out += struct.pack("<I", len(raw)) + raw + b"\0"
-            if self.shared is not None:
-                self.shared[key] = at
             return at
         width = struct.calcsize("<" + value.code) if value.code else 4
         self.pad(max(width, 4), 4)
@@ -64,8 +59,11 @@ class Writer:
         else:
             first = len(self.out)
             self.out += b"\0" * (4 * len(value.items))
+            places = {}  # an object that stands several times in a list is written once
             for i, item in enumerate(value.items):
-                self.refer(first + 4 * i, self.value(item, f"{what}[{i}]"))
+                if id(item) not in places:
+                    places[id(item)] = self.value(item, f"{what}[{i}]")
+                self.refer(first + 4 * i, places[id(item)])
         return at
 
     def table(self, fields, what):
@@ -75,8 +73,6 @@ class Writer:
         self.out += b"\0" * (4 + 2 * (max(fields, default=-1) + 1))
         self.pad(4)
         at = self.mark(what + " table")
-        if self.shared is not None:
-            self.shared[id(fields)] = at
         self.out += struct.pack("<i", at - vtable)
         places = {}
         for slot, value in fields.items():

@@ -21,10 +21,7 @@ GO_PACKAGE = "github.com/yalue/onnxruntime_go"
 WANTED = os.environ.get("KAPELL_CLIENT_LIBRARY", "")
 REAL = WANTED == "real"
 # Tests that our library does not pass: (client, test) -> why. One that passes must go from here.
-EXCUSED = {
-    # Of the crate's own tests (2.0.0-rc.13, API 27) the five that need such models fail, 53 of 58 pass; ONNX Runtime's library passes 57 of them.
-    ("rust", "clones"): "the crate copies tensors through a model in ONNX Runtime's own format (.ort), which ours does not read",
-}
+EXCUSED = {}
 
 
 # --- what is there -------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """src/onnx/ against the onnx package, field by field: every message, every element type in every form of storage, the models
 of the package's own test data, and mutated files, where both must agree on what is protobuf and what is not."""
 
+import itertools
 import json
 import pathlib
 import random
@@ -11,6 +12,7 @@ import onnx
 import onnx_json
 import ort_flat
 import pytest
+from hostile import ort_format
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 pytestmark = pytest.mark.asan_programs
@@ -372,3 +374,15 @@ def test_ort_format_of_other_versions(dump, tmp_path, version):
     error = dump(path)["error"]
     assert f"version [{version}] is not supported" in error["text"]
     assert error["code"] == "UNSUPPORTED_MODEL"
+
+
+def test_broken_ort_format(dump, tmp_path):
+    """Cut at every structure, every reference and length another: an error that names the byte, or a model."""
+    path, refused = tmp_path / "model.ort", 0
+    for case in itertools.chain(ort_format.cuts(), ort_format.flips(), ort_format.references()):
+        path.write_bytes(case.model)
+        error = dump(path).get("error")
+        refused += error is not None
+        assert error or case.runs is None, case.name
+        assert not error or error["code"] != "INVALID_MODEL" or "byte " in error["text"] or "has no graph" in error["text"], f"{case.name}: {error}"
+    assert refused > 500
