@@ -278,6 +278,17 @@ static kp_status* load_chain(opening* o) {
   return kp_chain_load(o->core->chain, &args);
 }
 
+// What libraries expect of the model that they are shown.
+static kp_status* suit_libraries(const opening* o) {
+  const kp_chain* chain = o->core->chain;
+  bool hosted = false;
+  uint32_t changes;
+  for (uint32_t e = 0; e < chain->count; ++e)
+    hosted |=
+        chain->entries[e].provider && (chain->entries[e].provider->flags & KP_PROVIDER_HOSTED);
+  return hosted ? kp_graph_part_dequantize(o->core->model->graph, &changes) : NULL;
+}
+
 static kp_status* build_variant(opening* o, uint64_t excluded) {
   kp_core* core = o->core;
   kp_variant* variant = kp_alloc_zero(1, sizeof(*variant));
@@ -324,6 +335,7 @@ static kp_status* open_core(opening* o) {
   if (user->optimized_path && !o->options->reference && !o->options->keep_overridable)
     KP_TRY(write_optimized(o), "writing the optimized model");
   KP_PASS(load_chain(o));
+  KP_PASS(suit_libraries(o));
   KP_PASS(build_variant(o, 0));
   tell(o, 1.0, "ready");
   return check_cancel(o);

@@ -28,6 +28,10 @@ KP_MUST_USE kp_status* kp_graph_add_origins(kp_graph* graph, kp_node_id id, kp_n
 // included. Knows more after inference. O(n). Errors: OUT_OF_MEMORY; INVALID_MODEL for a Constant without value or a circle.
 KP_MUST_USE kp_status* kp_graph_simplify(kp_graph* graph, uint32_t* out_changes);
 
+// Gives every reader of a DequantizeLinear's output one of its own, for engines that take a quantized operator together with what stands
+// around it. kp_graph_simplify joins them again. Bodies included. |out_changes| counts. Errors: OUT_OF_MEMORY.
+KP_MUST_USE kp_status* kp_graph_part_dequantize(kp_graph* graph, uint32_t* out_changes);
+
 // Constant folding: what inference knows the contents of becomes a constant; nodes all of whose inputs are constants are run by
 // |evaluate| once and replaced by their results. Left alone: random operators, DequantizeLinear (providers compute with quantized
 // weights as they are), results much larger than what they come from, custom operators. Bodies included.

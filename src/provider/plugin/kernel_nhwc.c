@@ -11,14 +11,24 @@
 #define REWRITE "channels last"
 
 // Asked of the library where it leaves the decision to the host: operators whose meaning depends on the place of the channels.
-static const char* const layout_operators[] = {"AveragePool",  "BatchNormalization",
-                                               "Conv",         "ConvTranspose",
-                                               "DepthToSpace", "GlobalAveragePool",
-                                               "GlobalLpPool", "GlobalMaxPool",
-                                               "GridSample",   "InstanceNormalization",
-                                               "LRN",          "LpPool",
-                                               "MaxPool",      "MaxUnpool",
-                                               "QLinearConv",  "SpaceToDepth"};
+static const char* const layout_operators[] = {"AveragePool",
+                                               "BatchNormalization",
+                                               "Conv",
+                                               "ConvInteger",
+                                               "ConvTranspose",
+                                               "DepthToSpace",
+                                               "GlobalAveragePool",
+                                               "GlobalLpPool",
+                                               "GlobalMaxPool",
+                                               "GridSample",
+                                               "InstanceNormalization",
+                                               "LRN",
+                                               "LpPool",
+                                               "MaxPool",
+                                               "MaxUnpool",
+                                               "QLinearConv",
+                                               "Resize",
+                                               "SpaceToDepth"};
 
 // Element by element: transposing before or after is the same.
 static const char* const pointwise_operators[] = {"Abs",
@@ -242,43 +252,6 @@ static kp_status* convert(layout* l, kp_node_id id) {
                                               .origin_of = KP_NONE});
 }
 
-// --- transposes rise through dequantization, so that it stays beside what reads its result ------------------------------------
-static bool is_single(const kp_value* value, int32_t rank);
-
-static kp_status* rise(layout* l, kp_node_id id) {
-  kp_graph* part = l->part;
-  const kp_value* from = kp_node_input(part, &part->nodes[id], 0);
-  if (!from || from->type.rank < 3 || !is_transpose(&part->nodes[id], true, from->type.rank) ||
-      from->producer == KP_NONE)
-    return NULL;
-  const int32_t rank = from->type.rank;
-  const kp_node near = part->nodes[from->producer];
-  const kp_node_id origin = from->producer;
-  const kp_value* whole = kp_node_input(part, &near, 0);
-  if (!kp_node_is(&near, "", "DequantizeLinear") || !whole || whole->type.rank != rank) return NULL;
-  for (uint32_t i = 1; i < near.input_count; ++i) {
-    const kp_value* value = kp_node_input(part, &near, i);
-    if (value && !is_single(value, rank)) return NULL;
-  }
-  kp_value_id quantized = near.inputs[0], result = part->nodes[id].outputs[0], turned;
-  KP_PASS(transposed_value(part, quantized, true, &turned));
-  kp_value_id* inputs =
-      kp_arena_memdup(&part->arena, near.inputs, near.input_count * sizeof *inputs);
-  if (!inputs) return KP_ERROR(OUT_OF_MEMORY, "a node in channels-last order");
-  inputs[0] = turned;
-  kp_node_spec fresh[2];
-  KP_PASS(transpose_spec(l, &near, true, rank, &quantized, &turned, &fresh[0]));
-  fresh[1] = kp_node_spec_like(&near);
-  fresh[1].inputs = inputs;
-  fresh[1].outputs = &result;
-  return kp_graph_rewrite(part, &(kp_rewrite){.name = REWRITE,
-                                              .old_nodes = &id,
-                                              .old_count = 1,
-                                              .fresh = fresh,
-                                              .fresh_count = 2,
-                                              .origin_of = origin});
-}
-
 // --- transposes sink through pointwise operators, to meet those of the next image ---------------------------------------------
 static bool is_single(const kp_value* value, int32_t rank) {
   if (value->type.kind != KAPELL_KIND_TENSOR || value->type.rank < 0 || value->type.rank > rank)
@@ -346,6 +319,56 @@ static kp_status* meet(layout* l, kp_node_id id) {
     return NULL;
   const kp_value_id last = last_of(part, from, from->type.rank);
   return last == KP_NONE ? NULL : kp_graph_replace_uses(part, node->outputs[0], last);
+}
+
+// --- transposes of what is quantized -------------------------------------------------------------------------------------------
+// A value of |from|'s shape and |element|s.
+static kp_status* alike_value(kp_graph* part, kp_value_id from, kapell_type element,
+                              kp_value_id* out) {
+  KP_PASS(kp_graph_add_value(part, NULL, out));
+  part->values[*out].type = part->values[from].type;
+  part->values[*out].type.element = element;
+  return NULL;
+}
+
+// The engines that quantize take an operator between DequantizeLinear and QuantizeLinear: a transpose behind the former gets its own pair.
+static kp_status* wrap(layout* l, kp_node_id id) {
+  kp_graph* part = l->part;
+  const kp_node node = part->nodes[id];
+  const kp_value* from = kp_node_input(part, &node, 0);
+  if (!l->fused || strcmp(node.op, "Transpose") != 0 || !from || from->producer == KP_NONE)
+    return NULL;
+  const kp_node near = part->nodes[from->producer];
+  if (!kp_node_is(&near, "", "DequantizeLinear") || near.input_count != 3 ||
+      near.inputs[2] == KP_NONE || !is_single(&part->values[near.inputs[1]], KP_MAX_RANK))
+    return NULL;
+  kp_value_id result = node.outputs[0], turned, quantized;
+  KP_PASS(alike_value(part, result, part->values[result].type.element, &turned));
+  KP_PASS(alike_value(part, result, part->values[near.inputs[0]].type.element, &quantized));
+  const kp_value_id to_quantize[] = {turned, near.inputs[1], near.inputs[2]};
+  const kp_value_id to_restore[] = {quantized, near.inputs[1], near.inputs[2]};
+  kp_node_spec fresh[3] = {kp_node_spec_like(&node), kp_node_spec_like(&near),
+                           kp_node_spec_like(&near)};
+  fresh[0].outputs = &turned;
+  fresh[1].op = "QuantizeLinear";
+  fresh[1].interned = false;
+  fresh[1].schema = NULL;
+  fresh[1].inputs = to_quantize;
+  fresh[1].outputs = &quantized;
+  fresh[2].inputs = to_restore;
+  fresh[2].outputs = &result;
+  for (int i = 0; i < 3; ++i) {
+    fresh[i].inputs = kp_arena_memdup(&part->arena, fresh[i].inputs,
+                                      fresh[i].input_count * sizeof *fresh[i].inputs);
+    fresh[i].name = NULL;
+    if (!fresh[i].inputs) return KP_ERROR(OUT_OF_MEMORY, "a transpose");
+  }
+  return kp_graph_rewrite(part, &(kp_rewrite){.name = REWRITE,
+                                              .old_nodes = &id,
+                                              .old_count = 1,
+                                              .fresh = fresh,
+                                              .fresh_count = 3,
+                                              .origin_of = KP_NONE});
 }
 
 // --- the library's second look -------------------------------------------------------------------------------------------------
@@ -427,10 +450,10 @@ static kp_status* convert_image(layout* l, kp_node_id id) {
 static kp_status* rewrite(layout* l) {
   KP_PASS(for_each(l, convert_image));
   if (!l->converted) return NULL;
-  KP_PASS(for_each(l, rise));
   KP_PASS(for_each(l, sink));
   KP_PASS(for_each(l, meet));
   KP_PASS(kp_graph_prune(l->part));
+  KP_PASS(for_each(l, wrap));
   return kp_graph_order(l->part);
 }
 
