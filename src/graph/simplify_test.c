@@ -379,8 +379,36 @@ static void failing_allocations_are_clean_errors(void** state) {
   }
 }
 
+static void every_reader_gets_a_dequantization(void** state) {
+  (void)state;
+  kp_model* model = build(
+      "in q uint8[2] in c bool[] init s float[] = 0.5 init z uint8[] = 3 d = DequantizeLinear(q, "
+      "s, "
+      "z) a = Neg(d) b = Add(d, d) e = If(c) then_branch={ t = Abs(d) out t float[2] } "
+      "else_branch={ u = Neg(d) out u float[2] } y = Sum(a, b, e) out y float[2]");
+  uint32_t changes;
+  ok(kp_graph_part_dequantize(model->graph, &changes));
+  assert_int_equal(changes, 3);  // bodies keep the first
+  ok(kp_graph_order(model->graph));
+  ok(kp_graph_infer(model->graph));
+  for (kp_node_id n = 0; n < model->graph->node_count; ++n) {
+    const kp_node* node = &model->graph->nodes[n];
+    if (node->removed || !kp_node_is(node, "", "DequantizeLinear")) continue;
+    const kp_value* value = kp_node_output(model->graph, node, 0);
+    assert_int_equal(value->use_count, 1);
+    assert_int_equal(value->type.element, KAPELL_FLOAT);
+    assert_int_equal(node->origin_count, 1);
+  }
+  ok(kp_graph_part_dequantize(model->graph, &changes));
+  assert_int_equal(changes, 0);
+  ok(kp_graph_simplify(model->graph, &changes));
+  assert_ops(model, "DequantizeLinear Neg Add If Sum");
+  kp_model_free(model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_reader_gets_a_dequantization),
       cmocka_unit_test(nodes_without_effect_go),
       cmocka_unit_test(nodes_without_effect_are_checked),
       cmocka_unit_test(chains_are_joined),

@@ -116,6 +116,21 @@ static void test_shapes(void** state) {
   compare_on("in x float[2,3] y = Neg(x) out y float[2,3]", "comp,CPU", NULL, inputs);
 }
 
+// A library that prefers channels-last order compiles the partition in it.
+static void test_channels_last(void** state) {
+  (void)state;
+  static const char* const images[] = {"float[2,3,2,2] random 7", NULL};
+  static const char* const model =
+      "in x float[N,3,H,W] init s float[] = 2 a = Neg(x) g = GlobalAveragePool(a) b = Mul(g, s) h "
+      "= "
+      "GlobalAveragePool(b) y = Abs(h) out y float[N,3,1,1] out b float[N,3,1,1]";
+  compare_on(model, "comp>=100%nodes,CPU", "comp.nhwc=1", images);
+  compare_on(model, "compDevice>=100%nodes,CPU", "compDevice.nhwc=1 compDevice.drop=1", images);
+  compare_on(CHAIN, "comp>=100%nodes,CPU", "comp.nhwc=1", inputs);
+  compare_on("in x float[N,3,H,W] a = Neg(x) e = Exp(a) y = Add(e, x) out y float[N,3,H,W]",
+             "comp,CPU", "comp.nhwc=1", images);
+}
+
 // --- claims --------------------------------------------------------------------------------------------------------------------
 static void expect_on_cpu(const char* model, const char* settings, const char* report) {
   kp_chain_run run, ours;
@@ -324,6 +339,7 @@ int main(void) {
       cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_branches),
       cmocka_unit_test(test_shapes),
+      cmocka_unit_test(test_channels_last),
       cmocka_unit_test(test_claims),
       cmocka_unit_test(test_failures_at_opening),
       cmocka_unit_test(test_failures_in_runs),

@@ -5,8 +5,9 @@
 //   ops=Add,Neg     takes these only; default all that it has: Add, Sub, Mul, Relu, Neg, Abs, Identity
 //   group=each|all  one node a group; all nodes in one group, whatever lies between. Default: nodes that touch
 //   drop=1          constants are no inputs of the fused node
+//   nhwc=1          prefers channels-last order, takes GlobalAveragePool and Transpose as well, and compiles the former in that order alone
 //   fail=STEP       create, name, empty (no provider), capability, foreign (claims a node that is none), twice (claims a node twice),
-//                   compile, nothing (Compile gives nothing), state, compute, shape (a wrong shape), silent (an output is not made), start, end
+//                   compile, nothing (Compile gives nothing), state, compute, silent (an output is not made), start, end
 //   null_state=1    CreateState gives NULL        alone=1   one run at a time
 //   talk=1          logs why it leaves nodes      sleep_ms=N  Compute takes that long
 #include <math.h>
@@ -17,6 +18,7 @@
 #include <time.h>
 
 #define MOST_DIMS 8
+#define NHWC "com.ms.internal.nhwc"
 
 // What happened so far, for tests to look at.
 typedef struct compute_counters {
@@ -41,7 +43,7 @@ typedef struct provider {
   factory* from;
   const OrtLogger* logger;
   char ops[128], fail[32], group[16];
-  bool drop, null_state, alone, talk;
+  bool drop, null_state, alone, talk, nhwc;
   int sleep_ms;
 } provider;
 
@@ -53,12 +55,12 @@ static bool fails(const provider* p, const char* step) { return strcmp(p->fail, 
 
 static OrtStatus* read_options(provider* p, const OrtSessionOptions* options) {
   char flag[16] = "";
-  bool* const flags[] = {&p->drop, &p->null_state, &p->alone, &p->talk};
-  const char* const keys[] = {"drop", "null_state", "alone", "talk"};
+  bool* const flags[] = {&p->drop, &p->null_state, &p->alone, &p->talk, &p->nhwc};
+  const char* const keys[] = {"drop", "null_state", "alone", "talk", "nhwc"};
   TRY(read_option(options, p->from->name, "ops", p->ops, sizeof p->ops));
   TRY(read_option(options, p->from->name, "fail", p->fail, sizeof p->fail));
   TRY(read_option(options, p->from->name, "group", p->group, sizeof p->group));
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 5; ++i) {
     flag[0] = 0;
     TRY(read_option(options, p->from->name, keys[i], flag, sizeof flag));
     *flags[i] = flag[0] == '1';
@@ -105,8 +107,12 @@ static OrtStatus* refuse(const provider* p, const OrtNode* node, const char** wh
   TRY(api->Node_GetEpName(node, &owner));
   TRY(api->Node_GetNumInputs(node, &inputs));
   *why = "has an operator that it lacks";
-  if (domain[0] && strcmp(domain, "ai.onnx") != 0) return NULL;
-  if (!has_word(p->ops[0] ? p->ops : "Add,Sub,Mul,Relu,Neg,Abs,Identity", op)) return NULL;
+  const bool is_pool = p->nhwc && strcmp(op, "GlobalAveragePool") == 0;
+  if (domain[0] && strcmp(domain, "ai.onnx") != 0 && !(is_pool && strcmp(domain, NHWC) == 0))
+    return NULL;
+  if (!has_word(p->ops[0] ? p->ops : "Add,Sub,Mul,Relu,Neg,Abs,Identity", op) && !is_pool &&
+      !(p->nhwc && strcmp(op, "Transpose") == 0))
+    return NULL;
   *why = "is another provider's";
   if (owner && owner[0]) return NULL;
   *why = "has an input that is not float32";
@@ -221,8 +227,9 @@ typedef struct value {
 } value;
 
 typedef struct step {
-  char op[16];
+  char op[24];
   size_t inputs[2], input_count, output;
+  int64_t perm[MOST_DIMS];  // of Transpose
 } step;
 
 typedef struct program {
@@ -287,11 +294,24 @@ static OrtStatus* number_all(program* g, const OrtNode* node, bool outputs, size
   return status;
 }
 
+static OrtStatus* read_layout(const OrtNode* node, step* s) {
+  const OrtOpAttr* perm;
+  const char* domain;
+  size_t size;
+  TRY(api->Node_GetDomain(node, &domain));
+  if (s->op[0] == 'G' && strcmp(domain, NHWC) != 0)
+    return fail("it pools in channels-last order alone");
+  if (s->op[0] != 'T') return NULL;
+  TRY(api->Node_GetAttributeByName(node, "perm", &perm));
+  return api->ReadOpAttr(perm, ORT_OP_ATTR_INTS, s->perm, sizeof s->perm, &size);
+}
+
 static OrtStatus* read_step(program* g, const OrtNode* node, step* s) {
   const char* op;
   size_t *inputs = NULL, *outputs = NULL, count = 0;
   TRY(api->Node_GetOperatorType(node, &op));
   snprintf(s->op, sizeof s->op, "%s", op);
+  TRY(read_layout(node, s));
   OrtStatus* status = number_all(g, node, false, &inputs, &s->input_count);
   if (!status) status = number_all(g, node, true, &outputs, &count);
   for (size_t i = 0; !status && i < s->input_count && i < 2; ++i) s->inputs[i] = inputs[i];
@@ -397,14 +417,51 @@ static void store(const tensor* t, size_t at, float x) {
   memcpy((char*)t->data + at * sizeof x, &x, sizeof x);
 }
 
+// Images: N, anything, C.
+static void pool(const tensor* x, const tensor* y) {
+  const size_t channels = (size_t)x->dims[x->rank - 1], pixels = x->count / y->count;
+  for (size_t i = 0; i < y->count; ++i) {
+    const size_t first = i / channels * pixels * channels + i % channels;
+    double sum = 0;
+    for (size_t p = 0; p < pixels; ++p) sum += (double)load(x, first + p * channels);
+    store(y, i, (float)(sum / (double)pixels));
+  }
+}
+
+static void transpose(const tensor* x, const tensor* y, const int64_t* perm) {
+  for (size_t i = 0; i < y->count; ++i) {
+    size_t at[MOST_DIMS] = {0}, rest = i, from = 0;
+    for (size_t d = y->rank; d-- > 0; rest /= (size_t)y->dims[d])
+      at[perm[d]] = rest % (size_t)y->dims[d];
+    for (size_t d = 0; d < x->rank; ++d) from = from * (size_t)x->dims[d] + at[d];
+    store(y, i, load(x, from));
+  }
+}
+
+static bool layout_shape(const step* s, const tensor* x, tensor* y) {
+  y->rank = x->rank;
+  y->count = 1;
+  for (size_t d = 0; d < x->rank; ++d) {
+    y->dims[d] = s->op[0] == 'T'              ? x->dims[s->perm[d]]
+                 : d == 0 || d + 1 == x->rank ? x->dims[d]
+                                              : 1;
+    y->count *= (size_t)y->dims[d];
+  }
+  return y->count > 0;
+}
+
 static OrtStatus* run_step(const step* s, tensor* values) {
   const tensor *a = &values[s->inputs[0]], *b = s->input_count > 1 ? &values[s->inputs[1]] : a;
   tensor* out = &values[s->output];
-  if (!shape_of(a, b, out)) return fail("shapes do not go together");
+  const bool of_layout = s->op[0] == 'T' || s->op[0] == 'G';
+  if (!(of_layout ? layout_shape(s, a, out) : shape_of(a, b, out)))
+    return fail("shapes do not go together");
   out->data = malloc(out->count * sizeof(float) + 1);
   out->owned = true;
   if (!out->data) return fail("no memory");
-  for (size_t i = 0; i < out->count; ++i)
+  if (s->op[0] == 'T') transpose(a, out, s->perm);
+  if (s->op[0] == 'G') pool(a, out);
+  for (size_t i = 0; !of_layout && i < out->count; ++i)
     store(out, i, apply(s->op, load(a, place_in(a, out, i)), load(b, place_in(b, out, i))));
   return NULL;
 }
@@ -431,11 +488,7 @@ static OrtStatus* give_output(const program* g, OrtKernelContext* context, size_
   OrtValue* output;
   const OrtMemoryInfo* info;
   void* data;
-  int64_t dims[MOST_DIMS + 1];
-  memcpy(dims, from->dims, sizeof from->dims);
-  dims[from->rank] = 2;
-  TRY(api->KernelContext_GetOutput(context, index, dims, from->rank + fails(g->from, "shape"),
-                                   &output));
+  TRY(api->KernelContext_GetOutput(context, index, from->dims, from->rank, &output));
   TRY(api->GetTensorMutableData(output, &data));
   TRY(api->GetTensorMemoryInfo(output, &info));
   const bool on_device = is_device(ep_api->MemoryInfo_GetMemoryDevice(info));
@@ -578,6 +631,11 @@ static OrtStatus* get_devices(OrtEpFactory* self, const OrtHardwareDevice* const
   return NULL;
 }
 
+static OrtStatus* preferred_layout(OrtEp* self, OrtEpDataLayout* out) {
+  *out = ((const provider*)(void*)self)->nhwc ? OrtEpDataLayout_NHWC : OrtEpDataLayout_NCHW;
+  return NULL;
+}
+
 static OrtStatus* create_ep(OrtEpFactory* self, const OrtHardwareDevice* const* devices,
                             const OrtKeyValuePairs* const* metadata, size_t count,
                             const OrtSessionOptions* options, const OrtLogger* logger,
@@ -592,6 +650,7 @@ static OrtStatus* create_ep(OrtEpFactory* self, const OrtHardwareDevice* const* 
                      .GetCapability = get_capability,
                      .Compile = compile,
                      .ReleaseNodeComputeInfos = release_infos,
+                     .GetPreferredDataLayout = preferred_layout,
                      .OnRunStart = run_start,
                      .OnRunEnd = run_end,
                      .IsConcurrentRunSupported = is_concurrent};
