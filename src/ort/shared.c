@@ -34,6 +34,7 @@ static OrtStatus* make_allocator(OrtEpFactory* factory, const OrtMemoryInfo* inf
   KP_ORT_PASS(factory->CreateAllocator(factory, info, options, out));
   if (!*out) return NULL;
   if ((*out)->Alloc && (*out)->Free && (*out)->Info && (*out)->Info(*out)) return NULL;
+  release_shared((kp_ort_shared_allocator){*out, factory});
   *out = NULL;
   return kp_ort_error(ORT_FAIL, "the provider's allocator for '%s' lacks Alloc, Free or Info",
                       info->name);

@@ -173,12 +173,15 @@ static OrtStatus* add(OrtKernelContext* context) {
   const OrtValue *a, *b;
   OrtValue* y;
   OrtTensorTypeAndShapeInfo* info;
-  size_t rank, count;
+  size_t rank, count, size_a, size_b;
   int64_t dims[8];
   const void *from_a, *from_b;
   void* to;
   OrtStatus* status = api->KernelContext_GetInput(context, 0, &a);
   if (!status) status = api->KernelContext_GetInput(context, 1, &b);
+  if (!status) status = api->GetTensorSizeInBytes(a, &size_a);
+  if (!status) status = api->GetTensorSizeInBytes(b, &size_b);
+  if (!status && size_a != size_b) status = fail("sums of one shape alone");
   if (!status) status = api->GetTensorTypeAndShape(a, &info);
   if (status) return status;
   status = api->GetDimensionsCount(info, &rank);

@@ -160,6 +160,26 @@ static PyObject* provider_options(PyObject* module, PyObject* name) {
   return list;
 }
 
+static PyObject* register_library(PyObject* module, PyObject* arguments) {
+  const char *name, *path;
+  (void)module;
+  if (!PyArg_ParseTuple(arguments, "ss:register_library", &name, &path)) return NULL;
+  kapell_status* status;
+  Py_BEGIN_ALLOW_THREADS status = kapell_provider_library_register(name, path);
+  Py_END_ALLOW_THREADS if (status) return kpy_raise(status, KPY_ANY);
+  Py_RETURN_NONE;
+}
+
+static PyObject* unregister_library(PyObject* module, PyObject* name) {
+  (void)module;
+  const char* text = PyUnicode_AsUTF8AndSize(name, NULL);
+  if (!text) return NULL;
+  kapell_status* status;
+  Py_BEGIN_ALLOW_THREADS status = kapell_provider_library_unregister(text);
+  Py_END_ALLOW_THREADS if (status) return kpy_raise(status, KPY_ANY);
+  Py_RETURN_NONE;
+}
+
 static PyObject* version(PyObject* module, PyObject* unused) {
   (void)module, (void)unused;
   return PyUnicode_FromString(kapell_version());
@@ -180,6 +200,10 @@ PyMethodDef kpy_environment_methods[] = {
      "providers()\n--\n\nEvery provider known, as dicts; probes each."},
     {"provider_options", provider_options, METH_O,
      "provider_options(name)\n--\n\nThe options of a provider, as dicts."},
+    {"register_library", register_library, METH_VARARGS,
+     "register_library(name, path)\n--\n\nLoads a library of providers."},
+    {"unregister_library", unregister_library, METH_O,
+     "unregister_library(name)\n--\n\nEnds that."},
     {"version", version, METH_NOARGS, "version()\n--\n\nThe library's version."},
     {"cpu_features", cpu_features, METH_NOARGS,
      "cpu_features()\n--\n\nProcessor features that kernels are chosen by."},

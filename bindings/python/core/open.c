@@ -132,6 +132,15 @@ static int set_provider_option(opening* o, PyObject* item, void* at) {
   return option->value ? 0 : -1;
 }
 
+static int set_config_entry(opening* o, PyObject* item, void* at) {
+  kapell_config_entry* entry = at;
+  PyObject *key, *value;
+  if (!PyArg_ParseTuple(item, "UU:config_entries", &key, &value)) return -1;
+  entry->key = text_of(o, key);
+  entry->value = entry->key ? text_of(o, value) : NULL;
+  return entry->value ? 0 : -1;
+}
+
 static int set_initializer(opening* o, PyObject* item, void* at) {
   kapell_initializer* initializer = at;
   PyObject *name, *value;
@@ -232,6 +241,8 @@ typedef struct list_field {
 static const list_field list_fields[] = {
     LIST("provider_options", kapell_provider_option, provider_options, provider_option_count,
          set_provider_option),
+    LIST("config_entries", kapell_config_entry, config_entries, config_entry_count,
+         set_config_entry),
     LIST("initializers", kapell_initializer, initializers, initializer_count, set_initializer),
     LIST("dimensions", kapell_dimension, dimensions, dimension_count, set_dimension),
     LIST("memory_files", kapell_memory_file, memory_files, memory_file_count, set_file),

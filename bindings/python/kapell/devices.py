@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from . import _core
@@ -69,6 +71,7 @@ class OrtEpDevice:
                  ep_options: dict[str, str] | None = None) -> None:
         self.ep_name, self.ep_vendor, self.device = ep_name, ep_vendor, device
         self.ep_metadata, self.ep_options = ep_metadata or {}, ep_options or {}
+        self.number: int | None = None  # among those of a provider that comes from a library
 
     def memory_info(self, memory_type: OrtDeviceMemoryType = OrtDeviceMemoryType.DEFAULT) -> OrtMemoryInfo | None:
         """The device's memory."""
@@ -136,14 +139,24 @@ def cpu_memory_info() -> OrtMemoryInfo:
     return OrtMemoryInfo("Cpu", OrtAllocatorType.ORT_DEVICE_ALLOCATOR, 0, OrtMemType.DEFAULT)
 
 
+# What a provider of a library offers, as the list of providers tells it: "0: CPU of AuthenticAMD (vendor 0x1022)".
+_OFFER = re.compile(r"(\d+): (CPU|GPU|NPU) of (.*?) \(vendor 0x([0-9a-f]+)\)")
+
+
+def _devices_of(provider: dict[str, Any]) -> Iterator[OrtEpDevice]:
+    for number, kind, vendor, vendor_id in _OFFER.findall(provider["devices"] or ""):
+        hardware = OrtHardwareDevice(OrtHardwareDeviceType[kind], vendor, int(vendor_id, 16), 0, {})
+        device = OrtEpDevice(provider["name"], "", hardware, {"version": provider["version"] or ""})
+        device.number = int(number)
+        yield device
+
+
 def get_ep_devices() -> list[OrtEpDevice]:
-    """A device for each provider that sessions can use here, the CPU first."""
+    """The CPU, then the devices of each provider that comes from a registered library."""
     devices = [cpu_device()]
     for provider in _core.providers():
-        if provider["available"] and provider["name"] != CPU and not provider["built_in"]:
-            kind = OrtHardwareDeviceType.NPU if provider["short_name"] in ("QNN", "VitisAI") else OrtHardwareDeviceType.GPU
-            device = OrtHardwareDevice(kind, "", 0, 0, {"Description": provider["devices"] or ""})
-            devices.append(OrtEpDevice(provider["name"], "", device, {"version": provider["version"] or ""}))
+        if provider["available"] and not provider["built_in"]:
+            devices += _devices_of(provider)
     return devices
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from . import _core
 from .session import CPU
 
-_libraries: dict[str, str] = {}  # registered provider libraries: name -> path
 _threads = 0
 
 
@@ -116,21 +115,18 @@ def global_threads() -> int:
 
 # --- libraries of providers ---
 def register_execution_provider_library(registration_name: str, library_path: str | os.PathLike[str]) -> None:
-    """Makes the library of a provider known: it is looked at as `kapell doctor` does. Sessions name the provider in their list."""
+    """Loads a library of providers into this process (docs/hosting.md). Sessions name its providers in their lists."""
     path = os.fspath(library_path)
-    if registration_name in _libraries:
-        raise _core.Fail(f"a library is already registered as {registration_name}: {_libraries[registration_name]}")
     if not os.path.isfile(path):
         raise _core.Fail(f"Failed to load library {path}: there is no such file")
-    raise _core.NotImplemented(
-        f"{registration_name}: {path}: this build looks at libraries of providers (kapell doctor {path}) and does not run them yet")
+    _core.register_library(registration_name, path)
 
 
 def unregister_execution_provider_library(registration_name: str) -> None:
     """Takes back what register_execution_provider_library did."""
     try:
-        del _libraries[registration_name]
-    except KeyError:
+        _core.unregister_library(registration_name)
+    except _core.NoSuchFile:
         raise _core.Fail(f"no library is registered as {registration_name}") from None
 
 

@@ -206,7 +206,9 @@ class SessionOptions:
         names = {device.ep_name for device in devices}
         if len(names) != 1:
             raise _core.InvalidArgument(f"devices of one provider are needed, not of {sorted(names)}")
-        self.add_provider(names.pop(), options)
+        numbers = [device.number for device in devices if device.number is not None]
+        chosen = {"kapell_devices": ",".join(map(str, numbers))} if numbers else {}
+        self.add_provider(names.pop(), {**options, **chosen})
 
     def has_providers(self) -> bool:
         """Whether providers were added."""
@@ -268,6 +270,7 @@ class SessionOptions:
         options.update(
             threads=self._thread_count(), profile=self.enable_profiling,
             no_optimize=self.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL,
+            config_entries=list(self._config.items()),
             initializers=self._initializers, dimensions=self._dimensions, memory_files=self._files,
             custom_op_libraries=self._libraries, optimized_path=self._optimized_path())
         options["cancel"] = options["cancel"] or self._cancel_load
