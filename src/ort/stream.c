@@ -21,11 +21,10 @@ typedef struct making {
 
 static OrtStatus* make(void* arg) {
   making* m = arg;
+  if (!HAS(m->factory, IsStreamAware) || !m->factory->IsStreamAware(m->factory)) return NULL;
   if (HAS(m->ep, CreateSyncStreamForDevice))
     KP_ORT_PASS(m->ep->CreateSyncStreamForDevice(m->ep, m->device, &m->impl));
-  if (m->impl || !HAS(m->factory, IsStreamAware) || !m->factory->IsStreamAware(m->factory))
-    return NULL;
-  if (!HAS(m->factory, CreateSyncStreamForDevice)) return NULL;
+  if (m->impl || !HAS(m->factory, CreateSyncStreamForDevice)) return NULL;
   return m->factory->CreateSyncStreamForDevice(m->factory, m->device, m->options, &m->impl);
 }
 
@@ -74,27 +73,65 @@ void ort_ReleaseSyncStream(OrtSyncStream* object) {
   kp_free(object);
 }
 
-// --- waiting ---------------------------------------------------------------------------------------------------------------------
-static OrtStatus* wait_on(OrtSyncNotificationImpl* notification) {
-  if (HAS(notification, Activate)) KP_ORT_PASS(notification->Activate(notification));
-  return HAS(notification, WaitOnHost) ? notification->WaitOnHost(notification) : NULL;
+// --- marks -----------------------------------------------------------------------------------------------------------------------
+typedef struct marking {
+  OrtSyncStreamImpl* impl;
+  OrtSyncNotificationImpl* mark;
+} marking;
+
+static OrtStatus* make_mark(void* arg) {
+  marking* m = arg;
+  if (HAS(m->impl, Flush)) KP_ORT_PASS(m->impl->Flush(m->impl));
+  if (!HAS(m->impl, CreateNotification)) return NULL;
+  KP_ORT_PASS(m->impl->CreateNotification(m->impl, &m->mark));
+  return HAS(m->mark, Activate) ? m->mark->Activate(m->mark) : NULL;
 }
 
-static OrtStatus* wait_all(void* arg) {
-  OrtSyncStreamImpl* impl = arg;
-  OrtSyncNotificationImpl* notification = NULL;
-  if (HAS(impl, Flush)) KP_ORT_PASS(impl->Flush(impl));
-  if (!HAS(impl, CreateNotification)) return NULL;
-  KP_ORT_PASS(impl->CreateNotification(impl, &notification));
-  OrtStatus* status = wait_on(notification);
-  if (HAS(notification, Release)) notification->Release(notification);
+OrtStatus* kp_ort_stream_mark(const OrtSyncStream* stream, OrtSyncNotificationImpl** out) {
+  marking m = {.impl = stream->impl};
+  *out = NULL;
+  OrtStatus* status = kp_ort_guard(make_mark, &m);
+  if (status)
+    kp_ort_stream_drop(m.mark);
+  else
+    *out = m.mark;
   return status;
 }
 
-OrtStatus* kp_ort_stream_wait(OrtSyncStream* stream) {
-  KP_ORT_PASS(kp_ort_guard(wait_all, stream->impl));
-  __atomic_fetch_add(&stream->sync_id, 1, __ATOMIC_RELAXED);
+static OrtStatus* reach(void* arg) {
+  OrtSyncNotificationImpl* mark = arg;
+  return HAS(mark, WaitOnHost) ? mark->WaitOnHost(mark) : NULL;
+}
+
+OrtStatus* kp_ort_stream_reach(OrtSyncNotificationImpl* mark) { return kp_ort_guard(reach, mark); }
+
+static OrtStatus* drop(void* arg) {
+  OrtSyncNotificationImpl* mark = arg;
+  if (HAS(mark, Release)) mark->Release(mark);
   return NULL;
+}
+
+void kp_ort_stream_drop(OrtSyncNotificationImpl* mark) {
+  if (mark) ort_ReleaseStatus(kp_ort_guard(drop, mark));
+}
+
+static OrtStatus* end_run(void* arg) {
+  OrtSyncStreamImpl* impl = arg;
+  return HAS(impl, OnSessionRunEnd) ? impl->OnSessionRunEnd(impl) : NULL;
+}
+
+OrtStatus* kp_ort_stream_idle(OrtSyncStream* stream) {
+  __atomic_fetch_add(&stream->sync_id, 1, __ATOMIC_RELAXED);
+  return kp_ort_guard(end_run, stream->impl);
+}
+
+OrtStatus* kp_ort_stream_wait(OrtSyncStream* stream) {
+  OrtSyncNotificationImpl* mark;
+  KP_ORT_PASS(kp_ort_stream_mark(stream, &mark));
+  OrtStatus* status = kp_ort_stream_reach(mark);
+  kp_ort_stream_drop(mark);
+  if (!status) __atomic_fetch_add(&stream->sync_id, 1, __ATOMIC_RELAXED);
+  return status;
 }
 
 // --- what a stream tells ---------------------------------------------------------------------------------------------------------

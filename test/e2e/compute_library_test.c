@@ -16,6 +16,7 @@ typedef struct compute_counters {
   atomic_int factories, providers, infos, states, allocators, transfers, blocks;
   atomic_int starts, ends, runs_now, most_runs;
   char last_tag[64];
+  atomic_int streams, late;
 } compute_counters;
 static compute_counters* counters;
 
@@ -49,6 +50,7 @@ static void check_empty(void) {
   assert_int_equal(counters->states, 0);
   assert_int_equal(counters->blocks, 0);
   assert_int_equal(counters->starts, counters->ends);
+  assert_int_equal(counters->streams, 0);
 }
 
 static int tear_down(void** state) {
@@ -93,6 +95,20 @@ static void test_numbers(void** state) {
   }
   compare_on(MIXED, "comp,compDevice,CPU", "comp.ops=Neg,Relu", inputs);
   compare_on(MIXED, "compDevice,comp,CPU", "compDevice.ops=Neg,Relu", inputs);
+}
+
+// Results that come by a stream: what reads them waits, on the host, in another partition, on another device.
+static void test_streams(void** state) {
+  (void)state;
+  const int before = counters->late;
+  compare_on(CHAIN, "compDevice>=100%nodes,CPU", "compDevice.stream=1", inputs);
+  assert_true(counters->late > before);
+  compare_on(CHAIN, "compDevice>=100%nodes,CPU", "compDevice.stream=1 compDevice.group=each",
+             inputs);
+  compare_on(MIXED, "compDevice,CPU", "compDevice.stream=1", inputs);
+  compare_on(MIXED, "compDevice,comp,CPU", "compDevice.stream=1 compDevice.ops=Neg,Relu", inputs);
+  const char* const yes[] = {inputs[0], "bool[] 1", NULL};
+  compare_on(BRANCHES, "compDevice,CPU", "compDevice.stream=1", yes);
 }
 
 static void test_branches(void** state) {
@@ -337,6 +353,7 @@ static void test_failing_allocations(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_streams),
       cmocka_unit_test(test_branches),
       cmocka_unit_test(test_shapes),
       cmocka_unit_test(test_channels_last),

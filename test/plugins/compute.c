@@ -10,6 +10,7 @@
 //                   compile, nothing (Compile gives nothing), state, compute, silent (an output is not made), start, end
 //   null_state=1    CreateState gives NULL        alone=1   one run at a time
 //   talk=1          logs why it leaves nodes      sleep_ms=N  Compute takes that long
+//   stream=1        results lie in their memory when the run's stream was waited for, not before (NAMEDevice)
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ typedef struct compute_counters {
   atomic_int factories, providers, infos, states, allocators, transfers, blocks;  // alive
   atomic_int starts, ends, runs_now, most_runs;
   char last_tag[64];
+  atomic_int streams, late;  // streams alive; results that came by one
 } compute_counters;
 __attribute__((visibility("default"))) compute_counters compute_count;
 #define DEVICE_COUNT compute_count
@@ -43,7 +45,7 @@ typedef struct provider {
   factory* from;
   const OrtLogger* logger;
   char ops[128], fail[32], group[16];
-  bool drop, null_state, alone, talk, nhwc;
+  bool drop, null_state, alone, talk, nhwc, stream;
   int sleep_ms;
 } provider;
 
@@ -55,12 +57,12 @@ static bool fails(const provider* p, const char* step) { return strcmp(p->fail, 
 
 static OrtStatus* read_options(provider* p, const OrtSessionOptions* options) {
   char flag[16] = "";
-  bool* const flags[] = {&p->drop, &p->null_state, &p->alone, &p->talk, &p->nhwc};
-  const char* const keys[] = {"drop", "null_state", "alone", "talk", "nhwc"};
+  bool* const flags[] = {&p->drop, &p->null_state, &p->alone, &p->talk, &p->nhwc, &p->stream};
+  const char* const keys[] = {"drop", "null_state", "alone", "talk", "nhwc", "stream"};
   TRY(read_option(options, p->from->name, "ops", p->ops, sizeof p->ops));
   TRY(read_option(options, p->from->name, "fail", p->fail, sizeof p->fail));
   TRY(read_option(options, p->from->name, "group", p->group, sizeof p->group));
-  for (int i = 0; i < 5; ++i) {
+  for (size_t i = 0; i < sizeof keys / sizeof keys[0]; ++i) {
     flag[0] = 0;
     TRY(read_option(options, p->from->name, keys[i], flag, sizeof flag));
     *flags[i] = flag[0] == '1';
@@ -466,6 +468,96 @@ static OrtStatus* run_step(const step* s, tensor* values) {
   return NULL;
 }
 
+// --- streams ---------------------------------------------------------------------------------------------------------------------
+typedef struct late_result {
+  struct late_result* next;
+  void* to;
+  size_t size;
+  unsigned char bytes[];
+} late_result;
+
+typedef struct stream {
+  OrtSyncStreamImpl table;
+  late_result* first;
+} stream;
+
+typedef struct notification {
+  OrtSyncNotificationImpl table;
+  stream* of;
+} notification;
+
+// All that was enqueued happens, or is forgotten.
+static void empty_stream(stream* s, bool happens) {
+  while (s->first) {
+    late_result* result = s->first;
+    s->first = result->next;
+    if (happens) memcpy(result->to, result->bytes, result->size);
+    compute_count.late += happens;
+    free(result);
+  }
+}
+
+static stream* stream_of(const OrtKernelContext* context) {
+  OrtSyncStream* own = NULL;
+  const OrtSyncStreamImpl* impl = NULL;
+  OrtStatus* status = api->KernelContext_GetSyncStream(context, &own);
+  if (own) impl = ep_api->SyncStream_GetImpl(own);
+  api->ReleaseStatus(status);
+  return (stream*)(uintptr_t)impl;
+}
+
+static OrtStatus* enqueue(stream* s, void* to, const void* from, size_t size) {
+  late_result* result = malloc(sizeof *result + size);
+  late_result** end = &s->first;
+  if (!result) return fail("no memory");
+  *result = (late_result){.to = to, .size = size};
+  memcpy(result->bytes, from, size);
+  while (*end) end = &(*end)->next;
+  *end = result;
+  return NULL;
+}
+
+static void release_stream(OrtSyncStreamImpl* self) {
+  empty_stream((stream*)(void*)self, false);
+  --compute_count.streams;
+  free(self);
+}
+static OrtStatus* wait_on_host(OrtSyncNotificationImpl* self) {
+  empty_stream(((notification*)(void*)self)->of, true);
+  return NULL;
+}
+static void release_notification(OrtSyncNotificationImpl* self) { free(self); }
+
+static OrtStatus* make_notification(OrtSyncStreamImpl* self, OrtSyncNotificationImpl** out) {
+  notification* made = calloc(1, sizeof *made);
+  if (!made) return fail("no memory");
+  made->table = (OrtSyncNotificationImpl){
+      .ort_version_supported = 24, .Release = release_notification, .WaitOnHost = wait_on_host};
+  made->of = (stream*)(void*)self;
+  *out = &made->table;
+  return NULL;
+}
+
+static bool is_aware(const OrtEpFactory* self) {
+  (void)self;
+  return true;
+}
+
+static OrtStatus* make_stream(OrtEp* self, const OrtMemoryDevice* device, OrtSyncStreamImpl** out) {
+  *out = NULL;
+  if (!((const provider*)(void*)self)->stream) return NULL;
+  if (!is_device(device)) return fail("a stream of the wrong device");
+  stream* made = calloc(1, sizeof *made);
+  if (!made) return fail("no memory");
+  made->table = (OrtSyncStreamImpl){.ort_version_supported = 24,
+                                    .Release = release_stream,
+                                    .CreateNotification = make_notification};
+  ++compute_count.streams;
+  *out = &made->table;
+  return NULL;
+}
+
+// --- one call --------------------------------------------------------------------------------------------------------------------
 static OrtStatus* take_inputs(const program* g, const OrtKernelContext* context, tensor* values) {
   size_t count;
   TRY(api->KernelContext_GetInputCount(context, &count));
@@ -493,12 +585,18 @@ static OrtStatus* give_output(const program* g, OrtKernelContext* context, size_
   TRY(api->GetTensorMemoryInfo(output, &info));
   const bool on_device = is_device(ep_api->MemoryInfo_GetMemoryDevice(info));
   if (on_device != g->from->from->on_device) return fail("an output lies in the wrong memory");
-  memcpy(on_device ? mangle(data) : data, from->data, from->count * sizeof(float));
+  void* to = on_device ? mangle(data) : data;
+  const size_t size = from->count * sizeof(float);
+  stream* late = stream_of(context);
+  if (late) return enqueue(late, to, from->data, size);
+  memcpy(to, from->data, size);
   return NULL;
 }
 
 static OrtStatus* run_program(const program* g, OrtKernelContext* context, tensor* values) {
   for (size_t v = 0; v < g->value_count; ++v) values[v] = g->values[v].constant;
+  stream* before = stream_of(context);
+  if (before) empty_stream(before, true);  // work is done in order
   TRY(take_inputs(g, context, values));
   for (size_t s = 0; s < g->step_count; ++s) TRY(run_step(&g->steps[s], values));
   if (fails(g->from, "silent")) return NULL;
@@ -653,6 +751,7 @@ static OrtStatus* create_ep(OrtEpFactory* self, const OrtHardwareDevice* const* 
                      .GetPreferredDataLayout = preferred_layout,
                      .OnRunStart = run_start,
                      .OnRunEnd = run_end,
+                     .CreateSyncStreamForDevice = make_stream,
                      .IsConcurrentRunSupported = is_concurrent};
   OrtStatus* status = read_options(p, options);
   if (!status && fails(p, "create")) status = fail("it was told to fail when it is made");
@@ -687,6 +786,7 @@ static OrtStatus* make_factory(const char* name, bool on_device, OrtEpFactory** 
     f->table.CreateDataTransfer = create_transfer;
     f->table.CreateAllocator = create_allocator;
     f->table.ReleaseAllocator = release_allocator;
+    f->table.IsStreamAware = is_aware;
     OrtStatus* status =
         api->CreateMemoryInfo_V2("ComputeMemory", OrtMemoryInfoDeviceType_GPU, 0x1234, 0,
                                  OrtDeviceMemoryType_DEFAULT, 64, OrtDeviceAllocator, &f->info);

@@ -79,6 +79,19 @@ void kp_plugin_listen_end(kp_plugin_provider* provider);
 KP_MUST_USE kp_status* kp_plugin_refuse_heard(kp_plugin_heard* heard, const kp_graph* graph,
                                               kp_claims* claims);
 
+// --- stream.c ---------------------------------------------------------------------------------------------------------------------
+// Flags the provider where its device memory has streams. Kernels, between which values are copied, run without.
+KP_MUST_USE kp_status* kp_plugin_stream_probe(kp_plugin_provider* provider);
+// The stream that a call's work goes to: the client's, else the run's; NULL: work is done when the library returns.
+OrtSyncStream* kp_plugin_stream_of(const kp_plugin_call* call);
+// Waits for the client's stream, of which exec knows nothing.
+KP_MUST_USE kp_status* kp_plugin_stream_settle(const kp_plugin_call* call);
+kp_status* kp_plugin_stream_create(kp_provider* provider, kp_stream** out_stream);
+void kp_plugin_stream_destroy(kp_stream* stream);
+kp_status* kp_plugin_stream_signal(kp_stream* stream, uint64_t* out_ticket);
+kp_status* kp_plugin_stream_wait(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns,
+                                 const volatile int* cancel, bool* out_done);
+
 // --- the functions of kp_plugin_base ----------------------------------------------------------------------------------------------
 kp_status* kp_plugin_capability(kp_provider* provider, const kp_graph* graph, kp_claims* claims);
 kp_status* kp_plugin_compile(kp_provider* provider, const kp_compile_args* args,

@@ -114,7 +114,8 @@ static kp_status* make_provider(kp_plugin_provider* provider, const kp_provider_
   KP_PASS(make_options(provider, args));
   KP_PASS(choose_devices(args, provider->type, arena, &c));
   KP_PASS(kp_plugin_failure(provider->type, "making a provider", kp_ort_guard(call_create, &c)));
-  return make_memory(provider, &c);
+  KP_PASS(make_memory(provider, &c));
+  return kp_plugin_stream_probe(provider);
 }
 
 static OrtStatus* release_ep(void* arg) {
@@ -199,6 +200,10 @@ const kp_provider_type kp_plugin_base = {
     .run = kp_plugin_run,
     .run_begin = kp_plugin_run_begin,
     .run_end = kp_plugin_run_end,
+    .stream_create = kp_plugin_stream_create,
+    .stream_destroy = kp_plugin_stream_destroy,
+    .stream_signal = kp_plugin_stream_signal,
+    .stream_wait = kp_plugin_stream_wait,
     .visit = kp_plugin_visit,
     .configure = configure,
 };

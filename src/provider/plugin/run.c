@@ -152,7 +152,8 @@ static kp_status* run_whole(const kp_plugin_compiled* compiled, const kp_special
                               .user = &call,
                               .inputs = args->scratch,
                               .input_count = (size_t)part->input_count + compiled->constant_count,
-                              .output_count = part->output_count};
+                              .output_count = part->output_count,
+                              .stream = kp_plugin_stream_of(&call)};
   context.outputs = context.inputs + context.input_count;
   const uint64_t start_ns = args->profile ? kp_clock_ns() : 0;
   kp_status* status = lend_inputs(&context, &call);
@@ -162,6 +163,7 @@ static kp_status* run_whole(const kp_plugin_compiled* compiled, const kp_special
   for (size_t i = 0; i < context.input_count; ++i)
     if (context.inputs[i].sparse) kp_ort_sparse_free(context.inputs[i].sparse);
   KP_PASS(status);
+  KP_PASS(kp_plugin_stream_settle(&call));
   KP_PASS(check_outputs(&context, compiled));
   if (args->profile) report(compiled, args->profile, start_ns);
   return NULL;
