@@ -334,6 +334,7 @@ typedef struct kapell_type_info {
   const char* const*
       symbols;  // |rank| entries: "batch" for a symbolic dimension, NULL for a number or a nameless one
   const struct kapell_type_info* inner;  // sequence, optional: element; map: value; else NULL
+  const char* denotation;  // what the file says that it is, "IMAGE"; NULL where it says nothing
 } kapell_type_info;
 
 typedef struct kapell_io_info {

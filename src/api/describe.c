@@ -15,6 +15,31 @@ static kp_status* describe_value(kapell_session* session, kp_value_id id, bool o
   return kp_type_info_of(&session->arena, &session->core->model->symbols, &value->type, &out->type);
 }
 
+// What the file says that a value is, which nothing but programs reads. Infos lie in the session's arena, and are nobody else's.
+static kp_status* add_denotations(kapell_session* session, const kp_onnx_type* stated,
+                                  const kapell_type_info* known) {
+  for (; stated && known; stated = stated->inner, known = known->inner) {
+    const kp_str text = stated->denotation;
+    if (!text.length) continue;
+    const char* copy = kp_arena_strndup(&session->arena, text.data, text.length);
+    if (!copy) return no_memory();
+    ((kapell_type_info*)(uintptr_t)known)->denotation = copy;
+  }
+  return NULL;
+}
+
+// |stated| are the file's, in the same order as |infos|, with others between them.
+static kp_status* add_all_denotations(kapell_session* session, const kp_onnx_value_info* stated,
+                                      size_t stated_count, const kapell_io_info* infos,
+                                      size_t count) {
+  size_t i = 0;
+  for (size_t k = 0; k < stated_count && i < count; ++k) {
+    if (!kp_str_is(stated[k].name, infos[i].name)) continue;
+    KP_PASS(add_denotations(session, &stated[k].type, infos[i++].type));
+  }
+  return NULL;
+}
+
 // The dims that the file states for an input; -1 for those that are no numbers.
 static kp_status* stated_dims(kapell_session* session, const kp_onnx_type* stated,
                               kapell_type_info* out) {
@@ -50,6 +75,7 @@ static kp_status* add_overridable(kapell_session* session, const kp_onnx_tensor*
   session->inputs[session->input_count + session->overridable_count++] =
       (kapell_io_info){.name = text, .type = info, .optional = true};
   if (!info->symbols) return no_memory();
+  KP_PASS(add_denotations(session, stated, info));
   return stated->kind == KP_ONNX_TYPE_TENSOR && stated->has_shape
              ? stated_dims(session, stated, info)
              : NULL;
@@ -167,7 +193,12 @@ kp_status* kp_session_describe(kapell_session* session) {
     if (i < model->source->graph.output_count)
       KP_PASS(keep_names(session, &model->source->graph.outputs[i], output));
   }
-  KP_PASS(describe_overridable(session, &model->source->graph));
+  const kp_onnx_graph* source = &model->source->graph;
+  KP_PASS(add_all_denotations(session, source->inputs, source->input_count, session->inputs,
+                              session->input_count));
+  KP_PASS(add_all_denotations(session, source->outputs, source->output_count, session->outputs,
+                              session->output_count));
+  KP_PASS(describe_overridable(session, source));
   return describe_metadata(session, model->source);
 }
 

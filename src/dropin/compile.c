@@ -1,7 +1,7 @@
 // The compile API: models compiled ahead of their sessions.
 //
 // No provider here has a compiled form that a model could carry, so compiling is what ONNX Runtime makes of it on the CPU alone: the model is
-// opened, as proof that it can be, and written as it is.
+// opened, as proof that it can be, and written as it is, with its weights where they are wanted.
 #include <string.h>
 #include <unistd.h>
 
@@ -23,6 +23,10 @@ struct OrtModelCompilationOptions {
   OrtWriteBufferFunc write;
   void* write_state;
   uint32_t flags;
+  char* weights_file;  // of initializers that are to lie beside the model; or
+  OrtGetInitializerLocationFunc locate;
+  void* locate_state;
+  size_t least;  // bytes of those that go to |weights_file|
 };
 
 OrtStatus* ort_compile_CreateModelCompilationOptionsFromSessionOptions(
@@ -47,6 +51,7 @@ void ort_compile_ReleaseModelCompilationOptions(OrtModelCompilationOptions* obje
   ort_ReleaseSessionOptions(object->session);
   kp_free(object->path);
   kp_free(object->out_path);
+  kp_free(object->weights_file);
   kp_free(object);
 }
 
@@ -157,21 +162,25 @@ OrtStatus* ort_compile_ModelCompilationOptions_SetEpContextBinaryInformation(
 OrtStatus* ort_compile_ModelCompilationOptions_SetOutputModelExternalInitializersFile(
     OrtModelCompilationOptions* options, const char* external_initializers_file_path,
     size_t external_initializers_size_threshold) {
-  (void)external_initializers_size_threshold;
   KP_ORT_NEED(options);
   KP_ORT_NEED(external_initializers_file_path);
   if (!external_initializers_file_path[0])
     return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid external initializer file: path is empty");
-  return NULL;
+  options->locate = NULL;
+  options->least = external_initializers_size_threshold;
+  return set_text(&options->weights_file, external_initializers_file_path);
 }
 
 OrtStatus* ort_compile_ModelCompilationOptions_SetOutputModelGetInitializerLocationFunc(
     OrtModelCompilationOptions* options,
     OrtGetInitializerLocationFunc get_initializer_location_func, void* state) {
-  (void)state;
   KP_ORT_NEED(options);
   if (!get_initializer_location_func)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "OrtGetInitializerLocationFunc function is NULL");
+    return kp_ort_error(ORT_INVALID_ARGUMENT, "OrtGetInitializerLocationFunc function for output model is null");
+  kp_free(options->weights_file);
+  options->weights_file = NULL;
+  options->locate = get_initializer_location_func;
+  options->locate_state = state;
   return NULL;
 }
 
@@ -236,6 +245,47 @@ static OrtStatus* copy_model(const OrtModelCompilationOptions* options, const ch
   return status;
 }
 
+// The file of weights lies in the folder of the model |path| (NULL: in the working folder). kp_free it.
+static OrtStatus* name_weights(const OrtModelCompilationOptions* options, const char* path,
+                               char** out) {
+  const char* name = options->weights_file;
+  const char* slash = path ? strrchr(path, '/') : NULL;
+  const size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+  *out = NULL;
+  if (!name) return NULL;
+  if (name[0] == '/')
+    return kp_ort_error(ORT_FAIL,
+                        "the file of external initializers '%s' has to be relative: "
+                        "external_file_path.is_relative() was false",
+                        name);
+  *out = kp_alloc_zero(folder + strlen(name) + 1, 1);
+  if (!*out) return kp_ort_no_memory();
+  if (folder) memcpy(*out, path, folder);
+  memcpy(*out + folder, name, strlen(name));
+  return NULL;
+}
+
+// The model as it is, but for where its weights lie: inside, where nothing else is asked for.
+static OrtStatus* write_model(const OrtModelCompilationOptions* options, const char* path) {
+  static const char folder_key[] = "session.model_external_initializers_file_folder_path";
+  const char* folder = kp_ort_options_config(options->session, folder_key, NULL);
+  char* weights_path;
+  void* bytes = NULL;
+  size_t size;
+  KP_ORT_PASS(name_weights(options, path, &weights_path));
+  const kp_ort_weights weights = {.file = options->weights_file,
+                                  .path = weights_path,
+                                  .least = options->least,
+                                  .locate = options->locate,
+                                  .state = options->locate_state};
+  OrtStatus* status = kp_ort_model_place_weights(options->path, options->data, options->size,
+                                                 folder, &weights, &bytes, &size);
+  if (!status) status = bytes ? give(options, bytes, size, path) : copy_model(options, path);
+  kp_free(bytes);
+  kp_free(weights_path);
+  return status;
+}
+
 OrtStatus* ort_compile_CompileModel(const OrtEnv* env, const OrtModelCompilationOptions* options) {
   char* path = NULL;
   KP_ORT_NEED(env);
@@ -244,7 +294,7 @@ OrtStatus* ort_compile_CompileModel(const OrtEnv* env, const OrtModelCompilation
     return kp_ort_error(ORT_INVALID_ARGUMENT, "Input model path or buffer must be set");
   OrtStatus* status = name_output(options, &path);
   if (!status) status = try_model(env, options);
-  if (!status) status = copy_model(options, path);
+  if (!status) status = write_model(options, path);
   kp_free(path);
   return status;
 }

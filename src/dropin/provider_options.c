@@ -1,6 +1,7 @@
 // Options of single providers: the objects that clients make for them, and the functions that each has of its own. (By device: devices.c.)
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -92,20 +93,53 @@ V2_OPTIONS(CANN, OrtCANNProviderOptions, CANN, "CANNExecutionProvider", "CANN")
 V2_OPTIONS(Dnnl, OrtDnnlProviderOptions, Dnnl, "DnnlExecutionProvider", "oneDNN")
 // clang-format on
 
-// Pointers that options carry (streams, allocators) have no meaning between libraries of different makers.
+// A stream of the client's, the one option that is given as a pointer: kept as its number, as it is written among the others.
+#define STREAM "user_compute_stream"
+
+static OrtStatus* check_pointer(const char* key) {
+  KP_ORT_NEED(key);
+  if (strcmp(key, STREAM) == 0) return NULL;
+  return kp_ort_error(ORT_INVALID_ARGUMENT, "option '%s' is not given as a pointer; %s is", key,
+                      STREAM);
+}
+
+static OrtStatus* put_pointer(OrtKeyValuePairs* pairs, const char* key, const void* value) {
+  char text[24];
+  KP_ORT_PASS(check_pointer(key));
+  snprintf(text, sizeof text, "%llu", (unsigned long long)(uintptr_t)value);
+  KP_ORT_TAKE(kp_ort_pairs_set(pairs, "has_" STREAM, value ? "1" : "0"));
+  KP_ORT_TAKE(kp_ort_pairs_set(pairs, STREAM, text));
+  return NULL;
+}
+
+static OrtStatus* get_pointer(const OrtKeyValuePairs* pairs, const char* key, void** out) {
+  KP_ORT_NEED(out);
+  *out = NULL;
+  KP_ORT_PASS(check_pointer(key));
+  const char* text = kp_ort_pairs_get(pairs, STREAM);
+  *out = text ? (void*)(uintptr_t)strtoull(text, NULL, 10) : NULL;
+  return NULL;
+}
+
 OrtStatus* ort_UpdateCUDAProviderOptionsWithValue(OrtCUDAProviderOptionsV2* options,
                                                   const char* key, void* value) {
   KP_ORT_NEED(options);
-  (void)value;
-  return kp_ort_error(ORT_NOT_IMPLEMENTED, "option '%s' of CUDA cannot be given as a pointer",
-                      key ? key : "");
+  return put_pointer(&options->pairs, key, value);
 }
 OrtStatus* ort_UpdateTensorRTProviderOptionsWithValue(OrtTensorRTProviderOptionsV2* options,
                                                       const char* key, void* value) {
   KP_ORT_NEED(options);
-  (void)value;
-  return kp_ort_error(ORT_NOT_IMPLEMENTED, "option '%s' of TensorRT cannot be given as a pointer",
-                      key ? key : "");
+  return put_pointer(&options->pairs, key, value);
+}
+OrtStatus* ort_GetCUDAProviderOptionsByName(const OrtCUDAProviderOptionsV2* options,
+                                            const char* key, void** out) {
+  KP_ORT_NEED(options);
+  return get_pointer(&options->pairs, key, out);
+}
+OrtStatus* ort_GetTensorRTProviderOptionsByName(const OrtTensorRTProviderOptionsV2* options,
+                                                const char* key, void** out) {
+  KP_ORT_NEED(options);
+  return get_pointer(&options->pairs, key, out);
 }
 
 // --- structs with public members -------------------------------------------------------------------------------------------------

@@ -71,6 +71,21 @@ OrtStatus* kp_ort_op_model(const OrtOp* op, const OrtValue* const* inputs, void*
 // Serialises |model|, which must have a graph with inputs and outputs.
 OrtStatus* kp_ort_model_bytes(const OrtModel* model, void** out_bytes, size_t* out_size);
 
+// Where the initializers of a model that is written are to lie. All of it NULL: inside.
+typedef struct kp_ort_weights {
+  const char* file;  // those of |least| bytes and more: in this file, by the name that the model gives it,
+  const char* path;  // which is to be written here
+  size_t least;
+  OrtGetInitializerLocationFunc locate;  // or: where this says, which writes them itself
+  void* state;
+} kp_ort_weights;
+
+// The model (exactly one of |path| and |data|) with its weights there, serialised: kp_free *out_bytes; NULL: as it is. External data comes
+// from |external_folder| (NULL: the model's own).
+OrtStatus* kp_ort_model_place_weights(const char* path, const void* data, size_t size,
+                                      const char* external_folder, const kp_ort_weights* wanted,
+                                      void** out_bytes, size_t* out_size);
+
 // A model that is being augmented.
 typedef struct kp_ort_editor kp_ort_editor;
 // Exactly one of |path| and |data| (copied) is given.

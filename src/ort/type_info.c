@@ -135,6 +135,8 @@ static OrtStatus* fill_inner(const kapell_type_info* inner, int depth, OrtTypeIn
 }
 
 static OrtStatus* fill(OrtTypeInfo* info, const kapell_type_info* from, int depth) {
+  if (from->denotation && !(info->denotation = kp_strdup(from->denotation)))
+    return kp_ort_no_memory();
   switch (info->type) {
     case ONNX_TYPE_TENSOR:
     case ONNX_TYPE_SPARSETENSOR:
