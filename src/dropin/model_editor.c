@@ -5,17 +5,25 @@
 #include "dropin/session.h"
 #include "ort/model.h"
 
+static OrtStatus* own_options(const OrtSessionOptions* options, OrtSessionOptions** out) {
+  return options ? ort_CloneSessionOptions(options, out) : ort_CreateSessionOptions(out);
+}
+
 OrtStatus* ort_editor_CreateSessionFromModel(const OrtEnv* env, const OrtModel* model,
                                              const OrtSessionOptions* options, OrtSession** out) {
-  void* bytes;
+  OrtSessionOptions* own = NULL;
+  void* bytes = NULL;
   size_t size;
   KP_ORT_NEED(out);
   *out = NULL;
   KP_ORT_NEED(env);
   KP_ORT_NEED(model);
-  KP_ORT_PASS(kp_ort_model_bytes(model, &bytes, &size));
-  OrtStatus* status = dropin_session_create(env, NULL, bytes, size, options, NULL, out);
+  OrtStatus* status = own_options(options, &own);
+  if (!status) status = kp_ort_model_lend(model, own);
+  if (!status) status = kp_ort_model_bytes(model, &bytes, &size);
+  if (!status) status = dropin_session_create(env, NULL, bytes, size, own, NULL, out);
   kp_free(bytes);
+  ort_ReleaseSessionOptions(own);
   return status;
 }
 
@@ -113,11 +121,11 @@ OrtStatus* ort_editor_FinalizeModelEditorSession(OrtSession* session,
   OrtSessionOptions* own = NULL;
   OrtSession* made = NULL;
   KP_ORT_PASS(need_editor(session));
-  OrtStatus* status =
-      options ? ort_CloneSessionOptions(options, &own) : ort_CreateSessionOptions(&own);
+  OrtStatus* status = own_options(options, &own);
   const char* folder = kp_ort_editor_folder(session->editor);
   if (!status && folder && !kp_ort_options_config(own, folder_key, NULL))
     status = ort_AddSessionConfigEntry(own, folder_key, folder);
+  if (!status) status = kp_ort_editor_lend(session->editor, own);
   if (!status) status = open_again(session->editor, own, prepacked, &made);
   ort_ReleaseSessionOptions(own);
   if (status) return status;

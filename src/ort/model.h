@@ -71,6 +71,9 @@ OrtStatus* kp_ort_op_model(const OrtOp* op, const OrtValue* const* inputs, void*
 // Serialises |model|, which must have a graph with inputs and outputs.
 OrtStatus* kp_ort_model_bytes(const OrtModel* model, void** out_bytes, size_t* out_size);
 
+// Adds the initializers that are not serialised to what sessions with |options| are given.
+OrtStatus* kp_ort_model_lend(const OrtModel* model, OrtSessionOptions* options);
+
 // Where the initializers of a model that is written are to lie. All of it NULL: inside.
 typedef struct kp_ort_weights {
   const char* file;  // those of |least| bytes and more: in this file, by the name that the model gives it,
@@ -91,6 +94,7 @@ typedef struct kp_ort_editor kp_ort_editor;
 // Exactly one of |path| and |data| (copied) is given.
 OrtStatus* kp_ort_editor_open(const char* path, const void* data, size_t size, kp_ort_editor** out);
 OrtStatus* kp_ort_editor_apply(kp_ort_editor* editor, const OrtModel* model);
+OrtStatus* kp_ort_editor_lend(const kp_ort_editor* editor, OrtSessionOptions* options);
 OrtStatus* kp_ort_editor_bytes(const kp_ort_editor* editor, void** out_bytes, size_t* out_size);
 OrtStatus* kp_ort_editor_opset(const kp_ort_editor* editor, const char* domain, int* out_version);
 // A copy of a metadata entry in |allocator|'s memory; NULL where there is none.

@@ -7,6 +7,8 @@
 #include "onnx/reader.h"
 #include "onnx/writer.h"
 #include "ort/model.h"
+#include "ort/options.h"
+#include "ort/value.h"
 
 // --- types, tensors, attributes --------------------------------------------------------------------------------------------------
 static bool put_type(kp_arena* arena, const OrtTypeInfo* from, kp_onnx_type* to);
@@ -58,6 +60,26 @@ static kp_status* put_tensor(kp_arena* arena, const char* name, const kapell_val
                              kp_onnx_tensor* to) {
   *to = (kp_onnx_tensor){.name = kp_str_of(name), .dims = from->dims, .rank = (size_t)from->rank};
   return kp_onnx_put_elements(arena, from->type, from->data, kapell_tensor_count(from), to);
+}
+
+// Large initializers are not serialised: sessions take the values themselves (kp_ort_model_lend), whatever their size.
+static bool is_lent(const kapell_value* value) {
+  enum { kLeast = 64 << 10 };
+  return value->kind == KAPELL_KIND_TENSOR && value->type != KAPELL_STRING && !value->memory &&
+         value->byte_count >= kLeast;
+}
+
+static kp_status* put_initializer(kp_arena* arena, const char* name, const kapell_value* from,
+                                  kp_onnx_tensor* to) {
+  static const kp_onnx_entry nowhere = {{"location", 8}, {"in-memory", 9}};
+  KP_PASS(put_tensor(arena, name, from, to));
+  if (!is_lent(from)) return NULL;
+  to->has_raw = false;
+  to->raw = (kp_str){0};
+  to->external = true;
+  to->external_data = &nowhere;
+  to->external_count = 1;
+  return NULL;
 }
 
 static kp_status* put_attr(kp_arena* arena, const kp_attr* from, kp_onnx_attr* to) {
@@ -208,8 +230,8 @@ static kp_status* add_contents(kp_arena* arena, const kp_ort_made_graph* from,
     KP_PASS(put_attrs(arena, node->attrs, node->attr_count, &all[nodes + i]));
   }
   for (size_t i = 0; i < from->initializer_count; ++i)
-    KP_PASS(put_tensor(arena, from->initializers[i].name, from->initializers[i].value->value,
-                       &initializers[tensors + i]));
+    KP_PASS(put_initializer(arena, from->initializers[i].name, from->initializers[i].value->value,
+                            &initializers[tensors + i]));
   graph->nodes = all;
   graph->node_count = nodes + from->node_count;
   graph->initializers = initializers;
@@ -245,9 +267,26 @@ OrtStatus* kp_ort_model_bytes(const OrtModel* model, void** out_bytes, size_t* o
   return kp_ort_status(status);
 }
 
+// A client's own replacement goes before.
+static OrtStatus* lend(OrtSessionOptions* options, const char* name, const OrtValue* value) {
+  for (size_t i = 0; i < options->initializer_count; ++i)
+    if (strcmp(options->initializers[i].name, name) == 0) return NULL;
+  return ort_AddExternalInitializers(options, &name, &value, 1);
+}
+
+OrtStatus* kp_ort_model_lend(const OrtModel* model, OrtSessionOptions* options) {
+  const kp_ort_made_graph* graph = model->graph;
+  for (size_t i = 0; graph && i < graph->initializer_count; ++i) {
+    const kp_ort_graph_tensor* given = &graph->initializers[i];
+    if (is_lent(given->value->value)) KP_ORT_PASS(lend(options, given->name, given->value));
+  }
+  return NULL;
+}
+
 // --- augmenting ------------------------------------------------------------------------------------------------------------------
 struct kp_ort_editor {
   kp_onnx_model* model;
+  OrtSessionOptions* lent;  // has the initializers of models applied that are not serialised
   char* folder;
 };
 
@@ -255,6 +294,7 @@ void kp_ort_editor_free(kp_ort_editor* editor) {
   if (!editor) return;
   kp_onnx_model_close(editor->model);
   kp_free(editor->folder);
+  ort_ReleaseSessionOptions(editor->lent);
   kp_free(editor);
 }
 
@@ -274,6 +314,7 @@ OrtStatus* kp_ort_editor_open(const char* path, const void* data, size_t size,
   OrtStatus* status = kp_ort_status(path ? kp_onnx_read_file(path, NULL, &editor->model)
                                          : kp_onnx_read_bytes(data, size, NULL, &editor->model));
   if (!status && path) status = keep_folder(editor, path);
+  if (!status) status = ort_CreateSessionOptions(&editor->lent);
   if (status) {
     kp_ort_editor_free(editor);
     return status;
@@ -331,9 +372,26 @@ OrtStatus* kp_ort_editor_apply(kp_ort_editor* editor, const OrtModel* model) {
   if (!status) status = kp_onnx_read_bytes(bytes, size, NULL, &made);
   kp_free(bytes);
   kp_arena_free(&arena);
-  if (status) return kp_ort_status(status);
+  KP_ORT_TAKE(status);
+  OrtStatus* refused = kp_ort_model_lend(model, editor->lent);
+  if (refused) {
+    kp_onnx_model_close(made);
+    return refused;
+  }
   kp_onnx_model_close(editor->model);
   editor->model = made;
+  return NULL;
+}
+
+OrtStatus* kp_ort_editor_lend(const kp_ort_editor* editor, OrtSessionOptions* options) {
+  for (size_t i = 0; i < editor->lent->initializer_count; ++i) {
+    const kp_ort_initializer* given = &editor->lent->initializers[i];
+    OrtValue* value;
+    KP_ORT_PASS(kp_ort_value_wrap(kp_value_retain(given->value), &value));
+    OrtStatus* status = lend(options, given->name, value);
+    ort_ReleaseValue(value);
+    KP_ORT_PASS(status);
+  }
   return NULL;
 }
 

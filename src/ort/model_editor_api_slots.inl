@@ -13,7 +13,7 @@ STATUS(6, CreateNode, "22", (const char* op, const char* domain, const char* nam
 STATUS(7, CreateGraph, "22", (OrtGraph** graph), ORT, WORKS, "")
 STATUS(8, SetGraphInputs, "22", (OrtGraph* graph, OrtValueInfo** inputs, size_t count), ORT, WORKS, "")
 STATUS(9, SetGraphOutputs, "22", (OrtGraph* graph, OrtValueInfo** outputs, size_t count), ORT, WORKS, "")
-STATUS(10, AddInitializerToGraph, "22", (OrtGraph* graph, const char* name, OrtValue* tensor, bool data_is_external), ORT, PARTLY, "for models up to 2 GiB, external data included, which is copied")
+STATUS(10, AddInitializerToGraph, "22", (OrtGraph* graph, const char* name, OrtValue* tensor, bool data_is_external), ORT, WORKS, "")
 STATUS(11, AddNodeToGraph, "22", (OrtGraph* graph, OrtNode* node), ORT, WORKS, "")
 STATUS(12, CreateModel, "22", (const char* const* domains, const int* versions, size_t count, OrtModel** model), ORT, WORKS, "")
 STATUS(13, AddGraphToModel, "22", (OrtModel* model, OrtGraph* graph), ORT, WORKS, "")

@@ -89,42 +89,66 @@ const char* ort_GetRunConfigEntry(const OrtRunOptions* options, const char* key)
 }
 
 // --- arena configurations: a run plans its memory, what it may use at most is all that there is to shape ------------------------
+static OrtStatus* make_arena(size_t max_memory, OrtArenaCfg** out) {
+  *out = kp_alloc_zero(1, sizeof(**out));
+  if (!*out) return kp_ort_no_memory();
+  (*out)->max_memory = max_memory;
+  return NULL;
+}
+
+static OrtStatus* bad_arena(void) {
+  return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid configuration value was provided.");
+}
+
+// How chunks grow is a wish that nothing here can heed; -1 is the default. The last number is not looked at in ONNX Runtime either.
 OrtStatus* ort_CreateArenaCfg(size_t max_mem, int arena_extend_strategy,
                               int initial_chunk_size_bytes, int max_dead_bytes_per_chunk,
                               OrtArenaCfg** out) {
-  (void)arena_extend_strategy;
-  (void)initial_chunk_size_bytes;
   (void)max_dead_bytes_per_chunk;
   KP_ORT_NEED(out);
-  *out = kp_alloc_zero(1, sizeof(**out));
-  if (!*out) return kp_ort_no_memory();
-  (*out)->max_memory = max_mem;
+  *out = NULL;
+  if (arena_extend_strategy < -1 || arena_extend_strategy > 1 || initial_chunk_size_bytes < -1)
+    return bad_arena();
+  return make_arena(max_mem, out);
+}
+
+typedef struct arena_key {
+  const char* name;
+  bool is_int;   // else 64 bits, as signed
+  int64_t most;  // -1 is the default of all
+} arena_key;
+
+static const arena_key* find_arena_key(const char* name) {
+  static const arena_key known[] = {{"arena_extend_strategy", true, 1},
+                                    {"initial_chunk_size_bytes", true, INT32_MAX},
+                                    {"max_dead_bytes_per_chunk", true, INT32_MAX},
+                                    {"initial_growth_chunk_size_bytes", true, INT32_MAX},
+                                    {"max_power_of_two_extend_bytes", false, INT64_MAX}};
+  for (size_t i = 0; name && i < sizeof known / sizeof known[0]; ++i)
+    if (strcmp(name, known[i].name) == 0) return &known[i];
   return NULL;
 }
 
 OrtStatus* ort_CreateArenaCfgV2(const char* const* keys, const size_t* values, size_t count,
                                 OrtArenaCfg** out) {
-  static const char* const known[] = {"max_mem",
-                                      "arena_extend_strategy",
-                                      "initial_chunk_size_bytes",
-                                      "max_dead_bytes_per_chunk",
-                                      "initial_growth_chunk_size_bytes",
-                                      "max_power_of_two_extend_bytes"};
   KP_ORT_NEED(out);
   *out = NULL;
   if (count) KP_ORT_NEED(keys);
   if (count) KP_ORT_NEED(values);
   size_t max_memory = 0;
   for (size_t i = 0; i < count; ++i) {
-    bool found = false;
-    for (size_t k = 0; keys[i] && k < sizeof known / sizeof known[0]; ++k)
-      found = found || !strcmp(keys[i], known[k]);
-    if (!found)
+    if (keys[i] && strcmp(keys[i], "max_mem") == 0) {
+      max_memory = values[i];
+      continue;
+    }
+    const arena_key* key = find_arena_key(keys[i]);
+    if (!key)
       return kp_ort_error(ORT_INVALID_ARGUMENT, "Invalid key found: %s",
                           keys[i] ? keys[i] : "NULL");
-    if (strcmp(keys[i], "max_mem") == 0) max_memory = values[i];
+    const int64_t number = key->is_int ? (int32_t)(uint32_t)values[i] : (int64_t)values[i];
+    if (number < -1 || number > key->most) return bad_arena();
   }
-  return ort_CreateArenaCfg(max_memory, -1, -1, -1, out);
+  return make_arena(max_memory, out);
 }
 
 void ort_ReleaseArenaCfg(OrtArenaCfg* config) { kp_free(config); }

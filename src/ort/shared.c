@@ -121,6 +121,13 @@ OrtStatus* ort_GetSharedAllocator(OrtEnv* env, const OrtMemoryInfo* info,
   return NULL;
 }
 
+// The host's allocator, which is always there, is nobody's to make or to end.
+static OrtStatus* no_such_memory(const OrtEpDevice* device) {
+  return kp_ort_error(ORT_INVALID_ARGUMENT,
+                      "Invalid memory type for OrtEpDevice: %s shares no memory of this kind",
+                      device->name);
+}
+
 OrtStatus* ort_CreateSharedAllocator(OrtEnv* env, const OrtEpDevice* device,
                                      OrtDeviceMemoryType mem_type, OrtAllocatorType allocator_type,
                                      const OrtKeyValuePairs* options, OrtAllocator** allocator) {
@@ -129,21 +136,16 @@ OrtStatus* ort_CreateSharedAllocator(OrtEnv* env, const OrtEpDevice* device,
   const OrtMemoryInfo* info = allocator_type == OrtReadOnlyAllocator
                                   ? device->read_only_memory
                                   : ort_EpDevice_MemoryInfo(device, mem_type);
-  if (!info)
-    return kp_ort_error(ORT_INVALID_ARGUMENT,
-                        "Invalid memory type for OrtEpDevice: %s has no memory of this kind",
-                        device->name);
-  if (device->factory) return kp_ort_env_share(env, device->factory, info, options, allocator);
-  return allocator ? ort_GetSharedAllocator(env, info, allocator) : NULL;
+  if (!info || !device->factory) return no_such_memory(device);
+  return kp_ort_env_share(env, device->factory, info, options, allocator);
 }
 
-// The host's allocator is always there; one that a client registered stays until it is unregistered.
 OrtStatus* ort_ReleaseSharedAllocator(OrtEnv* env, const OrtEpDevice* device,
                                       OrtDeviceMemoryType mem_type) {
   KP_ORT_NEED(env);
   KP_ORT_NEED(device);
   const OrtMemoryInfo* info = ort_EpDevice_MemoryInfo(device, mem_type);
-  if (!device->factory || !info) return NULL;
+  if (!info || !device->factory) return no_such_memory(device);
   kp_ort_shared_allocator gone = {0};
   kp_ort_env_lock();
   const size_t at = find_shared(env, info);

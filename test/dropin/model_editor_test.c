@@ -1,4 +1,6 @@
 // The model editor through ONNX Runtime's C API: models made in memory, models augmented, and what is refused.
+#include <sys/mman.h>
+
 #include "dropin/dropin.h"
 
 static const OrtModelEditorApi* editor;
@@ -152,6 +154,38 @@ static void made_may_be_asked(void** state) {
   api->ReleaseSession(session);
 }
 
+// More weights than a file of a model can hold, of which the session makes no copy: hardly any of these pages are ever touched.
+static void more_than_a_file_holds(void** state) {
+  (void)state;
+  const int64_t count = 600000000, two = 2;
+  const size_t bytes = (size_t)count * sizeof(float);
+  float* weights =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  assert_ptr_not_equal(weights, MAP_FAILED);
+  weights[0] = 5;
+  weights[count - 1] = 7;
+  OrtMemoryInfo* memory;
+  OrtValue* external;
+  OrtSession* session;
+  OrtGraph* graph = new_graph("x", "y", 2);
+  ok(api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
+  ok(api->CreateTensorWithDataAsOrtValue(memory, weights, bytes, &count, 1,
+                                         ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &external));
+  api->ReleaseMemoryInfo(memory);
+  ok(editor->AddInitializerToGraph(graph, "weights", external, true));
+  ok(editor->AddInitializerToGraph(
+      graph, "places",
+      dropin_tensor(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, &two, 1, (const int64_t[]){0, count - 1},
+                    2 * sizeof(int64_t)),
+      false));
+  add_node(graph, "Gather", "weights", "places", "w", NULL);
+  add_node(graph, "Mul", "x", "w", "y", NULL);
+  ok(session_of(model_of(graph), &session));
+  run_and_expect(session, "x", "y", (const float[]){2, 3}, (const float[]){10, 21}, 2);
+  api->ReleaseSession(session);
+  munmap(weights, bytes);
+}
+
 static void types_and_names(void** state) {
   (void)state;
   OrtSession* session;
@@ -234,6 +268,34 @@ static void augmented(void** state) {
   api->ReleaseSession(session);
 }
 
+// With an initializer that is large, and one after it in another model; the models are released before.
+static void augmented_by_large_ones(void** state) {
+  enum { kLarge = 20000 };
+  static float ones[kLarge], x[kLarge], want[kLarge];
+  (void)state;
+  const int64_t dims = kLarge;
+  OrtSession* session = augmenting("in x float[20000]\n y = Neg(x)\n out y float[20000]\n");
+  const char *names[] = {"a", "b"}, *outputs[] = {"ya", "yb"};
+  for (int i = 0; i < kLarge; ++i) {
+    ones[i] = 1;
+    x[i] = (float)i;
+    want[i] = 2 - (float)i;
+  }
+  for (int i = 0; i < 2; ++i) {
+    OrtGraph* graph = new_graph(NULL, outputs[i], kLarge);
+    ok(editor->AddInitializerToGraph(
+        graph, names[i],
+        dropin_tensor(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &dims, 1, ones, sizeof ones), false));
+    add_node(graph, "Add", i ? "ya" : "y", names[i], outputs[i], NULL);
+    OrtModel* model = model_of(graph);
+    ok(editor->ApplyModelToModelEditorSession(session, model));
+    api->ReleaseModel(model);
+  }
+  ok(finalize(session));
+  run_and_expect(session, "x", "yb", x, want, kLarge);
+  api->ReleaseSession(session);
+}
+
 static void refusals(void** state) {
   (void)state;
   OrtSession* session = NULL;
@@ -296,8 +358,12 @@ static int load(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(made_in_memory), cmocka_unit_test(made_may_be_asked),
-      cmocka_unit_test(types_and_names), cmocka_unit_test(augmented), cmocka_unit_test(refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(made_in_memory),
+                                     cmocka_unit_test(made_may_be_asked),
+                                     cmocka_unit_test(more_than_a_file_holds),
+                                     cmocka_unit_test(augmented_by_large_ones),
+                                     cmocka_unit_test(types_and_names),
+                                     cmocka_unit_test(augmented),
+                                     cmocka_unit_test(refusals)};
   return cmocka_run_group_tests(tests, load, dropin_unload);
 }
