@@ -381,7 +381,6 @@ VALUE(374, EpDevice_MemoryInfo, "23", const OrtMemoryInfo*, (const OrtEpDevice* 
 STATUS(375, CreateSharedAllocator, "23", (OrtEnv* env, const OrtEpDevice* device, OrtDeviceMemoryType mem_type, OrtAllocatorType allocator_type, const OrtKeyValuePairs* options, OrtAllocator** allocator), ORT, WORKS, "")
 STATUS(376, GetSharedAllocator, "23", (OrtEnv* env, const OrtMemoryInfo* info, OrtAllocator** allocator), ORT, WORKS, "")
 STATUS(377, ReleaseSharedAllocator, "23", (OrtEnv* env, const OrtEpDevice* device, OrtDeviceMemoryType mem_type), ORT, WORKS, "")
-STATUS(378, GetTensorData, "23", (const OrtValue* value, const void** out), ORT, PARTLY, "not of string tensors, whose elements are not laid out as C++ strings")
 STATUS(378, GetTensorData, "23", (const OrtValue* value, const void** out), ORT, PARTLY, "not of string tensors: what ONNX Runtime lends there are objects of C++'s standard library, which only code built with the same one can read; the C, Java, Node, Go and Rust clients copy strings instead")
 STATUS(379, GetSessionOptionsConfigEntries, "23", (const OrtSessionOptions* options, OrtKeyValuePairs** out), ORT, WORKS, "")
 STATUS(380, SessionGetMemoryInfoForInputs, "23", (const OrtSession* session, const OrtMemoryInfo** inputs_memory_info, size_t count), DROPIN, WORKS, "")
