@@ -5,10 +5,11 @@
 A job: {"libraries": {name: path}, "model": path or null, "inputs": {name: [dtype, shape, numbers]}, "outputs": [names],
 "unregister_also": [names],
 "select": [[provider, [device numbers], {option: text}]], "config": {key: text}, "unregister": bool, "policy": number, "dynamic": {key: text},
-"ask": provider}. The result has the devices,
+"ask": provider, "threads": number that run at once}. The result has the devices,
 the outputs, which provider got which nodes, the log, and errors as [code, message].
 """
 
+import concurrent.futures
 import ctypes
 import json
 import pathlib
@@ -132,8 +133,12 @@ def run(api, job, result):
         for _ in range(job.get("sessions", 1)):
             session = Hosted(api, env, job)
             inputs = {name: np.array(numbers, dtype).reshape(shape) for name, (dtype, shape, numbers) in job["inputs"].items()}
-            for _ in range(job.get("runs", 1)):
-                result["outputs"] = [array.tolist() for array in session.run(inputs, job["outputs"])]
+            def repeat(inputs=inputs, session=session):
+                for _ in range(job.get("runs", 1)):
+                    result["outputs"] = [array.tolist() for array in session.run(inputs, job["outputs"])]
+            with concurrent.futures.ThreadPoolExecutor(job.get("threads", 1)) as pool:
+                for done in [pool.submit(repeat) for _ in range(job.get("threads", 1))]:
+                    done.result()
             for key, value in job.get("dynamic", {}).items():
                 api.SetEpDynamicOptions(session.session, (ctypes.c_char_p * 1)(key.encode()), (ctypes.c_char_p * 1)(value.encode()), ctypes.c_size_t(1))
             result["assignment"] = assignment(api, session.session)
