@@ -111,6 +111,7 @@ static void made_in_memory(void** state) {
 // What was made answers as a graph of a session's does: values by name, who makes and reads them, attributes.
 static void made_may_be_asked(void** state) {
   (void)state;
+  if (!dropin_is_ours()) return;  // the other library answers some of it alone
   const float alpha = 0.5f, one = 1;
   OrtOpAttr* slope;
   OrtGraph* graph = new_graph("x", "y", 4);
