@@ -11,9 +11,11 @@
 #include "ort/slots.h"
 
 // --- statuses --------------------------------------------------------------------------------------------------------------------
+// Laid out and allocated as in ONNX Runtime, since the WebGPU library (0.4) reads and ends some statuses by itself, as an array of
+// characters: memory is malloc's own.
 struct OrtStatus {
   OrtErrorCode code;
-  const char* message;  // lies behind the struct, or is static
+  char message[];
 };
 
 // Never NULL: without memory a static status, which releasing ignores.

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/size.h"
 #include "ort/object.h"
 
@@ -12,12 +11,11 @@
 static OrtStatus out_of_memory = {ORT_FAIL, "out of memory"};
 
 static OrtStatus* make_status(OrtErrorCode code, const char* message, size_t length) {
-  OrtStatus* status = kp_alloc(sizeof(*status) + length + 1);
+  OrtStatus* status = malloc(sizeof(*status) + length + 1);
   if (!status) return &out_of_memory;
-  char* text = (char*)(status + 1);
-  memcpy(text, message, length);
-  text[length] = 0;
-  *status = (OrtStatus){code, text};
+  status->code = code;
+  memcpy(status->message, message, length);
+  status->message[length] = 0;
   return status;
 }
 
@@ -104,5 +102,5 @@ OrtErrorCode ort_GetErrorCode(const OrtStatus* status) { return status ? status-
 const char* ort_GetErrorMessage(const OrtStatus* status) { return status ? status->message : ""; }
 
 void ort_ReleaseStatus(OrtStatus* status) {
-  if (status != &out_of_memory) kp_free(status);
+  if (status != &out_of_memory) free(status);
 }

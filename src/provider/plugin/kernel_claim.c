@@ -45,7 +45,7 @@ kp_status* kp_kernels_claim(const kp_plugin_provider* provider, const kp_graph* 
     status = KP_ERROR(OUT_OF_MEMORY, "claims of %u nodes", count);
   for (uint32_t i = 0; !status && i < count; ++i) {
     const kp_node* node = &graph->nodes[nodes[i]];
-    const kp_ort_kernel* kernel = kp_claims_is_free(claims, nodes[i])
+    const kp_ort_kernel* kernel = kp_claims_is_free(claims, nodes[i]) && !kp_node_body_count(node)
                                       ? kp_ort_registry_find(provider->registry, graph, node, NULL)
                                       : NULL;
     if (!kernel) continue;
@@ -69,6 +69,9 @@ void kp_kernels_refuse(const kp_plugin_provider* provider, const kp_graph* graph
                        kp_claims* claims) {
   for (kp_node_id id = 0; id < graph->node_count; ++id) {
     if (graph->nodes[id].removed || !kp_claims_is_free(claims, id)) continue;
+    if (kp_node_body_count(&graph->nodes[id]))
+      kp_claims_refuse(claims, id, KP_SOURCE_INFERRED,
+                       "control flow is run around what providers run of its bodies");
     kp_strbuf why = {0};
     if (!kp_ort_registry_find(provider->registry, graph, &graph->nodes[id], &why) && why.data)
       kp_claims_refuse(claims, id, KP_SOURCE_INFERRED, "%s", why.data);
