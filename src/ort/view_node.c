@@ -1,4 +1,5 @@
 // Views: what is known of a node beyond its name. Filled together, the first time something of it is asked for.
+#include "base/size.h"
 #include "graph/schema.h"
 #include "ort/view_internal.h"
 
@@ -35,17 +36,38 @@ static bool default_of(const kp_node* node, uint32_t index, kp_attr* out) {
   return true;
 }
 
+// The two defaults of ai.onnx that are lists, which the table of operators does not keep.
+static bool list_default_of(const kp_node* node, kp_attr* out) {
+  static const int64_t axes[] = {0, 2, 3};
+  static const kp_str activations[] = {{"Tanh", 4}, {"Tanh", 4}};
+  if (kp_node_is(node, "", "RNN") && !kp_node_attr(node, "activations")) {
+    *out = (kp_attr){.name = "activations",
+                     .type = KP_ONNX_ATTR_STRINGS,
+                     .count = KP_COUNT_OF(activations),
+                     .strings = activations};
+    return true;
+  }
+  if (kp_node_is(node, "", "MeanVarianceNormalization") && node->schema->since >= 9 &&
+      !kp_node_attr(node, "axes")) {
+    *out = (kp_attr){
+        .name = "axes", .type = KP_ONNX_ATTR_INTS, .count = KP_COUNT_OF(axes), .ints = axes};
+    return true;
+  }
+  return false;
+}
+
 static OrtStatus* fill_attrs(kp_shown* g, OrtNode* node) {
   const kp_node* from = kp_shown_node(node);
   kp_arena* arena = &g->view->arena;
   const uint32_t known = from->schema ? from->schema->attr_count : 0;
-  const size_t most = (size_t)from->attr_count + known;
+  const size_t most = (size_t)from->attr_count + known + 1;
   OrtOpAttr* attrs = kp_arena_new_array(arena, OrtOpAttr, most + 1);
   node->attrs = kp_arena_new_array(arena, const OrtOpAttr*, most + 1);
   if (!attrs || !node->attrs) return kp_ort_no_memory();
   size_t count = 0;
   for (; count < from->attr_count; ++count) attrs[count].attr = from->attrs[count];
   for (uint32_t i = 0; i < known; ++i) count += default_of(from, i, &attrs[count].attr);
+  if (from->schema) count += list_default_of(from, &attrs[count].attr);
   for (size_t i = 0; i < count; ++i) node->attrs[i] = &attrs[i];
   node->attr_count = count;
   return NULL;

@@ -1,6 +1,7 @@
 // Graphs as provider libraries see them, and as clients see what they make.
 #include "ort/view.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -594,6 +595,45 @@ static void memory_that_runs_out_is_an_error(void** state) {
   kp_model_free(model);
 }
 
+static void lists_have_defaults_too(void** state) {
+  (void)state;
+  shown s = show(
+      "in x float[1,2,3,3] m = MeanVarianceNormalization(x) in q float[2,1,3] init w float[1,4,3] "
+      "= fill 1 "
+      "init r float[1,4,4] = fill 1 y = RNN(q, w, r) hidden_size=4 out m float out y float");
+  const OrtOpAttr* attr;
+  char text[16];
+  int64_t axes[3];
+  size_t size;
+  OK(ort_Node_GetAttributeByName(node_of(s.graph, "MeanVarianceNormalization"), "axes", &attr));
+  OK(ort_ReadOpAttr(attr, ORT_OP_ATTR_INTS, axes, sizeof axes, &size));
+  assert_int_equal(axes[1], 2);
+  OK(ort_Node_GetAttributeByName(node_of(s.graph, "RNN"), "activations", &attr));
+  OK(ort_ReadOpAttr(attr, ORT_OP_ATTR_STRINGS, text, sizeof text, &size));
+  assert_memory_equal(text, "Tanh\0Tanh", 10);
+  end(&s);
+}
+
+static void* ask_all(void* graph) {
+  OrtStatus* status = NULL;
+  for (int i = 0; i < 20 && !status; ++i) status = ask(graph);
+  return status;
+}
+
+static void threads_may_ask_at_once(void** state) {
+  (void)state;
+  for (int round = 0; round < 20; ++round) {
+    shown s = show(kNested);
+    pthread_t threads[4];
+    void* failures[4];
+    for (int i = 0; i < 4; ++i)
+      assert_int_equal(pthread_create(&threads[i], NULL, ask_all, (void*)(uintptr_t)s.graph), 0);
+    for (int i = 0; i < 4; ++i) pthread_join(threads[i], &failures[i]);
+    for (int i = 0; i < 4; ++i) assert_null(failures[i]);
+    end(&s);
+  }
+}
+
 static kp_model* build_chain(uint32_t count) {
   kp_model* model;
   kp_value_id value;
@@ -792,6 +832,8 @@ int main(void) {
       cmocka_unit_test(nodes_that_the_model_does_not_mean_are_hidden),
       cmocka_unit_test(misuse_is_refused),
       cmocka_unit_test(memory_that_runs_out_is_an_error),
+      cmocka_unit_test(lists_have_defaults_too),
+      cmocka_unit_test(threads_may_ask_at_once),
       cmocka_unit_test(large_graphs_are_shown_at_once),
       cmocka_unit_test(made_graphs_answer_too),
       cmocka_unit_test(made_objects_outside_of_graphs_say_so),
