@@ -293,6 +293,23 @@ def test_the_list_finds_a_library_by_itself(kapell, ggml, dense):
     assert doctor.returncode == 0 and "sessions that list it load and run it" in doctor.stdout
 
 
+# A Vulkan driver in software that has what WebGPU's library asks for (Debian's chromium brings it; Mesa's of 2022 lacks a feature).
+SWIFTSHADER = pathlib.Path("/usr/lib/chromium")
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not (SWIFTSHADER / "vk_swiftshader_icd.json").exists(), reason="no SwiftShader: Debian's package chromium has it")
+def test_webgpu(host, dense, convolution):
+    """Kernel by kernel, in memory of its own, channels last."""
+    distribution = importlib.metadata.distribution("onnxruntime-ep-webgpu")
+    library = next(distribution.locate_file(file) for file in distribution.files if file.name == "libonnxruntime_providers_webgpu.so")
+    environment = [("KAPELL_PRETEND_DEVICES", "gpu:0x1002"), ("VK_ICD_FILENAMES", str(SWIFTSHADER / "vk_swiftshader_icd.json")),
+                   ("LD_LIBRARY_PATH", str(SWIFTSHADER))]
+    name = "WebGpuExecutionProvider"
+    compare(host, dense, library, name, {}, {name: ["MatMul", "Add", "Softmax"]}, 1e-5, environment)
+    compare(host, convolution, library, name, {}, {name: ["Conv", "Relu", "Conv", "Add", "Relu"]}, 1e-5, environment)
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """OpenVINO's and QNN's, as pip installs them (200 MB)."""
