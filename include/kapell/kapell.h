@@ -725,7 +725,10 @@ KAPELL_API KAPELL_MUST_USE kapell_status* kapell_session_configure(
 // Cost:    what the library takes to start, often a second. Since 0.1.
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_provider_library_register(const char* name,
                                                                            const char* path);
-// Ends that: its providers are found no more; sessions that have one go on. Errors: NOT_FOUND, INVALID_ARGUMENT.
+// Registers the library that this machine has of |provider| (any form of its name), as a session that lists it would; nothing where it is
+// built in or registered. PROVIDER_UNAVAILABLE, with what to do: none is here, or none with a device for it that has been seen to run.
+KAPELL_API KAPELL_MUST_USE kapell_status* kapell_provider_library_find(const char* provider);
+// Ends a registration: its providers are found no more; sessions that have one go on. Errors: NOT_FOUND, INVALID_ARGUMENT.
 KAPELL_API KAPELL_MUST_USE kapell_status* kapell_provider_library_unregister(const char* name);
 
 // --- doctor --------------------------------------------------------------------------------------------------------------------

@@ -156,6 +156,29 @@ kapell_status* kapell_provider_library_register(const char* name, const char* pa
   return help_to_load(name, path, status);
 }
 
+static kp_status* register_found(const char* canonical, kp_arena* arena) {
+  kp_found_library found;
+  const kp_find_options where = {0};
+  KP_PASS(kp_find_library(canonical, NULL, &where, arena, &found));
+  if (found.path && found.usable)
+    return kp_plugin_register(canonical, found.path, found.first, found.first_count);
+  kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s: %s", kp_provider_short(canonical),
+                               found.reason ? found.reason : "this build does not have it");
+  return found.fix ? kp_status_hint(status, "%s", found.fix) : status;
+}
+
+kapell_status* kapell_provider_library_find(const char* provider) {
+  if (!provider) return KP_ERROR(INVALID_ARGUMENT, "provider is NULL");
+  const char* canonical = kp_provider_canonical(kp_str_of(provider));
+  if (!canonical) return kp_provider_unknown(kp_str_of(provider));
+  kp_arena arena = {0};
+  const kp_provider_type* type = kp_provider_find(canonical);
+  kp_status* status = type ? NULL : register_found(canonical, &arena);
+  kp_provider_unfind(type);
+  kp_arena_free(&arena);
+  return status;
+}
+
 kapell_status* kapell_provider_library_unregister(const char* name) {
   if (!name) return KP_ERROR(INVALID_ARGUMENT, "name is NULL");
   return kp_plugin_unregister(name);

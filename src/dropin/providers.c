@@ -68,7 +68,7 @@ OrtStatus* dropin_providers(const OrtSessionOptions* options, kp_arena* arena,
 }
 
 // --- which there are -------------------------------------------------------------------------------------------------------------
-bool dropin_provider_is_available(const char* name) {
+static bool is_here(const char* name) {
   kapell_provider_info* list = NULL;
   size_t count = 0;
   bool available = false;
@@ -78,6 +78,15 @@ bool dropin_provider_is_available(const char* name) {
   kapell_status_free(status);
   kapell_providers_free(list);
   return available;
+}
+
+// A library that this machine has is loaded when its provider is asked for by name.
+bool dropin_provider_is_available(const char* name) {
+  if (is_here(name)) return true;
+  kapell_status* status = kapell_provider_library_find(name);
+  const bool found = !status;
+  kapell_status_free(status);
+  return found && is_here(name);
 }
 
 OrtStatus* ort_GetAvailableProviders(char*** out_ptr, int* provider_length) {

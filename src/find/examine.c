@@ -1,9 +1,10 @@
 // All that can be said of one provider: built in, found and whole, found and broken, missing, or not for this system.
 #include <stdlib.h>
 
-#include "base/cpu.h"
+#include "base/alloc.h"
 #include "base/size.h"
 #include "find/find.h"
+#include "ort/env.h"
 
 kp_status* kp_examiner_init(kp_places* places, bool load, uint64_t timeout_ns,
                             kp_examiner* out_examiner) {
@@ -111,13 +112,35 @@ static bool judge_file(const kp_examiner* e, kp_examined* x) {
   return false;
 }
 
-// Is there a device that the provider could use? Those without a vendor in the table run on any processor.
+static bool suits(kp_vendor vendor, const OrtHardwareDevice* device) {
+  switch (vendor) {
+    case KP_VENDOR_NVIDIA:
+      return device->vendor_id == 0x10de;
+    case KP_VENDOR_INTEL:
+      return device->vendor_id == 0x8086;
+    case KP_VENDOR_AMD:
+      return device->vendor_id == 0x1002 ||
+             (device->vendor_id == 0x1022 && device->type != OrtHardwareDeviceType_CPU);
+    case KP_VENDOR_ANY:
+      return device->type == OrtHardwareDeviceType_GPU;
+    case KP_VENDOR_NONE:
+      break;
+  }
+  return true;  // any processor will do
+}
+
+// Is there a device that the provider could use, among those that its library would be shown?
 static bool has_device(const kp_examiner* e, const char* canonical) {
-  const kp_vendor vendor = kp_find_vendor(canonical);
-  bool found = vendor == KP_VENDOR_NONE || (vendor == KP_VENDOR_NVIDIA && e->cuda.device_count) ||
-               (vendor == KP_VENDOR_INTEL && strstr(kp_cpu_name(), "Intel"));
-  for (size_t i = 0; i < e->driver.count && !found; ++i)
-    found = e->driver.devices[i].vendor == vendor || vendor == KP_VENDOR_ANY;
+  OrtHardwareDevice** devices;
+  size_t count;
+  bool found = false;
+  ort_ReleaseStatus(
+      kp_ort_hardware_find(e->places->root, getenv("KAPELL_PRETEND_DEVICES"), &devices, &count));
+  for (size_t i = 0; i < count; ++i) {
+    found = found || suits(kp_find_vendor(canonical), devices[i]);
+    kp_ort_hardware_free(devices[i]);
+  }
+  kp_free(devices);
   return found;
 }
 
@@ -253,6 +276,7 @@ static kp_status* give_library(const kp_examined* x, kp_arena* arena, kp_found_l
       first[out->first_count++] = i->dependencies[k].path;
   out->first = first;
   out->path = x->found.path;
+  out->usable = x->usable;
   return NULL;
 }
 

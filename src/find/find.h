@@ -230,6 +230,7 @@ typedef struct kp_found_library {
   const char* path;          // NULL: none that could be hosted
   const char* const* first;  // libraries that have to be loaded before it, in this order
   size_t first_count;
+  bool usable;               // with a device for it here, and one that has been seen to run
   const char *reason, *fix;  // none: why, and what to do; either may be NULL
 } kp_found_library;
 // Texts in |arena|. |option_texts|: checked options, parallel to kp_provider_options; may be NULL. Errors: BAD_PROVIDER_LIST for a device

@@ -4,8 +4,8 @@
 
 A job: {"libraries": {name: path}, "model": path or null, "inputs": {name: [dtype, shape, numbers]}, "outputs": [names],
 "unregister_also": [names],
-"select": [[provider, [device numbers], {option: text}]], "config": {key: text}, "unregister": bool, "policy": number, "dynamic": {key: text},
-"ask": provider, "threads": number that run at once}. The result has the devices,
+"select": [[provider, [device numbers], {option: text}]], "config": {key: text}, "unregister": bool, "by_name": [names], "policy": number,
+"dynamic": {key: text}, "ask": provider, "threads": number that run at once}. The result has the devices,
 the outputs, which provider got which nodes, the log, and errors as [code, message].
 """
 
@@ -109,6 +109,8 @@ class Hosted(Session):
             values = (ctypes.c_char_p * len(options))(*[value.encode() for value in options.values()])
             api.SessionOptionsAppendExecutionProvider_V2(self.options, env, chosen, ctypes.c_size_t(len(numbers)), keys, values,
                                                          ctypes.c_size_t(len(options)))
+        for provider in job.get("by_name", []):
+            api.SessionOptionsAppendExecutionProvider(self.options, provider.encode(), None, None, ctypes.c_size_t(0))
         if "policy" in job:
             api.SessionOptionsSetEpSelectionPolicy(self.options, job["policy"])
         self.session = api.make("CreateSession", env, str(job["model"]).encode(), self.options)

@@ -332,6 +332,17 @@ def test_openvino(host, large, dense, convolution, provider):
 
 @pytest.mark.full
 @pytest.mark.timeout(1200)
+def test_a_client_asks_by_name_alone(host, large, dense):
+    """As programs do that were written for a build with OpenVINO in it; on a processor that is not Intel's it stays refused."""
+    job = {"libraries": {}, "model": dense, "inputs": given(x=X["dense"]), "outputs": ["y"], "by_name": ["OpenVINO"]}
+    path = ("KAPELL_PROVIDER_PATH", str(large["openvino"]))
+    result = host(**job, environment=[path, ("KAPELL_PRETEND_DEVICES", "cpu:0x8086")])
+    assert result["assignment"] == {"OpenVINOExecutionProvider": ["MatMul", "Add", "Softmax"]}
+    assert host(**job)["error"][1].strip() == "OpenVINO execution provider is not supported in this build."
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
 def test_qnn(host, large, dense, convolution):
     """Its simulator of an HTP. Without the option that names a backend it has none for a processor: that is the client's error."""
     library = large["qnn"]
