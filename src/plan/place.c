@@ -96,6 +96,12 @@ static kp_status* refuse_everywhere(kp_plan_set* set, kp_placing* placing, uint3
   return NULL;
 }
 
+// Whom a question is about.
+typedef struct asked {
+  const kp_plan_set* set;
+  const kp_placing* placing;
+} asked;
+
 // What the floor's clause says of an operator that it does not name; NULL where there is no such clause.
 static kp_status* floor_refusal(kp_plan_set* set, const char** out_words) {
   if (set->chain->floor == KP_FLOOR_ALL) return NULL;
@@ -105,13 +111,24 @@ static kp_status* floor_refusal(kp_plan_set* set, const char** out_words) {
   return *out_words ? NULL : KP_ERROR(OUT_OF_MEMORY, "reasons of the placement");
 }
 
+static const char* owner_of(const void* user, kp_node_id node) {
+  const asked* a = user;
+  const uint32_t entry = a->placing->places[node].entry;
+  if (entry == KP_NONE || entry == KP_EXECUTOR) return NULL;
+  return a->set->chain->entries[entry].canonical;
+}
+
 static kp_status* ask_entry(kp_plan_set* set, kp_placing* placing, uint32_t entry, bool* offered) {
   const kp_chain_entry* e = &set->chain->entries[entry];
   const kp_graph* graph = placing->graph;
   kp_claims* claims = &placing->claims[entry];
   offer(set, graph, placing, entry, offered);
   KP_PASS(kp_claims_init(claims, graph, offered, &set->arena));
+  const asked about = {set, placing};
+  claims->owner = owner_of;
+  claims->user = &about;
   kp_status* failure = e->provider->type->capability(e->provider, graph, claims);
+  claims->owner = NULL;
   if (failure) set->failed_entry = entry;
   KP_TRY(failure, "asking %s what it can run", e->short_name);
   KP_PASS(kp_claims_close(claims, e->short_name));

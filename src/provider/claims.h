@@ -29,6 +29,9 @@ struct kp_claims {
   kp_refusal* refusals;  // in the order they were made
   uint32_t refusal_count, refusal_capacity;
   uint32_t claimed_node_count;
+  // Who has a node that is not offered: a canonical name, or NULL. May be NULL where nobody asks.
+  const char* (*owner)(const void* user, kp_node_id node);
+  const void* user;
 };
 
 // Readies |claims| for a question about |graph|. |offered| (node_count entries, NULL = all): nodes that may be claimed.

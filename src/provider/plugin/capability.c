@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "graph/rewrite.h"
 #include "ort/support.h"
+#include "provider/claims.h"
 #include "provider/plugin/kernels.h"
 
 // --- groups that are not to be -----------------------------------------------------------------------------------------------
@@ -192,12 +193,17 @@ static kp_status* ask(answer* a) {
   return kp_status_join(status, kp_plugin_refuse_heard(&heard, a->checks.graph, a->claims));
 }
 
+static const char* owner_of(const kp_claims* claims, kp_node_id node) {
+  if (kp_claims_is_free(claims, node)) return NULL;
+  const char* owner = claims->owner ? claims->owner(claims->user, node) : NULL;
+  return owner ? owner : "CPUExecutionProvider";  // nobody yet: the floor alone may have it
+}
+
 // Nodes that are not to be had are shown as another provider's.
 static kp_status* show(answer* a, const kp_graph* graph) {
   const char** owners = kp_arena_new_array(&a->arena, const char*, (size_t)graph->node_count + 1);
   if (!owners) return KP_ERROR(OUT_OF_MEMORY, "a view of %u nodes", graph->node_count);
-  for (kp_node_id n = 0; n < graph->node_count; ++n)
-    if (!kp_claims_is_free(a->claims, n)) owners[n] = "another provider";
+  for (kp_node_id n = 0; n < graph->node_count; ++n) owners[n] = owner_of(a->claims, n);
   const kp_ort_view_args args = {
       .graph = graph, .model_path = kp_plugin_model_path(graph), .owners = owners};
   KP_PASS(kp_plugin_failure(a->provider->type, "showing it the graph",

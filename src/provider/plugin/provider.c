@@ -3,6 +3,7 @@
 #include <ctype.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "provider/plugin/internal.h"
 
 kp_status* kp_plugin_failure(const kp_plugin_type* type, const char* what, OrtStatus* status) {
@@ -39,6 +40,11 @@ static kp_status* make_options(kp_plugin_provider* provider, const kp_provider_a
         kp_ort_pairs_set(&provider->options->config, args->config[i].key, args->config[i].value));
   for (size_t i = 0; i < args->option_count; ++i)
     KP_PASS(set_option(provider->options, type->type.name, &args->options[i]));
+  const char* context = kp_ort_pairs_get(&provider->options->config, "ep.context_enable");
+  if (context && strcmp(context, "1") == 0)
+    KP_LOG(WARNING,
+           "ep.context_enable: what %s compiles is used and not written to a file of its own",
+           type->type.short_name);
   return NULL;
 }
 
