@@ -11,8 +11,10 @@
 
 #define MOST_LINES 65536  // kept of one question
 
+// What the thread that asks collects; other threads may be in runs of the same provider.
+static _Thread_local kp_plugin_heard* listening;
+
 static void keep(kp_plugin_heard* heard, const char* message) {
-  pthread_mutex_lock(&heard->lock);
   if (heard->count == heard->capacity && heard->capacity < MOST_LINES) {
     const uint32_t capacity = heard->capacity ? heard->capacity * 2 : 32;
     const char** grown = kp_arena_new_array(&heard->arena, const char*, capacity);
@@ -23,7 +25,6 @@ static void keep(kp_plugin_heard* heard, const char* message) {
                          ? kp_arena_strndup(&heard->arena, message, strlen(message))
                          : NULL;
   if (copy) heard->lines[heard->count++] = copy;
-  pthread_mutex_unlock(&heard->lock);
 }
 
 static void hear(void* param, OrtLoggingLevel severity, const char* category, const char* id,
@@ -31,7 +32,7 @@ static void hear(void* param, OrtLoggingLevel severity, const char* category, co
   const kp_plugin_provider* provider = param;
   char text[2048];
   (void)category, (void)id;
-  if (provider->heard) keep(provider->heard, message);
+  if (listening) keep(listening, message);
   snprintf(text, sizeof text, "%s: %s", provider->type->type.short_name, message);
   kp_ort_log(&kp_ort_host_logger, severity, location, text);
 }
@@ -47,16 +48,19 @@ void kp_plugin_logger_init(kp_plugin_provider* provider) {
   provider->logger = (OrtLogger){.function = hear, .param = provider, .severity = level_in_force()};
 }
 
+static void set_severity(kp_plugin_provider* provider, OrtLoggingLevel severity) {
+  __atomic_store_n(&provider->logger.severity, severity, __ATOMIC_RELAXED);
+}
+
 void kp_plugin_listen_begin(kp_plugin_provider* provider, kp_plugin_heard* heard) {
   *heard = (kp_plugin_heard){.count = 0};
-  pthread_mutex_init(&heard->lock, NULL);
-  provider->heard = heard;
-  provider->logger.severity = ORT_LOGGING_LEVEL_VERBOSE;
+  listening = heard;
+  set_severity(provider, ORT_LOGGING_LEVEL_VERBOSE);
 }
 
 void kp_plugin_listen_end(kp_plugin_provider* provider) {
-  provider->heard = NULL;
-  provider->logger.severity = level_in_force();
+  listening = NULL;
+  set_severity(provider, level_in_force());
 }
 
 // --- nodes that lines name --------------------------------------------------------------------------------------------------
@@ -115,6 +119,5 @@ kp_status* kp_plugin_refuse_heard(kp_plugin_heard* heard, const kp_graph* graph,
   const bool lost = heard->count && !names;
   kp_free(names);
   kp_arena_free(&heard->arena);
-  pthread_mutex_destroy(&heard->lock);
   return lost ? KP_ERROR(OUT_OF_MEMORY, "reasons of %u nodes", graph->node_count) : NULL;
 }

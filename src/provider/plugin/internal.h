@@ -2,15 +2,11 @@
 #ifndef KP_PROVIDER_PLUGIN_INTERNAL_H_
 #define KP_PROVIDER_PLUGIN_INTERNAL_H_
 
-#include <pthread.h>
-
 #include "base/arena.h"
 #include "ort/guard.h"
 #include "ort/kernel.h"
 #include "ort/view.h"
 #include "provider/plugin/memory.h"
-
-typedef struct kp_plugin_heard kp_plugin_heard;
 
 typedef struct kp_plugin_provider {
   kp_provider base;  // first
@@ -24,8 +20,6 @@ typedef struct kp_plugin_provider {
   // Outputs (interned names) of nodes in groups that are compiled whole: 1 where the group wants no constants, else 0.
   kp_ptr_map fused;
   uint32_t compiled_count;  // so far, for the names of fused nodes
-  kp_plugin_heard*
-      heard;  // collects what is logged while the library is asked what it can run; else NULL
 } kp_plugin_provider;
 
 // A partition that the library compiled.
@@ -67,12 +61,11 @@ KP_MUST_USE kp_status* kp_plugin_failure(const kp_plugin_type* type, const char*
 
 // --- heard.c: lines that the library logs, which may be its only reasons ---------------------------------------------------------
 void kp_plugin_logger_init(kp_plugin_provider* provider);
-struct kp_plugin_heard {
+typedef struct kp_plugin_heard {
   kp_arena arena;
-  pthread_mutex_t lock;
   const char** lines;
   uint32_t count, capacity;
-};
+} kp_plugin_heard;
 void kp_plugin_listen_begin(kp_plugin_provider* provider, kp_plugin_heard* heard);
 void kp_plugin_listen_end(kp_plugin_provider* provider);
 // Gives nodes that |claims| still has free the first line that names them. Ends |heard|.
