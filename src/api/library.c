@@ -161,7 +161,7 @@ static kp_status* register_found(const char* canonical, kp_arena* arena) {
   const kp_find_options where = {0};
   KP_PASS(kp_find_library(canonical, NULL, &where, arena, &found));
   if (found.path && found.usable)
-    return kp_plugin_register(canonical, found.path, found.first, found.first_count);
+    return kp_plugin_register_once(canonical, found.path, found.first, found.first_count);
   kp_status* status = KP_ERROR(PROVIDER_UNAVAILABLE, "%s: %s", kp_provider_short(canonical),
                                found.reason ? found.reason : "this build does not have it");
   return found.fix ? kp_status_hint(status, "%s", found.fix) : status;

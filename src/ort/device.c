@@ -70,6 +70,20 @@ bool kp_ort_ep_device_take(OrtEpDevice* device, const OrtEpFactory* factory) {
   return found;
 }
 
+void kp_ort_ep_devices_drop(const OrtEpFactory* factory) {
+  pthread_mutex_lock(&made_lock);
+  for (OrtEpDevice** at = &made; *at;) {
+    OrtEpDevice* device = *at;
+    if (device->factory != factory) {
+      at = &device->next;
+      continue;
+    }
+    *at = device->next;
+    kp_ort_ep_device_free(device);
+  }
+  pthread_mutex_unlock(&made_lock);
+}
+
 OrtStatus* kp_ort_env_add_devices(OrtEnv* env, OrtEpDevice* const* devices, size_t count) {
   OrtStatus* status = NULL;
   kp_ort_env_lock();

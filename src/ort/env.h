@@ -86,6 +86,8 @@ void kp_ort_devices_free(OrtEnv* env);
 void kp_ort_allow_virtual_devices(bool allow);
 // Takes over what CreateEpDevice made for |factory|; false for anything else.
 bool kp_ort_ep_device_take(OrtEpDevice* device, const OrtEpFactory* factory);
+// Ends what |factory| made and nobody took over.
+void kp_ort_ep_devices_drop(const OrtEpFactory* factory);
 void kp_ort_ep_device_free(OrtEpDevice* device);  // NULL is fine
 // Appends |devices| (borrowed) to those that clients see; and takes those of |factory| out.
 OrtStatus* kp_ort_env_add_devices(OrtEnv* env, OrtEpDevice* const* devices, size_t count);

@@ -117,7 +117,7 @@ static kp_status* read_devices(kp_chain* chain, const kp_chain_entry* entry, con
   }
 }
 
-// Takes the option that says which devices out of |own|.
+// Takes the options that are Kapell's own out of |own|: which devices, and which file.
 static kp_status* choose_devices(kp_chain* chain, const kp_chain_entry* entry, size_t device_count,
                                  kp_option* own, size_t* count, kp_provider_args* args) {
   size_t kept = 0;
@@ -125,7 +125,7 @@ static kp_status* choose_devices(kp_chain* chain, const kp_chain_entry* entry, s
   for (size_t i = 0; i < *count; ++i) {
     if (strcasecmp(own[i].key, KP_CHAIN_DEVICES) == 0)
       text = own[i].value;
-    else
+    else if (strcasecmp(own[i].key, "library") != 0)
       own[kept++] = own[i];
   }
   *count = kept;
@@ -138,8 +138,7 @@ static kp_status* unavailable(const kp_found_library* found) {
   return found->fix ? kp_status_hint(status, "%s", found->fix) : status;
 }
 
-// The type, built in or of a registered library; else of the library that this machine has of it, which is registered under its name. Two
-// sessions may do that at once: one of them finds the name taken, and the type there.
+// The type, built in or of a registered library; else of the library that this machine has of it, which is registered under its name.
 static kp_status* find_type(kp_chain* chain, kp_chain_entry* entry, const kp_option* own,
                             size_t count, const kp_chain_load_args* args,
                             const kp_provider_type** out_type) {
@@ -155,13 +154,11 @@ static kp_status* find_type(kp_chain* chain, kp_chain_entry* entry, const kp_opt
     KP_PASS(check_options(chain, entry, own, count, false, &texts));
     return unavailable(&found);
   }
-  kp_status* status =
-      kp_plugin_register(entry->canonical, found.path, found.first, found.first_count);
+  KP_PASS(kp_plugin_register_once(entry->canonical, found.path, found.first, found.first_count));
   *out_type = kp_provider_find(entry->canonical);
-  if (*out_type) return kp_status_free(status), NULL;
-  return status ? status
-                : KP_ERROR(PROVIDER_UNAVAILABLE, "its library '%s' offers other providers, or none",
-                           found.path);
+  if (*out_type) return NULL;
+  return KP_ERROR(PROVIDER_UNAVAILABLE, "its library '%s' offers other providers, or none",
+                  found.path);
 }
 
 static kp_status* create_provider(kp_chain* chain, kp_chain_entry* entry,

@@ -11,6 +11,9 @@
 // Threads: any.
 KP_MUST_USE kp_status* kp_plugin_register(const char* name, const char* path,
                                           const char* const* first, size_t first_count);
+// The same for a library of provider |name| that several may find at once: nothing where the provider is there by then.
+KP_MUST_USE kp_status* kp_plugin_register_once(const char* name, const char* path,
+                                               const char* const* first, size_t first_count);
 // Ends what kp_plugin_register began: the types are found no more; the library is closed when the last session of it is gone. Errors:
 // NOT_FOUND for a name that is not registered.
 KP_MUST_USE kp_status* kp_plugin_unregister(const char* name);

@@ -215,6 +215,7 @@ void kp_plugin_devices_hide(kp_plugin_library* library) {
 void kp_plugin_devices_free(kp_plugin_library* library) {
   for (size_t i = 0; i < library->factory_count; ++i) {
     kp_plugin_type* type = &library->types[i];
+    kp_ort_ep_devices_drop(library->factories[i]);
     for (size_t k = 0; k < type->device_count; ++k) kp_ort_ep_device_free(type->devices[k]);
     kp_free(type->devices);
   }

@@ -1,7 +1,8 @@
 // Loading libraries, registering them under names, ending them.
 //
 // A library is counted by its registration and by those who need its code; what its factories made for everybody ends with the
-// registration, its factories and the library itself with the last count. Nothing of a library is called with a lock held.
+// registration, its factories and the library itself with the last count. Nothing of a library is called with one of these locks held
+// but that of kp_plugin_register_once.
 //
 // Locks: |list_lock| guards |registered|.
 #include <dlfcn.h>
@@ -235,6 +236,17 @@ kp_status* kp_plugin_register(const char* name, const char* path, const char* co
   if (!status) return NULL;
   if (library) kp_plugin_devices_hide(library);
   kp_plugin_library_release(library);
+  return status;
+}
+
+kp_status* kp_plugin_register_once(const char* name, const char* path, const char* const* first,
+                                   size_t first_count) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&lock);
+  const kp_provider_type* type = kp_provider_find(name);
+  kp_status* status = type ? NULL : kp_plugin_register(name, path, first, first_count);
+  pthread_mutex_unlock(&lock);
+  kp_provider_unfind(type);
   return status;
 }
 
