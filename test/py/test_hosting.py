@@ -293,21 +293,39 @@ def test_the_list_finds_a_library_by_itself(kapell, ggml, dense):
     assert doctor.returncode == 0 and "sessions that list it load and run it" in doctor.stdout
 
 
-# A Vulkan driver in software that has what WebGPU's library asks for (Debian's chromium brings it; Mesa's of 2022 lacks a feature).
+# A Vulkan driver in software that has what WebGPU's library asks for (Debian's chromium brings it, with the loader; Mesa's of 2022 lacks a feature).
 SWIFTSHADER = pathlib.Path("/usr/lib/chromium")
 
 
-@pytest.mark.full
-@pytest.mark.skipif(not (SWIFTSHADER / "vk_swiftshader_icd.json").exists(), reason="no SwiftShader: Debian's package chromium has it")
-def test_webgpu(host, dense, convolution):
-    """Kernel by kernel, in memory of its own, channels last."""
+@pytest.fixture(scope="module")
+def webgpu():
+    """The library, and the environment in which it finds a GPU."""
+    if not (SWIFTSHADER / "vk_swiftshader_icd.json").exists():
+        pytest.skip("no SwiftShader: Debian's package chromium has it")
     distribution = importlib.metadata.distribution("onnxruntime-ep-webgpu")
     library = next(distribution.locate_file(file) for file in distribution.files if file.name == "libonnxruntime_providers_webgpu.so")
-    environment = [("KAPELL_PRETEND_DEVICES", "gpu:0x1002"), ("VK_ICD_FILENAMES", str(SWIFTSHADER / "vk_swiftshader_icd.json")),
-                   ("LD_LIBRARY_PATH", str(SWIFTSHADER))]
-    name = "WebGpuExecutionProvider"
-    compare(host, dense, library, name, {}, {name: ["MatMul", "Add", "Softmax"]}, 1e-5, environment)
-    compare(host, convolution, library, name, {}, {name: ["Conv", "Relu", "Conv", "Add", "Relu"]}, 1e-5, environment)
+    return library, [("KAPELL_PRETEND_DEVICES", "gpu:0x1002"), ("VK_ICD_FILENAMES", str(SWIFTSHADER / "vk_swiftshader_icd.json")),
+                     ("LD_LIBRARY_PATH", str(SWIFTSHADER))]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_webgpu(host, webgpu, dense, convolution, layout):
+    """Kernel by kernel, in memory of its own."""
+    library, environment = webgpu
+    options, name = {"preferredLayout": layout}, "WebGpuExecutionProvider"
+    compare(host, dense, library, name, options, {name: ["MatMul", "Add", "Softmax"]}, 1e-5, environment, "webgpu")
+    compare(host, convolution, library, name, options, {name: ["Conv", "Relu", "Conv", "Add", "Relu"]}, 1e-5, environment, "webgpu")
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "nodes"), [("transformer", 29), ("branches", 7), ("rows", 2), ("quantized", 15), ("resized", 3)])
+def test_webgpu_on_more(host, webgpu, nets, name, nodes):
+    """What it leaves the CPU runs, with copies between; of control flow it gets the bodies' nodes."""
+    library, environment = webgpu
+    compare(host, nets[name], library, "WebGpuExecutionProvider", {}, nodes, 1e-4, environment, "webgpu")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 // Runs of partitions by kernels: nodes in order, each with a context over the values so far. A value is held where it was made, copied
 // to the other place when a kernel wants it there, and let go after the last step that reads it.
+#include "base/alloc.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/size.h"
@@ -188,17 +189,26 @@ static OrtStatus* call_compute(void* arg) {
   return c->impl->Compute(c->impl, c->context);
 }
 
-static void report(const kernel_run* run, uint64_t start_ns) {
+// The step's values as the kernel saw them; without memory the event has none.
+static void report(const kernel_run* run, const OrtKernelContext* context, uint64_t start_ns) {
   const kp_node* node = run->step->node;
+  const size_t count = context->input_count + context->output_count;
+  const kapell_value** values = kp_alloc_zero(count + 1, sizeof *values);
+  for (size_t i = 0; values && i < count; ++i) values[i] = context->inputs[i].value;
   const kp_profile_event event = {.name = node->name,
                                   .op = node->op,
-                                  .provider = run->call.compiled->provider->type->type.short_name,
+                                  .provider = run->call.compiled->provider->type->type.name,
                                   .kernel = "kernel",
+                                  .inputs = values,
+                                  .input_count = values ? (uint32_t)context->input_count : 0,
+                                  .outputs = values ? values + context->input_count : NULL,
+                                  .output_count = values ? (uint32_t)context->output_count : 0,
                                   .origins = node->origins,
                                   .origin_count = node->origin_count,
                                   .start_ns = start_ns,
                                   .end_ns = kp_clock_ns()};
   kp_profile_add(run->call.args->profile, &event);
+  kp_free(values);
 }
 
 static kp_status* run_step(kernel_run* run, OrtValue* handles) {
@@ -215,8 +225,8 @@ static kp_status* run_step(kernel_run* run, OrtValue* handles) {
   KP_PASS(lend_inputs(run, &context));
   KP_PASS(kp_plugin_failure(run->call.compiled->provider->type, "running a kernel",
                             kp_ort_guard(call_compute, &(one_compute){step->impl, &context})));
+  if (args->profile) report(run, &context, start_ns);
   for (uint32_t d = 0; d < step->dead_count; ++d) let_go(&run->held[step->dead[d]]);
-  if (args->profile) report(run, start_ns);
   return NULL;
 }
 
