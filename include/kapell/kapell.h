@@ -305,8 +305,8 @@ typedef struct kapell_options {
 // A model, placed and compiled, ready to run.
 typedef struct kapell_session kapell_session;
 
-// Opens a session on the ONNX model in the file at |path|. The file is mapped, not read: weights cost memory only where they
-// are packed. It must not be truncated while the session is open.
+// Opens a session on the ONNX model in the file at |path|, an .onnx or one in ONNX Runtime's own format (.ort): the bytes say which.
+// The file is mapped, not read: weights cost memory only where they are packed. It must not be truncated while the session is open.
 //
 // Owns:    nothing of the caller's. Close with kapell_session_close.
 // Threads: callable from any thread.

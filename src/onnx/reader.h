@@ -28,8 +28,8 @@ typedef struct kp_onnx_read_options {
 // Reads the model in the file at |path| (mapped, zero-copy). |options| may be NULL.
 // Errors: NOT_FOUND, IO; NOT_A_MODEL with what the bytes look like (Git-LFS pointer, HTML, TensorFlow, zip,
 // safetensors, JSON, text, empty); INVALID_MODEL with byte offset and the path of fields
-// ("graph.node[12].attribute[0].t.dims"); UNSUPPORTED_MODEL (an attribute kind newer than this build); LIMIT (max_depth,
-// max_memory, more than 10,000 attributes on a node); OUT_OF_MEMORY.
+// ("graph.node[12].attribute[0].t.dims"); UNSUPPORTED_MODEL (an attribute kind, or a version of ONNX Runtime's
+// format, newer than this build); LIMIT (max_depth, max_memory, more than 10,000 attributes on a node); OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_onnx_read_file(const char* path, const kp_onnx_read_options* options,
                                          kp_onnx_model** out_model);
 KP_MUST_USE kp_status* kp_onnx_read_bytes(const void* bytes, size_t byte_count,
