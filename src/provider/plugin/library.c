@@ -1,10 +1,10 @@
 // Loading libraries, registering them under names, ending them.
 //
 // A library is counted by its registration and by those who need its code; what its factories made for everybody ends with the
-// registration, its factories and the library itself with the last count. Nothing of a library is called with one of these locks held
-// but that of kp_plugin_register_once.
+// registration, its factories and the library itself with the last count.
 //
-// Locks: |list_lock| guards |registered|.
+// Locks: |loading| lets one library at a time make its factories or end them, as libraries expect of a host (they keep its tables in globals);
+// a library may register another meanwhile. |list_lock| guards |registered|; nothing of a library is called with it.
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -19,6 +19,7 @@
 #include "ort/guard.h"
 #include "provider/plugin/plugin.h"
 
+static pthread_mutex_t loading = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static kp_plugin_library* registered;
 
@@ -34,9 +35,11 @@ static void release_factories(kp_plugin_library* library) {
 }
 
 static void dispose(kp_plugin_library* library) {
+  pthread_mutex_lock(&loading);
   kp_plugin_devices_free(library);
   if (library->release_factory) release_factories(library);
   if (library->handle) dlclose(library->handle);
+  pthread_mutex_unlock(&loading);
   kp_ort_env_unhold(library->env);
   kp_free(library->name);
   kp_free(library->path);
@@ -192,6 +195,14 @@ static kp_status* load(kp_plugin_library* library, const char* const* first, siz
   return status ? status : kp_plugin_devices_show(library);
 }
 
+// Of a library that is in the list no more.
+static void end_registration(kp_plugin_library* library) {
+  pthread_mutex_lock(&loading);
+  kp_plugin_devices_hide(library);
+  kp_plugin_library_release(library);
+  pthread_mutex_unlock(&loading);
+}
+
 static void end_all(OrtEnv* env) {
   (void)env;
   for (kp_plugin_library* library;;) {
@@ -200,8 +211,7 @@ static void end_all(OrtEnv* env) {
     if (library) registered = library->next;
     pthread_mutex_unlock(&list_lock);
     if (!library) return;
-    kp_plugin_devices_hide(library);
-    kp_plugin_library_release(library);
+    end_registration(library);
   }
 }
 
@@ -226,6 +236,7 @@ kp_status* kp_plugin_register(const char* name, const char* path, const char* co
   if (!name || !name[0] || !path || !path[0])
     return KP_ERROR(INVALID_ARGUMENT, "registering a provider library needs a name and a path");
   kp_plugin_library* library;
+  pthread_mutex_lock(&loading);
   kp_status* status = create_library(name, path, &library);
   kp_ort_env_on_release(end_all);
   if (!status) status = put_in(library);
@@ -233,19 +244,18 @@ kp_status* kp_plugin_register(const char* name, const char* path, const char* co
     status = load(library, first, first_count);
     if (status) take_out(library);
   }
-  if (!status) return NULL;
-  if (library) kp_plugin_devices_hide(library);
-  kp_plugin_library_release(library);
+  if (status && library) kp_plugin_devices_hide(library);
+  if (status) kp_plugin_library_release(library);
+  pthread_mutex_unlock(&loading);
   return status;
 }
 
 kp_status* kp_plugin_register_once(const char* name, const char* path, const char* const* first,
                                    size_t first_count) {
-  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  pthread_mutex_lock(&lock);
+  pthread_mutex_lock(&loading);
   const kp_provider_type* type = kp_provider_find(name);
   kp_status* status = type ? NULL : kp_plugin_register(name, path, first, first_count);
-  pthread_mutex_unlock(&lock);
+  pthread_mutex_unlock(&loading);
   kp_provider_unfind(type);
   return status;
 }
@@ -258,8 +268,7 @@ kp_status* kp_plugin_unregister(const char* name) {
   if (library) *at = library->next;
   pthread_mutex_unlock(&list_lock);
   if (!library) return KP_ERROR(NOT_FOUND, "no provider library is registered under '%s'", name);
-  kp_plugin_devices_hide(library);
-  kp_plugin_library_release(library);
+  end_registration(library);
   return NULL;
 }
 
