@@ -39,28 +39,54 @@ OrtStatus* ort_SessionGetMemoryInfoForOutputs(const OrtSession* session, const O
   return give_infos(kapell_session_output_count(session->session), out, count);
 }
 
-static OrtStatus* give_devices(size_t have, const OrtEpDevice** out, size_t count) {
+// A device of |node|'s provider; the processor's where nobody runs it.
+static const OrtEpDevice* device_of(const kapell_placed_node* node) {
   const OrtEnv* env = kp_ort_env_current();
-  if (count) KP_ORT_NEED(out);
-  if (count != have)
-    return kp_ort_error(
-        ORT_FAIL, "Number of inputs or outputs doesn't match: room for %zu, the session has %zu",
-        count, have);
-  for (size_t i = 0; i < count; ++i)
-    out[i] = env && env->ep_device_count ? env->ep_devices[0] : NULL;
-  return NULL;
+  const OrtEpDevice* const* devices = NULL;
+  size_t count = 0;
+  if (!env || ort_GetEpDevices(env, &devices, &count)) return NULL;
+  for (size_t i = 0; i < count && node && node->provider; ++i)
+    if (strcmp(devices[i]->name, node->provider) == 0) return devices[i];
+  return count ? devices[0] : NULL;
 }
 
+static OrtStatus* check_room(size_t have, const OrtEpDevice** out, size_t count) {
+  if (count) KP_ORT_NEED(out);
+  if (count == have) return NULL;
+  return kp_ort_error(
+      ORT_FAIL, "Number of inputs or outputs doesn't match: room for %zu, the session has %zu",
+      count, have);
+}
+
+// That of the first node that reads an input, by the edges of the model.
 OrtStatus* ort_SessionGetEpDeviceForInputs(const OrtSession* session, const OrtEpDevice** out,
                                            size_t count) {
   KP_ORT_NEED(session);
-  return give_devices(kapell_session_input_count(session->session), out, count);
+  KP_ORT_PASS(check_room(kapell_session_input_count(session->session), out, count));
+  const kapell_placement* placement = kapell_session_placement(session->session);
+  kapell_placed_edge* edges = NULL;
+  size_t edge_count = 0;
+  if (count) KP_ORT_TAKE(kapell_session_placement_edges(session->session, &edges, &edge_count));
+  for (size_t i = 0; i < count; ++i) {
+    const char* name = kapell_session_input(session->session, i)->name;
+    const kapell_placed_node* reader = NULL;
+    for (size_t e = 0; e < edge_count && !reader; ++e)
+      if (edges[e].from == SIZE_MAX && edges[e].to < placement->node_count &&
+          strcmp(edges[e].value, name) == 0)
+        reader = &placement->nodes[edges[e].to];
+    out[i] = device_of(reader);
+  }
+  kapell_edges_free(edges);
+  return NULL;
 }
 
 OrtStatus* ort_SessionGetEpDeviceForOutputs(const OrtSession* session, const OrtEpDevice** out,
                                             size_t count) {
   KP_ORT_NEED(session);
-  return give_devices(kapell_session_output_count(session->session), out, count);
+  KP_ORT_PASS(check_room(kapell_session_output_count(session->session), out, count));
+  for (size_t i = 0; i < count; ++i)
+    out[i] = device_of(kapell_session_output_node(session->session, i));
+  return NULL;
 }
 
 // --- devices and providers -------------------------------------------------------------------------------------------------------

@@ -72,6 +72,14 @@ def assignment(api, session):
     return found
 
 
+def io_devices(api, session, kind):
+    """The providers of the devices that inputs or outputs are for."""
+    count = api.number(f"SessionGet{kind}Count", session)
+    devices = (ctypes.c_void_p * count)()
+    api.__getattr__(f"SessionGetEpDeviceFor{kind}s")(session, devices, ctypes.c_size_t(count))
+    return [text(api.EpDevice_EpName(ctypes.c_void_p(device))) for device in devices]
+
+
 def incompatibility(api, env, provider):
     """[reasons, error code, notes] of each hardware device."""
     count = api.number("GetNumHardwareDevices", env)
@@ -143,6 +151,7 @@ def run(api, job, result):
                     done.result()
             for key, value in job.get("dynamic", {}).items():
                 api.SetEpDynamicOptions(session.session, (ctypes.c_char_p * 1)(key.encode()), (ctypes.c_char_p * 1)(value.encode()), ctypes.c_size_t(1))
+            result["io"] = [io_devices(api, session.session, kind) for kind in ("Input", "Output")]
             result["assignment"] = assignment(api, session.session)
             session.close()
     if job.get("unregister", True):

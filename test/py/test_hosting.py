@@ -181,6 +181,7 @@ def test_a_library_runs_what_it_claims(host, adder, sums):
     assert "error" not in result, result["error"]
     np.testing.assert_array_equal(np.array(result["outputs"][0], np.float32), expected_sums())
     assert result["assignment"] == {"plain": ["Add", "Add"], "CPUExecutionProvider": ["Relu"]}
+    assert result["io"] == [["plain", "plain"], ["plain"]]
     (device,) = of_library(result)
     assert device["vendor"] == "Kapell's tests" and device["kind"] == "CPU" and device["options"] == {"from_device": "yes"}
     assert device["metadata"] == {"speed": "fast", "version": "1.2.3", "library_path": adder}
