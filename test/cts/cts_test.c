@@ -462,9 +462,10 @@ static void test_notes_name_what_exists(void** state) {
   }
 }
 
-// The library that compiles, for the providers that are its.
+// The library that compiles and the one that has kernels, for the providers that are theirs.
 static kp_status* host(void) {
   KP_PASS(kp_plugin_register("comp", KAPELL_BINARY_DIR "/test/plugins/libcompute.so", NULL, 0));
+  KP_PASS(kp_plugin_register("kern", KAPELL_BINARY_DIR "/test/plugins/libkernels.so", NULL, 0));
   for (size_t p = 0; p < KP_COUNT_OF(providers); ++p) {
     if (!providers[p].hosted) continue;
     providers[p].type = kp_provider_find(providers[p].hosted);
@@ -476,7 +477,7 @@ static kp_status* host(void) {
 static kp_status* end_hosting(void) {
   for (size_t p = 0; p < KP_COUNT_OF(providers); ++p)
     if (providers[p].hosted) kp_provider_unfind(providers[p].type);
-  return kp_plugin_unregister("comp");
+  return kp_status_join(kp_plugin_unregister("comp"), kp_plugin_unregister("kern"));
 }
 
 int main(int argc, char** argv) {

@@ -244,7 +244,7 @@ static void reasons_are_told(void** state) {
   (void)state;
   kapell_session* session;
   e2e_ok(
-      try_open("in x float[N,3]\n in i int64[N]\n y = Relu(x)\n z = Neg(y)\n j = Add(i, i)\n out z "
+      try_open("in x float[N,3]\n in i int64[N]\n y = Relu(x)\n z = Abs(y)\n j = Add(i, i)\n out z "
                "float[N,3]\n"
                "out j int64[N]\n",
                "kernDevice", NULL, &session));

@@ -1,4 +1,4 @@
-// A provider library for tests that runs by kernels, on float32: Relu, Add, Conv (in both orders of channels), Transpose, Reshape (its shape
+// A provider library for tests that runs by kernels, on float32: Relu, Neg, Add, Conv (in both orders of channels), Transpose, Reshape (its shape
 // on the host, its result in its input's memory) and Shape (its result on the host). Registered under NAME it offers "NAME", in host
 // memory, whose Conv shares its packed filters, and "NAMEDevice", in memory that nobody else can use.
 //
@@ -108,13 +108,13 @@ static void* reach_packed(const kernel* k, const void* p) {
   return k->from->from->on_device ? mangle((void*)(uintptr_t)p) : (void*)(uintptr_t)p;
 }
 
-static OrtStatus* run_relu(OrtKernelContext* context) {
+static OrtStatus* run_unary(const kernel* k, OrtKernelContext* context) {
   tensor x, y;
   TRY(input(context, 0, &x));
   TRY(output(context, x.dims, x.rank, &y));
   for (size_t i = 0; i < x.count; ++i) {
     const float v = ((const float*)x.data)[i];
-    ((float*)y.data)[i] = v > 0 ? v : 0;
+    ((float*)y.data)[i] = is_op(k, "Neg") ? -v : v > 0 ? v : 0;
   }
   return NULL;
 }
@@ -241,7 +241,7 @@ static OrtStatus* compute(OrtKernelImpl* self, OrtKernelContext* context) {
   const kernel* k = (const kernel*)(void*)self;
   if (fails(k->from, "compute")) return fail("it was told to fail when it computes");
   if (fails(k->from, "silent")) return NULL;
-  if (is_op(k, "Relu")) return run_relu(context);
+  if (is_op(k, "Relu") || is_op(k, "Neg")) return run_unary(k, context);
   if (is_op(k, "Add")) return run_add(context);
   if (is_op(k, "Reshape")) return run_reshape(context);
   if (is_op(k, "Shape")) return run_shape(context);
@@ -359,6 +359,7 @@ typedef struct kernel_row {
 
 static const kernel_row rows[] = {
     {"", "Relu", 6, 13, false, false},    {"", "Relu", 14, INT_MAX, false, false},
+    {"", "Neg", 6, 12, false, false},     {"", "Neg", 13, INT_MAX, false, false},
     {"", "Add", 7, 13, false, false},     {"", "Add", 14, INT_MAX, false, false},
     {"", "Conv", 1, 10, false, false},    {"", "Conv", 11, 21, false, false},
     {NHWC, "Conv", 11, 21, false, false}, {"", "Transpose", 1, 20, false, false},

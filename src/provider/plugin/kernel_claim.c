@@ -73,7 +73,10 @@ void kp_kernels_refuse(const kp_plugin_provider* provider, const kp_graph* graph
       kp_claims_refuse(claims, id, KP_SOURCE_INFERRED,
                        "control flow is run around what providers run of its bodies");
     kp_strbuf why = {0};
-    if (!kp_ort_registry_find(provider->registry, graph, &graph->nodes[id], &why) && why.data)
+    if (kp_ort_registry_find(provider->registry, graph, &graph->nodes[id], &why))
+      kp_claims_refuse(claims, id, KP_SOURCE_INFERRED,
+                       "the library has a kernel for it and leaves it");
+    else if (why.data)
       kp_claims_refuse(claims, id, KP_SOURCE_INFERRED, "%s", why.data);
     kp_strbuf_free(&why);
   }

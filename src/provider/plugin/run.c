@@ -19,6 +19,7 @@ kp_status* kp_plugin_specialise(kp_compiled* base, const kp_specialise_args* arg
   else if (!kp_add_size((size_t)args->input_count + compiled->constant_count, count, &handles) ||
            !kp_mul_size(handles, sizeof(OrtValue), &special->scratch_bytes))
     return KP_ERROR(LIMIT, "handles of a partition");
+  special->allocates = compiled->kernels != NULL;  // values between kernels
   special->outputs = compiled->outputs;
   special->output_count = count;
   *out_special = special;
