@@ -41,6 +41,9 @@ endfunction()
 
 # test/plugins/x.c -> build/<preset>/test/plugins/libx.so: libraries that tests load.
 file(GLOB plugin_sources CONFIGURE_DEPENDS test/plugins/*.c)
+if(KAPELL_FUZZ)
+  set(plugin_sources "")
+endif()
 foreach(source IN LISTS plugin_sources)
   cmake_path(GET source STEM name)
   add_library(${name}-plugin MODULE ${source})

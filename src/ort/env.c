@@ -73,8 +73,7 @@ static OrtStatus* settle(OrtEnv* env, const OrtEnvCreationOptions* options) {
   if (!options->threading_options) return NULL;
   env->threading = *options->threading_options;
   env->threading.affinities = NULL;
-  KP_ORT_PASS(
-      kp_ort_set_text(&env->threading.affinities, options->threading_options->affinities));
+  KP_ORT_PASS(kp_ort_set_text(&env->threading.affinities, options->threading_options->affinities));
   return make_threads(env);
 }
 

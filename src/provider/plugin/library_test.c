@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/alloc.h"
 #include "base/size.h"
 #include "provider/plugin/plugin.h"
 #include "support/expect.h"
@@ -190,6 +191,25 @@ static void a_client_that_goes_takes_its_libraries_along(void** state) {
   assert_null(kp_ort_env_current());
 }
 
+// Wherever memory runs out there is an error or a library that works, and nothing stays behind.
+static void no_memory_is_an_error(void** state) {
+  (void)state;
+  static const char* const names[] = {"withmemory", "virtual-m.virtual"};
+  for (size_t i = 0; i < KP_COUNT_OF(names); ++i) {
+    bool failed = true;
+    for (uint64_t nth = 1; failed; ++nth) {
+      kp_alloc_fail_at(nth);
+      kp_status* status = kp_plugin_register(names[i], ADDER, NULL, 0);
+      failed = kp_alloc_failed();
+      kp_alloc_fail_at(0);
+      if (!status) kp_test_must(kp_plugin_unregister(names[i]));
+      kp_status_free(status);
+      assert_null(kp_ort_env_current());
+      assert_null(kp_provider_canonical(kp_str_of(names[i])));
+    }
+  }
+}
+
 static void* come_and_go(void* name) {
   for (int i = 0; i < 20; ++i) {
     kp_test_must(kp_plugin_register(name, ADDER, NULL, 0));
@@ -224,6 +244,7 @@ int main(void) {
       cmocka_unit_test(memory_is_shared_while_registered),
       cmocka_unit_test(virtual_devices_need_a_name_that_asks_for_them),
       cmocka_unit_test(a_client_that_goes_takes_its_libraries_along),
+      cmocka_unit_test(no_memory_is_an_error),
       cmocka_unit_test(several_threads_register),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
