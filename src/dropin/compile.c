@@ -176,7 +176,8 @@ OrtStatus* ort_compile_ModelCompilationOptions_SetOutputModelGetInitializerLocat
     OrtGetInitializerLocationFunc get_initializer_location_func, void* state) {
   KP_ORT_NEED(options);
   if (!get_initializer_location_func)
-    return kp_ort_error(ORT_INVALID_ARGUMENT, "OrtGetInitializerLocationFunc function for output model is null");
+    return kp_ort_error(ORT_INVALID_ARGUMENT,
+                        "OrtGetInitializerLocationFunc function for output model is null");
   kp_free(options->weights_file);
   options->weights_file = NULL;
   options->locate = get_initializer_location_func;

@@ -76,7 +76,8 @@ OrtStatus* kp_ort_model_lend(const OrtModel* model, OrtSessionOptions* options);
 
 // Where the initializers of a model that is written are to lie. All of it NULL: inside.
 typedef struct kp_ort_weights {
-  const char* file;  // those of |least| bytes and more: in this file, by the name that the model gives it,
+  const char*
+      file;  // those of |least| bytes and more: in this file, by the name that the model gives it,
   const char* path;  // which is to be written here
   size_t least;
   OrtGetInitializerLocationFunc locate;  // or: where this says, which writes them itself
