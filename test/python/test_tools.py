@@ -35,7 +35,7 @@ def chain():
 
 def test_doctor():
     report = kapell.doctor(files_only=True)
-    assert report.usable == ["CPUExecutionProvider"] and report["CPU"] is report["cpuexecutionprovider"] and report.ready
+    assert report.usable[0] == "CPUExecutionProvider" and report["CPU"] is report["cpuexecutionprovider"] and report.ready
     assert report["CPU"]["state"] == "built-in" and not report["CUDA"]["usable"]
     assert str(report).startswith(f"Kapell {kapell.__version__} on ") and "\nCPU " in str(report) and "to fix it: " in str(report)
     assert json.loads(report.to_json())["providers"] == report.data["providers"]

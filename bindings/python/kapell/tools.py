@@ -231,8 +231,8 @@ def doctor(require=None, *, library=None, path=None, root=None, files_only=False
     `path`: files and folders to look at first; `root`: a system in a folder; `files_only`: load nothing, not even in a helper process.
 
     >>> report = kapell.doctor(files_only=True)
-    >>> report.usable
-    ['CPUExecutionProvider']
+    >>> report.usable[0]
+    'CPUExecutionProvider'
     >>> kapell.doctor(require="CUDA", files_only=True)  # doctest: +IGNORE_EXCEPTION_DETAIL, +ELLIPSIS
     Traceback (most recent call last):
     kapell.tools.NotReady: CUDA: ...

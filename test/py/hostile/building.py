@@ -368,7 +368,9 @@ def sparse():
            "terabyte": ([0, 1], [1 << 38])}
     for tag, (indices, dims) in bad.items():
         yield Case(f"sparse_{tag}", with_sparse(values, const("i", indices, "i8"), dims), ("'w'|sparse",), options={"max_memory": 200 << 20})
-    yield Case("sparse_int32_indices", with_sparse(values, const("i", [0, 1], "i4"), [2]), ("'w'|sparse",))
+    yield Case("sparse_int32_indices", with_sparse(values, const("i", [0, 1], "i4"), [2]), runs=True)  # as ONNX Runtime takes them
+    yield Case("sparse_int32_outside", with_sparse(values, const("i", [0, 9], "i4"), [2]), ("'w'|sparse",))
+    yield Case("sparse_int8_negative", with_sparse(values, const("i", [0, -1], "i1"), [2]), ("'w'|sparse",))
     yield Case("sparse_float_indices", with_sparse(values, const("i", [0, 1], "f4"), [2]), ("'w'|sparse",))
     yield Case("sparse_values_rank2", with_sparse(const("w", [[1.0, 2.0]], "f4"), const("i", [0, 1]), [2]), ("'w'|sparse",))
     yield Case("sparse_strings", with_sparse(const("w", np.array(["a", "b"], object)), const("i", [0, 1]), [2]), ("'w'|sparse",))
