@@ -97,7 +97,7 @@ void kp_ort_env_remove_devices(OrtEnv* env, const OrtEpFactory* factory);
 OrtStatus* kp_ort_hardware_find(const char* root, const char* pretend,
                                 OrtHardwareDevice*** out_devices, size_t* out_count);
 OrtStatus* kp_ort_hardware_create(OrtHardwareDeviceType type, uint32_t vendor_id,
-                                  uint32_t device_id, const char* vendor,
+                                  uint32_t device_id, const char* name,
                                   const OrtKeyValuePairs* metadata, OrtHardwareDevice** out);
 void kp_ort_hardware_free(OrtHardwareDevice* device);  // NULL is fine
 

@@ -120,7 +120,7 @@ static size_t list_names(const char* folder, pci_name* names, size_t most) {
     uint32_t class;
     if (!read_number(folder, entry->d_name, "class", &class)) continue;
     if (class >> 16 != PCI_CLASS_DISPLAY && class >> 16 != PCI_CLASS_ACCELERATOR) continue;
-    strcpy(names[count++], entry->d_name);
+    snprintf(names[count++], sizeof(*names), "%s", entry->d_name);
   }
   if (stream) closedir(stream);
   qsort(names, count, sizeof(*names), by_place);

@@ -23,7 +23,7 @@ static void put(const char* root, const char* device, const char* file, const ch
   }
   snprintf(path, sizeof path, "%s/sys/bus/pci/devices/%s", root, device);
   mkdir(path, 0700);
-  strcat(strcat(path, "/"), file);
+  snprintf(path, sizeof path, "%s/sys/bus/pci/devices/%s/%s", root, device, file);
   FILE* stream = fopen(path, "w");
   assert_non_null(stream);
   fputs(text, stream);

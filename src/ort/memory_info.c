@@ -175,7 +175,7 @@ OrtStatus* ort_MemoryInfoGetType(const OrtMemoryInfo* ptr, OrtAllocatorType* out
 }
 
 void ort_MemoryInfoGetDeviceType(const OrtMemoryInfo* ptr, OrtMemoryInfoDeviceType* out) {
-  if (ptr && out) *out = ptr->device_type;
+  if (ptr && out) *out = (OrtMemoryInfoDeviceType)(unsigned char)ptr->device_type;
 }
 
 OrtDeviceMemoryType ort_MemoryInfoGetDeviceMemType(const OrtMemoryInfo* ptr) {

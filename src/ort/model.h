@@ -38,7 +38,7 @@ typedef struct kp_ort_made_graph {
 } kp_ort_made_graph;
 
 extern const kp_ort_graph_kind kp_ort_made_kind;
-void kp_ort_made_release(OrtGraph* graph);  // of that kind
+void kp_ort_made_release(OrtGraph* object);  // of that kind
 
 // NULL for one that no client made.
 kp_ort_made_node* kp_ort_made_node_of(const OrtNode* node);

@@ -24,9 +24,9 @@ OrtStatus* kp_ort_no_memory(void) { return &out_of_memory; }
 bool kp_ort_is_no_memory(const OrtStatus* status) {
   char mark[32];
   const size_t length = (size_t)snprintf(mark, sizeof mark, MARK, (int)KAPELL_OUT_OF_MEMORY);
-  const size_t whole = status ? strlen(status->message) : 0;
-  return status == &out_of_memory ||
-         (whole >= length && strcmp(status->message + whole - length, mark) == 0);
+  if (!status || status == &out_of_memory) return status != NULL;
+  const size_t whole = strlen(status->message);
+  return whole >= length && strcmp(status->message + whole - length, mark) == 0;
 }
 
 OrtStatus* kp_ort_error(OrtErrorCode code, const char* format, ...) {

@@ -79,23 +79,23 @@ KP_MUST_USE kp_status* kp_plugin_stream_probe(kp_plugin_provider* provider);
 OrtSyncStream* kp_plugin_stream_of(const kp_plugin_call* call);
 // Waits for the client's stream, of which exec knows nothing.
 KP_MUST_USE kp_status* kp_plugin_stream_settle(const kp_plugin_call* call);
-kp_status* kp_plugin_stream_create(kp_provider* provider, kp_stream** out_stream);
+kp_status* kp_plugin_stream_create(kp_provider* base, kp_stream** out_stream);
 void kp_plugin_stream_destroy(kp_stream* stream);
 kp_status* kp_plugin_stream_signal(kp_stream* stream, uint64_t* out_ticket);
 kp_status* kp_plugin_stream_wait(kp_stream* stream, uint64_t ticket, uint64_t deadline_ns,
                                  const volatile int* cancel, bool* out_done);
 
 // --- the functions of kp_plugin_base ----------------------------------------------------------------------------------------------
-kp_status* kp_plugin_capability(kp_provider* provider, const kp_graph* graph, kp_claims* claims);
-kp_status* kp_plugin_compile(kp_provider* provider, const kp_compile_args* args,
+kp_status* kp_plugin_capability(kp_provider* base, const kp_graph* graph, kp_claims* claims);
+kp_status* kp_plugin_compile(kp_provider* base, const kp_compile_args* args,
                              kp_compiled** out_compiled);
-void kp_plugin_release(kp_compiled* compiled);
-kp_status* kp_plugin_specialise(kp_compiled* compiled, const kp_specialise_args* args,
+void kp_plugin_release(kp_compiled* base);
+kp_status* kp_plugin_specialise(kp_compiled* base, const kp_specialise_args* args,
                                 kp_special** out_special);
-kp_status* kp_plugin_run(kp_compiled* compiled, const kp_special* special, const kp_run_args* args);
-kp_status* kp_plugin_run_begin(kp_provider* provider, const kp_run_info* info, void** out_run);
-kp_status* kp_plugin_run_end(kp_provider* provider, void* run);
-void kp_plugin_visit(const kp_compiled* compiled,
+kp_status* kp_plugin_run(kp_compiled* base, const kp_special* special, const kp_run_args* args);
+kp_status* kp_plugin_run_begin(kp_provider* base, const kp_run_info* info, void** out_run);
+kp_status* kp_plugin_run_end(kp_provider* base, void* run);
+void kp_plugin_visit(const kp_compiled* base,
                      void (*node)(void* user, const kp_node* node, const char* kernel), void* user);
 
 #endif  // KP_PROVIDER_PLUGIN_INTERNAL_H_

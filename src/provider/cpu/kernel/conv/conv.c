@@ -68,7 +68,7 @@ static kp_conv_algorithm choose_winograd(const kp_conv_shape* s) {
 kp_conv_algorithm kp_conv_choose(const kp_conv_ops* ops, const kp_conv_shape* s) {
   if (s->in_layout == KP_CONV_NCHW) return KP_CONV_WINDOW;
   if (s->groups > 1 && s->groups == s->in_c && s->in_c == s->out_c) return KP_CONV_DEPTHWISE;
-  if (s->groups > 1 && group_out(s) <= KP_GROUPED_OUT_MAX &&
+  if (s->groups > 1 && group_in(s) && group_out(s) && group_out(s) <= KP_GROUPED_OUT_MAX &&
       kp_grouped_cut_of(ops->gemm->lanes, s).depth <= KP_GROUPED_DEPTH_MAX)
     return KP_CONV_GROUPED;
   const bool unit = s->stride_h == 1 && s->stride_w == 1;
@@ -121,13 +121,13 @@ static void pack_grouped(size_t lanes, const kp_conv_shape* s, const float* weig
   memset(packed, 0, cut.blocks * taps * cut.depth * cut.width * sizeof(*packed));
   for (size_t b = 0; b < cut.blocks; ++b, packed += taps * cut.depth * cut.width) {
     const kp_grouped_block block = kp_grouped_block_at(s, &cut, b);
-    for (size_t o = 0; o < block.outs; ++o) {
-      const size_t channel = block.first_out + o;
-      const size_t first = (channel / out - block.first_group) * in;  // of its inputs in the block
-      for (size_t c = 0; c < in; ++c)
-        for (size_t t = 0; t < taps; ++t)
-          packed[(t * cut.depth + first + c) * cut.width + o] =
-              weights[(channel * in + c) * taps + t];
+    for (size_t g = 0, o = 0; o < block.outs; ++g) {
+      for (size_t i = 0; i < out && o < block.outs; ++i, ++o) {
+        const float* from = weights + (block.first_out + o) * in * taps;
+        for (size_t c = 0; c < in; ++c)
+          for (size_t t = 0; t < taps; ++t)
+            packed[(t * cut.depth + g * in + c) * cut.width + o] = from[c * taps + t];
+      }
     }
   }
 }
@@ -233,7 +233,7 @@ static void plan_grouped(kp_conv_plan* plan, size_t workers) {
   const size_t wanted = max_size(1, min_size(most, work / kTaskWorkMin));
   plan->task_rows = pixels < kFewPixels ? rows : div_up(rows, wanted);
   plan->row_tasks = div_up(rows, plan->task_rows);
-  plan->task_cols = pixels < kFewPixels ? div_up(cut.blocks, wanted) : cut.blocks;
+  plan->task_cols = max_size(1, pixels < kFewPixels ? div_up(cut.blocks, wanted) : cut.blocks);
   plan->col_tasks = div_up(cut.blocks, plan->task_cols);
   plan->task_count = plan->row_tasks * plan->col_tasks;
   plan->scratch_bytes = kp_grouped_window_of(s, &cut).floats * sizeof(float);

@@ -242,6 +242,8 @@ static void test_grouped(void** state) {
         check_one(ops, KP_CONV_GROUPED, s, kNone, 1 + i % 3, 1, true);
       }
     }
+    const kp_conv_shape none = make_shape(9, 8, 0, 2, 3, 1, 1);
+    assert_int_equal(kp_conv_choose(ops, &none), KP_CONV_IMPLICIT);
     const kp_conv_shape wide = make_shape(9, 120, 120, 2, 3, 1, 1);
     assert_int_equal(kp_conv_choose(ops, &wide), KP_CONV_IMPLICIT);
   }

@@ -23,7 +23,7 @@ typedef struct kp_grouped_cut {
 
 static inline kp_grouped_cut kp_grouped_cut_of(size_t lanes, const kp_conv_shape* s) {
   const size_t in = s->in_c / s->groups, out = s->out_c / s->groups;
-  const size_t fitting = out < lanes ? lanes / out : 1;
+  const size_t fitting = out && out < lanes ? lanes / out : 1;
   kp_grouped_cut cut = {.merged = fitting < s->groups ? fitting : s->groups};
   cut.width = out <= lanes ? lanes : 2 * lanes;
   cut.per_group = (out + cut.width - 1) / cut.width;
@@ -58,8 +58,7 @@ static inline kp_grouped_window kp_grouped_window_of(const kp_conv_shape* s,
 
 // The channels of one block.
 typedef struct kp_grouped_block {
-  size_t first_group, groups;
-  size_t first_in, first_out, outs;
+  size_t groups, first_in, first_out, outs;
 } kp_grouped_block;
 
 static inline kp_grouped_block kp_grouped_block_at(const kp_conv_shape* s,
@@ -67,8 +66,7 @@ static inline kp_grouped_block kp_grouped_block_at(const kp_conv_shape* s,
   const size_t in = s->in_c / s->groups, out = s->out_c / s->groups;
   const size_t group = index / cut->per_group * cut->merged;
   const size_t within = index % cut->per_group * cut->width, rest = s->groups - group;
-  kp_grouped_block block = {.first_group = group,
-                            .groups = rest < cut->merged ? rest : cut->merged};
+  kp_grouped_block block = {.groups = rest < cut->merged ? rest : cut->merged};
   block.first_in = group * in;
   block.first_out = group * out + within;
   block.outs = block.groups * out - within;

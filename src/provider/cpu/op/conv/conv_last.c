@@ -51,7 +51,7 @@ static kp_status* read_dims(const kp_node* node, const char* name, int parts, in
                             size_t offset, kp_conv_last_state* state) {
   size_t count;
   const int64_t* ints = kp_node_attr_ints(node, name, &count);
-  if (count && count != (size_t)(state->spatial * parts))
+  if (count && count != (size_t)state->spatial * (size_t)parts)
     return KP_ERROR(INVALID_MODEL, "%s has %zu entries for %d dims", name, count, state->spatial);
   for (int i = 0; count && i < state->spatial; ++i) {
     kp_conv_dim* dim = &state->dims[DIMS - state->spatial + i];

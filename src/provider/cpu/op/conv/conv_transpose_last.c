@@ -47,7 +47,7 @@ static kp_status* read_dims(const kp_node* node, const char* name, int parts, in
                             size_t offset, transpose_state* s) {
   size_t count;
   const int64_t* ints = kp_node_attr_ints(node, name, &count);
-  if (count && count != (size_t)(s->spatial * parts))
+  if (count && count != (size_t)s->spatial * (size_t)parts)
     return KP_ERROR(INVALID_MODEL, "%s has %zu entries for %d dims", name, count, s->spatial);
   for (int i = 0; count && i < s->spatial; ++i) {
     transpose_dim* dim = &s->dims[DIMS - s->spatial + i];
