@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,9 @@ PACKAGE = ROOT / "build" / os.environ.get("KAPELL_PRESET", "release") / "python"
 sys.path.insert(0, str(PACKAGE))
 sys.path.insert(1, str(ROOT / "test" / "py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))  # of programs that tests start
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it that put the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
