@@ -116,11 +116,12 @@ static size_t list_names(const char* folder, pci_name* names, size_t most) {
   DIR* stream = opendir(folder);
   size_t count = 0;
   for (const struct dirent* entry; stream && count < most && (entry = readdir(stream)) != NULL;) {
-    if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(pci_name)) continue;
+    const size_t length = strlen(entry->d_name);
+    if (entry->d_name[0] == '.' || length >= sizeof(pci_name)) continue;
     uint32_t class;
     if (!read_number(folder, entry->d_name, "class", &class)) continue;
     if (class >> 16 != PCI_CLASS_DISPLAY && class >> 16 != PCI_CLASS_ACCELERATOR) continue;
-    snprintf(names[count++], sizeof(*names), "%s", entry->d_name);
+    memcpy(names[count++], entry->d_name, length + 1);
   }
   if (stream) closedir(stream);
   qsort(names, count, sizeof(*names), by_place);
