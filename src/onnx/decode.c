@@ -113,16 +113,7 @@ static kp_status* check_required(kp_onnx_walk* walk, const kp_onnx_message* mess
 }
 
 static size_t element_size(const kp_onnx_field* row) {
-  switch ((kp_field_kind)row->kind) {
-    case KP_FIELD_INT64:
-      return sizeof(int64_t);
-    case KP_FIELD_FLOAT:
-      return sizeof(float);
-    case KP_FIELD_MESSAGE:
-      return row->message->size;
-    default:
-      return sizeof(kp_str);
-  }
+  return kp_onnx_element_size(row->kind, row->message ? row->message->size : 0);
 }
 
 // Makes the arrays, of exact size, and sets what is not zero by default.

@@ -113,16 +113,7 @@ static kp_status* read_value(decoder* d, const field* row, size_t at, void* targ
 }
 
 static size_t element_size(const field* row) {
-  switch ((kp_field_kind)row->kind) {
-    case KP_FIELD_INT64:
-      return sizeof(int64_t);
-    case KP_FIELD_FLOAT:
-      return sizeof(float);
-    case KP_FIELD_MESSAGE:
-      return row->message->size;
-    default:
-      return sizeof(kp_str);
-  }
+  return kp_onnx_element_size(row->kind, row->message ? row->message->size : 0);
 }
 
 static kp_status* read_vector(decoder* d, const field* row, size_t at, void* out,

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "onnx/fields.h"
 
 #define DEFAULT_DEPTH 200
 #define LARGEST_DEPTH 1000
@@ -43,6 +44,19 @@ kp_status* kp_onnx_walk_fail(const kp_onnx_walk* walk, kapell_code code, const k
                      path && path[0] ? ", " : "", path ? path : "", what);
   kp_free(path);
   return status;
+}
+
+size_t kp_onnx_element_size(uint8_t kind, size_t message_size) {
+  switch ((kp_field_kind)kind) {
+    case KP_FIELD_INT64:
+      return sizeof(int64_t);
+    case KP_FIELD_FLOAT:
+      return sizeof(float);
+    case KP_FIELD_MESSAGE:
+      return message_size;
+    default:
+      return sizeof(kp_str);
+  }
 }
 
 kp_status* kp_onnx_walk_take(kp_onnx_walk* walk, size_t count, size_t element_size,

@@ -29,6 +29,9 @@ KP_MUST_USE kp_status* kp_onnx_walk_fail(const kp_onnx_walk* walk, kapell_code c
                                          const kp_onnx_place* at, const char* name,
                                          const uint8_t* byte, const char* what);
 
+// Bytes that an element of a repeated field of |kind| takes when it is decoded; |message| is of KP_FIELD_MESSAGE alone.
+size_t kp_onnx_element_size(uint8_t kind, size_t message_size);
+
 // |count| elements in the arena, zeroed. Errors: LIMIT over max_memory, OUT_OF_MEMORY.
 KP_MUST_USE kp_status* kp_onnx_walk_take(kp_onnx_walk* walk, size_t count, size_t element_size,
                                          void** out_memory);

@@ -116,7 +116,7 @@ static OrtStatus* call_devices(void* arg) {
 }
 
 static kp_status* ask_factory(kp_plugin_library* library, kp_plugin_type* type) {
-  question q = {.library = library, .type = type};
+  question q = {library, type, {NULL}, 0};
   KP_TRY(kp_ort_to_status(kp_ort_guard(call_devices, &q)), "asking '%s' for its devices",
          type->type.name);
   if (q.count > KP_PLUGIN_MOST_DEVICES)

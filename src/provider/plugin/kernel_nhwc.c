@@ -137,6 +137,15 @@ static kp_status* transpose_spec(const layout* l, const kp_node* near, bool to_l
   return NULL;
 }
 
+static kp_status* replace_node(kp_graph* part, kp_node_id id, kp_node_spec* fresh, uint32_t count) {
+  return kp_graph_rewrite(part, &(kp_rewrite){.name = REWRITE,
+                                              .old_nodes = &id,
+                                              .old_count = 1,
+                                              .fresh = fresh,
+                                              .fresh_count = count,
+                                              .origin_of = KP_NONE});
+}
+
 // --- operators on images ------------------------------------------------------------------------------------------------------
 typedef struct question {
   const kp_plugin_provider* provider;
@@ -244,12 +253,7 @@ static kp_status* convert(layout* l, kp_node_id id) {
   fresh[1].output_count = 1;
   KP_PASS(transpose_spec(l, &node, false, rank, &result_last, &result, &fresh[2]));
   ++l->converted;
-  return kp_graph_rewrite(part, &(kp_rewrite){.name = REWRITE,
-                                              .old_nodes = &id,
-                                              .old_count = 1,
-                                              .fresh = fresh,
-                                              .fresh_count = 3,
-                                              .origin_of = KP_NONE});
+  return replace_node(part, id, fresh, 3);
 }
 
 // --- transposes sink through pointwise operators, to meet those of the next image ---------------------------------------------
@@ -301,12 +305,7 @@ static kp_status* sink(layout* l, kp_node_id id) {
   fresh[0].inputs = inputs;
   fresh[0].outputs = &result_last;
   KP_PASS(transpose_spec(l, &node, false, rank, &result_last, &result, &fresh[1]));
-  return kp_graph_rewrite(part, &(kp_rewrite){.name = REWRITE,
-                                              .old_nodes = &id,
-                                              .old_count = 1,
-                                              .fresh = fresh,
-                                              .fresh_count = 2,
-                                              .origin_of = KP_NONE});
+  return replace_node(part, id, fresh, 2);
 }
 
 // A transpose to channels-last order of what a transpose made from it: the first value serves.
@@ -363,12 +362,7 @@ static kp_status* wrap(layout* l, kp_node_id id) {
     fresh[i].name = NULL;
     if (!fresh[i].inputs) return KP_ERROR(OUT_OF_MEMORY, "a transpose");
   }
-  return kp_graph_rewrite(part, &(kp_rewrite){.name = REWRITE,
-                                              .old_nodes = &id,
-                                              .old_count = 1,
-                                              .fresh = fresh,
-                                              .fresh_count = 3,
-                                              .origin_of = KP_NONE});
+  return replace_node(part, id, fresh, 3);
 }
 
 // --- the library's second look -------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ static OrtStatus* call_create(void* arg) {
 }
 
 static kp_status* create_factories(kp_plugin_library* library) {
-  creation c = {.library = library};
+  creation c = {NULL, library};
   KP_PASS(find_entries(library, &c.create));
   OrtStatus* failure = kp_ort_guard(call_create, &c);
   if (failure) library->factory_count = 0;
