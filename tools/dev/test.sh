@@ -72,6 +72,8 @@ preload() {
 # tests share is made once.
 pytest_options=(-c test/pytest.ini --rootdir .)
 pytest_parallel=("${pytest_options[@]}" -n "$jobs" --dist loadfile)
+# One long file of tests that share nothing: neighbours stay together, and who is done takes from who is not.
+pytest_stolen=("${pytest_options[@]}" -n "$jobs" --dist worksteal)
 
 # python_tests PRESET MARKERS [NAME]: test/py against that preset's build. Markers that speak of programs need no runtime in Python.
 python_tests() {
@@ -117,14 +119,14 @@ emulated() {
 # draws LEVEL: 500 draws of each operator and version on the release build's kernels for that level.
 draws() {
   run_suite "500 draws an operator version, $1" "pytest-draws-$1" env KAPELL_DRAWS=500 KAPELL_CPU_LEVEL="$1" \
-    "$venv/bin/python" -m pytest "${pytest_options[@]}" --timeout 3000 --junitxml "$log_folder/pytest-draws-$1.xml" \
+    "$venv/bin/python" -m pytest "${pytest_stolen[@]}" --timeout 3000 --junitxml "$log_folder/pytest-draws-$1.xml" \
     test/py/test_ops.py || true
 }
 
 # exports GROUP EXPORTER [NAME]: PyTorch's exports of the nets of test/py/exports/GROUP.py by one of its exporters (script, dynamo).
 exports() {
   need_cached_venv torch test/requirements-torch.txt
-  run_suite "PyTorch's exports, $1, $2" "pytest-exports-$1-$2" "$cached_venv/bin/python" -m pytest "${pytest_options[@]}" \
+  run_suite "PyTorch's exports, $1, $2" "pytest-exports-$1-$2" env OMP_NUM_THREADS=1 "$cached_venv/bin/python" -m pytest "${pytest_stolen[@]}" \
     -m torch -k "test_$2 and $1${3:+ and $3}" --junitxml "$log_folder/pytest-exports-$1-$2.xml" test/py/test_torch_exports.py || true
 }
 
