@@ -8,7 +8,7 @@
 
 #define MARK "[KAPELL-E%04d]"  // at the end of messages
 
-static OrtStatus out_of_memory = {ORT_FAIL, "out of memory"};
+static OrtStatus out_of_memory = {ORT_FAIL, {"out of memory"}};
 
 static OrtStatus* make_status(OrtErrorCode code, const char* message, size_t length) {
   OrtStatus* status = malloc(sizeof(*status) + length + 1);

@@ -173,7 +173,7 @@ static OrtStatus* add(OrtKernelContext* context) {
   const OrtValue *a, *b;
   OrtValue* y;
   OrtTensorTypeAndShapeInfo* info;
-  size_t rank, count, size_a, size_b;
+  size_t rank, count = 0, size_a, size_b;
   int64_t dims[8];
   const void *from_a, *from_b;
   void* to;
