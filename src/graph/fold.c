@@ -12,9 +12,15 @@
 #define UNKNOWN_SIZE_BYTES \
   ((size_t)1 << 20)  // inputs up to this size, where inference cannot say how large the result is
 
+// Results much larger than what they come from (filled, expanded, outer sums) are kept up to here, each and all together: making them
+// again is cheap where they are only filled, but whatever is computed from them would have to be made again too.
+#define GROWN_MAX_BYTES ((uint64_t)32 << 20)
+#define GROWN_MAX_SUM (4 * GROWN_MAX_BYTES)
+
 typedef struct kp_fold {
   const kp_fold_options* options;
   uint64_t max_bytes, bytes;
+  uint64_t grown_bytes;
   uint64_t deadline_ns;
   uint32_t folded;
   bool stopped;
@@ -159,8 +165,9 @@ static bool may_run(kp_fold* fold, const kp_graph* graph, const kp_node* node) {
     return false;
   if (!inputs_are_constant(graph, node, &input_bytes)) return false;
   if (!result_bytes(graph, node, &bytes)) return input_bytes <= UNKNOWN_SIZE_BYTES;
-  // A result much larger than what it comes from is cheaper to make again than to keep.
-  if (bytes > UNKNOWN_SIZE_BYTES && bytes / 4 > input_bytes) return false;
+  const bool grows = bytes > UNKNOWN_SIZE_BYTES && bytes / 4 > input_bytes;
+  if (grows && (bytes > GROWN_MAX_BYTES || fold->grown_bytes + bytes > GROWN_MAX_SUM)) return false;
+  fold->grown_bytes += grows ? bytes : 0;
   if (bytes <= fold->max_bytes / 4 && bytes <= fold->max_bytes - fold->bytes &&
       kp_clock_ns() < fold->deadline_ns)
     return true;
@@ -192,6 +199,8 @@ static kp_status* run_node(kp_fold* fold, kp_graph* graph, kp_node_id id, kapell
     fold->bytes += bytes;
     fold->folded++;
     kp_graph_remove_node(graph, id);
+    for (uint32_t i = 0; i < node.input_count; ++i)
+      if (node.inputs[i] != KP_NONE) kp_graph_release_unused(graph, node.inputs[i]);
   }
   kp_status* status = NULL;
   for (uint32_t i = 0; i < node.output_count; ++i) {

@@ -237,6 +237,8 @@ KP_MUST_USE kp_status* kp_graph_replace_uses(kp_graph* graph, kp_value_id from, 
 // Makes |order| valid: Kahn's algorithm, the lowest id first among those that are ready, O(nodes log nodes + edges) and linear where
 // the ids are in order already. Bodies are left alone. Error INVALID_MODEL naming the nodes of a cycle.
 KP_MUST_USE kp_status* kp_graph_order(kp_graph* graph);
+// Lets go of the contents of constant |id| if nothing uses it and they are too large for inference to have kept a pointer into them.
+bool kp_graph_release_unused(kp_graph* graph, kp_value_id id);
 // Removes nodes none of whose outputs are used (repeatedly), what bodies capture without use, and unused constants. Bodies too.
 KP_MUST_USE kp_status* kp_graph_prune(kp_graph* graph);
 

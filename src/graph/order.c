@@ -165,19 +165,26 @@ static void remove_dead(kp_graph* graph, kp_node_id* work, bool* queued) {
   }
 }
 
-// What inference knows of values (kp_value.data) may lie in a constant that it was found in, so small ones stay until the model goes.
+static bool is_unused_constant(const kp_value* value) {
+  return value->constant && !value->is_input && value->use_count == 0 && value->output_refs == 0;
+}
+
+bool kp_graph_release_unused(kp_graph* graph, kp_value_id id) {
+  kp_value* value = &graph->values[id];
+  if (!is_unused_constant(value)) return false;
+  if (value->constant->byte_count <= KP_INFER_MAX_DATA * sizeof(kp_expr)) return false;
+  kp_value_release(value->constant);
+  value->constant = NULL;
+  return true;
+}
+
 static kp_status* drop_unused_constants(kp_graph* graph) {
   for (kp_value_id id = 0; id < graph->value_count; ++id) {
     kp_value* value = &graph->values[id];
-    if (!value->constant || value->is_input || value->use_count > 0 || value->output_refs > 0)
-      continue;
+    if (kp_graph_release_unused(graph, id) || !is_unused_constant(value)) continue;
     kapell_value* constant = value->constant;
     value->constant = NULL;
-    if (constant->byte_count > KP_INFER_MAX_DATA * sizeof(kp_expr)) {
-      kp_value_release(constant);
-    } else {
-      KP_PASS(kp_model_add_constant(graph->model, constant));
-    }
+    KP_PASS(kp_model_add_constant(graph->model, constant));
   }
   return NULL;
 }

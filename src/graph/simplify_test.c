@@ -230,6 +230,14 @@ static kp_status* evaluate(void* user, const kp_graph* graph, const kp_node* nod
   return NULL;
 }
 
+// Gives a tensor of zeros as inference has it, whatever the operator.
+static kp_status* evaluate_fill(void* user, const kp_graph* graph, const kp_node* node,
+                                kapell_value* const* inputs, kapell_value** outputs) {
+  (void)user, (void)inputs;
+  const kp_type* type = &kp_node_output(graph, node, 0)->type;
+  return kp_value_create_tensor(type->element, type->dims, type->rank, &outputs[0]);
+}
+
 static void constants_are_folded(void** state) {
   (void)state;
   kp_model* model = simplified(
@@ -318,6 +326,34 @@ static void budgets_stop_folding(void** state) {
                    &stopped));  // large from little: left to the run
   assert_int_equal(folded, 0);
   kp_model_free(model);
+}
+
+// 4 MB from little are kept, and what is computed from them too; 64 MB are left to the run. What is not used any more goes at once.
+static void grown_results_are_folded(void** state) {
+  (void)state;
+  const kp_fold_options options = {.evaluate = evaluate_fill, .user = NULL};
+  const struct {
+    const char* elements;
+    uint32_t folded;
+  } cases[] = {{"1048576", 2}, {"16777216", 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+    char text[256];
+    snprintf(text, sizeof text,
+             "in x float[1] init s int64[1] = %s c = ConstantOfShape(s) n = Neg(c) y = Add(n, x) "
+             "out y float[%s]",
+             cases[i].elements, cases[i].elements);
+    kp_model* model = simplified(text);
+    uint32_t folded;
+    bool stopped;
+    ok(kp_graph_fold(model->graph, &options, &folded, &stopped));
+    assert_int_equal(folded, cases[i].folded);
+    size_t kept = 0;
+    for (kp_value_id id = 0; id < model->graph->value_count; ++id)
+      kept +=
+          model->graph->values[id].constant && model->graph->values[id].constant->byte_count > 4096;
+    assert_int_equal(kept, folded ? 1 : 0);
+    kp_model_free(model);
+  }
 }
 
 static void large_graphs_take_linear_time(void** state) {
@@ -419,6 +455,7 @@ int main(void) {
       cmocka_unit_test(shape_arithmetic_is_folded),
       cmocka_unit_test(known_contents_outlive_pruning),
       cmocka_unit_test(budgets_stop_folding),
+      cmocka_unit_test(grown_results_are_folded),
       cmocka_unit_test(large_graphs_take_linear_time),
       cmocka_unit_test(failing_allocations_are_clean_errors),
   };
