@@ -4,33 +4,49 @@
 #include "provider/cpu/op/copy.h"
 
 // --- Range -------------------------------------------------------------------------------------------------------------------
+typedef struct range_step {
+  double start, by;
+  float start32, by32;
+  uint64_t whole, by_whole;  // unsigned: what leaves the range of the type wraps around
+} range_step;
+
+// Elements [first, end): one loop a type, so that each of them is vectorized.
+static void range_fill(const range_step* r, kapell_value* y, size_t first, size_t end) {
+  switch (y->type) {
+    case KAPELL_FLOAT:
+      for (size_t i = first; i < end; ++i) ((float*)y->data)[i] = r->start32 + (float)i * r->by32;
+      break;
+    case KAPELL_DOUBLE:
+      for (size_t i = first; i < end; ++i) ((double*)y->data)[i] = r->start + (double)i * r->by;
+      break;
+    case KAPELL_INT16:
+      for (size_t i = first; i < end; ++i)
+        ((int16_t*)y->data)[i] = (int16_t)(r->whole + (uint64_t)i * r->by_whole);
+      break;
+    case KAPELL_INT32:
+      for (size_t i = first; i < end; ++i)
+        ((int32_t*)y->data)[i] = (int32_t)(r->whole + (uint64_t)i * r->by_whole);
+      break;
+    default:
+      for (size_t i = first; i < end; ++i)
+        ((int64_t*)y->data)[i] = (int64_t)(r->whole + (uint64_t)i * r->by_whole);
+  }
+}
+
 static kp_status* range_run(const kp_op_run* run) {
+  enum { kBlock = 4096 };
   kapell_value* y = run->outputs[0];
   const kapell_value *start = run->inputs[0], *step = kp_run_input(run, 2);
   // com.microsoft's has a default.
-  const double by = step ? kp_double_at(step, 0) : 1;
-  const int64_t by_whole = step ? kp_int_at(step, 0) : 1;
+  range_step r = {.start = kp_double_at(start, 0),
+                  .by = step ? kp_double_at(step, 0) : 1,
+                  .whole = (uint64_t)kp_int_at(start, 0),
+                  .by_whole = step ? (uint64_t)kp_int_at(step, 0) : 1};
+  r.start32 = (float)r.start;
+  r.by32 = (float)r.by;
   const size_t count = kp_value_count(y);
-  for (size_t i = 0; i < count && (i % 4096 || !kp_cancelled(run)); ++i) {
-    const double real = kp_double_at(start, 0) + (double)i * by;
-    const uint64_t whole = (uint64_t)kp_int_at(start, 0) + (uint64_t)i * (uint64_t)by_whole;
-    switch (y->type) {
-      case KAPELL_FLOAT:
-        ((float*)y->data)[i] = *(const float*)start->data + (float)i * (float)by;
-        break;
-      case KAPELL_DOUBLE:
-        ((double*)y->data)[i] = real;
-        break;
-      case KAPELL_INT16:
-        ((int16_t*)y->data)[i] = (int16_t)whole;
-        break;
-      case KAPELL_INT32:
-        ((int32_t*)y->data)[i] = (int32_t)whole;
-        break;
-      default:
-        ((int64_t*)y->data)[i] = (int64_t)whole;
-    }
-  }
+  for (size_t first = 0; first < count && !kp_cancelled(run); first += kBlock)
+    range_fill(&r, y, first, count - first < kBlock ? count : first + kBlock);
   return NULL;
 }
 
