@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "provider/cpu/kernel/conv/grouped.h"
+#include "provider/cpu/kernel/conv/narrow.h"
 #include "provider/cpu/kernel/conv/winograd.h"
 
 #define KP_FAMILY conv
@@ -33,6 +34,24 @@ static bool is_winograd(kp_conv_algorithm a) {
 static size_t group_in(const kp_conv_shape* s) { return s->in_c / s->groups; }
 static size_t group_out(const kp_conv_shape* s) { return s->out_c / s->groups; }
 static size_t kernel_taps(const kp_conv_shape* s) { return s->kernel_h * s->kernel_w; }
+
+// Runs of the inner dimension that lie one after the other in memory: see kp_gemm_tile.
+static size_t run_count(kp_conv_algorithm algorithm, const kp_conv_shape* s) {
+  if (algorithm != KP_CONV_WINDOW) return kernel_taps(s);
+  return s->in_layout == KP_CONV_NCHW ? s->in_c * s->kernel_h : s->kernel_h;
+}
+static size_t run_depth(kp_conv_algorithm algorithm, const kp_conv_shape* s) {
+  if (algorithm != KP_CONV_WINDOW) return group_in(s);
+  return s->in_layout == KP_CONV_NCHW ? s->kernel_w : s->kernel_w * s->in_c;
+}
+
+// Dot products instead of the matrix engine: runs that fill half a vector at least.
+static bool is_narrow(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_conv_shape* s) {
+  const bool product =
+      algorithm == KP_CONV_GEMM || algorithm == KP_CONV_IMPLICIT || algorithm == KP_CONV_WINDOW;
+  return product && s->groups == 1 && s->out_c > 0 && s->out_c <= KP_NARROW_OUT_MAX &&
+         ops->gemm->lanes > 1 && 2 * run_depth(algorithm, s) >= ops->gemm->lanes;
+}
 
 // Estimated nanoseconds of one core at 100 GFLOP/s with weights from memory at 16 GB/s, which overlap only in part: |products|
 // multiply-adds, |weights| floats, |transforms| floats that go through a transform (about 12 operations, read and written).
@@ -92,12 +111,18 @@ size_t kp_conv_packed_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
   if (is_winograd(algorithm)) {
     return kp_winograd_points(algorithm) * kp_gemm_packed_b_size(ops->gemm, s->in_c, s->out_c);
   }
+  if (is_narrow(ops, algorithm, s)) {
+    const size_t lanes = ops->gemm->lanes;
+    return run_count(algorithm, s) * kp_narrow_vectors(lanes, run_depth(algorithm, s)) * lanes *
+           s->out_c;
+  }
   return s->groups * kp_gemm_packed_b_size(ops->gemm, kernel_taps(s) * group_in(s), group_out(s));
 }
 
 size_t kp_conv_pack_scratch_size(const kp_conv_ops* ops, kp_conv_algorithm algorithm,
                                  const kp_conv_shape* s) {
-  if (algorithm == KP_CONV_DEPTHWISE || algorithm == KP_CONV_GROUPED || is_winograd(algorithm))
+  if (algorithm == KP_CONV_DEPTHWISE || algorithm == KP_CONV_GROUPED || is_winograd(algorithm) ||
+      is_narrow(ops, algorithm, s))
     return 0;
   if (algorithm == KP_CONV_WINDOW && s->in_layout == KP_CONV_NCHW) return 0;
   if (kernel_taps(s) == 1) return 0;
@@ -132,6 +157,26 @@ static void pack_grouped(size_t lanes, const kp_conv_shape* s, const float* weig
   }
 }
 
+// The weight of output channel |o| at |place| of the inner dimension, which follows the input's layout.
+static float weight_at(const kp_conv_shape* s, const float* weights, size_t o, size_t place) {
+  const size_t taps = kernel_taps(s), in_c = s->in_c;
+  const float* own = weights + o * in_c * taps;
+  return s->in_layout == KP_CONV_NCHW ? own[place] : own[place % in_c * taps + place / in_c];
+}
+
+static void pack_narrow(size_t lanes, kp_conv_algorithm algorithm, const kp_conv_shape* s,
+                        const float* weights, float* packed) {
+  const size_t depth = run_depth(algorithm, s), padded = kp_narrow_vectors(lanes, depth) * lanes;
+  for (size_t t = 0; t < run_count(algorithm, s); ++t) {
+    for (size_t first = 0; first < padded; first += lanes) {
+      for (size_t o = 0; o < s->out_c; ++o) {
+        for (size_t k = first; k < first + lanes; ++k)
+          *packed++ = k < depth ? weight_at(s, weights, o, t * depth + k) : 0.0f;
+      }
+    }
+  }
+}
+
 // Output channels [first, first + count) of one group: [count][in_c][taps] to [count][taps][in_c], as the inner dimension follows the
 // channels-last input.
 static void reorder_taps(size_t count, size_t in_c, size_t taps, const float* weights, float* out) {
@@ -156,6 +201,10 @@ void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_
     ops->winograd_pack(algorithm, s->in_c, s->out_c, weights, packed);
     return;
   }
+  if (is_narrow(ops, algorithm, s)) {
+    pack_narrow(ops->gemm->lanes, algorithm, s, weights, packed);
+    return;
+  }
   const kp_gemm_ops* gemm = ops->gemm;
   const size_t taps = kernel_taps(s), in_c = group_in(s), out_c = group_out(s), depth = taps * in_c;
   const size_t packed_size = kp_gemm_packed_b_size(gemm, depth, out_c);
@@ -171,18 +220,6 @@ void kp_conv_pack(const kp_conv_ops* ops, kp_conv_algorithm algorithm, const kp_
       kp_gemm_pack_b(gemm, depth, 0, count, scratch, depth, true, packed + first * depth);
     }
   }
-}
-
-// Runs of the inner dimension that lie one after the other in memory: see kp_gemm_tile.
-static size_t run_count(const kp_conv_plan* p) {
-  const kp_conv_shape* s = &p->shape;
-  if (p->algorithm != KP_CONV_WINDOW) return kernel_taps(s);
-  return s->in_layout == KP_CONV_NCHW ? s->in_c * s->kernel_h : s->kernel_h;
-}
-static size_t run_depth(const kp_conv_plan* p) {
-  const kp_conv_shape* s = &p->shape;
-  if (p->algorithm != KP_CONV_WINDOW) return group_in(s);
-  return s->in_layout == KP_CONV_NCHW ? s->kernel_w : s->kernel_w * s->in_c;
 }
 
 static size_t smaller_part(size_t total, size_t part, size_t tasks, size_t unit) {
@@ -283,7 +320,9 @@ static void plan_winograd(kp_conv_plan* plan, size_t workers) {
 }
 
 // Floats of scratch for a row of zeros, as long as the longest run.
-static size_t zero_floats(const kp_conv_plan* plan) { return round_up(run_depth(plan), 16); }
+static size_t zero_floats(const kp_conv_plan* plan) {
+  return round_up(run_depth(plan->algorithm, &plan->shape), 16);
+}
 
 static bool copies_rows(const kp_conv_plan* plan) {
   return plan->task_cols >= 8 * plan->ops->gemm->nr && !plan->skips_padding;
@@ -339,11 +378,11 @@ void kp_conv_plan_init(const kp_conv_ops* ops, kp_conv_algorithm algorithm, cons
   plan.col_tasks = div_up(cols, plan.task_cols);
   if (workers > 1) split_for_workers(&plan, rows, cols, kernel_taps(s) * group_in(s), 4 * workers);
   plan.task_count = s->groups * plan.row_tasks * plan.col_tasks;
-  const size_t depth = run_count(&plan) * run_depth(&plan);
+  const size_t depth = run_count(algorithm, s) * run_depth(algorithm, s);
   size_t floats = copies_rows(&plan) ? plan.task_rows * min_size(depth, ops->gemm->depth_max) : 0;
   if (algorithm != KP_CONV_GEMM) {
     floats += zero_floats(&plan);
-    floats += plan.task_rows * run_count(&plan) * (sizeof(void*) / sizeof(float));
+    floats += plan.task_rows * run_count(algorithm, s) * (sizeof(void*) / sizeof(float));
   }
   if (algorithm == KP_CONV_WINDOW) floats += plan.task_rows * depth;
   plan.scratch_bytes = floats * sizeof(float);
@@ -407,7 +446,7 @@ static void fill_windows(const kp_conv_plan* plan, const float* input, size_t fi
   const kp_conv_shape* s = &plan->shape;
   const bool planar = s->in_layout == KP_CONV_NCHW;
   const size_t planes = planar ? s->in_c : 1, unit = planar ? 1 : s->in_c;
-  const size_t depth = run_depth(plan), plane = s->in_h * s->in_w * unit;
+  const size_t depth = run_depth(plan->algorithm, &plan->shape), plane = s->in_h * s->in_w * unit;
   pixel_place p = place_of(s, first);
   for (size_t r = 0; r < rows; ++r, next_place(s, &p)) {
     const float* picture = input + p.picture * planes * plane;
@@ -437,8 +476,8 @@ static void fill_windows(const kp_conv_plan* plan, const float* input, size_t fi
 static float* set_rows(const kp_conv_plan* plan, const kp_conv_args* args, size_t group,
                        size_t first, kp_gemm_tile* tile, float* scratch) {
   const kp_conv_shape* s = &plan->shape;
-  tile->taps = run_count(plan);
-  tile->depth = run_depth(plan);
+  tile->taps = run_count(plan->algorithm, &plan->shape);
+  tile->depth = run_depth(plan->algorithm, &plan->shape);
   if (plan->algorithm == KP_CONV_GEMM) {
     tile->a = args->input + first * s->in_pixel;
     tile->a_stride = s->in_pixel;
@@ -501,5 +540,5 @@ void kp_conv_run_task(const kp_conv_plan* plan, const kp_conv_args* args, size_t
   if (tile.epilogue.bias_n) tile.epilogue.bias_n += channel;
   if (tile.epilogue.residual)
     tile.epilogue.residual += first * tile.epilogue.residual_stride + channel;
-  gemm->multiply(&tile);
+  (is_narrow(plan->ops, plan->algorithm, s) ? plan->ops->narrow : gemm->multiply)(&tile);
 }

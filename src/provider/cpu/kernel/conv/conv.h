@@ -64,6 +64,8 @@ typedef struct kp_conv_ops {
   // Grouped: the same rows, blocks [block, block + blocks) of output channels.
   void (*grouped)(const kp_conv_shape* s, const struct kp_conv_args* args, size_t row, size_t rows,
                   size_t block, size_t blocks, float* scratch);
+  // Few output channels: what gemm->multiply does, with weights packed as narrow.h says.
+  void (*narrow)(const kp_gemm_tile* tile);
   // Winograd: output tiles [tile, tile + tiles) of batch * tiles_h * tiles_w, output channels [col, col + cols), |col| a
   // multiple of 64.
   void (*winograd)(const struct kp_conv_plan* plan, const struct kp_conv_args* args, size_t tile,

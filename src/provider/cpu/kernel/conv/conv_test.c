@@ -130,6 +130,36 @@ static void test_pointwise(void** state) {
   }
 }
 
+// One to five output channels: dot products up to four of them, by each algorithm, with runs that do not fill their last vector.
+static void test_few_outputs(void** state) {
+  (void)state;
+  KT_FOR_EACH_VARIANT(conv, ops) {
+    for (size_t out = 1; out <= 5; ++out) {
+      for (size_t in = 1; in <= 40; in = in * 3 + 1) {
+        kp_conv_shape s = make_shape(9, in, out, 1, 5, 1 + out % 2, 2);
+        check(ops, KP_CONV_WINDOW, s, kNone, 1, 1);
+        check(ops, KP_CONV_IMPLICIT, s, kSilu, 2, 1);
+        s.in_layout = KP_CONV_NCHW;
+        check(ops, KP_CONV_WINDOW, s, kClip, 3, 1);
+        s.in_layout = KP_CONV_NHWC;
+        s.dilation_h = s.dilation_w = 2;
+        s.out_pixel += 3;
+        check(ops, KP_CONV_IMPLICIT, s, kSilu, 1, 1);
+        s = make_shape(9, in, out, 1, 1, 1, 0);
+        s.in_pixel += 2;
+        check(ops, KP_CONV_GEMM, s, kClip, 1, 1);
+      }
+    }
+    kp_conv_shape sound = make_shape(1, 1, 1, 1, 1, 1, 0);  // a filter of 28 taps along a line
+    sound.in_w = 400;
+    sound.kernel_w = 28;
+    sound.stride_w = 2;
+    sound.pad_left = 13;
+    sound.in_layout = KP_CONV_NCHW;
+    check(ops, KP_CONV_WINDOW, sound, kNone, 1, 1);
+  }
+}
+
 static void test_windows_by_pointers(void** state) {
   (void)state;
   KT_FOR_EACH_VARIANT(conv, ops) {
@@ -322,11 +352,17 @@ static void test_one_dimension(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_windows_by_pointers),
-      cmocka_unit_test(test_first_layers),   cmocka_unit_test(test_window_wider_than_the_picture),
-      cmocka_unit_test(test_depthwise),      cmocka_unit_test(test_winograd),
-      cmocka_unit_test(test_winograd_error), cmocka_unit_test(test_one_dimension),
-      cmocka_unit_test(test_mostly_padding), cmocka_unit_test(test_grouped),
+      cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_few_outputs),
+      cmocka_unit_test(test_windows_by_pointers),
+      cmocka_unit_test(test_first_layers),
+      cmocka_unit_test(test_window_wider_than_the_picture),
+      cmocka_unit_test(test_depthwise),
+      cmocka_unit_test(test_winograd),
+      cmocka_unit_test(test_winograd_error),
+      cmocka_unit_test(test_one_dimension),
+      cmocka_unit_test(test_mostly_padding),
+      cmocka_unit_test(test_grouped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

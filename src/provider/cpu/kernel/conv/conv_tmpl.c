@@ -1,5 +1,5 @@
 // Convolution, per instruction set: what the matrix engine does not do. Depthwise here, small groups in
-// grouped_tmpl.c, Winograd in winograd_tmpl.c; see conv.c for the rest.
+// grouped_tmpl.c, few output channels in narrow_tmpl.c, Winograd in winograd_tmpl.c; see conv.c for the rest.
 //
 // Depthwise works on a run of neighbouring output pixels at a time, all channels of it, a vector of channels in the innermost
 // position: every input row is read front to back, and with stride 1 each loaded vector serves all taps of its row.
@@ -299,7 +299,8 @@ static void conv_depthwise(const kp_conv_shape* s, size_t row, size_t rows,
 }
 
 extern const kp_gemm_ops KP_ISA_NAME(kp_gemm);
-// grouped_tmpl.c, winograd_tmpl.c, winograd_filter_tmpl.c
+// narrow_tmpl.c, grouped_tmpl.c, winograd_tmpl.c, winograd_filter_tmpl.c
+void KP_ISA_NAME(kp_narrow)(const kp_gemm_tile* tile);
 void KP_ISA_NAME(kp_grouped)(const kp_conv_shape* s, const kp_conv_args* args, size_t row,
                              size_t rows, size_t block, size_t blocks, float* scratch);
 void KP_ISA_NAME(kp_winograd)(const kp_conv_plan* plan, const kp_conv_args* args, size_t tile,
@@ -312,6 +313,7 @@ const kp_conv_ops KP_ISA_NAME(kp_conv) = {
     .gemm = &KP_ISA_NAME(kp_gemm),
     .depthwise = conv_depthwise,
     .grouped = KP_ISA_NAME(kp_grouped),
+    .narrow = KP_ISA_NAME(kp_narrow),
     .winograd = KP_ISA_NAME(kp_winograd),
     .winograd_pack = KP_ISA_NAME(kp_winograd_pack),
 };
