@@ -90,7 +90,7 @@ def test_sdist_has_what_a_build_needs_and_no_more(sdist):
 
 def test_wheel(wheel):
     assert wheel.name.startswith("kapell-") and "-cp311-abi3-" in wheel.name
-    assert wheel.stat().st_size < 4_000_000
+    assert wheel.stat().st_size < (6_000_000 if os.environ.get("KAPELL_PRESET") == "debug" else 4_000_000)
     with zipfile.ZipFile(wheel) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
         metadata = archive.read(next(name for name in modes if name.startswith("kapell-") and name.endswith("METADATA"))).decode()

@@ -11,6 +11,7 @@ readonly packages_lint=(clang-format clang-tidy shellcheck git)
 readonly packages_oldcpu=(qemu-user-static)
 readonly packages_emulated=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
 readonly packages_aarch64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libcmocka-dev:arm64)
+readonly packages_pictures_arm64=("${packages_pictures[@]/%/:arm64}")  # the pictures among all backend cases
 
 say() { printf '%s\n' "$*"; }
 die() { printf './dev: %s\n' "$*" >&2; exit 2; }

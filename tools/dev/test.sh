@@ -111,6 +111,7 @@ conformance() {
 # emulated EVERY: AArch64, and an x86-64 with nothing beyond the first of its kind, on each EVERY-th case.
 emulated() {
   need_packages "${packages_emulated[@]}"
+  [ "$1" -ne 1 ] || need_packages "${packages_aarch64[@]}" "${packages_pictures_arm64[@]}"
   build_preset aarch64 case_run
   conformance "AArch64" aarch64 "$1" qemu-aarch64-static
   conformance "x86-64 without AVX" release "$1" qemu-x86_64-static -cpu qemu64
