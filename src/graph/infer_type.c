@@ -132,6 +132,12 @@ static uint64_t allowed_elements(const kp_type_constraint* types, const kp_type*
   return allowed;
 }
 
+// Do the masks of |types| say all that it allows?
+static bool masks_say_all(const kp_type_constraint* types) {
+  return !types->others[0] &&
+         (types->tensors | types->sequences | types->optionals | types->optional_sequences) != 0;
+}
+
 static kp_status* wrong_type(const kp_infer* infer, uint32_t i) {
   kp_strbuf buf = {0};
   if (infer->graph) kp_type_describe(infer->graph->model, infer->inputs[i], &buf);
@@ -170,6 +176,8 @@ static kp_status* check_input(const kp_infer* infer, uint32_t i) {
   const uint64_t allowed = allowed_elements(&types, infer->inputs[i], &element);
   if (element != KAPELL_UNDEFINED && !(allowed & kp_type_mask(element)))
     return wrong_type(infer, i);
+  if (!allowed && infer->inputs[i]->kind != KAPELL_KIND_TENSOR && masks_say_all(&types))
+    return wrong_type(infer, i);  // a sequence where there can be none
   if (element == KAPELL_UNDEFINED || infer->inputs[i]->kind != KAPELL_KIND_TENSOR) return NULL;
   return param.option == KP_PARAM_VARIADIC && !param.homogeneous
              ? NULL

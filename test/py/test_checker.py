@@ -18,7 +18,8 @@ MOST_BYTES = 20000
 
 # A pattern of the error -> why only one of the two gives it.
 OURS = {
-    r"dim -?\d+ is|rank \d+; expected|does not fit the new shape|axis \d+ is outside|does not fit there|the weights have": "shapes that do not fit, where the package does not look",
+    r"attribute '\w+' is '\w+'; it can be one of:": "texts that the specification lists, which the package does not compare",
+    r"dim -?\d+ is|rank \d+; (expected|attribute)|does not fit the new shape|axis \d+ is outside|does not fit there|the weights have": "shapes that do not fit, where the package does not look",
 }
 THEIRS = {
     r"topologically sorted": "nodes may come in any order",
@@ -26,7 +27,8 @@ THEIRS = {
     r"has (in|out)put size \d+ not in range": "inputs that are absent ('') at the end of the list are no inputs",
     r"Invalid tensor data type 0|Element type of input \d+ unknown|elem type differs from existing elem type"
     r"|Element type of inputs are expected to be the same": "a type that is not stated is one that is not known yet",
-    r"split dimension of the input \(-1\)|Declared=-1 ": "a dimension of -1 is one that is not known yet",
+    r"\(op_type:Split\): .*Neither 'split' input nor 'num_outputs' attribute": "the node's outputs tell into how many parts it splits evenly",
+    r"\(op_type:SequenceConstruct\): .*Input type for input at index \d+ is null": "an absent input ('') of a list is no input",
     r"\(op_type:Concat\): \[ShapeInferenceError\] axis must be": "a Concat of one input is taken out before types are looked at",
     r"\(op_type:Constant\): output has unsupported type": "a Constant may have a type that later versions of it allow",
     r"Input shape must have either \[C\] or \[1,C\]": "StringNormalizer of no strings gives one empty string, as it does when all are stop words",
@@ -110,18 +112,31 @@ def compare(tool, model):
     return tool.infer(model).get("error"), theirs(model)
 
 
-def unexplained(ours, package):
+def open_dims(model):
+    """Is there an input with a dimension of -1? Kapell takes it for one that is not known yet, the package reckons with it."""
+    return any(d.dim_value < 0 for i in model.graph.input for d in i.type.tensor_type.shape.dim)
+
+
+def unexplained(ours, package, model):
     """True where one of the two refuses and the list does not say why."""
-    if (ours is None) == (package is None):
+    if (ours is None) == (package is None) or (ours is None and open_dims(model)):
         return False
     return not any(re.search(pattern, ours or package) for pattern in (OURS if ours else THEIRS))
+
+
+def test_a_sequence_is_no_tensor(tool):
+    x, y = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2]), helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    nodes = [helper.make_node("SequenceConstruct", ["x", "x"], ["s"]), helper.make_node("Relu", ["s"], ["y"])]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    ours, package = compare(tool, model)
+    assert package and "input 'X': sequence(float32[2]) is no type that Relu of opset 14 takes" in ours
 
 
 def test_models_of_the_package_are_accepted_alike(tool):
     wrong = []
     for model in seeds():
         ours, package = compare(tool, model)
-        if unexplained(ours, package):
+        if unexplained(ours, package, model):
             wrong.append(f"{model.graph.name}: Kapell: {ours}; onnx: {package}")
     assert not wrong, "\n".join(wrong)
 
@@ -132,7 +147,7 @@ def run_rounds(tool, rounds, seed):
         model = copy.deepcopy(rng.choice(models))
         kind = change(rng, model)
         ours, package = compare(tool, model)
-        if unexplained(ours, package):
+        if unexplained(ours, package, model):
             wrong.append(f"round {number}, {kind} in {model.graph.name}: Kapell: {ours}; onnx: {package}")
         elif (ours is None) == (package is None):
             alike[ours is None] += 1

@@ -14,6 +14,8 @@ from onnx import helper, numpy_helper
 
 ORDINARY = ["dlrm", "keyword_net", "lstm", "shufflenet_v2", "squeezenet"]
 FULL = ["bert_base", "densenet121", "efficientnet_b0", "gpt2_cache", "mobilenet_v2", "resnet50", "unet", "whisper_encoder", "yolov8n"]
+# NonMaxSuppression says how many boxes there are only in the run, so inspect says "at least".
+DEPENDS_ON_DATA = ["yolov8n"]
 MIB = 1 << 20
 # What the process has besides: the pages of the program and its library, libc, malloc's own, results as they are printed.
 BESIDES = 12 * MIB
@@ -32,12 +34,12 @@ def write(folder, name):
 
 
 def stated(kapell, path, shapes):
-    """(bytes of the heap at the most, bytes of mapped files) as inspect prints them."""
+    """(bytes of the heap at the most, bytes of mapped files, whether that is all) as inspect prints them."""
     said = kapell("inspect", path, "--threads", "2", "--no-ops", *shapes).stdout
-    run = re.search(r"memory +([\d.]+) MiB at the peak of a run", said)
+    run = re.search(r"memory +(?:at least )?([\d.]+) MiB at the peak of a run", said)
     opening = re.search(r"([\d.]+) MiB at the peak of opening; mapped files ([\d.]+) MiB", said)
     assert run and opening, said
-    return max(float(run[1]), float(opening[1])) * MIB, float(opening[2]) * MIB
+    return max(float(run[1]), float(opening[1])) * MIB, float(opening[2]) * MIB, "at least" not in run[0]
 
 
 # What a process of its own measures of a child, since a child counts the memory of the process that it was split off from.
@@ -57,15 +59,17 @@ def peak(build_dir, *arguments):
 @pytest.mark.parametrize("name", ORDINARY + [pytest.param(n, marks=pytest.mark.full) for n in FULL])
 def test_stated_memory_holds(kapell, build_dir, tmp_path, name):
     path, shapes, inputs = write(tmp_path, name)
-    heap, mapped = stated(kapell, path, shapes)
+    heap, mapped, exact = stated(kapell, path, shapes)
+    assert exact == (name not in DEPENDS_ON_DATA)
     code, most = peak(build_dir, "run", path, "--threads", "2", *inputs)
     assert code == 0
     print(f"{name}: stated {heap / MIB:.1f} MiB and {mapped / MIB:.1f} mapped, measured {most / MIB:.1f}")
-    assert most <= heap + mapped + BESIDES
+    assert most <= heap + mapped + BESIDES or not exact
     assert most >= 0.6 * heap  # what is stated is not far above what is needed
     # The inputs are values of the caller's and count too; inspect prints one digit behind the point. A file larger than the limit is refused.
     enough = max(int(heap * 1.02 + MIB / 5) + sum(file.stat().st_size for file in tmp_path.glob("*.npy")), path.stat().st_size + 1024)
-    assert kapell("run", path, "--threads", "2", "--limit", f"memory={enough // 1024}K", *inputs).returncode == 0
+    if exact:
+        assert kapell("run", path, "--threads", "2", "--limit", f"memory={enough // 1024}K", *inputs).returncode == 0
     refused = kapell("run", path, "--threads", "2", "--limit", f"memory={int(heap * 0.6) // 1024}K", *inputs)
     assert refused.returncode == 3 and "memory limit" in refused.stderr, refused.stderr
 
