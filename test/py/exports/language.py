@@ -63,7 +63,7 @@ def deberta():
     return encoder(transformers.DebertaV2Model(config), config.vocab_size, lambda o: o.last_hidden_state)
 
 
-@net()
+@net(dynamo=(), why="the newer exporter takes a reshape of transposed heads with free sizes for a view and fails to decompose it")
 def t5_encoder():
     config = transformers.T5Config(num_layers=4, vocab_size=5000)
     return encoder(transformers.T5EncoderModel(config), config.vocab_size, lambda o: o.last_hidden_state)
