@@ -56,12 +56,11 @@ KP_INLINE void dot_rows(const kp_gemm_tile* tile, size_t first, const size_t row
                                                                  size_t first) {           \
     dot_rows(tile, first, rows, cols);                                                     \
   }
-DOT_ROWS(8, 1)
-DOT_ROWS(1, 1) DOT_ROWS(6, 2) DOT_ROWS(1, 2) DOT_ROWS(4, 3) DOT_ROWS(1, 3) DOT_ROWS(3, 4)
-    DOT_ROWS(1, 4)
+#define ALL_DOTS(M) M(8, 1) M(1, 1) M(6, 2) M(1, 2) M(4, 3) M(1, 3) M(3, 4) M(1, 4)
+ALL_DOTS(DOT_ROWS)
 
-    // By the number of columns: some rows at a time, and one.
-    static const struct narrow_kernel {
+// By the number of columns: some rows at a time, and one.
+static const struct narrow_kernel {
   size_t rows;
   void (*some)(const kp_gemm_tile* tile, size_t first);
   void (*one)(const kp_gemm_tile* tile, size_t first);
