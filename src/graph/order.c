@@ -178,6 +178,7 @@ bool kp_graph_release_unused(kp_graph* graph, kp_value_id id) {
   return true;
 }
 
+// What inference knows of values (kp_value.data) may lie in a constant that it was found in, so small ones stay until the model goes.
 static kp_status* drop_unused_constants(kp_graph* graph) {
   for (kp_value_id id = 0; id < graph->value_count; ++id) {
     kp_value* value = &graph->values[id];
